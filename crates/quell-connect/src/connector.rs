@@ -1,0 +1,217 @@
+//! The contract of every connector.
+//!
+//! Rules that hold for all of them (the conformance suite checks them):
+//! * `perform` is safe to repeat with the same arguments: the second call finds the first one's effect.
+//! * `observe` and `probe` never change anything.
+//! * A lost or late answer is [`Outcome::Unknown`]; [`Outcome::NotApplied`] is said only when that is certain
+//!   (the connection was refused before anything was sent, or the system answered with a definite refusal).
+//! * No value ever appears in an outcome, an error, a log line, a URL, argv or an environment.
+//! * A hung system ends in `Unknown` within [`crate::context::Context::call_limit`].
+
+use async_trait::async_trait;
+use quell_core::issuer::Capabilities;
+use quell_core::outcome::{Outcome, Probe};
+use quell_core::secret::{Credential, SecretValue};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::error::{ConfigError, ConnectError};
+
+/// Builds one role of a connector from its part of the inventory.
+pub type Build<T> = fn(&Value, &Context) -> Result<Box<T>, ConfigError>;
+
+/// One system: what it is called, how it is configured, which roles it can play.
+#[derive(Debug)]
+pub struct Definition {
+    /// The key in the inventory: `postgres`, `openbao`, `env_file`.
+    pub id: &'static str,
+    /// One line for lists.
+    pub summary: &'static str,
+    /// The operator's page: permissions needed, what it can and cannot do.
+    pub readme: &'static str,
+    /// JSON Schema (draft 2020-12) of the configuration in each role it plays, as `(role, schema)`;
+    /// role is `issuer`, `store`, `reload`, `observe` or `notify`.
+    pub schemas: fn() -> Vec<(&'static str, Value)>,
+    /// Builds the issuer, if it is one.
+    pub issuer: Option<Build<dyn Issuer>>,
+    /// Builds the store, if it is one.
+    pub store: Option<Build<dyn Store>>,
+    /// Builds the part of a consumer that makes it pick up a new value.
+    pub reload: Option<Build<dyn Reload>>,
+    /// Builds the part of a consumer that tells which value it uses.
+    pub observe: Option<Build<dyn Observe>>,
+    /// Builds the notifier, if it is one.
+    pub notify: Option<Build<dyn Notify>>,
+}
+
+/// One line of `quell inventory check`.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Check {
+    /// What was checked: "log in as admin", "may create roles".
+    pub what: String,
+    /// Whether it holds.
+    pub ok: bool,
+    /// What was seen; for a failure also what to grant or change.
+    pub detail: String,
+}
+
+/// An effect at the issuer.
+#[derive(Clone, Copy, Debug)]
+pub enum IssuerOp<'a> {
+    /// Make `new` valid. With [`quell_core::issuer::ValidAtOnce::One`] this kills the old value too.
+    Install {
+        /// The chosen successor.
+        new: &'a Credential,
+    },
+    /// Make the issuer refuse `old`.
+    Disable {
+        /// The compromised credential.
+        old: &'a Credential,
+    },
+    /// End live sessions that were opened with `old`. `cutoff` (server time, RFC 3339) spares sessions that
+    /// began later, when old and new share a principal.
+    Sever {
+        /// The compromised credential.
+        old: &'a Credential,
+        /// Sessions that began at or after this moment are not the old value's.
+        cutoff: Option<&'a str>,
+    },
+}
+
+/// What an effect at the issuer gave.
+#[derive(Debug)]
+pub struct Performed {
+    /// How it went, with facts. After `Install` with one shared principal, facts carry `cutoff`
+    /// (server time, RFC 3339, taken after the change).
+    pub outcome: Outcome,
+    /// The value that the issuer chose, when it chooses ([`quell_core::issuer::Chooser::Issuer`]).
+    pub minted: Option<Credential>,
+}
+
+impl From<Outcome> for Performed {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, minted: None }
+    }
+}
+
+/// The system that accepts the credential. Only it can kill a secret.
+#[async_trait]
+pub trait Issuer: Send + Sync {
+    /// Facts for the plan compiler.
+    fn capabilities(&self) -> Capabilities;
+    /// The system in words, without credentials: `postgres 127.0.0.1:5432/orders`.
+    fn target(&self) -> String;
+    /// Reaches the system and says which permission is missing. Changes nothing.
+    async fn check(&self) -> Vec<Check>;
+    /// Things an operator must know before a rotation, such as a pooler in between. Changes nothing.
+    async fn warnings(&self, current: Option<&SecretValue>) -> Vec<String>;
+    /// Whose credential a value is: the principal inside it, or the configured one.
+    fn identify(&self, value: &SecretValue) -> Result<Credential, ConnectError>;
+    /// Chooses the successor of `old`: a fresh value, in the same shape as the old one, for the principal that
+    /// will hold it. `tag` is unique per (incident, step) and lets an issuer-chosen credential be found again.
+    /// Reads at most; the caller seals the result before [`IssuerOp::Install`].
+    async fn choose(&self, old: Option<&Credential>, tag: &str) -> Result<Credential, ConnectError>;
+    /// Does it.
+    async fn perform(&self, op: IssuerOp<'_>) -> Performed;
+    /// Is it in force already? `Applied` / `NotApplied` / `Unknown`. Changes nothing.
+    async fn observe(&self, op: IssuerOp<'_>) -> Performed;
+    /// Tries the credential for real, as its bearer would.
+    async fn probe(&self, credential: &Credential) -> Probe;
+    /// A fresh acceptance by the same door for a principal known to be good (the admin), used as control
+    /// before a successor exists.
+    async fn control(&self) -> Probe;
+    /// How many live sessions were opened with `old` (see [`IssuerOp::Sever`] for `cutoff`).
+    async fn sessions(&self, old: &Credential, cutoff: Option<&str>) -> Result<u64, ConnectError>;
+}
+
+/// A value as a store holds it.
+#[derive(Debug)]
+pub struct Stored {
+    /// The current value.
+    pub value: SecretValue,
+    /// The store's own version id, for compare-and-set.
+    pub version: String,
+}
+
+/// Where consumers read the value from.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The place in words, without credentials: `openbao kv/apps/orders#DATABASE_URL`.
+    fn target(&self) -> String;
+    /// Reaches the store and says which permission is missing. Changes nothing.
+    async fn check(&self) -> Vec<Check>;
+    /// The current value. `Ok(None)` when the place is empty.
+    async fn read(&self) -> Result<Option<Stored>, ConnectError>;
+    /// Writes `new` as the current version, compare-and-set against what is current, keeping neighbours in
+    /// the same place. Finding `new` already current is `Applied`. Facts carry `version`.
+    async fn write(&self, new: &SecretValue) -> Outcome;
+    /// `Applied` when the current value is `new`, `NotApplied` when it is another.
+    async fn observe_write(&self, new: &SecretValue) -> Outcome;
+    /// Destroys every version still readable that holds one of `compromised`; never the current one.
+    /// Facts carry `destroyed` (version ids). A store without history answers `Applied` with `history: false`.
+    async fn purge(&self, compromised: &[&SecretValue]) -> Outcome;
+    /// `Applied` when no readable version holds one of `compromised`.
+    async fn observe_purge(&self, compromised: &[&SecretValue]) -> Outcome;
+}
+
+/// Makes a consumer pick up the new value. Repeating it is harmless.
+#[async_trait]
+pub trait Reload: Send + Sync {
+    /// The act in words: `SIGHUP to pid in /run/orders.pid`.
+    fn target(&self) -> String;
+    /// Can it be done? Changes nothing.
+    async fn check(&self) -> Vec<Check>;
+    /// Does it.
+    async fn reload(&self) -> Outcome;
+}
+
+/// What a consumer says about itself.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Seen {
+    /// The generation field, as text; compared with the one seen before the change.
+    pub generation: Option<String>,
+    /// The principal it is logged in as, if it tells.
+    pub principal: Option<String>,
+    /// Whether it says that it is healthy.
+    pub healthy: bool,
+}
+
+/// Tells which value a consumer uses. Changes nothing.
+#[async_trait]
+pub trait Observe: Send + Sync {
+    /// The source in words: `GET http://127.0.0.1:8080/healthz .gen`.
+    fn target(&self) -> String;
+    /// Can it be asked?
+    async fn check(&self) -> Vec<Check>;
+    /// Asks it.
+    async fn see(&self) -> Result<Seen, ConnectError>;
+}
+
+/// Something told to people. Never a value inside.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Notice {
+    /// Stable across retries: the receiver can drop a repeat.
+    pub id: String,
+    /// The incident.
+    pub incident: String,
+    /// `SEV-1` and so on.
+    pub severity: String,
+    /// One line.
+    pub title: String,
+    /// The text, Markdown.
+    pub body: String,
+    /// The signed ledger checkpoint at the time of writing: whoever keeps it can show a rewrite later.
+    pub checkpoint: String,
+}
+
+/// A channel to people or other systems.
+#[async_trait]
+pub trait Notify: Send + Sync {
+    /// The channel in words.
+    fn target(&self) -> String;
+    /// Can it be reached? Sends nothing.
+    async fn check(&self) -> Vec<Check>;
+    /// Sends it. A repeat carries the same `id`.
+    async fn send(&self, notice: &Notice) -> Outcome;
+}

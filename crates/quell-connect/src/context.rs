@@ -1,0 +1,48 @@
+//! What every connector gets when it is built.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::http::Client;
+
+/// Shared by all connectors of one run. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Relative paths in the inventory are relative to this folder (the inventory's own).
+    pub base: PathBuf,
+    /// The `connections:` part of the inventory, by connector id: addresses and references to credentials.
+    pub connections: Arc<BTreeMap<String, Value>>,
+    /// The process's environment as read once at the edge (`env:` references, `BAO_ADDR`).
+    pub environment: Arc<BTreeMap<String, String>>,
+    /// The one HTTP client.
+    pub http: Client,
+    /// Longest time for one call to an outside system.
+    pub call_limit: Duration,
+}
+
+impl Context {
+    /// A context without connections or environment.
+    pub fn new(base: PathBuf, http: Client) -> Self {
+        Self {
+            base,
+            connections: Arc::default(),
+            environment: Arc::default(),
+            http,
+            call_limit: Duration::from_secs(10),
+        }
+    }
+
+    /// A connection's configuration, if the inventory has one.
+    pub fn connection(&self, id: &str) -> Option<&Value> {
+        self.connections.get(id)
+    }
+
+    /// A path of the inventory, made absolute.
+    pub fn path(&self, given: &str) -> PathBuf {
+        self.base.join(given)
+    }
+}

@@ -1,0 +1,16 @@
+//! The domain of Quell: pure, sans-IO.
+//!
+//! Every fact is an [`event`]; every state is a fold over events; every decision is a pure function of
+//! (state, command, `now`). This crate performs no I/O, reads no clock, no environment and no random source:
+//! all of them are arguments.
+//!
+//! Map: [`secret`] (values and fingerprints), [`inventory`] (what exists), [`severity`] and [`exposure`]
+//! (how bad), [`incident`] (one response), [`plan`] (what will be done, and the machine that does it),
+//! [`outcome`] (what connectors report).
+
+pub mod id;
+pub mod issuer;
+pub mod outcome;
+pub mod secret;
+
+pub use jiff::{SignedDuration, Timestamp};

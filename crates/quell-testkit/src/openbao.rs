@@ -1,0 +1,1 @@
+//! OpenBao on loopback.
