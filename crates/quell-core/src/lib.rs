@@ -8,9 +8,17 @@
 //! (how bad), [`incident`] (one response), [`plan`] (what will be done, and the machine that does it),
 //! [`outcome`] (what connectors report).
 
+pub mod event;
+pub mod exposure;
 pub mod id;
+pub mod incident;
+pub mod inventory;
 pub mod issuer;
+pub mod json;
 pub mod outcome;
+pub mod plan;
 pub mod secret;
+pub mod severity;
 
+pub use id::{IncidentId, SecretId, StepId};
 pub use jiff::{SignedDuration, Timestamp};

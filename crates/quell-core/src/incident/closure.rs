@@ -1,0 +1,60 @@
+//! What must be true before an incident may close. Rules 1, 2 and 7 of the design.
+
+use super::state::Incident;
+use crate::plan::{StepAction, StepState, word};
+use crate::severity::Severity;
+
+/// Everything that is not yet so; empty when it may close.
+///
+/// Deleted messages and rewritten history are not looked at here, on purpose.
+pub fn unmet(incident: &Incident) -> Vec<String> {
+    let mut out = Vec::new();
+    if incident.secrets.is_empty() {
+        out.push("no secret of the inventory is named; add it, or record an exception".to_owned());
+    }
+    for affected in &incident.secrets {
+        let secret = &affected.secret;
+        if incident.exceptions.contains_key(secret) {
+            continue;
+        }
+        match incident.proof(secret) {
+            None => out.push(format!("{secret} is not proven inert at the issuer")),
+            Some(proof) if !proof.inert => {
+                out.push(format!("{secret}'s newest proof failed: {}", proof.unmet.join("; ")));
+            }
+            Some(_) => {}
+        }
+        let Some(machine) = &incident.machine else { continue };
+        for (step, state) in machine.states().filter(|(s, _)| s.secret.as_ref() == Some(secret)) {
+            let open = !matches!(state, StepState::Applied);
+            match &step.action {
+                StepAction::Confirm { consumer } if open => {
+                    out.push(format!(
+                        "{consumer} is not confirmed on the new value of {secret} ({})",
+                        word(state)
+                    ));
+                }
+                StepAction::Purge { .. } if open => {
+                    out.push(format!(
+                        "copies of the old value of {secret} are not purged ({}: {})",
+                        step.id,
+                        word(state)
+                    ));
+                }
+                StepAction::WriteStore { .. } | StepAction::Reload { .. } if !state.satisfies() => {
+                    out.push(format!("{} is {}", step.id, word(state)));
+                }
+                _ => {}
+            }
+        }
+    }
+    if incident.verdict.is_none() {
+        out.push(
+            "no verdict says whether it was used; `cannot-tell` is a verdict, silence is not".to_owned(),
+        );
+    }
+    if !incident.drill && incident.severity() >= Severity::Sev2 && incident.items.is_empty() {
+        out.push("SEV-1 and SEV-2 need at least one action item with owner and due date".to_owned());
+    }
+    out
+}

@@ -1,0 +1,180 @@
+//! Decisions: `decide(state, command, now) -> events | refusal`. Pure.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::closure::unmet;
+use super::state::{Incident, Status};
+use crate::event::{Affected, Event};
+use crate::exposure::Exposure;
+use crate::severity::{Evidence, Profile, Signal, assess, limits};
+
+/// Post-mortems are due at the earliest of the sources' limits: 48 h (S1) < 72 h (S2) < 7 days (S0).
+const POST_MORTEM: SignedDuration = SignedDuration::from_hours(48);
+
+/// Declares an incident.
+#[derive(Clone, Debug)]
+pub struct OpenIncident {
+    /// What happened, in a line.
+    pub title: String,
+    /// The secrets, leaked ones first.
+    pub secrets: Vec<Affected>,
+    /// Where it leaked.
+    pub exposures: Vec<Exposure>,
+    /// True unless all secrets are known to be for tests.
+    pub production: bool,
+    /// Secrets opened by the leaked ones.
+    pub opens_others: usize,
+    /// Which ladder.
+    pub profile: Profile,
+    /// A drill, on a decoy.
+    pub drill: bool,
+}
+
+/// Why a command was refused, with everything that is missing.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{what}")]
+pub struct RefusedBecause {
+    /// What was refused.
+    pub what: String,
+    /// Each thing that is missing.
+    pub unmet: Vec<String>,
+}
+
+impl RefusedBecause {
+    fn one(what: &str, unmet: &str) -> Self {
+        Self { what: what.to_owned(), unmet: vec![unmet.to_owned()] }
+    }
+}
+
+/// Opens: states the facts, computes the severity, starts the clocks.
+pub fn open(command: &OpenIncident, now: Timestamp) -> Result<Vec<Event>, RefusedBecause> {
+    let refused = |why: &str| Err(RefusedBecause::one("the incident cannot be opened", why));
+    if command.title.trim().is_empty() {
+        return refused("it needs a title");
+    }
+    for exposure in &command.exposures {
+        if exposure.discovered > now {
+            return refused("it cannot have been discovered in the future; check --discovered");
+        }
+        if exposure.first_exposed.is_some_and(|first| first > exposure.discovered) {
+            return refused(
+                "it cannot have been exposed first after it was discovered; check --first-exposed",
+            );
+        }
+    }
+    let evidence = Evidence {
+        exposures: command.exposures.clone(),
+        production: command.production,
+        signals: Vec::new(),
+        opens_others: command.opens_others,
+    };
+    let assessment = assess(&evidence, command.profile);
+    // The strictest start: first response counts from discovery, when that was before the declaration.
+    let discovered = command.exposures.iter().map(|e| e.discovered).min().unwrap_or(now).min(now);
+    let (response, update) = limits(assessment.severity, command.profile);
+    let label = assessment.label.clone();
+    Ok(vec![
+        Event::Opened {
+            title: command.title.clone(),
+            secrets: command.secrets.clone(),
+            exposures: command.exposures.clone(),
+            declared: now,
+            production: command.production,
+            opens_others: command.opens_others,
+            profile: command.profile,
+            drill: command.drill,
+        },
+        Event::SeverityAssessed { assessment },
+        clock(
+            "first-response",
+            discovered,
+            response,
+            &format!("{label}: first response, counted from discovery"),
+        ),
+        clock("next-update", now, update, &format!("{label}: next update, counted from the declaration")),
+        clock(
+            "post-mortem",
+            now,
+            POST_MORTEM,
+            "post-mortem: 48 h, the earliest of the sources, counted from the declaration",
+        ),
+    ])
+}
+
+fn clock(name: &str, starts: Timestamp, limit: SignedDuration, rule: &str) -> Event {
+    Event::ClockStarted {
+        clock: name.to_owned(),
+        starts,
+        due: starts.checked_add(limit).unwrap_or(Timestamp::MAX),
+        rule: rule.to_owned(),
+    }
+}
+
+/// Records a signal and recomputes the severity. A signal that lowers needs a reason.
+pub fn signal(
+    incident: &Incident,
+    signal: Signal,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Vec<Event>, RefusedBecause> {
+    if signal.lowers() && reason.trim().len() < 10 {
+        return Err(RefusedBecause::one(
+            "the signal was not recorded",
+            "it lowers the severity: say why, in a sentence (--reason)",
+        ));
+    }
+    let mut events = vec![Event::SignalRecorded { signal, reason: reason.to_owned() }];
+    let mut evidence = incident.evidence();
+    evidence.signals.push(signal);
+    events.extend(reassess(incident, &evidence, now));
+    Ok(events)
+}
+
+/// Recomputes the severity from evidence; events only if the result or its reasons changed. A stricter severity
+/// starts stricter clocks; a milder one leaves the running ones as they are (the strictest deadline wins).
+pub fn reassess(incident: &Incident, evidence: &Evidence, now: Timestamp) -> Vec<Event> {
+    let assessment = assess(evidence, incident.profile);
+    if incident.severities.last().is_some_and(|(_, last)| *last == assessment) {
+        return Vec::new();
+    }
+    let mut events = Vec::new();
+    let (response, update) = limits(assessment.severity, incident.profile);
+    let label = assessment.label.clone();
+    let stricter = assessment.severity > incident.severity();
+    events.push(Event::SeverityAssessed { assessment });
+    if stricter {
+        let responded = incident.clocks.iter().any(|c| c.name == "first-response" && c.met.is_some());
+        if !responded {
+            events.push(clock(
+                "first-response",
+                now,
+                response,
+                &format!("{label}: first response, counted from the new evidence"),
+            ));
+        }
+        events.push(clock(
+            "next-update",
+            now,
+            update,
+            &format!("{label}: next update, counted from the new evidence"),
+        ));
+    }
+    events
+}
+
+/// Closes, or says everything that is missing.
+pub fn close(incident: &Incident, summary: &str) -> Result<Vec<Event>, RefusedBecause> {
+    if incident.status == Status::Closed {
+        return Err(RefusedBecause::one("it is closed already", "nothing to do"));
+    }
+    let missing = unmet(incident);
+    if missing.is_empty() {
+        Ok(vec![Event::Closed { summary: summary.to_owned() }])
+    } else {
+        Err(RefusedBecause { what: format!("{} cannot be closed yet", incident.id), unmet: missing })
+    }
+}
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;

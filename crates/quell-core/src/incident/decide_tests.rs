@@ -1,0 +1,158 @@
+use super::*;
+use crate::event::{Actor, Entry, Verdict};
+use crate::exposure::{Audience, Channel};
+use crate::incident::ClockState;
+use crate::outcome::{Facts, Probe};
+use crate::plan::{OldProof, Proof, Strategy, compile, judge};
+use crate::secret::{FingerprintKey, SecretValue};
+use crate::severity::Severity;
+
+fn t(minutes: i64) -> Timestamp {
+    Timestamp::from_second(1_795_000_000 + minutes * 60).unwrap()
+}
+
+fn command(channel: Channel) -> OpenIncident {
+    OpenIncident {
+        title: "orders-db leaked".to_owned(),
+        secrets: vec![Affected { secret: "orders-db".parse().unwrap(), because: "it leaked".to_owned() }],
+        exposures: vec![Exposure {
+            channel,
+            audience: channel.default_audience(),
+            first_exposed: Some(t(-600)),
+            discovered: t(-5),
+            still_visible: None,
+            place: "git".to_owned(),
+            fingerprint: None,
+            sealed: None,
+            finding: None,
+        }],
+        production: true,
+        opens_others: 0,
+        profile: Profile::Sev,
+        drill: false,
+    }
+}
+
+fn fold(events: Vec<Event>) -> Incident {
+    let entries: Vec<Entry> = events
+        .into_iter()
+        .enumerate()
+        .map(|(i, event)| Entry {
+            seq: i as u64,
+            at: t(0),
+            stream: "INC-2026-0001".to_owned(),
+            pos: i as u64,
+            actor: Actor::user("ines"),
+            evidence: Vec::new(),
+            event,
+        })
+        .collect();
+    Incident::fold("INC-2026-0001".parse().unwrap(), &entries).unwrap()
+}
+
+fn proof(accepted_old: bool) -> Event {
+    let yes = || Probe::Accepted { facts: Facts::new() };
+    let no = || Probe::Refused { code: "28P01".to_owned(), message: String::new() };
+    let old = if accepted_old { yes() } else { no() };
+    let proof = Proof {
+        secret: "orders-db".parse().unwrap(),
+        at: t(3),
+        target: "pg".to_owned(),
+        old: vec![OldProof {
+            fingerprint: FingerprintKey::new([0; 32]).fingerprint(&SecretValue::from_text("x".to_owned())),
+            principal: "a".to_owned(),
+            probes: vec![no(), old],
+            sessions: 0,
+        }],
+        control_is: "successor".to_owned(),
+        control: vec![yes(), yes()],
+        settle_ms: 1,
+        inert: false,
+        unmet: Vec::new(),
+    };
+    Event::ProofRecorded { proof: judge(proof, &["28P01".to_owned()]) }
+}
+
+#[test]
+fn opening_starts_three_clocks_from_three_moments() {
+    let incident = fold(open(&command(Channel::PublicRepo), t(0)).unwrap());
+    assert_eq!(incident.severity(), Severity::Sev1);
+    assert_eq!(
+        (incident.first_exposed(), incident.discovered(), incident.declared),
+        (Some(t(-600)), t(-5), t(0))
+    );
+    let due: Vec<(&str, Timestamp)> = incident.clocks.iter().map(|c| (c.name.as_str(), c.due)).collect();
+    assert_eq!(due, [("first-response", t(10)), ("next-update", t(15)), ("post-mortem", t(48 * 60))]);
+    assert_eq!(incident.clocks[0].state(t(9)), ClockState::Running);
+    assert_eq!(incident.clocks[0].state(t(11)), ClockState::Missed);
+}
+
+#[test]
+fn impossible_moments_are_refused() {
+    let mut future = command(Channel::Chat);
+    future.exposures[0].discovered = t(1);
+    assert!(open(&future, t(0)).is_err());
+    let mut backwards = command(Channel::Chat);
+    backwards.exposures[0].first_exposed = Some(t(-1));
+    assert!(open(&backwards, t(0)).is_err());
+}
+
+#[test]
+fn new_evidence_recomputes_and_keeps_history() {
+    let mut events = open(&command(Channel::Chat), t(0)).unwrap();
+    let before = fold(events.clone());
+    assert_eq!(before.severity(), Severity::Sev2);
+    events.extend(signal(&before, Signal::UsedByUnknown, "login from an unknown network", t(1)).unwrap());
+    let after = fold(events);
+    assert_eq!(after.severity(), Severity::Sev1);
+    assert_eq!(after.severities.len(), 2);
+    assert_eq!(after.clocks.iter().filter(|c| c.name == "first-response").count(), 2);
+    assert!(signal(&after, Signal::NotLive, "", t(2)).is_err(), "a downgrade needs a reason");
+}
+
+#[test]
+fn no_close_without_proof_and_cleaning_is_not_containing() {
+    let mut events = open(&command(Channel::PublicRepo), t(0)).unwrap();
+    events.push(Event::ChannelCleaned { what: "history rewritten, message deleted".to_owned() });
+    events.push(Event::VerdictRecorded { verdict: Verdict::CannotTell, reason: String::new() });
+    events.push(Event::ActionItemAdded {
+        item: "A1".to_owned(),
+        title: "pre-commit gate".to_owned(),
+        owner: "team-orders".to_owned(),
+        due: "2026-12-01".to_owned(),
+    });
+    let said = |events: &[Event]| close(&fold(events.to_vec()), "done").map_err(|r| r.unmet);
+    assert_eq!(said(&events), Err(vec!["orders-db is not proven inert at the issuer".to_owned()]));
+    let mut failed = events.clone();
+    failed.push(proof(true));
+    assert!(said(&failed).unwrap_err()[0].contains("STILL OPENS THE DOOR"));
+    let mut proven = events.clone();
+    proven.push(proof(false));
+    assert!(said(&proven).is_ok());
+    let mut later = proven.clone();
+    later.push(proof(true));
+    assert!(said(&later).is_err(), "the newest proof counts");
+    let mut accepted = events.clone();
+    accepted.push(Event::ExceptionRecorded {
+        secret: "orders-db".parse().unwrap(),
+        reason: "issuer is gone".to_owned(),
+    });
+    assert!(said(&accepted).is_ok());
+    let silent: Vec<Event> =
+        proven.into_iter().filter(|e| !matches!(e, Event::VerdictRecorded { .. })).collect();
+    assert!(said(&silent).unwrap_err()[0].contains("verdict"));
+}
+
+#[test]
+fn an_unconfirmed_consumer_keeps_it_open() {
+    let mut events = open(&command(Channel::PublicRepo), t(0)).unwrap();
+    let input =
+        crate::plan::testing::input(Strategy::KillFirst, vec![crate::plan::testing::secret("orders-db")]);
+    let plan = compile(&input).unwrap();
+    events.push(Event::PlanMade { hash: plan.hash(), plan: Box::new(plan) });
+    events.push(proof(false));
+    events.push(Event::VerdictRecorded { verdict: Verdict::CannotTell, reason: String::new() });
+    let unmet = close(&fold(events), "").unwrap_err().unmet;
+    assert!(unmet.iter().any(|u| u.contains("api is not confirmed")), "{unmet:?}");
+    assert!(Audience::Public > Audience::Internal);
+}

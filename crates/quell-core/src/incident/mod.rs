@@ -1,0 +1,9 @@
+//! One response: its state as a fold over events, and what may be decided about it.
+
+mod closure;
+mod decide;
+mod state;
+
+pub use closure::unmet;
+pub use decide::{OpenIncident, RefusedBecause, close, open, reassess, signal};
+pub use state::{ActionItem, Clock, ClockState, Incident, Status};

@@ -1,0 +1,325 @@
+//! The incident's state: a fold, nothing else.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::event::{Affected, Entry, Event, SealedRef, ValueRole, Verdict};
+use crate::exposure::Exposure;
+use crate::id::{IncidentId, SecretId, StepId};
+use crate::inventory::StrategyPolicy;
+use crate::outcome::{Facts, Outcome};
+use crate::plan::{Machine, Phase, Proof, StepEvent};
+use crate::severity::{Assessment, Evidence, Profile, Severity, Signal};
+
+/// Open or closed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Being worked on.
+    Open,
+    /// Ended.
+    Closed,
+}
+
+/// A deadline with its start event, rule and state.
+#[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
+pub struct Clock {
+    /// `first-response`, `next-update`, `post-mortem`.
+    pub name: String,
+    /// When it began.
+    pub starts: Timestamp,
+    /// When it is due.
+    pub due: Timestamp,
+    /// Which rule, from which moment.
+    pub rule: String,
+    /// When it was met.
+    pub met: Option<Timestamp>,
+}
+
+/// How a clock stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClockState {
+    /// Running.
+    Running,
+    /// Met in time.
+    Met,
+    /// Met, but late.
+    Late,
+    /// Due, and not met.
+    Missed,
+}
+
+impl Clock {
+    /// How it stands now.
+    pub fn state(&self, now: Timestamp) -> ClockState {
+        match self.met {
+            Some(met) if met <= self.due => ClockState::Met,
+            Some(_) => ClockState::Late,
+            None if now > self.due => ClockState::Missed,
+            None => ClockState::Running,
+        }
+    }
+}
+
+/// Something to do afterwards.
+#[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
+pub struct ActionItem {
+    /// `A1`.
+    pub item: String,
+    /// What.
+    pub title: String,
+    /// Who.
+    pub owner: String,
+    /// When, a date.
+    pub due: String,
+    /// What shows that it is done.
+    pub done: Option<String>,
+}
+
+/// One incident.
+#[derive(Clone, Debug)]
+pub struct Incident {
+    /// Its id.
+    pub id: IncidentId,
+    /// What happened, in a line.
+    pub title: String,
+    /// Open or closed.
+    pub status: Status,
+    /// Moment three: when it was declared (moments one and two, first exposed and discovered, are the exposures').
+    pub declared: Timestamp,
+    /// When it was closed.
+    pub closed: Option<Timestamp>,
+    /// A drill, on a decoy.
+    pub drill: bool,
+    /// The secrets it is about.
+    pub secrets: Vec<Affected>,
+    /// Where it leaked.
+    pub exposures: Vec<Exposure>,
+    /// What was recorded about it, with reason and time.
+    pub signals: Vec<(Timestamp, Signal, String)>,
+    /// Every assessment, oldest first.
+    pub severities: Vec<(Timestamp, Assessment)>,
+    /// Which ladder.
+    pub profile: Profile,
+    /// True unless all secrets are known to be for tests.
+    pub production: bool,
+    /// Secrets opened by the leaked ones.
+    pub opens_others: usize,
+    /// Deadlines.
+    pub clocks: Vec<Clock>,
+    /// An override of the strategy, by whom and why.
+    pub strategy_asked: Option<(StrategyPolicy, String, String)>,
+    /// The plan in motion.
+    pub machine: Option<Machine>,
+    /// How many plans there were.
+    pub revision: u32,
+    /// Sealed values.
+    pub sealed: Vec<SealedRef>,
+    /// What consumers said before.
+    pub baselines: BTreeMap<(SecretId, String), (Option<String>, Option<String>)>,
+    /// Facts of applied steps.
+    pub facts: BTreeMap<StepId, Facts>,
+    /// Proofs by secret, oldest first.
+    pub proofs: BTreeMap<SecretId, Vec<Proof>>,
+    /// Accepted exceptions: by whom and why.
+    pub exceptions: BTreeMap<SecretId, (String, String)>,
+    /// Was it used?
+    pub verdict: Option<(Verdict, String)>,
+    /// Hygiene done.
+    pub cleaned: Vec<String>,
+    /// Things to do afterwards.
+    pub items: Vec<ActionItem>,
+    /// Next free position in its stream.
+    pub next_pos: u64,
+    /// Time of the newest entry.
+    pub last_at: Timestamp,
+}
+
+impl Incident {
+    /// Folds the entries of one stream. `None` when it does not begin with an opening.
+    pub fn fold<'a>(id: IncidentId, entries: impl IntoIterator<Item = &'a Entry>) -> Option<Self> {
+        let mut entries = entries.into_iter();
+        let first = entries.next()?;
+        let Event::Opened { title, secrets, exposures, declared, production, opens_others, profile, drill } =
+            &first.event
+        else {
+            return None;
+        };
+        let mut incident = Self {
+            id,
+            title: title.clone(),
+            status: Status::Open,
+            declared: *declared,
+            closed: None,
+            drill: *drill,
+            secrets: secrets.clone(),
+            exposures: exposures.clone(),
+            signals: Vec::new(),
+            severities: Vec::new(),
+            profile: *profile,
+            production: *production,
+            opens_others: *opens_others,
+            clocks: Vec::new(),
+            strategy_asked: None,
+            machine: None,
+            revision: 0,
+            sealed: Vec::new(),
+            baselines: BTreeMap::new(),
+            facts: BTreeMap::new(),
+            proofs: BTreeMap::new(),
+            exceptions: BTreeMap::new(),
+            verdict: None,
+            cleaned: Vec::new(),
+            items: Vec::new(),
+            next_pos: first.pos + 1,
+            last_at: first.at,
+        };
+        for entry in entries {
+            incident.apply(entry);
+        }
+        Some(incident)
+    }
+
+    /// Takes one more entry of its stream.
+    pub fn apply(&mut self, entry: &Entry) {
+        self.next_pos = entry.pos + 1;
+        self.last_at = self.last_at.max(entry.at);
+        match &entry.event {
+            Event::ExposureAdded { exposure } => self.exposures.push(exposure.clone()),
+            Event::SignalRecorded { signal, reason } => {
+                self.signals.push((entry.at, *signal, reason.clone()))
+            }
+            Event::SeverityAssessed { assessment } => self.severities.push((entry.at, assessment.clone())),
+            Event::ClockStarted { clock, starts, due, rule } => self.clocks.push(Clock {
+                name: clock.clone(),
+                starts: *starts,
+                due: *due,
+                rule: rule.clone(),
+                met: None,
+            }),
+            Event::ClockMet { clock } => {
+                if let Some(found) = self.clocks.iter_mut().find(|c| c.name == *clock && c.met.is_none()) {
+                    found.met = Some(entry.at);
+                }
+            }
+            Event::StrategyAsked { strategy, reason } => {
+                self.strategy_asked = Some((*strategy, entry.actor.id.clone(), reason.clone()));
+            }
+            Event::PlanMade { plan, .. } => {
+                self.revision = plan.revision;
+                self.machine = Some(Machine::new((**plan).clone()));
+            }
+            Event::Step(event) => self.step(event),
+            Event::ValueSealed(sealed) => self.sealed.push(sealed.clone()),
+            Event::Baseline { secret, consumer, generation, principal } => {
+                self.baselines
+                    .entry((secret.clone(), consumer.clone()))
+                    .or_insert_with(|| (generation.clone(), principal.clone()));
+            }
+            Event::ProofRecorded { proof } => {
+                self.proofs.entry(proof.secret.clone()).or_default().push(proof.clone());
+            }
+            Event::ExceptionRecorded { secret, reason } => {
+                self.exceptions.insert(secret.clone(), (entry.actor.id.clone(), reason.clone()));
+            }
+            Event::VerdictRecorded { verdict, reason } => self.verdict = Some((*verdict, reason.clone())),
+            // Rule 2: removing is not containing. It is remembered and changes nothing else.
+            Event::ChannelCleaned { what } => self.cleaned.push(what.clone()),
+            Event::ActionItemAdded { item, title, owner, due } => self.items.push(ActionItem {
+                item: item.clone(),
+                title: title.clone(),
+                owner: owner.clone(),
+                due: due.clone(),
+                done: None,
+            }),
+            Event::ActionItemDone { item, evidence } => {
+                if let Some(found) = self.items.iter_mut().find(|i| i.item == *item) {
+                    found.done = Some(evidence.clone());
+                }
+            }
+            Event::Closed { .. } => {
+                self.status = Status::Closed;
+                self.closed = Some(entry.at);
+            }
+            Event::NoteAdded { .. }
+            | Event::EvidenceExported { .. }
+            | Event::Opened { .. }
+            | Event::Genesis { .. }
+            | Event::KeyRotation(_)
+            | Event::KekRotated { .. }
+            | Event::FindingRecorded { .. }
+            | Event::ScanRun { .. }
+            | Event::SecretObserved { .. }
+            | Event::CredentialIssued { .. } => {}
+        }
+    }
+
+    fn step(&mut self, event: &StepEvent) {
+        if let Some(machine) = &mut self.machine {
+            machine.apply(event);
+        }
+        if let StepEvent::Finished { step, outcome: Outcome::Applied { facts }, phase, .. } = event {
+            // An observation knows less than the act itself: it never overwrites what the act said.
+            let known = self.facts.entry(step.clone()).or_default();
+            for (key, value) in facts {
+                if *phase == Phase::Perform || !known.contains_key(key) {
+                    known.insert(key.clone(), value.clone());
+                }
+            }
+        }
+    }
+
+    /// The severity that holds.
+    pub fn severity(&self) -> Severity {
+        self.severities.last().map_or(Severity::Sev1, |(_, a)| a.severity)
+    }
+
+    /// What is known, for the severity policy.
+    pub fn evidence(&self) -> Evidence {
+        Evidence {
+            exposures: self.exposures.clone(),
+            production: self.production,
+            signals: self.signals.iter().map(|(_, s, _)| *s).collect(),
+            opens_others: self.opens_others,
+        }
+    }
+
+    /// Moment two: the earliest discovery.
+    pub fn discovered(&self) -> Timestamp {
+        self.exposures.iter().map(|e| e.discovered).min().unwrap_or(self.declared).min(self.declared)
+    }
+
+    /// Moment one: the earliest exposure, if any is known.
+    pub fn first_exposed(&self) -> Option<Timestamp> {
+        self.exposures.iter().filter_map(|e| e.first_exposed).min()
+    }
+
+    /// The compromised values of a secret, without repeats.
+    pub fn old_values(&self, secret: &SecretId) -> Vec<&SealedRef> {
+        let mut out: Vec<&SealedRef> = Vec::new();
+        for sealed in self.sealed.iter().filter(|s| s.secret == *secret && s.role == ValueRole::Old) {
+            if !out.iter().any(|o| o.fingerprint == sealed.fingerprint) {
+                out.push(sealed);
+            }
+        }
+        out
+    }
+
+    /// The successor of a secret, if one was chosen.
+    pub fn new_value(&self, secret: &SecretId) -> Option<&SealedRef> {
+        self.sealed.iter().rev().find(|s| s.secret == *secret && s.role == ValueRole::New)
+    }
+
+    /// The newest proof of a secret.
+    pub fn proof(&self, secret: &SecretId) -> Option<&Proof> {
+        self.proofs.get(secret).and_then(|p| p.last())
+    }
+
+    /// True when every secret's newest proof says inert.
+    pub fn is_contained(&self) -> bool {
+        !self.secrets.is_empty()
+            && self.secrets.iter().all(|a| self.proof(&a.secret).is_some_and(|p| p.inert))
+    }
+}

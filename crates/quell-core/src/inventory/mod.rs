@@ -1,0 +1,182 @@
+//! What exists: secrets, where they come from, where they live, who breaks without them, what they open.
+//!
+//! Written by operators as YAML (`quell.yaml` or a folder of them), reviewed like code. Values appear only as
+//! references. The configuration of a connector is opaque here: its own crate folder parses it.
+
+mod graph;
+mod parse;
+
+pub use graph::{Edge, Graph, Node, Reached};
+pub use parse::{Diagnostic, parse};
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::id::SecretId;
+use crate::severity::Profile;
+
+/// The whole inventory, checked.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    /// Every secret, by id.
+    pub secrets: BTreeMap<SecretId, Secret>,
+    /// How the organisation responds.
+    pub policy: Policy,
+    /// Addresses and credentials of systems, by connector id: `openbao: { address, token }`.
+    pub connections: BTreeMap<String, Value>,
+    /// Named ways to tell people: `ops: { webhook: { … } }`.
+    pub channels: BTreeMap<String, ConnectorRef>,
+}
+
+/// One logical credential. Never a value.
+#[derive(Clone, Debug)]
+pub struct Secret {
+    /// Its id.
+    pub id: SecretId,
+    /// What it is: `postgres-password`, `openbao-token`.
+    pub kind: String,
+    /// Where it is used. Anything but the words for test systems counts as production.
+    pub env: String,
+    /// Order in a mass rotation.
+    pub tier: Tier,
+    /// The system that accepts it.
+    pub issuer: ConnectorRef,
+    /// Where consumers read it.
+    pub stores: Vec<ConnectorRef>,
+    /// What breaks if it dies.
+    pub consumers: Vec<Consumer>,
+    /// What it opens.
+    pub grants: Vec<Grant>,
+    /// Secrets that must be done first.
+    pub depends_on: Vec<SecretId>,
+    /// Whom to ask.
+    pub owners: Vec<String>,
+    /// File and line of its entry.
+    pub place: String,
+}
+
+impl Secret {
+    /// Fail closed: only well-known words for test systems are "not production".
+    pub fn is_production(&self) -> bool {
+        !matches!(
+            self.env.as_str(),
+            "dev"
+                | "development"
+                | "test"
+                | "testing"
+                | "staging"
+                | "stage"
+                | "sandbox"
+                | "ci"
+                | "qa"
+                | "demo"
+                | "drill"
+        )
+    }
+}
+
+/// Mass rotation goes in this order.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// Database root, cloud admin, secret store.
+    Infrastructure,
+    /// A service's own credential.
+    #[default]
+    Service,
+    /// A third party's.
+    Integration,
+    /// A person's.
+    Human,
+}
+
+/// A connector by id and its opaque configuration.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct ConnectorRef {
+    /// `postgres`, `openbao`, `env_file`.
+    pub connector: String,
+    /// Parsed by the connector.
+    pub config: Value,
+}
+
+/// What breaks if the secret dies, and how it picks up a new value.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Consumer {
+    /// Its name, unique in the secret.
+    pub name: String,
+    /// How to make it pick up the new value: `{ systemd: unit }`. Absent: it does so by itself.
+    #[serde(default)]
+    pub reload: Option<BTreeMap<String, Value>>,
+    /// How to see which value it uses: `{ http: url, generation: ".gen" }`.
+    pub observe: BTreeMap<String, Value>,
+}
+
+/// What the secret opens.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// A system or data set in words: `postgres:orders`. Or leave it out and name a `secret`.
+    #[serde(default)]
+    pub resource: Option<String>,
+    /// Another secret that this one can read or make.
+    #[serde(default)]
+    pub secret: Option<SecretId>,
+    /// `read`, `write`, `admin`.
+    #[serde(default)]
+    pub access: String,
+    /// Data classes behind it: `personal`, `payment`, `health`.
+    #[serde(default)]
+    pub data: Vec<String>,
+}
+
+/// How the organisation responds.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// Which severity ladder.
+    pub severity_profile: Profile,
+    /// Who must approve what.
+    pub approvals: Approvals,
+    /// Markets served, for regulatory clocks: `eu`, `uk`, `us-ca`.
+    pub markets: Vec<String>,
+    /// Role of a channel → name in `channels`: `page`, `post`.
+    pub notify: BTreeMap<String, String>,
+    /// Strategy, when it is not left to the rules.
+    pub strategy: StrategyPolicy,
+}
+
+/// Which strategy to take.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StrategyPolicy {
+    /// Kill-first for public exposure of live production secrets and for any sign of use; else make-before-break.
+    #[default]
+    Auto,
+    /// Always disable first.
+    KillFirst,
+    /// Always make before break.
+    MakeBeforeBreak,
+}
+
+/// Who must approve what.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Approvals {
+    /// How many different people for steps that cannot be taken back. 0, 1 or 2.
+    pub destructive: u8,
+    /// How many for the others that change something.
+    pub reversible: u8,
+    /// Playbooks that need no meeting: `sev1-public-leak`, `drill`.
+    pub pre_approved: Vec<String>,
+    /// How long an approval is good for, in minutes.
+    pub expire_minutes: u32,
+}
+
+impl Default for Approvals {
+    fn default() -> Self {
+        Self { destructive: 1, reversible: 0, pre_approved: Vec::new(), expire_minutes: 30 }
+    }
+}

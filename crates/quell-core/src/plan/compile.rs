@@ -1,0 +1,483 @@
+//! The one compiler: capabilities + strategy + inventory graph → ordered steps. No order is written per kind.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::step::{Approvals, Class, Plan, STEPS_MAX, Step, StepAction, Strategy};
+use crate::exposure::Audience;
+use crate::id::{IncidentId, SecretId, StepId};
+use crate::inventory::{StrategyPolicy, Tier};
+use crate::issuer::{Capabilities, Chooser, ValidAtOnce};
+use crate::severity::{Evidence, Signal};
+
+/// A store as the compiler sees it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StoreInput {
+    /// In words.
+    pub target: String,
+}
+
+/// A consumer as the compiler sees it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ConsumerInput {
+    /// Its name.
+    pub name: String,
+    /// How it is reloaded, in words; none when it picks values up by itself.
+    pub reload: Option<String>,
+    /// How it is observed, in words.
+    pub observe: String,
+}
+
+/// A secret as the compiler sees it.
+#[derive(Clone, Debug)]
+pub struct SecretInput {
+    /// Its id.
+    pub id: SecretId,
+    /// Order in a mass rotation.
+    pub tier: Tier,
+    /// The issuer in words.
+    pub target: String,
+    /// What the issuer can do.
+    pub capabilities: Capabilities,
+    /// Where consumers read it.
+    pub stores: Vec<StoreInput>,
+    /// What breaks.
+    pub consumers: Vec<ConsumerInput>,
+    /// Secrets that must be done first (`depends_on`, and those whose stored value this one's issuer needs).
+    pub after: Vec<SecretId>,
+    /// Why it is in the plan: leaked, or reached from a leaked one.
+    pub because: String,
+}
+
+/// Everything that a plan is made from.
+#[derive(Clone, Debug)]
+pub struct PlanInput {
+    /// For which incident.
+    pub incident: IncidentId,
+    /// Which revision.
+    pub revision: u32,
+    /// Chosen strategy and why.
+    pub strategy: (Strategy, Vec<String>),
+    /// The secrets.
+    pub secrets: Vec<SecretInput>,
+    /// How many approvals.
+    pub approvals: Approvals,
+    /// Channels to tell, by name.
+    pub channels: Vec<String>,
+    /// Things an operator must know.
+    pub warnings: Vec<String>,
+}
+
+/// Why no plan can be made.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum CannotPlan {
+    /// Nothing to do.
+    #[error("the incident names no secret of the inventory")]
+    NoSecret,
+    /// An id would be too long.
+    #[error("a step of `{0}` would get an unusable id; shorten the secret's or consumer's name")]
+    BadStepId(SecretId),
+    /// Too big.
+    #[error("the plan would have more than {STEPS_MAX} steps")]
+    TooLarge,
+    /// The order goes round in a circle.
+    #[error("the secrets need each other in a circle: {0}")]
+    Circle(String),
+}
+
+/// Picks the strategy. Public exposure of a live production secret, or any sign of use, means kill-first unless
+/// policy or an approver says otherwise.
+pub fn choose_strategy(
+    evidence: &Evidence,
+    policy: StrategyPolicy,
+    asked: Option<(Strategy, &str)>,
+) -> (Strategy, Vec<String>) {
+    if let Some((strategy, by)) = asked {
+        return (strategy, vec![format!("{by} chose {}", strategy.word())]);
+    }
+    match policy {
+        StrategyPolicy::KillFirst => {
+            return (Strategy::KillFirst, vec!["policy.strategy is kill-first".to_owned()]);
+        }
+        StrategyPolicy::MakeBeforeBreak => {
+            return (Strategy::MakeBeforeBreak, vec!["policy.strategy is make-before-break".to_owned()]);
+        }
+        StrategyPolicy::Auto => {}
+    }
+    let has = |signal| evidence.signals.contains(&signal);
+    let mut why = Vec::new();
+    if has(Signal::UsedByUnknown) {
+        why.push("there is a sign of use by somebody unknown: every minute of validity is worth more than an outage".to_owned());
+    }
+    let public = has(Signal::Public) || evidence.exposures.iter().any(|e| e.audience == Audience::Public);
+    let dead = has(Signal::NotLive) && !has(Signal::Live);
+    if public && evidence.production && !dead {
+        why.push("a production secret that counts as live is exposed publicly".to_owned());
+    }
+    if why.is_empty() {
+        let words = "exposure is limited and there is no sign of use: consumers are moved before the old value is killed";
+        (Strategy::MakeBeforeBreak, vec![words.to_owned()])
+    } else {
+        (Strategy::KillFirst, why)
+    }
+}
+
+/// Compiles a plan.
+pub fn compile(input: &PlanInput) -> Result<Plan, CannotPlan> {
+    if input.secrets.is_empty() {
+        return Err(CannotPlan::NoSecret);
+    }
+    let order = order(&input.secrets)?;
+    let mut steps: Vec<Step> = Vec::new();
+    for channel in &input.channels {
+        steps.push(notice(input, channel, "opened", &[])?);
+    }
+    let mut last: BTreeMap<SecretId, Vec<StepId>> = BTreeMap::new();
+    let mut proofs = Vec::new();
+    for secret in &order {
+        let before: Vec<StepId> =
+            secret.after.iter().filter_map(|id| last.get(id)).flatten().cloned().collect();
+        let mut chain = Chain { input, secret, steps: Vec::new() };
+        let done = chain.build(&before)?;
+        last.insert(secret.id.clone(), done.usable);
+        proofs.push(done.proof);
+        steps.extend(chain.steps);
+    }
+    for channel in &input.channels {
+        steps.push(notice(input, channel, "contained", &proofs)?);
+    }
+    if steps.len() > STEPS_MAX {
+        return Err(CannotPlan::TooLarge);
+    }
+    Ok(Plan {
+        incident: input.incident,
+        revision: input.revision,
+        strategy: input.strategy.0,
+        reasons: input.strategy.1.clone(),
+        warnings: input.warnings.clone(),
+        secrets: order.iter().map(|s| s.id.clone()).collect(),
+        steps,
+    })
+}
+
+/// Topological order, and by tier (infrastructure → service → integration → human) among those that are free.
+fn order(secrets: &[SecretInput]) -> Result<Vec<&SecretInput>, CannotPlan> {
+    let present: BTreeSet<&SecretId> = secrets.iter().map(|s| &s.id).collect();
+    let mut left: Vec<&SecretInput> = secrets.iter().collect();
+    left.sort_by(|a, b| (a.tier, &a.id).cmp(&(b.tier, &b.id)));
+    let mut done: BTreeSet<&SecretId> = BTreeSet::new();
+    let mut out = Vec::new();
+    while !left.is_empty() {
+        let free = left.iter().position(|s| s.after.iter().all(|a| !present.contains(a) || done.contains(a)));
+        let Some(free) = free else {
+            let names: Vec<&str> = left.iter().map(|s| s.id.as_str()).collect();
+            return Err(CannotPlan::Circle(names.join(", ")));
+        };
+        let secret = left.remove(free);
+        done.insert(&secret.id);
+        out.push(secret);
+    }
+    Ok(out)
+}
+
+/// Longest time for one attempt at a call to an outside system.
+const CALL_MS: u64 = 30_000;
+
+fn notice(input: &PlanInput, channel: &str, notice: &str, needs: &[StepId]) -> Result<Step, CannotPlan> {
+    let bad = || CannotPlan::BadStepId(input.secrets.first().map_or_else(nobody, |s| s.id.clone()));
+    let id: StepId = format!("notice.{notice}.{channel}").parse().map_err(|_e| bad())?;
+    Ok(Step {
+        id,
+        secret: None,
+        action: StepAction::Notify { channel: channel.to_owned(), notice: notice.to_owned() },
+        needs: needs.to_vec(),
+        class: Class::Reversible,
+        approvals: 0,
+        what: format!("tell `{channel}` that the incident is {notice}"),
+        why: "people must know; a channel that is down never stops the plan".to_owned(),
+        breaks: None,
+        limit_ms: CALL_MS,
+        max_attempts: 4,
+        best_effort: true,
+    })
+}
+
+#[expect(clippy::expect_used, reason = "a constant slug")]
+fn nobody() -> SecretId {
+    "unknown".parse().expect("a constant slug")
+}
+
+/// What later secrets wait for, and the step that proves this one.
+struct Done {
+    usable: Vec<StepId>,
+    proof: StepId,
+}
+
+struct Chain<'a> {
+    input: &'a PlanInput,
+    secret: &'a SecretInput,
+    steps: Vec<Step>,
+}
+
+impl Chain<'_> {
+    fn build(&mut self, before: &[StepId]) -> Result<Done, CannotPlan> {
+        let capabilities = &self.secret.capabilities;
+        let because = self.secret.because.clone();
+        let capture = self.add(
+            "capture",
+            StepAction::Capture,
+            before,
+            Class::Read,
+            "read what stores hold and consumers use now; seal the old value",
+            &format!("{because}; the old value is needed for the proof, and what consumers use now shows later that they moved"),
+            None,
+        )?;
+        if !capabilities.can_mint {
+            let dead = self.kill(&[capture])?;
+            let proof = self.prove(StepAction::ProveRefused, "prove", &dead)?;
+            return Ok(Done { usable: vec![proof.clone()], proof });
+        }
+        match self.input.strategy.0 {
+            Strategy::KillFirst if capabilities.can_disable => self.kill_first(&capture),
+            Strategy::KillFirst | Strategy::MakeBeforeBreak => self.make_before_break(&capture),
+        }
+    }
+
+    fn kill_first(&mut self, capture: &StepId) -> Result<Done, CannotPlan> {
+        let dead = self.kill(std::slice::from_ref(capture))?;
+        let refused = self.prove(StepAction::ProveRefused, "prove-refused", &dead)?;
+        let made = self.make(&[refused], false)?;
+        let moved = self.move_consumers(&made)?;
+        let proof = self.prove(StepAction::Prove, "prove", &moved)?;
+        self.purge(&proof)?;
+        Ok(Done { usable: moved, proof })
+    }
+
+    fn make_before_break(&mut self, capture: &StepId) -> Result<Done, CannotPlan> {
+        let shared = self.secret.capabilities.valid_at_once == ValidAtOnce::One;
+        let made = self.make(std::slice::from_ref(capture), shared)?;
+        let moved = self.move_consumers(&made)?;
+        let dead = if shared { self.sever(&moved)? } else { self.kill(&moved)? };
+        let proof = self.prove(StepAction::Prove, "prove", &dead)?;
+        self.purge(&proof)?;
+        Ok(Done { usable: moved, proof })
+    }
+
+    /// Mint, install, try.
+    fn make(&mut self, needs: &[StepId], breaks: bool) -> Result<Vec<StepId>, CannotPlan> {
+        let target = self.secret.target.clone();
+        let minted = match self.secret.capabilities.chooser {
+            Chooser::Client => self.add(
+                "mint",
+                StepAction::Mint,
+                needs,
+                Class::Reversible,
+                "choose the successor and seal it",
+                "chosen and recorded before the call that uses it, so that a crash can find what was made",
+                None,
+            )?,
+            Chooser::Issuer => self.add(
+                "mint",
+                StepAction::Mint,
+                needs,
+                Class::Reversible,
+                &format!("have {target} make the successor, marked with this step's name; seal it"),
+                "the mark lets a crash find what was made, so that there is never a second one",
+                None,
+            )?,
+        };
+        let minted = vec![minted];
+        let installed = if self.secret.capabilities.chooser == Chooser::Issuer {
+            minted
+        } else {
+            let (class, what, harm) = if breaks {
+                let harm = format!("new logins of {} fail until they are reloaded", self.consumers());
+                (
+                    Class::Destructive,
+                    format!("set the successor on {target}; this ends the old value in the same instant"),
+                    Some(harm),
+                )
+            } else {
+                (Class::Reversible, format!("make the successor valid on {target}"), None)
+            };
+            let why = "consumers can only move to a value that works";
+            vec![self.add("install", StepAction::Install, &minted, class, &what, why, harm)?]
+        };
+        let why = "a value that does not work must not reach a store";
+        let probe = self.add(
+            "probe-new",
+            StepAction::ProbeNew,
+            &installed,
+            Class::Read,
+            &format!("log in to {target} with the successor"),
+            why,
+            None,
+        )?;
+        Ok(vec![probe])
+    }
+
+    /// Stores, reloads, confirmations. Returns what "everybody is on the successor" waits for.
+    fn move_consumers(&mut self, needs: &[StepId]) -> Result<Vec<StepId>, CannotPlan> {
+        let mut written = Vec::new();
+        for (i, store) in self.secret.stores.iter().enumerate() {
+            let what = format!("write the successor to {}", store.target);
+            let why = "consumers read it there";
+            written.push(self.add(
+                &format!("store-{i}"),
+                StepAction::WriteStore { store: i },
+                needs,
+                Class::Reversible,
+                &what,
+                why,
+                None,
+            )?);
+        }
+        if written.is_empty() {
+            written = needs.to_vec();
+        }
+        let mut moved = Vec::new();
+        for consumer in &self.secret.consumers {
+            let name = consumer.name.clone();
+            let mut after = written.clone();
+            if let Some(reload) = &consumer.reload {
+                let action = StepAction::Reload { consumer: name.clone() };
+                let why = "a running process keeps the value it started with";
+                after = vec![self.add(
+                    &format!("reload-{name}"),
+                    action,
+                    &written,
+                    Class::Reversible,
+                    &format!("{name}: {reload}"),
+                    why,
+                    None,
+                )?];
+            }
+            let action = StepAction::Confirm { consumer: name.clone() };
+            let what = format!("see by {} that {name} uses the successor", consumer.observe);
+            let why = "one consumer missed is an outage later; nothing is killed on a guess";
+            moved.push(self.add(
+                &format!("confirm-{name}"),
+                action,
+                &after,
+                Class::Read,
+                &what,
+                why,
+                None,
+            )?);
+        }
+        Ok(if moved.is_empty() { written } else { moved })
+    }
+
+    fn kill(&mut self, needs: &[StepId]) -> Result<Vec<StepId>, CannotPlan> {
+        let target = self.secret.target.clone();
+        let harm = (self.input.strategy.0 == Strategy::KillFirst
+            && !self.secret.consumers.is_empty()
+            && self.secret.capabilities.can_mint)
+            .then(|| format!("{} cannot log in until the successor reaches them", self.consumers()));
+        let why = match self.input.strategy.0 {
+            Strategy::KillFirst => "only the issuer can kill it, and it is killed before anything else",
+            Strategy::MakeBeforeBreak => "only the issuer can kill it, and nobody needs it any more",
+        };
+        let disabled = self.add(
+            "disable",
+            StepAction::Disable,
+            needs,
+            Class::Destructive,
+            &format!("make {target} refuse the old value"),
+            why,
+            harm,
+        )?;
+        self.sever(&[disabled])
+    }
+
+    fn sever(&mut self, needs: &[StepId]) -> Result<Vec<StepId>, CannotPlan> {
+        if !self.secret.capabilities.sessions_survive {
+            return Ok(needs.to_vec());
+        }
+        let what = format!("end every session on {} that was opened with the old value", self.secret.target);
+        let why = "a session outlives the password that opened it";
+        let harm = "whoever still uses the old value is cut off, an intruder too".to_owned();
+        Ok(vec![self.add("sever", StepAction::Sever, needs, Class::Destructive, &what, why, Some(harm))?])
+    }
+
+    fn prove(&mut self, action: StepAction, name: &str, needs: &[StepId]) -> Result<StepId, CannotPlan> {
+        let control = if action == StepAction::Prove { "the successor" } else { "another principal" };
+        let refusals = self.secret.capabilities.refusals.join(" or ");
+        let what = format!(
+            "prove on {}: old value refused with {refusals}, {control} accepted by the same door, no live session; twice, {} ms apart",
+            self.secret.target, self.secret.capabilities.settle_ms,
+        );
+        self.add(
+            name,
+            action,
+            needs,
+            Class::Read,
+            &what,
+            "a rotation that succeeded is not a proof that the old value is dead",
+            None,
+        )
+    }
+
+    fn purge(&mut self, proof: &StepId) -> Result<(), CannotPlan> {
+        for (i, store) in self.secret.stores.iter().enumerate() {
+            let what = format!("destroy versions in {} that hold the old value", store.target);
+            let why = "a compromised value has no way back, and a store's history is one";
+            let needs = std::slice::from_ref(proof);
+            self.add(
+                &format!("purge-{i}"),
+                StepAction::Purge { store: i },
+                needs,
+                Class::Destructive,
+                &what,
+                why,
+                None,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn consumers(&self) -> String {
+        self.secret.consumers.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        action: StepAction,
+        needs: &[StepId],
+        class: Class,
+        what: &str,
+        why: &str,
+        breaks: Option<String>,
+    ) -> Result<StepId, CannotPlan> {
+        let id: StepId = format!("{}.{name}", self.secret.id)
+            .parse()
+            .map_err(|_e| CannotPlan::BadStepId(self.secret.id.clone()))?;
+        let approvals = match class {
+            Class::Read => 0,
+            Class::Reversible => self.input.approvals.reversible,
+            Class::Destructive => self.input.approvals.destructive,
+        };
+        // A proof waits out the settling time inside one attempt.
+        let limit_ms = CALL_MS + self.secret.capabilities.settle_ms;
+        let step = Step {
+            id: id.clone(),
+            secret: Some(self.secret.id.clone()),
+            action,
+            needs: needs.to_vec(),
+            class,
+            approvals,
+            what: what.to_owned(),
+            why: why.to_owned(),
+            breaks,
+            limit_ms,
+            max_attempts: 6,
+            best_effort: false,
+        };
+        self.steps.push(step);
+        Ok(id)
+    }
+}
+
+#[cfg(test)]
+#[path = "compile_tests.rs"]
+mod tests;

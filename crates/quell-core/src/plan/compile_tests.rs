@@ -1,0 +1,114 @@
+use super::*;
+use crate::plan::testing::{input, secret_with as secret};
+
+fn lines(plan: &Plan) -> String {
+    plan.steps
+        .iter()
+        .map(|s| {
+            let needs: Vec<&str> = s.needs.iter().map(StepId::as_str).collect();
+            format!("{}{} <- {}", s.id, "!".repeat(s.approvals.into()), needs.join(" "))
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn make_before_break_with_alternating_principals() {
+    let plan =
+        compile(&input(Strategy::MakeBeforeBreak, vec![secret("db", ValidAtOnce::AlternatePrincipals)]))
+            .unwrap();
+    insta::assert_snapshot!(lines(&plan), @r"
+    notice.opened.ops <- 
+    db.capture <- 
+    db.mint <- db.capture
+    db.install <- db.mint
+    db.probe-new <- db.install
+    db.store-0 <- db.probe-new
+    db.reload-api <- db.store-0
+    db.confirm-api <- db.reload-api
+    db.reload-worker <- db.store-0
+    db.confirm-worker <- db.reload-worker
+    db.disable! <- db.confirm-api db.confirm-worker
+    db.sever! <- db.disable
+    db.prove <- db.sever
+    db.purge-0! <- db.prove
+    notice.contained.ops <- db.prove
+    ");
+}
+
+#[test]
+fn kill_first() {
+    let plan =
+        compile(&input(Strategy::KillFirst, vec![secret("db", ValidAtOnce::AlternatePrincipals)])).unwrap();
+    insta::assert_snapshot!(lines(&plan), @r"
+    notice.opened.ops <- 
+    db.capture <- 
+    db.disable! <- db.capture
+    db.sever! <- db.disable
+    db.prove-refused <- db.sever
+    db.mint <- db.prove-refused
+    db.install <- db.mint
+    db.probe-new <- db.install
+    db.store-0 <- db.probe-new
+    db.reload-api <- db.store-0
+    db.confirm-api <- db.reload-api
+    db.reload-worker <- db.store-0
+    db.confirm-worker <- db.reload-worker
+    db.prove <- db.confirm-api db.confirm-worker
+    db.purge-0! <- db.prove
+    notice.contained.ops <- db.prove
+    ");
+}
+
+#[test]
+fn one_shared_principal_has_no_disable_and_says_what_breaks() {
+    let plan = compile(&input(Strategy::MakeBeforeBreak, vec![secret("db", ValidAtOnce::One)])).unwrap();
+    assert!(!plan.steps.iter().any(|s| s.action == StepAction::Disable));
+    let install = plan.step(&"db.install".parse().unwrap()).unwrap();
+    assert_eq!(install.class, Class::Destructive);
+    assert!(install.breaks.as_ref().unwrap().contains("api, worker"));
+    let sever = plan.step(&"db.sever".parse().unwrap()).unwrap();
+    assert_eq!(sever.needs.len(), 2, "sessions are cut only after everybody moved");
+}
+
+#[test]
+fn secrets_go_by_tier_and_dependency_and_circles_are_refused() {
+    let mut human = secret("a-human", ValidAtOnce::Many);
+    human.tier = Tier::Human;
+    let mut infra = secret("z-admin", ValidAtOnce::Many);
+    infra.tier = Tier::Infrastructure;
+    let mut service = secret("m-service", ValidAtOnce::Many);
+    service.after = vec!["z-admin".parse().unwrap(), "not-in-this-plan".parse().unwrap()];
+    let plan =
+        compile(&input(Strategy::MakeBeforeBreak, vec![human.clone(), service.clone(), infra.clone()]))
+            .unwrap();
+    let order: Vec<&str> = plan.secrets.iter().map(SecretId::as_str).collect();
+    assert_eq!(order, ["z-admin", "m-service", "a-human"]);
+    let capture = plan.step(&"m-service.capture".parse().unwrap()).unwrap();
+    assert!(
+        capture.needs.iter().any(|n| n.as_str() == "z-admin.confirm-api"),
+        "its credential is usable by then"
+    );
+    infra.after = vec!["m-service".parse().unwrap()];
+    assert!(matches!(compile(&input(Strategy::KillFirst, vec![service, infra])), Err(CannotPlan::Circle(_))));
+}
+
+#[test]
+fn the_hash_covers_every_word() {
+    let one = compile(&input(Strategy::KillFirst, vec![secret("db", ValidAtOnce::Two)])).unwrap();
+    let mut two = one.clone();
+    two.steps[3].what.push('.');
+    assert_ne!(one.hash(), two.hash());
+    assert_eq!(one.hash().len(), 64);
+}
+
+#[test]
+fn revoke_only_issuers_get_no_mint() {
+    let mut only = secret("lease", ValidAtOnce::Many);
+    only.capabilities.can_mint = false;
+    only.capabilities.sessions_survive = false;
+    let plan = compile(&input(Strategy::MakeBeforeBreak, vec![only])).unwrap();
+    let ids: Vec<&str> =
+        plan.steps.iter().map(|s| s.id.as_str()).filter(|i| !i.starts_with("notice")).collect();
+    assert_eq!(ids, ["lease.capture", "lease.disable", "lease.prove"]);
+}

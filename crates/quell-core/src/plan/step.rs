@@ -1,0 +1,204 @@
+//! A plan as data: hashed, pinned, printed, approved.
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::id::{IncidentId, SecretId, StepId};
+
+/// Kill the old value first, or make the new one first.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// Disable, sever, prove refused; then the rest. Consumers are down in between.
+    KillFirst,
+    /// Mint, install, switch every consumer; then disable, sever, prove, purge.
+    MakeBeforeBreak,
+}
+
+impl Strategy {
+    /// The word used on the command line and in events.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::KillFirst => "kill-first",
+            Self::MakeBeforeBreak => "make-before-break",
+        }
+    }
+}
+
+/// What a step does. Indices point into the secret's `stores` and names into its `consumers`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "do")]
+pub enum StepAction {
+    /// Read what stores hold and consumers use now; seal the old value for the proof.
+    Capture,
+    /// Choose the successor and seal it; or let the issuer mint it.
+    Mint,
+    /// Make the successor valid at the issuer.
+    Install,
+    /// Try the successor for real.
+    ProbeNew,
+    /// Write the successor to one store.
+    WriteStore {
+        /// Which.
+        store: usize,
+    },
+    /// Make one consumer pick it up.
+    Reload {
+        /// Which.
+        consumer: String,
+    },
+    /// See that one consumer uses it.
+    Confirm {
+        /// Which.
+        consumer: String,
+    },
+    /// Make the issuer refuse the old value.
+    Disable,
+    /// End live sessions opened with the old value.
+    Sever,
+    /// Kill-first: prove the old value refused, with another principal as control.
+    ProveRefused,
+    /// Prove the old value inert, with the successor as control.
+    Prove,
+    /// Destroy copies of the old value that a store keeps.
+    Purge {
+        /// Which.
+        store: usize,
+    },
+    /// Tell people.
+    Notify {
+        /// The channel's name.
+        channel: String,
+        /// `opened` or `contained`.
+        notice: String,
+    },
+}
+
+/// How bad it is to do it wrongly.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// Changes nothing outside.
+    Read,
+    /// Changes something that can be changed again without loss.
+    Reversible,
+    /// Breaks something that is in use, or cannot be taken back.
+    Destructive,
+}
+
+/// One unit of a plan.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Step {
+    /// Unique in the plan: `orders-db.install`.
+    pub id: StepId,
+    /// The secret it is about; none for notices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretId>,
+    /// What it does.
+    pub action: StepAction,
+    /// Steps that must be applied (or skipped) before.
+    pub needs: Vec<StepId>,
+    /// How bad it is to do it wrongly.
+    pub class: Class,
+    /// How many different people must approve it.
+    pub approvals: u8,
+    /// What it does, in words, with the system's name.
+    pub what: String,
+    /// Why it stands here.
+    pub why: String,
+    /// What it will break, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaks: Option<String>,
+    /// Longest time for one attempt, in milliseconds.
+    pub limit_ms: u64,
+    /// Attempts before a person is asked.
+    pub max_attempts: u32,
+    /// Its failure never blocks anything and never fails the plan.
+    #[serde(default)]
+    pub best_effort: bool,
+}
+
+/// Limits: steps per plan (TigerStyle: put a number on everything).
+pub(super) const STEPS_MAX: usize = 20_000;
+
+/// A compiled plan.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Plan {
+    /// For which incident.
+    pub incident: IncidentId,
+    /// Which revision of the incident's plan, from 1.
+    pub revision: u32,
+    /// The strategy.
+    pub strategy: Strategy,
+    /// Why that strategy.
+    pub reasons: Vec<String>,
+    /// Things an operator must know.
+    pub warnings: Vec<String>,
+    /// The secrets it covers, in order.
+    pub secrets: Vec<SecretId>,
+    /// In an order that respects `needs`.
+    pub steps: Vec<Step>,
+}
+
+impl Plan {
+    /// SHA-256 over the canonical JSON, in hex. Approvals bind to it.
+    pub fn hash(&self) -> String {
+        let bytes = crate::json::canonical(self).unwrap_or_default();
+        hex::encode(Sha256::digest(bytes))
+    }
+
+    /// A step by id.
+    pub fn step(&self, id: &StepId) -> Option<&Step> {
+        self.steps.iter().find(|s| s.id == *id)
+    }
+
+    /// The steps of one secret that do `wanted`.
+    pub fn steps_of<'a>(&'a self, secret: &'a SecretId) -> impl Iterator<Item = &'a Step> {
+        self.steps.iter().filter(move |s| s.secret.as_ref() == Some(secret))
+    }
+
+    /// Mermaid flowchart of the plan.
+    pub fn mermaid(&self) -> String {
+        use std::fmt::Write as _;
+        let mut out = String::from("flowchart TD\n");
+        let n = |id: &StepId| self.steps.iter().position(|s| s.id == *id).unwrap_or_default();
+        for (i, step) in self.steps.iter().enumerate() {
+            let (open, close) = match step.class {
+                Class::Read => ("([", "])"),
+                Class::Reversible => ("[", "]"),
+                Class::Destructive => ("{{", "}}"),
+            };
+            let _infallible = writeln!(out, "  s{i}{open}\"{}\"{close}", step.id);
+            for need in &step.needs {
+                let _infallible = writeln!(out, "  s{} --> s{i}", n(need));
+            }
+        }
+        out
+    }
+}
+
+/// How many approvals each class asks for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Approvals {
+    /// For [`Class::Destructive`].
+    pub destructive: u8,
+    /// For [`Class::Reversible`].
+    pub reversible: u8,
+}
+
+/// Which half of an attempt is running.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// The effect itself.
+    Perform,
+    /// Only looking whether the effect is in force.
+    Observe,
+}
+
+/// How long to wait before try number `attempt` (2 is the first repeat): 200 ms doubling up to 30 s.
+pub fn patience(attempt: u32) -> SignedDuration {
+    let doublings = attempt.saturating_sub(2).min(8);
+    SignedDuration::from_millis((200_i64 << doublings).min(30_000))
+}
