@@ -1,0 +1,107 @@
+//! Opens the database: SQLite in the data folder, or PostgreSQL for a team.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{PgPool, SqlitePool};
+
+use crate::StoreError;
+
+/// One of two databases.
+#[derive(Clone, Debug)]
+pub enum Db {
+    /// Embedded, with the folder it lies in.
+    Sqlite(SqlitePool, PathBuf),
+    /// Shared.
+    Postgres(PgPool),
+}
+
+/// Runs the same body against whichever database is open.
+macro_rules! on_db {
+    ($db:expr, $pool:ident => $body:expr) => {
+        match $db {
+            $crate::db::Db::Sqlite($pool, _) => $body,
+            $crate::db::Db::Postgres($pool) => $body,
+        }
+    };
+}
+pub(crate) use on_db;
+
+/// Runs the same body in a write transaction that excludes every other writer, and commits when it ends well.
+macro_rules! in_write {
+    ($db:expr, $tx:ident => $body:expr) => {
+        match $db {
+            $crate::db::Db::Sqlite(pool, _) => {
+                let mut $tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+                let out = $body;
+                $tx.commit().await?;
+                out
+            }
+            $crate::db::Db::Postgres(pool) => {
+                let mut $tx = pool.begin().await?;
+                sqlx::query("SELECT pg_advisory_xact_lock(7020094)").execute(&mut *$tx).await?;
+                let out = $body;
+                $tx.commit().await?;
+                out
+            }
+        }
+    };
+}
+pub(crate) use in_write;
+
+/// How long a writer waits for another.
+const BUSY: Duration = Duration::from_secs(15);
+
+impl Db {
+    /// `url` is `postgres://…`, or none for SQLite in `folder`.
+    pub async fn open(folder: &Path, url: Option<&str>) -> Result<Self, StoreError> {
+        let db = match url {
+            Some(url) => {
+                let options = PgConnectOptions::from_str(url)?;
+                let pool = PgPoolOptions::new().max_connections(8).acquire_timeout(BUSY).connect_with(options);
+                Self::Postgres(pool.await?)
+            }
+            None => Self::Sqlite(open_sqlite(folder).await?, folder.to_owned()),
+        };
+        match &db {
+            Self::Sqlite(pool, _) => sqlx::migrate!("migrations/sqlite").run(pool).await?,
+            Self::Postgres(pool) => sqlx::migrate!("migrations/postgres").run(pool).await?,
+        }
+        Ok(db)
+    }
+
+    /// Where it is, in words.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Sqlite(_, folder) => folder.display().to_string(),
+            Self::Postgres(_) => "PostgreSQL".to_owned(),
+        }
+    }
+
+    pub(crate) async fn meta(&self, name: &str) -> Result<Option<String>, StoreError> {
+        const SQL: &str = "SELECT value FROM meta WHERE name = $1";
+        Ok(on_db!(self, pool => sqlx::query_scalar::<_, String>(SQL).bind(name).fetch_optional(pool).await?))
+    }
+
+    /// Ends all connections; SQLite folds its write-ahead log into the file.
+    pub async fn close(&self) {
+        on_db!(self, pool => pool.close().await);
+    }
+}
+
+/// Name of the SQLite file.
+pub(crate) const FILE: &str = "quell.db";
+
+async fn open_sqlite(folder: &Path) -> Result<SqlitePool, StoreError> {
+    let options = SqliteConnectOptions::new()
+        .filename(folder.join(FILE))
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY);
+    Ok(SqlitePoolOptions::new().max_connections(4).acquire_timeout(BUSY).connect_with(options).await?)
+}

@@ -1,0 +1,281 @@
+//! The installation's keys: key-encryption key, ledger signing key, fingerprint key.
+//!
+//! The last two lie sealed in the database like any value. The first comes from a key file or a passphrase
+//! (Argon2id, RFC 9106 second recommendation: 64 MiB, 3 passes, 4 lanes).
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use jiff::Timestamp;
+use quell_core::event::{Actor, Event, INSTALLATION};
+use quell_core::secret::{FingerprintKey, SecretValue};
+use quell_ledger::SigningKey;
+use quell_ledger::rotation::{OldKey, Rotation};
+use quell_ledger::tree::Frontier;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::db::{in_write, on_db};
+use crate::sealed::{Kek, from_row, random_key};
+use crate::{Batch, Db, NewEntry, Store, StoreError};
+
+/// Where the key-encryption key comes from.
+#[derive(Debug)]
+pub enum KekSource {
+    /// A key file; by default `keys/<id>.kek` in the data folder.
+    File(Option<PathBuf>),
+    /// A passphrase.
+    Passphrase(SecretValue),
+}
+
+/// How the key-encryption key is found again. Kept in `meta`; holds nothing secret.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(tag = "from", rename_all = "lowercase")]
+enum KekRecord {
+    File { id: String, path: String },
+    Passphrase { id: String, salt: String, memory_kib: u32, passes: u32, lanes: u32 },
+}
+
+impl KekRecord {
+    fn id(&self) -> &str {
+        match self {
+            Self::File { id, .. } | Self::Passphrase { id, .. } => id,
+        }
+    }
+}
+
+/// Unlocked keys.
+#[derive(Debug)]
+pub struct Keyring {
+    pub(crate) kek: Kek,
+    pub(crate) signing: SigningKey,
+    /// For fingerprints of values.
+    pub fingerprint: FingerprintKey,
+    /// The installation's id.
+    pub install: String,
+}
+
+const FINGERPRINT_KEY: &str = "install/fingerprint-key";
+
+fn signing_key_id(n: u64) -> String {
+    format!("install/ledger-key/{n}")
+}
+
+impl Store {
+    /// Makes a new installation: keys, schema, genesis entry.
+    pub async fn init(folder: &Path, url: Option<&str>, source: &KekSource, now: Timestamp) -> Result<Self, StoreError> {
+        make_folder(folder)?;
+        let db = Db::open(folder, url).await?;
+        if db.meta("install").await?.is_some() {
+            return Err(StoreError::AlreadyInitialised(db.place()));
+        }
+        let (kek, record) = make_kek(folder, source)?;
+        let mut id = [0_u8; 6];
+        getrandom::fill(&mut id).map_err(|e| StoreError::Kek(format!("no randomness: {e}")))?;
+        let install = hex::encode(id);
+        let origin = format!("quell/{install}/ledger/1");
+        let seed = random_key()?;
+        let fingerprint = random_key()?;
+        let signing = SigningKey::from_seed(&origin, &seed).map_err(|e| StoreError::Ledger(e.to_string()))?;
+        let vkey = signing.verifier().to_string();
+        let sealed = vec![
+            kek.seal(&signing_key_id(1), seed.as_slice())?,
+            kek.seal(FINGERPRINT_KEY, fingerprint.as_slice())?,
+        ];
+        let keys = Keyring { kek, signing, fingerprint: FingerprintKey::new(*fingerprint), install: install.clone() };
+        let store = Self { db, keys, frontier: tokio::sync::Mutex::new(Frontier::new()) };
+        let mut batch = Batch::new(INSTALLATION, 0);
+        batch.push(NewEntry::new(Actor::engine("init"), Event::Genesis { install: install.clone(), origin, vkey }));
+        batch.sealed = sealed;
+        let record = serde_json::to_string(&record).map_err(|e| StoreError::Kek(e.to_string()))?;
+        batch.meta = vec![("install".to_owned(), install), ("kek".to_owned(), record), ("ledger-key".to_owned(), "1".to_owned())];
+        store.append(batch, now).await?;
+        Ok(store)
+    }
+
+    /// Opens an installation. `passphrase` is asked only when the key-encryption key comes from one.
+    pub async fn open(
+        folder: &Path,
+        url: Option<&str>,
+        passphrase: impl FnOnce() -> Result<SecretValue, StoreError>,
+    ) -> Result<Self, StoreError> {
+        if url.is_none() && !folder.join(crate::db::FILE).is_file() {
+            return Err(StoreError::NotInitialised(folder.display().to_string()));
+        }
+        let db = Db::open(folder, url).await?;
+        let place = || StoreError::NotInitialised(db.place());
+        let install = db.meta("install").await?.ok_or_else(place)?;
+        let record = db.meta("kek").await?.ok_or_else(place)?;
+        let record: KekRecord = serde_json::from_str(&record).map_err(|e| StoreError::Kek(e.to_string()))?;
+        let kek = find_kek(folder, &record, passphrase)?;
+        let number = db.meta("ledger-key").await?.and_then(|n| n.parse().ok()).unwrap_or(1);
+        let seed = unseal_key(&db, &kek, &signing_key_id(number)).await?;
+        let fingerprint = unseal_key(&db, &kek, FINGERPRINT_KEY).await?;
+        let origin = format!("quell/{install}/ledger/1");
+        let signing = SigningKey::from_seed(&origin, &seed).map_err(|e| StoreError::Ledger(e.to_string()))?;
+        let keys = Keyring { kek, signing, fingerprint: FingerprintKey::new(*fingerprint), install };
+        Ok(Self { db, keys, frontier: tokio::sync::Mutex::new(Frontier::new()) })
+    }
+
+    /// Replaces the key-encryption key: every data key is wrapped anew, no value is opened. One transaction: a
+    /// crash leaves either all under the old or all under the new key.
+    pub async fn rotate_kek(self, folder: &Path, source: &KekSource, now: Timestamp) -> Result<(Self, u64), StoreError> {
+        let (new, record) = make_kek(folder, source)?;
+        let old_record = self.db.meta("kek").await?.and_then(|r| serde_json::from_str::<KekRecord>(&r).ok());
+        let record = serde_json::to_string(&record).map_err(|e| StoreError::Kek(e.to_string()))?;
+        const ALL: &str = "SELECT id, kek, wrapped, body FROM sealed ORDER BY id";
+        const UPDATE: &str = "UPDATE sealed SET kek = $1, wrapped = $2 WHERE id = $3";
+        const META: &str = "UPDATE meta SET value = $1 WHERE name = 'kek'";
+        let count = in_write!(&self.db, tx => {
+            let rows = sqlx::query_as::<_, (String, String, Vec<u8>, Vec<u8>)>(ALL).fetch_all(&mut *tx).await?;
+            let mut count = 0_u64;
+            for row in rows {
+                let sealed = self.keys.kek.rewrap(&from_row(row), &new)?;
+                sqlx::query(UPDATE).bind(&sealed.kek).bind(&sealed.wrapped).bind(&sealed.id).execute(&mut *tx).await?;
+                count += 1;
+            }
+            sqlx::query(META).bind(&record).execute(&mut *tx).await?;
+            count
+        });
+        let from = std::mem::replace(&mut { self.keys.kek.id.clone() }, String::new());
+        let store = Self { keys: Keyring { kek: new, ..self.keys }, ..self };
+        let event = Event::KekRotated { from, to: store.keys.kek.id.clone(), rewrapped: count };
+        store.append_to_end(INSTALLATION, NewEntry::new(Actor::engine("keys"), event), now).await?;
+        // Only now is the old key useless; a crash before this line leaves a file that opens nothing.
+        if let Some(KekRecord::File { path, .. }) = old_record {
+            let path = folder.join(path);
+            std::fs::remove_file(&path).or_else(|e| if e.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(e) }).map_err(|e| StoreError::io(&path, e))?;
+        }
+        Ok((store, count))
+    }
+
+    /// Replaces the ledger's signing key and records it in the ledger, signed by both keys; a compromised old key
+    /// does not get to sign.
+    pub async fn rotate_signing_key(self, reason: &str, compromised: bool, now: Timestamp) -> Result<Self, StoreError> {
+        let wrong = |e: &dyn std::fmt::Display| StoreError::Ledger(e.to_string());
+        let number: u64 = self.db.meta("ledger-key").await?.and_then(|n| n.parse().ok()).unwrap_or(1) + 1;
+        let seed = random_key()?;
+        let new = SigningKey::from_seed(self.origin(), &seed).map_err(|e| wrong(&e))?;
+        let sealed = self.keys.kek.seal(&signing_key_id(number), seed.as_slice())?;
+        loop {
+            let (_, checkpoint) = self.checkpoint().await?.ok_or_else(|| wrong(&"it has no checkpoint"))?;
+            let old = if compromised {
+                OldKey::Compromised(self.keys.signing.verifier())
+            } else {
+                OldKey::Signs(&self.keys.signing)
+            };
+            let rotation = Rotation::make(self.origin(), &checkpoint, &old, &new, reason).map_err(|e| wrong(&e))?;
+            let mut batch = Batch::new(INSTALLATION, self.next_pos(INSTALLATION).await?);
+            batch.expected_seq = Some(rotation.seq);
+            batch.push(NewEntry::new(Actor::engine("keys"), Event::KeyRotation(rotation.to_data())));
+            batch.sealed = vec![sealed.clone()];
+            batch.meta = vec![("ledger-key".to_owned(), number.to_string())];
+            let signer = SigningKey::from_seed(self.origin(), &seed).map_err(|e| wrong(&e))?;
+            match self.append_signed(batch, now, &signer).await {
+                Ok(_) => return Ok(Self { keys: Keyring { signing: new, ..self.keys }, ..self }),
+                // Another process appended meanwhile: the previous checkpoint is another one now.
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The database and what it says about itself, for `doctor`.
+    pub async fn count_sealed(&self) -> Result<i64, StoreError> {
+        const SQL: &str = "SELECT COUNT(*) FROM sealed";
+        Ok(on_db!(&self.db, pool => sqlx::query_scalar::<_, i64>(SQL).fetch_one(pool).await?))
+    }
+}
+
+async fn unseal_key(db: &Db, kek: &Kek, id: &str) -> Result<Zeroizing<[u8; 32]>, StoreError> {
+    let sealed = crate::sealed::fetch(db, id).await?.ok_or_else(|| StoreError::NoSuchValue(id.to_owned()))?;
+    let bytes = kek.open(&sealed)?;
+    let mut key = Zeroizing::new([0_u8; 32]);
+    if bytes.len() != key.len() {
+        return Err(StoreError::Unsealable(id.to_owned()));
+    }
+    key.copy_from_slice(&bytes);
+    Ok(key)
+}
+
+fn make_kek(folder: &Path, source: &KekSource) -> Result<(Kek, KekRecord), StoreError> {
+    match source {
+        KekSource::File(path) => {
+            let kek_bytes = random_key()?;
+            let text = Zeroizing::new(hex::encode(kek_bytes.as_slice()));
+            let kek = Kek::new(kek_bytes);
+            let path = path.clone().unwrap_or_else(|| PathBuf::from("keys").join(format!("{}.kek", kek.id)));
+            let full = folder.join(&path);
+            if let Some(parent) = full.parent() {
+                make_folder(parent)?;
+            }
+            write_new(&full, text.as_bytes())?;
+            Ok((Kek { ..kek }, KekRecord::File { id: Kek::new(read_key(&full)?).id, path: path.display().to_string() }))
+        }
+        KekSource::Passphrase(passphrase) => {
+            let mut salt = [0_u8; 16];
+            getrandom::fill(&mut salt).map_err(|e| StoreError::Kek(format!("no randomness: {e}")))?;
+            let salt = BASE64.encode(salt);
+            let (memory_kib, passes, lanes) = (64 * 1024, 3, 4);
+            let kek = derive(passphrase, &salt, memory_kib, passes, lanes)?;
+            let id = kek.id.clone();
+            Ok((kek, KekRecord::Passphrase { id, salt, memory_kib, passes, lanes }))
+        }
+    }
+}
+
+fn find_kek(
+    folder: &Path,
+    record: &KekRecord,
+    passphrase: impl FnOnce() -> Result<SecretValue, StoreError>,
+) -> Result<Kek, StoreError> {
+    let kek = match record {
+        KekRecord::File { path, .. } => Kek::new(read_key(&folder.join(path))?),
+        KekRecord::Passphrase { salt, memory_kib, passes, lanes, .. } => {
+            derive(&passphrase()?, salt, *memory_kib, *passes, *lanes)?
+        }
+    };
+    if kek.id == record.id() {
+        Ok(kek)
+    } else {
+        Err(StoreError::Kek("this is not the key that the installation was sealed with".to_owned()))
+    }
+}
+
+fn derive(passphrase: &SecretValue, salt: &str, memory_kib: u32, passes: u32, lanes: u32) -> Result<Kek, StoreError> {
+    let wrong = |e: &dyn std::fmt::Display| StoreError::Kek(e.to_string());
+    // A record that asks for gigabytes is damaged or hostile.
+    if memory_kib > 4 * 1024 * 1024 || passes > 100 {
+        return Err(StoreError::Kek("its parameters are out of range".to_owned()));
+    }
+    let salt = BASE64.decode(salt).map_err(|e| wrong(&e))?;
+    let params = Params::new(memory_kib, passes, lanes, Some(32)).map_err(|e| wrong(&e))?;
+    let mut key = Zeroizing::new([0_u8; 32]);
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into(passphrase.expose(), &salt, key.as_mut_slice())
+        .map_err(|e| wrong(&e))?;
+    Ok(Kek::new(key))
+}
+
+fn read_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, StoreError> {
+    let text = Zeroizing::new(std::fs::read(path).map_err(|e| StoreError::io(path, e))?);
+    let mut key = Zeroizing::new([0_u8; 32]);
+    hex::decode_to_slice(text.trim_ascii(), key.as_mut_slice())
+        .map_err(|_e| StoreError::Kek(format!("{} does not hold 64 hex digits", path.display())))?;
+    Ok(key)
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let io = |e| StoreError::io(path, e);
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io)
+}
+
+fn make_folder(folder: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| StoreError::io(folder, e))
+}

@@ -1,0 +1,150 @@
+//! One story, told on SQLite and on PostgreSQL.
+
+use std::path::Path;
+
+use quell_core::event::{Actor, Event};
+use quell_core::secret::SecretValue;
+
+use super::*;
+
+fn now() -> jiff::Timestamp {
+    "2026-11-22T03:00:00Z".parse().unwrap()
+}
+
+fn note(text: &str) -> NewEntry {
+    NewEntry::new(Actor::user("ines"), Event::NoteAdded { text: text.to_owned() })
+}
+
+fn no_passphrase() -> Result<SecretValue, StoreError> {
+    Err(StoreError::Kek("no passphrase in this test".to_owned()))
+}
+
+async fn story(folder: &Path, url: Option<&str>) {
+    let store = Store::init(folder, url, &KekSource::File(None), now()).await.unwrap();
+    let mut batch = Batch::new("INC-2026-0001", 0);
+    batch.push(note("one"));
+    batch.push(NewEntry { evidence: vec![("a.json".to_owned(), b"{}".to_vec())], ..note("two") });
+    let value = SecretValue::from_text("hunter2-hunter2".to_owned());
+    batch.sealed = vec![store.seal("v1", &value).unwrap()];
+    let written = store.append(batch, now()).await.unwrap();
+    assert_eq!(written.iter().map(|e| (e.seq, e.pos)).collect::<Vec<_>>(), [(1, 0), (2, 1)]);
+
+    let mut stale = Batch::new("INC-2026-0001", 1);
+    stale.push(note("too late"));
+    let refused = store.append(stale, now()).await;
+    assert!(matches!(refused, Err(StoreError::Conflict { expected: 1, found: 2, .. })), "{refused:?}");
+
+    // The clock jumps back; the ledger does not.
+    let back = now() - jiff::SignedDuration::from_hours(5);
+    assert_eq!(store.append_to_end("INC-2026-0001", note("three"), back).await.unwrap().at, now());
+
+    let worker = store.become_worker().await.unwrap();
+    assert!(store.is_alive(&worker.id).await.unwrap());
+    let id = worker.id.clone();
+    drop(worker);
+    for _ in 0..200 {
+        if !store.is_alive(&id).await.unwrap() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert!(!store.is_alive(&id).await.unwrap());
+
+    let first_key = store.signing_key().verifier().to_string();
+    let (store, rewrapped) = store.rotate_kek(folder, &KekSource::Passphrase(SecretValue::from_text("correct horse".to_owned())), now()).await.unwrap();
+    assert_eq!(rewrapped, 3);
+    let store = store.rotate_signing_key("routine", false, now()).await.unwrap();
+    store.append_to_end("INC-2026-0001", note("four"), now()).await.unwrap();
+    assert!(store.unseal("v1").await.unwrap().same_as(&value));
+    store.db().close().await;
+
+    assert!(matches!(Store::open(folder, url, || Ok(SecretValue::from_text("wrong".to_owned()))).await, Err(StoreError::Kek(_))));
+    let store = Store::open(folder, url, || Ok(SecretValue::from_text("correct horse".to_owned()))).await.unwrap();
+    assert!(store.unseal("v1").await.unwrap().same_as(&value));
+    assert_ne!(store.signing_key().verifier().to_string(), first_key);
+    let report = store.verify(None, &[]).await.unwrap();
+    assert!(report.ok, "{report:?}");
+    let outside = store.signing_key().verifier().clone();
+    assert!(store.verify(Some(outside), &[]).await.unwrap().ok);
+    let stranger = SigningKey::from_seed(store.origin(), &[7; 32]).unwrap();
+    assert!(!store.verify(Some(stranger.verifier().clone()), &[]).await.unwrap().ok);
+
+    let (size, checkpoint) = store.checkpoint().await.unwrap().unwrap();
+    let proof = store.inclusion(2, size, &checkpoint).await.unwrap();
+    let (_, bytes) = store.raw_stream("INC-2026-0001").await.unwrap().remove(1);
+    let key = store.signing_key().verifier();
+    proof.verify(&quell_ledger::leaf_hash(&bytes), store.origin(), &[key]).unwrap();
+    store.db().close().await;
+}
+
+#[tokio::test]
+async fn the_story_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    story(&folder.path().join("data"), None).await;
+}
+
+#[tokio::test]
+async fn the_story_on_postgres() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = quell_testkit::postgres::Server::start(&[]).unwrap();
+    story(&folder.path().join("data"), Some(&server.admin_url())).await;
+}
+
+/// Any row changed, deleted or swapped is detected and named.
+#[tokio::test]
+async fn tampering_with_any_row_is_detected() {
+    let folder = tempfile::tempdir().unwrap();
+    let pristine = folder.path().join("pristine");
+    let store = Store::init(&pristine, None, &KekSource::File(None), now()).await.unwrap();
+    for n in 0..6 {
+        let entry = NewEntry { evidence: vec![(format!("{n}.txt"), vec![n])], ..note(&format!("note {n}")) };
+        store.append_to_end("INC-2026-0001", entry, now()).await.unwrap();
+    }
+    store.db().close().await;
+    let attacks = [
+        "UPDATE event SET entry = replace(entry, 'note 2', 'note 9') WHERE seq = 3",
+        "UPDATE event SET leaf = zeroblob(32) WHERE seq = 3",
+        "UPDATE event SET stream = 'INC-2026-0002' WHERE seq = 3",
+        "UPDATE event SET kind = 'genesis' WHERE seq = 3",
+        "UPDATE event SET at_us = at_us + 1 WHERE seq = 3",
+        "DELETE FROM event WHERE seq = 3",
+        "DELETE FROM event WHERE seq = 6",
+        "DELETE FROM event WHERE seq = 0",
+        "UPDATE event SET seq = 100 WHERE seq = 3; UPDATE event SET seq = 3 WHERE seq = 4; UPDATE event SET seq = 4 WHERE seq = 100",
+        "INSERT INTO event SELECT seq + 4, stream, pos + 4, kind, at_us, entry, leaf FROM event WHERE seq = 3",
+        "UPDATE node SET hash = zeroblob(32) WHERE level = 1 AND idx = 0",
+        "DELETE FROM node WHERE level = 0 AND idx = 2",
+        "INSERT INTO node VALUES (9, 9, zeroblob(32))",
+        "UPDATE checkpoint SET note = replace(note, 'A', 'B') WHERE size = 4",
+        "DELETE FROM checkpoint WHERE size = 7",
+        "UPDATE evidence SET body = zeroblob(1) WHERE rowid = 3",
+        "DELETE FROM evidence WHERE rowid = 3",
+    ];
+    for (n, attack) in attacks.into_iter().enumerate() {
+        let copy = folder.path().join(n.to_string());
+        std::process::Command::new("cp").arg("-a").arg(&pristine).arg(&copy).status().unwrap();
+        let store = Store::open(&copy, None, no_passphrase).await.unwrap();
+        let Db::Sqlite(pool, _) = store.db() else { unreachable!("an embedded store") };
+        for trigger in ["event_is_append_only_u", "event_is_append_only_d", "node_is_append_only_u", "node_is_append_only_d", "checkpoint_is_append_only_u", "checkpoint_is_append_only_d"] {
+            sqlx::raw_sql(sqlx::AssertSqlSafe(format!("DROP TRIGGER {trigger}"))).execute(pool).await.unwrap();
+        }
+        sqlx::raw_sql(attack).execute(pool).await.unwrap();
+        let report = store.verify(None, &[]).await.unwrap();
+        assert!(!report.ok && !report.problems.is_empty(), "not detected: {attack}");
+        if attack.contains("seq = 3") {
+            assert!(report.problems.iter().any(|p| p.contains('3')), "{attack}: {:?}", report.problems);
+        }
+        store.db().close().await;
+    }
+}
+
+#[tokio::test]
+async fn updates_are_refused_by_the_database_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::init(&folder.path().join("d"), None, &KekSource::File(None), now()).await.unwrap();
+    let Db::Sqlite(pool, _) = store.db() else { unreachable!("an embedded store") };
+    let refused = sqlx::raw_sql("DELETE FROM event").execute(pool).await.unwrap_err();
+    assert!(refused.to_string().contains("append-only"));
+    assert!(matches!(Store::init(&folder.path().join("d"), None, &KekSource::File(None), now()).await, Err(StoreError::AlreadyInitialised(_))));
+    assert!(matches!(Store::open(&folder.path().join("none"), None, no_passphrase).await, Err(StoreError::NotInitialised(_))));
+}
