@@ -125,6 +125,11 @@ impl LogVerifier {
             self.problem(Problem::Checkpoint { size, why });
             return;
         };
+        if size < self.next && self.tree.is_none() {
+            // Behind a gap the numbers of the rows run ahead of those who count them.
+            self.not_compared(size);
+            return;
+        }
         if size < self.next {
             self.problem(Problem::CheckpointLate { size, position: self.next });
             return;
@@ -248,9 +253,14 @@ impl LogVerifier {
                 self.tree = None;
             }
         } else {
-            self.unchecked = self.unchecked.map_or(Some((size, 1)), |(from, count)| Some((from, count + 1)));
+            self.not_compared(size);
         }
         self.findings.last_checkpoint = Some(checkpoint);
+    }
+
+    fn not_compared(&mut self, size: u64) {
+        self.unchecked =
+            self.unchecked.map_or(Some((size, 1)), |(from, count)| Some((from.min(size), count + 1)));
     }
 
     fn flush_suspects(&mut self) {
