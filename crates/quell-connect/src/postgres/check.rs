@@ -14,6 +14,8 @@ use crate::error::ConnectError;
 
 /// PgBouncer's admin console is a database of this name (its documentation, "Admin console").
 const POOLER_CONSOLE: &str = "pgbouncer";
+/// Since this version CREATEROLE alone changes no role: ADMIN OPTION on it is needed too.
+const ADMIN_OPTION_SINCE: u32 = 160_000;
 
 fn check(what: impl Into<String>, ok: bool, detail: impl Into<String>) -> Check {
     Check { what: what.into(), ok, detail: detail.into() }
@@ -169,11 +171,11 @@ fn may_alter(server: &Server, rights: &Rights, state: &RoleState, role: &str) ->
     if rights.superuser {
         return check(what, true, "the administrator is a superuser");
     }
-    if state.privileged {
-        let detail = "the role is SUPERUSER, REPLICATION or BYPASSRLS: only a superuser may change it";
+    if state.superuser || (state.replication && server.version_number < ADMIN_OPTION_SINCE) {
+        let detail = "the role is SUPERUSER or REPLICATION: only a superuser may change it";
         return check(what, false, detail);
     }
-    let ok = rights.create_role && (server.version_number < 160_000 || state.admin_option);
+    let ok = rights.create_role && (server.version_number < ADMIN_OPTION_SINCE || state.admin_option);
     let detail = if ok { "by CREATEROLE".to_owned() } else { grant_hint(&rights.current_user, role) };
     check(what, ok, detail)
 }
@@ -190,7 +192,7 @@ fn may_see(rights: &Rights, state: &RoleState, role: &str) -> Check {
 }
 
 fn may_end(rights: &Rights, state: &RoleState, role: &str) -> Check {
-    let ok = rights.superuser || state.has_privileges || (rights.signals && !state.privileged);
+    let ok = rights.superuser || state.has_privileges || (rights.signals && !state.superuser);
     let admin = sql::identifier(&rights.current_user);
     let detail = if ok {
         "pg_terminate_backend is allowed".to_owned()

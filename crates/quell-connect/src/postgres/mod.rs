@@ -109,6 +109,10 @@ impl Postgres {
         }
         let text = credential.value.expose_text().ok_or_else(|| failed("it is not UTF-8".to_owned()))?;
         if !Dsn::looks_like(text) {
+            if text.chars().any(char::is_control) {
+                // With a line break that its bearer would cut off, a refusal of it would prove nothing.
+                return Err(failed("the password holds a line break or a control character".to_owned()));
+            }
             return Ok(Zeroizing::new(text.to_owned()));
         }
         let dsn = Dsn::parse(text).map_err(|e| failed(e.0.to_owned()))?;

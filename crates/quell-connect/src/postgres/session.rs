@@ -64,8 +64,8 @@ pub(super) struct Rights {
 #[derive(Clone, Debug)]
 pub(super) struct RoleState {
     pub(super) can_login: bool,
-    /// SUPERUSER, REPLICATION or BYPASSRLS: only a superuser may alter it.
-    pub(super) privileged: bool,
+    pub(super) superuser: bool,
+    pub(super) replication: bool,
     pub(super) valid_until: Option<String>,
     pub(super) expired: bool,
     /// The administrator has this role's privileges.
@@ -195,10 +195,21 @@ impl Session {
         let script = sql::ROLE.fill(&[group, group, role]);
         let row = self.row("asking for the role's state", &script, "").await?;
         Ok(row.map(
-            |[can_login, privileged, valid_until, expired, has, admin_option, in_group, sets_group]| {
+            |[
+                can_login,
+                superuser,
+                replication,
+                valid_until,
+                expired,
+                has,
+                admin_option,
+                in_group,
+                sets_group,
+            ]| {
                 RoleState {
                     can_login: truth(can_login.as_deref()),
-                    privileged: truth(privileged.as_deref()),
+                    superuser: truth(superuser.as_deref()),
+                    replication: truth(replication.as_deref()),
                     valid_until,
                     expired: truth(expired.as_deref()),
                     has_privileges: truth(has.as_deref()),

@@ -31,7 +31,7 @@ pub(super) const ADMIN: Template = Template(
 );
 /// One role; holes: group, group, role. An empty group matches nothing.
 pub(super) const ROLE: Template = Template(
-    "SELECT r.rolcanlogin, r.rolsuper OR r.rolreplication OR r.rolbypassrls, \
+    "SELECT r.rolcanlogin, r.rolsuper, r.rolreplication, \
      CASE WHEN isfinite(r.rolvaliduntil) THEN \
      to_char(r.rolvaliduntil AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') END, \
      coalesce(r.rolvaliduntil < clock_timestamp(), false), \

@@ -153,6 +153,7 @@ impl Model {
         row([
             Some(truth(role.can_login)),
             Some(truth(role.superuser)),
+            Some(truth(false)),
             None,
             Some(truth(false)),
             Some(truth(admin || me.role == *name)),
