@@ -5,7 +5,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use quell_core::secret::SecretValue;
 use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::error::{ConnectError, ConnectErrorKind};
 
 /// Where a value is kept.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -31,6 +35,31 @@ pub enum SecretSource {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not a reference to a value: {0}; use openbao:mount/path#key, file:PATH, env:NAME or exec:PROGRAM")]
 pub struct BadSource(pub &'static str);
+
+impl SecretSource {
+    /// Fetches the value at the moment of use.
+    #[expect(clippy::unused_async, reason = "other sources wait for programs and servers")]
+    pub async fn resolve(&self, context: &Context) -> Result<SecretValue, ConnectError> {
+        let failed = |kind, detail| ConnectError::new(self.to_string(), "reading the value", kind, detail);
+        match self {
+            Self::File(path) => {
+                let mut bytes = std::fs::read(context.path(path))
+                    .map_err(|error| failed(ConnectErrorKind::Missing, error.to_string()))?;
+                if bytes.last() == Some(&b'\n') {
+                    bytes.pop();
+                }
+                Ok(SecretValue::new(bytes))
+            }
+            Self::Env(name) => match context.environment.get(name) {
+                Some(value) => Ok(SecretValue::from_text(value.clone())),
+                None => Err(failed(ConnectErrorKind::Missing, "the variable is not set".to_owned())),
+            },
+            Self::OpenBao { .. } | Self::Exec(_) => {
+                Err(failed(ConnectErrorKind::Unexpected, "this source is not built in yet".to_owned()))
+            }
+        }
+    }
+}
 
 impl FromStr for SecretSource {
     type Err = BadSource;
