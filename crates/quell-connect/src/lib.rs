@@ -7,11 +7,12 @@ pub mod connector;
 pub mod context;
 pub mod error;
 pub mod http;
+pub mod openbao;
 pub mod postgres;
 pub mod source;
 
 /// Every system Quell can speak to, by id, in alphabetical order.
-pub static ALL: &[&connector::Definition] = &[&postgres::CONNECTOR];
+pub static ALL: &[&connector::Definition] = &[&openbao::CONNECTOR, &postgres::CONNECTOR];
 
 /// Finds a definition by its id.
 pub fn find(id: &str) -> Option<&'static connector::Definition> {
