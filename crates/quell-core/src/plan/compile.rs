@@ -154,6 +154,7 @@ pub fn compile(input: &PlanInput) -> Result<Plan, CannotPlan> {
         strategy: input.strategy.0,
         reasons: input.strategy.1.clone(),
         warnings: input.warnings.clone(),
+        inventory: String::new(),
         secrets: order.iter().map(|s| s.id.clone()).collect(),
         steps,
     })

@@ -33,6 +33,7 @@ fn machine(steps: Vec<Step>) -> Machine {
         strategy: Strategy::KillFirst,
         reasons: Vec::new(),
         warnings: Vec::new(),
+        inventory: String::new(),
         secrets: Vec::new(),
         steps,
     })

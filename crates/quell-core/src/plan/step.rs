@@ -135,6 +135,9 @@ pub struct Plan {
     pub reasons: Vec<String>,
     /// Things an operator must know.
     pub warnings: Vec<String>,
+    /// Hash of the inventory's part that the plan was made from. The driver refuses to run it against another.
+    #[serde(default)]
+    pub inventory: String,
     /// The secrets it covers, in order.
     pub secrets: Vec<SecretId>,
     /// In an order that respects `needs`.
