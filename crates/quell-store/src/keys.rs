@@ -141,7 +141,7 @@ impl Store {
             sqlx::query(META).bind(&record).execute(&mut *tx).await?;
             count
         });
-        let from = std::mem::replace(&mut { self.keys.kek.id.clone() }, String::new());
+        let from = self.keys.kek.id.clone();
         let store = Self { keys: Keyring { kek: new, ..self.keys }, ..self };
         let event = Event::KekRotated { from, to: store.keys.kek.id.clone(), rewrapped: count };
         store.append_to_end(INSTALLATION, NewEntry::new(Actor::engine("keys"), event), now).await?;
@@ -214,7 +214,8 @@ fn make_kek(folder: &Path, source: &KekSource) -> Result<(Kek, KekRecord), Store
                 make_folder(parent)?;
             }
             write_new(&full, text.as_bytes())?;
-            Ok((Kek { ..kek }, KekRecord::File { id: Kek::new(read_key(&full)?).id, path: path.display().to_string() }))
+            let record = KekRecord::File { id: kek.id.clone(), path: path.display().to_string() };
+            Ok((kek, record))
         }
         KekSource::Passphrase(passphrase) => {
             let mut salt = [0_u8; 16];

@@ -19,7 +19,7 @@ pub struct WorkerGuard {
 
 #[derive(Debug)]
 enum Lock {
-    File(File, PathBuf),
+    File { _held: File, path: PathBuf },
     Session(Box<PoolConnection<Postgres>>),
 }
 
@@ -27,7 +27,7 @@ impl Drop for WorkerGuard {
     fn drop(&mut self) {
         match &mut self.lock {
             // Best effort: a left-over file with nobody holding its lock means "dead" just as well.
-            Lock::File(_, path) => drop(std::fs::remove_file(path)),
+            Lock::File { path, .. } => drop(std::fs::remove_file(path)),
             Lock::Session(connection) => connection.close_on_drop(),
         }
     }
@@ -56,7 +56,7 @@ impl Store {
                 let path = folder.join(&id);
                 let file = File::create(&path).map_err(|e| StoreError::io(&path, e))?;
                 flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|e| StoreError::io(&path, e.into()))?;
-                Lock::File(file, path)
+                Lock::File { _held: file, path }
             }
             Db::Postgres(pool) => {
                 let mut connection = pool.acquire().await?;
