@@ -28,7 +28,7 @@ struct Connection {
 }
 
 /// Where the server is and where our own token comes from. The token is fetched at the moment of use.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Bao {
     ctx: Context,
     http: Client,
@@ -59,6 +59,13 @@ pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) body: Value,
     retry_after: Option<std::time::Duration>,
+}
+
+impl std::fmt::Debug for Bao {
+    /// Not the context: its environment may hold our token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bao").field("name", &self.name()).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Ask<'a> {

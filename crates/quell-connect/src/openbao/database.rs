@@ -59,7 +59,11 @@ impl DatabaseIssuer {
         match failed {
             // The database refused or was away: what is left decides.
             Some(error) if !matches!(reply.status, 400 | 500) => Err(error),
-            failed => self.remaining(&session, &scope, failed.as_ref()).await,
+            // It was done or tried: what cannot be seen now is unknown, whatever the reason.
+            failed => {
+                let seen = self.remaining(&session, &scope, failed.as_ref()).await;
+                Ok(seen.unwrap_or_else(|error| error.unseen()))
+            }
         }
     }
 
@@ -197,7 +201,7 @@ impl Issuer for DatabaseIssuer {
             (format!("sys/leases/revoke-prefix/{prefix}"), &["update", "sudo"]),
             // A list is checked against the path with a slash at its end.
             (format!("sys/leases/lookup/{prefix}/"), &["list", "sudo"]),
-            ("sys/leases".to_owned(), &["read"]),
+            ("sys/leases".to_owned(), &["read", "sudo"]),
             ("sys/leases/lookup".to_owned(), &["update"]),
             ("sys/leases/revoke".to_owned(), &["update"]),
         ];

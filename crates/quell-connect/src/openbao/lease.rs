@@ -165,7 +165,10 @@ impl Engine {
         what: &'static str,
         under: &str,
     ) -> Result<Vec<String>, ConnectError> {
-        let ask = Ask::get(what, "sys/leases").query("type", "irrevocable").query("limit", "none");
+        let ask = Ask::get(what, "sys/leases")
+            .query("type", "irrevocable")
+            .query("limit", "none")
+            .needs("read, sudo");
         let answer = session.ok(&ask).await?;
         let Some(leases) = answer.pointer("/data/leases").and_then(Value::as_array) else {
             let words = "the answer lists no irrevocable leases";

@@ -147,8 +147,12 @@ impl TokenIssuer {
             return Ok(gone(None));
         };
         self.revoke(&session, &accessor).await?;
-        let seen = self.observe_disable(&session, old).await?;
-        Ok(if seen.is_applied() { gone(Some(&accessor)) } else { seen })
+        // It was sent: what cannot be seen now is unknown, whatever the reason.
+        Ok(match self.observe_disable(&session, old).await {
+            Ok(seen) if seen.is_applied() => gone(Some(&accessor)),
+            Ok(seen) => seen,
+            Err(error) => error.unseen(),
+        })
     }
 
     async fn observe_disable(

@@ -11,7 +11,7 @@ use quell_testkit::postgres;
 use serde_json::{Value, json};
 
 use crate::proxy::{Fault, Proxy};
-use crate::{context, fact, failed, issuer, reason, retryable, unknown, value};
+use crate::{context, fact, failed, issuer, policy, reason, retryable, unknown, value};
 
 const CREATE: &str = "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'";
 const END_SESSIONS: &str =
@@ -53,7 +53,9 @@ fn config() -> Value {
 #[tokio::test]
 async fn a_prefix_is_revoked_and_the_accounts_are_really_gone() {
     let (mut pg, server) = start();
-    let issuer = issuer(&context(&server.addr(), server.root_token()), &config());
+    // With the policy of the operator's page, not as root.
+    let token = server.token_with("documented", &policy(2)).unwrap();
+    let issuer = issuer(&context(&server.addr(), &token), &config());
     assert_eq!(failed(&issuer.check().await), Vec::<&str>::new());
     let chosen = issuer.choose(None, "tag").await.unwrap();
     let mut minted = Vec::new();
@@ -64,7 +66,8 @@ async fn a_prefix_is_revoked_and_the_accounts_are_really_gone() {
     assert!(issuer.observe(IssuerOp::Install { new: &minted[0] }).await.outcome.is_applied());
 
     // One lease, then all of them.
-    assert!(issuer.perform(IssuerOp::Disable { old: &minted[0] }).await.outcome.is_applied());
+    let outcome = issuer.perform(IssuerOp::Disable { old: &minted[0] }).await.outcome;
+    assert!(outcome.is_applied(), "{outcome:?}");
     assert_eq!(accounts(&pg), "2");
     let old = issuer.identify(&minted[1].value).unwrap();
     assert_eq!(old.principal, "database/creds/orders");

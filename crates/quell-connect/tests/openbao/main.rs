@@ -71,3 +71,8 @@ fn unknown(outcome: &Outcome) -> bool {
 fn failed(checks: &[Check]) -> Vec<&str> {
     checks.iter().filter(|check| !check.ok).map(|check| check.detail.as_str()).collect()
 }
+
+/// The n-th policy of the operator's page: store, token, database.
+fn policy(n: usize) -> String {
+    CONNECTOR.readme.split("```hcl").nth(n + 1).unwrap().split("```").next().unwrap().to_owned()
+}

@@ -9,7 +9,7 @@ use quell_testkit::openbao::Server;
 use serde_json::{Value, json};
 
 use crate::proxy::{Fault, Proxy};
-use crate::{context, fact, failed, issuer, reason, retryable, unknown, value};
+use crate::{context, fact, failed, issuer, policy, reason, retryable, unknown, value};
 
 /// A token and its accessor, made with `parent`.
 fn make(server: &Server, parent: &str, body: &Value) -> (String, String) {
@@ -116,7 +116,9 @@ async fn a_successor_is_minted_once_and_a_lost_one_is_found_and_revoked() {
     let server = Server::start().unwrap();
     let proxy = Proxy::start(server.port(), "auth/token/create", Fault::DropAnswer, 1).await;
     let config = json!({ "token": { "policies": ["default"], "ttl": "20m" } });
-    let issuer = issuer(&context(&proxy.addr, server.root_token()), &config);
+    // With the policy of the operator's page, not as root.
+    let token = server.token_with("documented", &policy(1)).unwrap();
+    let issuer = issuer(&context(&proxy.addr, &token), &config);
     assert_eq!(failed(&issuer.check().await), Vec::<&str>::new());
     let tag = "INC-2026-0001/mint";
     let chosen = issuer.choose(None, tag).await.unwrap();
@@ -153,12 +155,33 @@ async fn a_successor_is_minted_once_and_a_lost_one_is_found_and_revoked() {
 }
 
 #[tokio::test]
+async fn an_orphan_successor_outlives_our_own_token() {
+    let server = Server::start().unwrap();
+    let create = policy(1).replace("auth/token/create\"", "auth/token/create-orphan\"");
+    let token = server.token_with("documented", &create).unwrap();
+    let config = json!({ "token": { "policies": ["default"], "orphan": true } });
+    let issuer = issuer(&context(&server.addr(), &token), &config);
+    assert_eq!(failed(&issuer.check().await), Vec::<&str>::new());
+    let chosen = issuer.choose(None, "tag").await.unwrap();
+    let minted = issuer.perform(IssuerOp::Install { new: &chosen }).await.minted.unwrap();
+    server.request("POST", "auth/token/revoke", &json!({ "token": token })).unwrap();
+    assert!(alive(&server, minted.value.expose_text().unwrap()));
+}
+
+#[tokio::test]
 async fn a_missing_permission_names_what_to_grant() {
     let server = Server::start().unwrap();
     let token = server.token_with("nothing", "path \"kv/*\" { capabilities = [\"read\"] }").unwrap();
     let config = json!({ "token": { "policies": ["default"] } });
     let issuer = issuer(&context(&server.addr(), &token), &config);
-    insta::assert_debug_snapshot!(failed(&issuer.check().await), @"");
+    insta::assert_debug_snapshot!(failed(&issuer.check().await), @r#"
+    [
+        "missing: update; a policy must give it on `auth/token/lookup-accessor`",
+        "missing: update; a policy must give it on `auth/token/revoke-accessor`",
+        "missing: update; a policy must give it on `auth/token/create`",
+        "missing: list, sudo; a policy must give it on `auth/token/accessors/`",
+    ]
+    "#);
     let chosen = issuer.choose(None, "tag").await.unwrap();
     let outcome = issuer.perform(IssuerOp::Install { new: &chosen }).await.outcome;
     assert_eq!(retryable(&outcome), Some(false));
