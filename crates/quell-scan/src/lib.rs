@@ -9,6 +9,7 @@
 //!
 //! What is absent: network, clock, environment, the git program, and any write.
 
+mod collect;
 pub mod engine;
 mod error;
 mod finding;

@@ -48,14 +48,55 @@ pub(super) fn entropy(bytes: &[u8]) -> f64 {
 
 /// Words that people write where a password goes.
 const TRIVIAL: &[&str] = &[
-    "password", "passwd", "pass", "pwd", "secret", "token", "postgres", "root", "admin", "user", "username", "test",
-    "mysql", "guest", "redis", "mongo", "mypassword", "123456", "12345678", "none", "null", "true", "false", "undefined",
+    "password",
+    "passwd",
+    "pass",
+    "pwd",
+    "secret",
+    "token",
+    "postgres",
+    "root",
+    "admin",
+    "user",
+    "username",
+    "test",
+    "mysql",
+    "guest",
+    "redis",
+    "mongo",
+    "mypassword",
+    "123456",
+    "12345678",
+    "none",
+    "null",
+    "true",
+    "false",
+    "undefined",
 ];
 
 /// Parts of words that stand for a value.
 const STAND_INS: &[&str] = &[
-    "changeme", "change-me", "change_me", "example", "placeholder", "redacted", "your-", "your_", "yourpass", "insert-",
-    "insert_", "replace-", "replace_", "replaceme", "xxxx", "****", "....", "<", "not-a-real", "notreal", "dummy",
+    "changeme",
+    "change-me",
+    "change_me",
+    "example",
+    "placeholder",
+    "redacted",
+    "your-",
+    "your_",
+    "yourpass",
+    "insert-",
+    "insert_",
+    "replace-",
+    "replace_",
+    "replaceme",
+    "xxxx",
+    "****",
+    "....",
+    "<",
+    "not-a-real",
+    "notreal",
+    "dummy",
 ];
 
 /// True for variables, templates, and words that stand for a value.
@@ -64,7 +105,8 @@ pub(super) fn placeholder(text: &[u8]) -> bool {
     let starts = |prefix: &str| lower.starts_with(prefix.as_bytes());
     let wrapped = |open: &str, close: &str| starts(open) && lower.ends_with(close.as_bytes());
     let variable = text.strip_prefix(b"$").is_some_and(|name| {
-        !name.is_empty() && name.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_')
+        !name.is_empty()
+            && name.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_')
     });
     let one_byte = text.first().is_some_and(|first| text.iter().all(|byte| byte == first));
     variable

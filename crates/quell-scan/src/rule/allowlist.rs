@@ -61,9 +61,7 @@ impl Allowlist {
         match self.condition {
             Condition::Or => self.regex_hit(candidate) || self.stopword_hit(candidate.secret),
             // With paths or commits in the list, text alone decides nothing.
-            Condition::And => {
-                self.paths.is_empty() && self.commits.is_empty() && self.text_agrees(candidate)
-            }
+            Condition::And => self.paths.is_empty() && self.commits.is_empty() && self.text_agrees(candidate),
         }
     }
 

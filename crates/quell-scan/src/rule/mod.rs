@@ -20,7 +20,6 @@ use regex::bytes::{Regex, RegexBuilder};
 
 pub use allowlist::{Allowlist, Condition, Target};
 pub(crate) use allowlist::{Candidate, contains};
-pub(crate) use set::KeywordIndex;
 pub use set::RuleSet;
 
 /// Memory that one compiled regex may take; larger ones are refused when they are loaded.
@@ -118,8 +117,6 @@ fn compile(text: &str) -> Result<Regex, regex::Error> {
     let ascii = RegexBuilder::new(text).unicode(false).size_limit(REGEX_SIZE_LIMIT).build();
     match ascii {
         Ok(regex) => Ok(regex),
-        Err(error) => {
-            RegexBuilder::new(text).size_limit(REGEX_SIZE_LIMIT).build().map_err(|_second| error)
-        }
+        Err(error) => RegexBuilder::new(text).size_limit(REGEX_SIZE_LIMIT).build().map_err(|_second| error),
     }
 }

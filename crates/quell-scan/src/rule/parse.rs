@@ -54,7 +54,8 @@ fn rule(
     trust: Trust,
     warnings: &mut Vec<String>,
 ) -> Result<Rule, Box<RuleError>> {
-    let name = table.get("id").and_then(Value::as_str).map_or_else(|| format!("#{}", index + 1), str::to_owned);
+    let name =
+        table.get("id").and_then(Value::as_str).map_or_else(|| format!("#{}", index + 1), str::to_owned);
     let mut keys = Keys::new(file, Some(name), table, trust);
     let Some(id) = keys.string("id")?.filter(|id| !id.trim().is_empty()) else {
         return Err(keys.error("id", "missing", "give every rule a unique `id`"));
@@ -113,7 +114,9 @@ fn allowlists(keys: &mut Keys<'_>) -> Result<Vec<Allowlist>, Box<RuleError>> {
     match keys.take("allowlist") {
         None => {}
         Some(Value::Table(table)) => tables.push(table),
-        Some(_other) => return Err(keys.error("allowlist", "not a table", "write `[allowlist]` and its keys")),
+        Some(_other) => {
+            return Err(keys.error("allowlist", "not a table", "write `[allowlist]` and its keys"));
+        }
     }
     let mut lists = Vec::new();
     for table in tables {
@@ -166,6 +169,7 @@ impl<'a> Keys<'a> {
         Self { file, rule, table, trust, warnings: Vec::new() }
     }
 
+    #[expect(clippy::unnecessary_box_returns, reason = "every caller returns it boxed")]
     fn error(&self, key: &str, detail: &str, hint: &str) -> Box<RuleError> {
         Box::new(RuleError {
             file: self.file.to_owned(),
@@ -213,10 +217,7 @@ impl<'a> Keys<'a> {
             None => Ok(Vec::new()),
             Some(Value::Array(items)) => items
                 .into_iter()
-                .map(|item| match item {
-                    Value::String(text) => Ok(text),
-                    _other => Err(wrong(self)),
-                })
+                .map(|item| if let Value::String(text) = item { Ok(text) } else { Err(wrong(self)) })
                 .collect(),
             Some(_other) => Err(wrong(self)),
         }
@@ -228,10 +229,7 @@ impl<'a> Keys<'a> {
             None => Ok(Vec::new()),
             Some(Value::Array(items)) => items
                 .into_iter()
-                .map(|item| match item {
-                    Value::Table(table) => Ok(table),
-                    _other => Err(wrong(self)),
-                })
+                .map(|item| if let Value::Table(table) = item { Ok(table) } else { Err(wrong(self)) })
                 .collect(),
             Some(_other) => Err(wrong(self)),
         }
@@ -258,7 +256,11 @@ impl<'a> Keys<'a> {
             return Ok(Pattern::trusted(text));
         }
         Pattern::checked(text).map_err(|error| {
-            self.error(key, &format!("the regex does not compile: {error}"), "look-around and backreferences do not exist here: matching is linear in time")
+            self.error(
+                key,
+                &format!("the regex does not compile: {error}"),
+                "look-around and backreferences do not exist here: matching is linear in time",
+            )
         })
     }
 

@@ -142,7 +142,8 @@ impl Collector {
 
     fn finish(self) -> Result<RuleSet, Box<RuleError>> {
         let whole_set = |detail: String, hint: &str| {
-            let file = if self.files.is_empty() { "(no rule file)".to_owned() } else { self.files.join(", ") };
+            let file =
+                if self.files.is_empty() { "(no rule file)".to_owned() } else { self.files.join(", ") };
             Box::new(RuleError { file, rule: None, key: None, detail, hint: hint.to_owned() })
         };
         if self.parsed.rules.is_empty() {

@@ -19,7 +19,8 @@ pub fn expand(template: &str, seed: u64) -> Result<String, String> {
         let Some((body, after)) = after.split_once('}') else {
             return Err(format!("`{{` without `}}` in template {template:?}; write `{{{{` for a brace"));
         };
-        let parsed = body.rsplit_once(':').and_then(|(class, count)| Some((class, count.parse::<usize>().ok()?)));
+        let parsed =
+            body.rsplit_once(':').and_then(|(class, count)| Some((class, count.parse::<usize>().ok()?)));
         let Some((class, count)) = parsed.filter(|(_, count)| *count <= 4096) else {
             return Err(format!("`{{{body}}}` is not `{{class:count}}` with a count up to 4096"));
         };

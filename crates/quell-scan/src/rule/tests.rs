@@ -14,10 +14,23 @@ fn every_example_matches_and_no_non_example_does() {
     assert!(set.rules().len() >= 30, "{}", set.rules().len());
     let mut wrong = Vec::new();
     for rule in set.rules() {
-        assert!(rule.pattern.regex().is_some(), "{}: {:?}", rule.id, Pattern::checked(rule.pattern.text().to_owned()));
+        assert!(
+            rule.pattern.regex().is_some(),
+            "{}: {:?}",
+            rule.id,
+            Pattern::checked(rule.pattern.text().to_owned())
+        );
         assert!(rule.examples.len() + rule.non_examples.len() >= 3, "{}: too few examples", rule.id);
-        assert!(rule.source.as_ref().is_some_and(|source| source.starts_with("https://")), "{}: no source", rule.id);
-        let texts = rule.examples.iter().map(|text| (text, true)).chain(rule.non_examples.iter().map(|text| (text, false)));
+        assert!(
+            rule.source.as_ref().is_some_and(|source| source.starts_with("https://")),
+            "{}: no source",
+            rule.id
+        );
+        let texts = rule
+            .examples
+            .iter()
+            .map(|text| (text, true))
+            .chain(rule.non_examples.iter().map(|text| (text, false)));
         for (index, (template, wanted)) in texts.enumerate() {
             let text = template::expand(template, template::seed(&rule.id, index)).unwrap();
             // Alone, and in the middle of other text.
