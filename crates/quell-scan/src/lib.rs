@@ -1,1 +1,27 @@
-//! Placeholder so that the workspace resolves.
+//! Finds secrets in bytes, files and git history, offline.
+//!
+//! Bytes go in, redacted findings come out. A raw value never leaves this crate except through
+//! [`Scanner::recover`], as a [`quell_core::secret::SecretValue`]; findings hold a fingerprint and a preview that says nothing.
+//!
+//! Map: [`rule`] (what a secret looks like), [`engine`] (bytes in, matches out; the part that the fast path will
+//! replace), `stream` (inputs of any length through the engine in bounded memory), `git` (an object database read
+//! without the git program), `tree` (files), [`Scanner`] (the entry), [`Report`] (what came out).
+//!
+//! What is absent: network, clock, environment, the git program, and any write.
+
+mod collect;
+pub mod engine;
+mod error;
+mod finding;
+mod git;
+mod hit;
+pub mod rule;
+mod scanner;
+mod stream;
+mod tree;
+
+pub use error::{RuleError, ScanError};
+pub use finding::{Finding, Incomplete, Place, Progress, Report, Visibility};
+pub use hit::Recovered;
+pub use rule::RuleSet;
+pub use scanner::{Scanner, recover};

@@ -1,0 +1,153 @@
+//! Hits from everywhere, grouped into findings.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::finding::printable;
+use crate::hit::{Hit, Hits, Recovered};
+use crate::{Finding, Place, Progress, Report, RuleSet, Visibility};
+
+/// Where a set of hits was seen.
+#[derive(Debug)]
+pub(crate) struct Sighting<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) commit: Option<Origin<'a>>,
+    pub(crate) visibility: Visibility,
+}
+
+/// The commit that introduced it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin<'a> {
+    /// Position in parents-first order: lower is earlier.
+    pub(crate) order: usize,
+    pub(crate) id: &'a str,
+    pub(crate) author: &'a str,
+    pub(crate) author_time: Option<Timestamp>,
+}
+
+/// Builds a report.
+pub(crate) struct Collector<'a> {
+    rules: &'a RuleSet,
+    progress: &'a mut dyn FnMut(Progress),
+    state: Progress,
+    by_id: BTreeMap<String, (Finding, usize)>,
+    wanted: Option<&'a str>,
+    recovered: Option<Recovered>,
+    pub(crate) report: Report,
+}
+
+impl<'a> Collector<'a> {
+    pub(crate) fn new(
+        rules: &'a RuleSet,
+        wanted: Option<&'a str>,
+        progress: &'a mut dyn FnMut(Progress),
+    ) -> Self {
+        Self {
+            rules,
+            progress,
+            state: Progress::default(),
+            by_id: BTreeMap::new(),
+            wanted,
+            recovered: None,
+            report: Report::default(),
+        }
+    }
+
+    /// Tells the caller how far the scan is.
+    pub(crate) fn advance(&mut self, bytes: u64, done: u64) {
+        self.report.bytes_scanned = self.report.bytes_scanned.saturating_add(bytes);
+        self.state.bytes = self.report.bytes_scanned;
+        self.state.done = self.state.done.saturating_add(done);
+        (self.progress)(self.state);
+    }
+
+    /// More files or objects are known to come.
+    pub(crate) fn expect(&mut self, more: usize) {
+        let more = u64::try_from(more).unwrap_or(0);
+        self.state.total = Some(self.state.total.unwrap_or(self.state.done).saturating_add(more));
+    }
+
+    pub(crate) fn add_all(&mut self, hits: &Hits, sighting: &Sighting<'_>) {
+        for hit in hits.iter() {
+            self.add(hit, sighting);
+        }
+        if hits.dropped > 0 {
+            let why = format!("{} further secrets in one file were not kept", hits.dropped);
+            self.report.skip(sighting.path, why);
+        }
+    }
+
+    fn add(&mut self, hit: &Hit, sighting: &Sighting<'_>) {
+        let Some(rule) = self.rules.rules().get(hit.rule) else { return };
+        let path = sighting.path;
+        let commit = sighting.commit.map(|origin| origin.id);
+        if rule.path.as_ref().is_some_and(|pattern| !pattern.matches(path.as_bytes())) {
+            return;
+        }
+        let global = self.rules.allowlists().iter().filter(|list| list.concerns(&rule.id));
+        if rule.allowlists.iter().chain(global).any(|list| list.allows_place(path, commit)) {
+            return;
+        }
+        let file = printable(path);
+        let id = Finding::id_of(&rule.id, &hit.fingerprint, &file);
+        if self.wanted == Some(id.as_str()) && self.recovered.is_none() {
+            self.recovered = hit.kept.as_ref().map(Recovered::duplicate);
+        }
+        let order = sighting.commit.map_or(usize::MAX, |origin| origin.order);
+        let place = Place {
+            file,
+            line: hit.line,
+            column: hit.column,
+            commit: commit.map(str::to_owned),
+            author_time: sighting.commit.and_then(|origin| origin.author_time),
+            author: sighting.commit.map(|origin| printable(origin.author)),
+        };
+        if let Some((finding, earliest)) = self.by_id.get_mut(&id) {
+            finding.occurrences = finding.occurrences.saturating_add(hit.count);
+            finding.still_visible = finding.still_visible.min(sighting.visibility);
+            finding.still_reachable |= sighting.visibility != Visibility::Unreachable;
+            let before = |new: &Place, old: &Place| (new.line, new.column) < (old.line, old.column);
+            if order < *earliest || (order == *earliest && before(&place, &finding.place)) {
+                finding.first_seen_commit.clone_from(&place.commit);
+                finding.place = place;
+                *earliest = order;
+            }
+            return;
+        }
+        let finding = Finding {
+            id: id.clone(),
+            rule: rule.id.clone(),
+            description: rule.description.clone(),
+            kind: rule.kind.clone(),
+            first_seen_commit: place.commit.clone(),
+            place,
+            still_visible: sighting.visibility,
+            still_reachable: sighting.visibility != Visibility::Unreachable,
+            preview: hit.preview.clone(),
+            fingerprint: hit.fingerprint,
+            parts: hit.parts.clone(),
+            principal: hit.principal.clone(),
+            occurrences: hit.count,
+            note: hit.note.clone(),
+        };
+        self.by_id.insert(id, (finding, order));
+    }
+
+    pub(crate) fn finish(self) -> (Report, Option<Recovered>) {
+        let mut report = self.report;
+        report.findings = self.by_id.into_values().map(|(finding, _)| finding).collect();
+        report.findings.sort_by(|a, b| {
+            let key = |finding: &Finding| (finding.place.line, finding.place.column);
+            (&a.place.file, key(a), &a.rule, a.fingerprint).cmp(&(
+                &b.place.file,
+                key(b),
+                &b.rule,
+                b.fingerprint,
+            ))
+        });
+        report.incomplete.sort();
+        report.incomplete.dedup();
+        (report, self.recovered)
+    }
+}

@@ -1,0 +1,78 @@
+use super::*;
+use crate::RuleSet;
+
+fn rules(text: &str) -> RuleSet {
+    RuleSet::parse("test.toml", text).unwrap()
+}
+
+fn secrets(rules: &RuleSet, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    KeywordEngine::new(rules).scan(text.as_bytes(), &mut |hit| {
+        found.push(text.get(hit.secret).unwrap().to_owned());
+    });
+    found
+}
+
+#[test]
+fn the_secret_is_the_named_or_first_group() {
+    let rules = rules("[[rules]]\nid='a'\nregex='''key=(\\w+)'''\nkeywords=['KEY']\n");
+    assert_eq!(secrets(&rules, "x key=one\nkey=two"), ["one", "two"]);
+}
+
+#[test]
+fn a_window_that_cuts_a_match_grows() {
+    let rules = rules("[[rules]]\nid='a'\nregex='''k=[a-z]+'''\nkeywords=['k=']\nwindow=8\n");
+    let long = format!("k={}", "a".repeat(5000));
+    assert_eq!(secrets(&rules, &format!("{long} tail")), [long.as_str()]);
+}
+
+#[test]
+fn rules_without_keywords_look_everywhere() {
+    let rules = rules("[[rules]]\nid='a'\nregex='''[0-9]{6}'''\n");
+    assert_eq!(secrets(&rules, "a 123456 b 654321"), ["123456", "654321"]);
+}
+
+#[test]
+fn entropy_of_known_texts() {
+    assert!(filter::entropy(b"") < 0.01);
+    assert!(filter::entropy(b"aaaa") < 0.01);
+    assert!((filter::entropy(b"abcd") - 2.0).abs() < 0.01);
+}
+
+#[test]
+fn placeholders_are_known() {
+    for text in [
+        "${DB}",
+        "$DB_PASSWORD",
+        "{{ x }}",
+        "<secret>",
+        "changeme",
+        "xxxxxxxx",
+        "********",
+        "password",
+        "%DB%",
+    ] {
+        assert!(filter::placeholder(text.as_bytes()), "{text}");
+    }
+    for text in ["hunter2-hunter2", "$aLt3d", "p4ssw0rd!!"] {
+        assert!(!filter::placeholder(text.as_bytes()), "{text}");
+    }
+}
+
+#[test]
+fn allowlists_combine() {
+    let text = "[[rules]]\nid='a'\nregex='''k=(\\w+)'''\nkeywords=['k=']\n\
+        [[rules.allowlists]]\nstopwords=['Fine']\n\
+        [[rules.allowlists]]\ncondition='AND'\nregexTarget='line'\nregexes=['''test''']\nstopwords=['both']\n\
+        [allowlist]\nregexes=['''^zero$''']\n";
+    let rules = rules(text);
+    assert_eq!(secrets(&rules, "k=isfine\nk=zero\nk=both test\nk=both\nk=other test"), ["both", "other"]);
+}
+
+#[test]
+fn lines_are_bounded() {
+    let text = b"one\ntwo three\nfour";
+    assert_eq!(line_around(text, &(8..13)), b"two three");
+    let long = vec![b'a'; 100_000];
+    assert!(line_around(&long, &(50_000..50_010)).len() < 5000);
+}

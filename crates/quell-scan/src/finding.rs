@@ -1,0 +1,150 @@
+//! What a scan hands out: redacted findings, and what it could not look at.
+
+use jiff::Timestamp;
+use quell_core::secret::Fingerprint;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// One secret at one path, however often it occurs there.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Finding {
+    /// `F-` and 12 hex digits over rule, fingerprint and path: the same across runs, lines and commits.
+    pub id: String,
+    /// The id of the rule that matched.
+    pub rule: String,
+    /// The rule's description.
+    pub description: String,
+    /// The inventory kind that such a secret would have, such as `postgres-password`.
+    pub kind: String,
+    /// The first occurrence: in git, the one in the oldest commit that introduced it.
+    pub place: Place,
+    /// The oldest commit that introduced this secret at this path.
+    pub first_seen_commit: Option<String>,
+    /// Where it can still be seen.
+    pub still_visible: Visibility,
+    /// False when it is only in objects that no ref reaches. True outside git.
+    pub still_reachable: bool,
+    /// The public prefix of the secret and `…`; never a part that helps to guess it.
+    pub preview: String,
+    /// Keyed hash of the secret (for a URL: of the whole URL as written).
+    pub fingerprint: Fingerprint,
+    /// Keyed hashes of the parts that are secrets by themselves: the percent-decoded password of a URL.
+    pub parts: Vec<Fingerprint>,
+    /// The user in a URL, or another name beside the secret that is not secret.
+    pub principal: Option<String>,
+    /// How often it was seen at this path (each blob of a history counts).
+    pub occurrences: u64,
+    /// What a reader should know, such as an allow comment without a reason.
+    pub note: Option<String>,
+}
+
+impl Finding {
+    /// The stable name of a finding.
+    pub fn id_of(rule: &str, fingerprint: &Fingerprint, file: &str) -> String {
+        let mut hash = Sha256::new();
+        hash.update(format!("quell-finding-v1\0{rule}\0{fingerprint}\0{file}"));
+        let digest = hex::encode(hash.finalize());
+        format!("F-{}", digest.get(..12).unwrap_or(&digest))
+    }
+
+    /// True when the finding is about this value: whole, or one of its parts.
+    pub fn concerns(&self, fingerprint: &Fingerprint) -> bool {
+        self.fingerprint == *fingerprint || self.parts.contains(fingerprint)
+    }
+}
+
+/// Where a secret was seen.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Place {
+    /// Path inside the scanned folder or repository, with `/`; or the name given to a stream.
+    pub file: String,
+    /// Line of the secret, from 1.
+    pub line: u64,
+    /// Column of the secret in bytes, from 1.
+    pub column: u64,
+    /// The commit, for findings in a history.
+    pub commit: Option<String>,
+    /// When that commit was authored.
+    pub author_time: Option<Timestamp>,
+    /// Who authored it, as recorded: `Name <address>`.
+    pub author: Option<String>,
+}
+
+/// Where a secret can still be seen.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Visibility {
+    /// In the working tree, in the tree of `HEAD`, or in the file or stream that was scanned.
+    Current,
+    /// Not there any more, but a ref reaches a commit that has it: whoever clones gets it.
+    Reachable,
+    /// Only in objects that no ref reaches; hosts and old clones may still serve them.
+    Unreachable,
+}
+
+/// Something that was not scanned, and why. A scan with any of these must not say "nothing found".
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct Incomplete {
+    /// A path, an object id, a pack.
+    pub what: String,
+    /// Why it was not read.
+    pub why: String,
+}
+
+/// The outcome of a scan.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Report {
+    /// In order of path, line, column, rule, fingerprint.
+    pub findings: Vec<Finding>,
+    /// Bytes that went through the engine.
+    pub bytes_scanned: u64,
+    /// Unique blobs scanned.
+    pub blobs: u64,
+    /// Commits seen, reachable or not.
+    pub commits: u64,
+    /// Files scanned.
+    pub files: u64,
+    /// What was not scanned; at most [`Report::MAX_INCOMPLETE`] entries.
+    pub incomplete: Vec<Incomplete>,
+    /// How many further things were not scanned.
+    pub incomplete_more: u64,
+}
+
+impl Report {
+    /// Entries kept in [`Report::incomplete`]; the rest is only counted.
+    pub const MAX_INCOMPLETE: usize = 1000;
+
+    /// True when everything was read.
+    pub fn complete(&self) -> bool {
+        self.incomplete.is_empty() && self.incomplete_more == 0
+    }
+
+    pub(crate) fn skip(&mut self, what: impl Into<String>, why: impl Into<String>) {
+        if self.incomplete.len() < Self::MAX_INCOMPLETE {
+            self.incomplete.push(Incomplete { what: printable(&what.into()), why: why.into() });
+        } else {
+            self.incomplete_more = self.incomplete_more.saturating_add(1);
+        }
+    }
+}
+
+/// How far a scan is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Progress {
+    /// Bytes that went through the engine.
+    pub bytes: u64,
+    /// Files or objects done.
+    pub done: u64,
+    /// Files or objects in total, once known.
+    pub total: Option<u64>,
+}
+
+/// Text from a hostile input with control characters escaped, so that it cannot drive a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    if !text.chars().any(char::is_control) {
+        return text.to_owned();
+    }
+    text.chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .collect()
+}

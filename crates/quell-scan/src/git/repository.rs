@@ -1,0 +1,104 @@
+//! Where a repository's parts lie, and whether it is one that can be read.
+//!
+//! Layout: <https://git-scm.com/docs/gitrepository-layout>.
+
+use std::path::{Path, PathBuf};
+
+use crate::ScanError;
+
+/// Small text files of git are cut here.
+pub(super) const MAX_TEXT: u64 = 64 << 20;
+
+/// The folders of one repository.
+#[derive(Debug)]
+pub(crate) struct Repository {
+    /// `HEAD` and what belongs to one work tree.
+    pub(crate) git_dir: PathBuf,
+    /// `objects`, `refs`, `config`: shared by all work trees.
+    pub(crate) common_dir: PathBuf,
+    /// The checked-out files, unless bare.
+    pub(crate) work_tree: Option<PathBuf>,
+}
+
+/// Finds the repository at exactly this path, if there is one.
+pub(crate) fn discover(path: &Path) -> Result<Option<Repository>, ScanError> {
+    let dot_git = path.join(".git");
+    let (git_dir, work_tree) = if dot_git.is_dir() && dot_git.join("objects").is_dir() {
+        (dot_git, Some(path.to_owned()))
+    } else if dot_git.is_file() {
+        (linked(&dot_git)?, Some(path.to_owned()))
+    } else if path.join("HEAD").is_file() && path.join("objects").is_dir() && path.join("refs").is_dir() {
+        (path.to_owned(), None)
+    } else {
+        return Ok(None);
+    };
+    let common_dir = match text(&git_dir.join("commondir"))? {
+        Some(relative) => git_dir.join(relative.trim_end()),
+        None => git_dir.clone(),
+    };
+    if !common_dir.join("objects").is_dir() {
+        return Err(ScanError::BrokenRepository {
+            path: git_dir,
+            detail: "it has no `objects` folder".to_owned(),
+        });
+    }
+    let repository = Repository { git_dir, common_dir, work_tree };
+    check_format(&repository)?;
+    Ok(Some(repository))
+}
+
+/// Reads `gitdir: …` of a work tree or submodule.
+fn linked(dot_git: &Path) -> Result<PathBuf, ScanError> {
+    let broken =
+        |detail: &str| ScanError::BrokenRepository { path: dot_git.to_owned(), detail: detail.to_owned() };
+    let content = text(dot_git)?.unwrap_or_default();
+    let Some(target) = content.strip_prefix("gitdir:") else {
+        return Err(broken("the `.git` file does not start with `gitdir:`"));
+    };
+    let folder = dot_git.parent().unwrap_or(Path::new("")).join(target.trim());
+    if !folder.is_dir() {
+        return Err(broken("the folder that `.git` points to does not exist; scan a complete clone"));
+    }
+    Ok(folder)
+}
+
+/// Refuses what would give false answers: <https://git-scm.com/docs/repository-version>.
+fn check_format(repository: &Repository) -> Result<(), ScanError> {
+    let unsupported = |feature: &str| {
+        Err(ScanError::Unsupported { path: repository.common_dir.clone(), feature: feature.to_owned() })
+    };
+    let config = text(&repository.common_dir.join("config"))?.unwrap_or_default().to_ascii_lowercase();
+    let mut section = "";
+    for line in config.lines().map(str::trim) {
+        if line.starts_with('[') {
+            section = line;
+        }
+        let Some((key, value)) = line.split_once('=') else { continue };
+        let (key, value) = (key.trim(), value.trim().trim_matches('"'));
+        if section.starts_with("[extensions]") && key.ends_with("objectformat") && value != "sha1" {
+            return unsupported(&format!("object ids of {}", printable_format(value)));
+        }
+        if section.starts_with("[extensions]") && key.ends_with("refstorage") && value != "files" {
+            return unsupported("refs in a reftable");
+        }
+    }
+    Ok(())
+}
+
+fn printable_format(value: &str) -> &str {
+    if value == "sha256" { "SHA-256" } else { "an unknown format" }
+}
+
+/// A small text file, or `None` when there is none.
+pub(super) fn text(path: &Path) -> Result<Option<String>, ScanError> {
+    let failed = |error| ScanError::read(path, error);
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => return Ok(None),
+        Err(error) => return Err(failed(error)),
+        Ok(data) if data.len() > MAX_TEXT => return Err(failed(std::io::Error::other("larger than 64 MiB"))),
+        Ok(_data) => {}
+    }
+    let bytes = std::fs::read(path).map_err(failed)?;
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}

@@ -1,0 +1,108 @@
+//! The entry: a rule set and a key, then paths and streams.
+
+use std::io::Read;
+use std::path::Path;
+
+use quell_core::secret::{FingerprintKey, SecretValue};
+
+use crate::collect::{Collector, Sighting};
+use crate::engine::KeywordEngine;
+use crate::hit::Keep;
+use crate::stream::{Searcher, Sizes};
+use crate::{Progress, Recovered, Report, RuleSet, ScanError, Visibility, git, tree};
+
+/// Scans paths and streams with one rule set and one fingerprint key.
+#[derive(Debug)]
+pub struct Scanner<'a> {
+    rules: &'a RuleSet,
+    key: &'a FingerprintKey,
+    engine: KeywordEngine<'a>,
+}
+
+impl<'a> Scanner<'a> {
+    /// A scanner over these rules.
+    pub fn new(rules: &'a RuleSet, key: &'a FingerprintKey) -> Self {
+        Self { rules, key, engine: KeywordEngine::new(rules) }
+    }
+
+    /// Scans a file, a folder, or a git repository (working tree and whole history, unreachable commits too).
+    pub fn path(&self, path: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, ScanError> {
+        let mut all = Collector::new(self.rules, None, progress);
+        self.everything(path, Keep::Nothing, &mut all)?;
+        Ok(all.finish().0)
+    }
+
+    /// Scans the files of a folder only, even when it is a repository.
+    pub fn tree(&self, folder: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, ScanError> {
+        std::fs::read_dir(folder).map_err(|error| ScanError::read(folder, error))?;
+        let mut all = Collector::new(self.rules, None, progress);
+        tree::scan(folder, &self.searcher(Keep::Nothing), &mut all);
+        Ok(all.finish().0)
+    }
+
+    /// Scans a stream of any length; `name` stands in for its path.
+    pub fn reader(
+        &self,
+        name: &str,
+        reader: &mut dyn Read,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Report, ScanError> {
+        let mut all = Collector::new(self.rules, None, progress);
+        let outcome = self.searcher(Keep::Nothing).reader(reader, &mut |bytes| all.advance(bytes, 0));
+        all.add_all(&outcome.hits, &Sighting { path: name, commit: None, visibility: Visibility::Current });
+        all.report.files = 1;
+        if let Some(error) = outcome.error {
+            if outcome.bytes == 0 {
+                return Err(ScanError::read(name, error));
+            }
+            all.report.skip(name, format!("reading stopped after {} bytes: {error}", outcome.bytes));
+        }
+        Ok(all.finish().0)
+    }
+
+    /// Scans `path` again and returns the secret of one finding: for a URL, the whole URL.
+    pub fn recover(&self, path: &Path, finding_id: &str) -> Result<Option<SecretValue>, ScanError> {
+        Ok(self.recover_parts(path, finding_id)?.map(|recovered| recovered.secret))
+    }
+
+    /// The same with the password and the user of a URL apart.
+    pub fn recover_parts(&self, path: &Path, finding_id: &str) -> Result<Option<Recovered>, ScanError> {
+        let mut quiet = |_progress: Progress| {};
+        let mut all = Collector::new(self.rules, Some(finding_id), &mut quiet);
+        self.everything(path, Keep::Values, &mut all)?;
+        Ok(all.finish().1)
+    }
+
+    fn searcher(&self, keep: Keep) -> Searcher<'_> {
+        Searcher { rules: self.rules, engine: &self.engine, key: self.key, keep, sizes: Sizes::default() }
+    }
+
+    fn everything(&self, path: &Path, keep: Keep, all: &mut Collector<'_>) -> Result<(), ScanError> {
+        let searcher = self.searcher(keep);
+        let kind = std::fs::metadata(path).map_err(|error| ScanError::read(path, error))?;
+        if !kind.is_dir() {
+            return tree::file(path, &searcher, all);
+        }
+        std::fs::read_dir(path).map_err(|error| ScanError::read(path, error))?;
+        match git::discover(path)? {
+            None => tree::scan(path, &searcher, all),
+            Some(repository) => {
+                if let Some(work_tree) = &repository.work_tree {
+                    tree::scan(work_tree, &searcher, all);
+                }
+                git::scan(&repository, &searcher, all)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Scans `path` again and returns the secret of one finding.
+pub fn recover(
+    path: &Path,
+    rules: &RuleSet,
+    key: &FingerprintKey,
+    finding_id: &str,
+) -> Result<Option<SecretValue>, ScanError> {
+    Scanner::new(rules, key).recover(path, finding_id)
+}
