@@ -3,6 +3,7 @@
 //! One folder per system; one line in [`ALL`] registers it. This crate never decides anything: it performs,
 //! observes and probes, and reports [`quell_core::outcome::Outcome`]. It never retries by itself.
 
+pub mod conformance;
 pub mod connector;
 pub mod context;
 pub mod error;
