@@ -8,10 +8,11 @@ pub mod connector;
 pub mod context;
 pub mod error;
 pub mod http;
+pub mod openbao;
 pub mod source;
 
 /// Every system Quell can speak to, by id, in alphabetical order.
-pub static ALL: &[&connector::Definition] = &[];
+pub static ALL: &[&connector::Definition] = &[&openbao::CONNECTOR];
 
 /// Finds a definition by its id.
 pub fn find(id: &str) -> Option<&'static connector::Definition> {
