@@ -6,13 +6,22 @@
 pub mod conformance;
 pub mod connector;
 pub mod context;
+mod dotted;
+pub mod env_file;
 pub mod error;
+pub mod exec;
 pub mod http;
+pub mod http_hook;
+pub mod log;
 pub mod openbao;
+pub mod process;
 pub mod source;
+pub mod systemd;
+pub mod webhook;
 
 /// Every system Quell can speak to, by id, in alphabetical order.
-pub static ALL: &[&connector::Definition] = &[&openbao::CONNECTOR];
+pub static ALL: &[&connector::Definition] =
+    &[&env_file::CONNECTOR, &exec::CONNECTOR, &openbao::CONNECTOR, &systemd::CONNECTOR];
 
 /// Finds a definition by its id.
 pub fn find(id: &str) -> Option<&'static connector::Definition> {
