@@ -222,7 +222,7 @@ fn bad_archives_say_where() {
     assert_eq!(changed(148, b'7'), "at byte 148: the header of `a` is not canonical in its checksum");
     assert_eq!(changed(345, b'x'), "at byte 345: the header of `a` is not canonical in its prefix");
     assert_eq!(changed(124, b'x'), "at byte 124: the header of `a` is not canonical in its size");
-    assert_eq!(changed(134, b'6'), "at byte 152: the header of `a` is not canonical in its checksum");
+    assert_eq!(changed(134, b'6'), "at byte 153: the header of `a` is not canonical in its checksum");
     assert_eq!(changed(512 + 7, 1), "at byte 519: the padding after `a` is not zero");
     assert_eq!(changed(2 * 1024 + 600, 1), "at byte 2648: the padding after the last file is not zero");
     let mut longer = tar.clone();
