@@ -61,7 +61,7 @@ def verify(files, outside=None):
     names = text("keys.txt").split("\n")[:-1]
     keys, turn, used, warnings = [vkey(name) for name in names], 0, set(), []
     form = {"files": [*facts.values()], "format": "quell-evidence", "incident": man["incident"], "origin": origin, "v": 1}
-    need(man == {**form, "vkey": names[-1]} and len({*names}) == len(names) and {key[0] for key in keys} == {origin}, "not the keys of this log")
+    need(man == {**form, "vkey": names[-1]} and len({*names}) == len(names) and {k[0] for k in keys} == {origin}, "not this log's keys")
     need(outside in (None, *names), "the key given with --key is not one of this log's keys")
     signed = f"quell-evidence-manifest-v1\n{origin}\n{sha(files['manifest.json']).hex()}\n"
     need(opened(text("manifest.note"), keys[-1], alone=True) == signed, "of another manifest")

@@ -99,12 +99,13 @@ fn any_flipped_byte_of_the_archive_is_noticed() {
     let tar = archive::write(&files).unwrap();
     assert_eq!(archive::read(&tar).unwrap(), files);
     assert_eq!(archive::write(&archive::read(&tar).unwrap()).unwrap(), tar);
-    // Whatever the reader still accepts must fail as a bundle. Content bytes have the test above.
-    for at in 0..tar.len() {
+    // Content bytes are the manifest's business (the test above); the reader must hand them over as they are.
+    for at in (0..tar.len()).step_by(7) {
         let mut changed = tar.clone();
         changed[at] ^= 1;
         if let Ok(read) = archive::read(&changed) {
             assert_ne!(read, files, "byte {at} of the archive");
+            assert!(!bundle::verify(&read, None).ok(), "byte {at} of the archive");
         }
     }
 }

@@ -181,6 +181,22 @@ fn archives_round_trip_and_are_deterministic() {
 }
 
 #[test]
+fn any_flipped_bit_of_an_archive_is_refused_or_is_content() {
+    let mut all = files(&["a", "b/c"]);
+    all.insert("empty".to_owned(), Vec::new());
+    let tar = archive::write(&all).unwrap();
+    let content = [512..512 + 7, 1536..1536 + 7];
+    for at in 0..tar.len() {
+        for bit in 0..8 {
+            let mut changed = tar.clone();
+            changed[at] ^= 1 << bit;
+            let accepted = archive::read(&changed).is_ok();
+            assert_eq!(accepted, content.iter().any(|range| range.contains(&at)), "byte {at} bit {bit}");
+        }
+    }
+}
+
+#[test]
 fn bad_paths_are_refused() {
     for path in [
         "",
