@@ -111,15 +111,22 @@ fn any_flipped_byte_of_the_archive_is_noticed() {
 }
 
 #[test]
-fn the_holder_of_the_key_cannot_forge_by_accident() {
-    let log = Log::new(false);
-    let files = log.builder().build(&key(2)).unwrap();
-    let case = |change: &dyn Fn(&mut archive::Files), expected: &str| {
+fn a_forgery_by_the_holder_of_the_key_is_named() {
+    for (files, expected) in forgeries() {
+        let report = failure(&files);
+        assert!(report.contains(expected), "expected `{expected}` in\n{report}");
+    }
+}
+
+/// Bundles that are changed and then signed again with the right key, and what must be said about each.
+pub(super) fn forgeries() -> Vec<(archive::Files, &'static str)> {
+    let files = Log::new(false).builder().build(&key(2)).unwrap();
+    let all = std::cell::RefCell::new(Vec::new());
+    let case = |change: &dyn Fn(&mut archive::Files), expected: &'static str| {
         let mut changed = files.clone();
         change(&mut changed);
         resign(&mut changed, &key(2));
-        let report = failure(&changed);
-        assert!(report.contains(expected), "expected `{expected}` in\n{report}");
+        all.borrow_mut().push((changed, expected));
     };
     let edit = |path: &'static str, from: &'static str, to: &'static str| {
         move |files: &mut archive::Files| {
@@ -165,6 +172,7 @@ fn the_holder_of_the_key_cannot_forge_by_accident() {
         },
         "a key.rotation entry belongs into rotations.jsonl",
     );
+    all.into_inner()
 }
 
 #[test]

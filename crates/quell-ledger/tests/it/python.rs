@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use quell_ledger::tree::MemoryTree;
 use quell_ledger::{archive, bundle};
 
 use super::sample::{Log, key};
@@ -142,4 +143,53 @@ fn it_names_the_place_as_the_crate_does() {
     more.insert("extra.txt".to_owned(), Vec::new());
     let (code, output) = run(&[&write_folder("names", &more)]);
     assert!(code == Some(1) && output.starts_with("FAILED extra.txt: "), "{output}");
+}
+
+#[test]
+fn it_refuses_the_forgeries_that_the_crate_refuses() {
+    for (files, what) in super::bundle::forgeries() {
+        let (code, output) = run(&[&write_folder("forged", &files)]);
+        assert!(code == Some(1) && output.starts_with("FAILED "), "{what}: {output}");
+        // Refused for a reason, not by falling over.
+        assert!(!output.contains("TypeError") && !output.contains("IndexError"), "{what}: {output}");
+    }
+}
+
+#[test]
+fn its_roots_are_those_of_the_crate() {
+    let tree =
+        MemoryTree::of_records((0..40_u8).map(|n| [n]).collect::<Vec<_>>().iter().map(<[u8; 1]>::as_slice));
+    let mut cases = Vec::new();
+    for size in 1..=40 {
+        for index in 0..size {
+            let path: Vec<String> = tree.inclusion(index, size).unwrap().iter().map(hex::encode).collect();
+            let [leaf, root, before] = [tree.node(0, index), tree.root(size), tree.root(index)]
+                .map(|hash| hex::encode(hash.unwrap()));
+            cases.push(serde_json::json!([index, size, leaf, path, root, before]));
+        }
+    }
+    let file = folder("roots").join("cases.json");
+    std::fs::write(&file, serde_json::to_vec(&cases).unwrap()).unwrap();
+    let driver = "
+import json, runpy, sys
+roots = runpy.run_path(sys.argv[1])['roots']
+h = bytes.fromhex
+for index, size, leaf, path, root, before in json.load(open(sys.argv[2])):
+    assert roots(index, size, h(leaf), [h(p) for p in path]) == (h(root), h(before)), (index, size)
+    for wrong in ((index, size, h(leaf), [h(p) for p in path] + [h(leaf)]), (size, size, h(leaf), [])):
+        try: roots(*wrong)
+        except ValueError: continue
+        raise AssertionError(wrong)
+print('done')
+";
+    let output = Command::new(python())
+        .args(["-B", "-c", driver, script().to_str().unwrap(), file.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "done\n",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
