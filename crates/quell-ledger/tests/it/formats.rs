@@ -181,6 +181,22 @@ fn archives_round_trip_and_are_deterministic() {
 }
 
 #[test]
+fn any_flipped_bit_of_an_archive_is_refused_or_is_content() {
+    let mut all = files(&["a", "b/c"]);
+    all.insert("empty".to_owned(), Vec::new());
+    let tar = archive::write(&all).unwrap();
+    let content = [512..512 + 7, 1536..1536 + 7];
+    for at in 0..tar.len() {
+        for bit in 0..8 {
+            let mut changed = tar.clone();
+            changed[at] ^= 1 << bit;
+            let accepted = archive::read(&changed).is_ok();
+            assert_eq!(accepted, content.iter().any(|range| range.contains(&at)), "byte {at} bit {bit}");
+        }
+    }
+}
+
+#[test]
 fn bad_paths_are_refused() {
     for path in [
         "",
@@ -222,7 +238,7 @@ fn bad_archives_say_where() {
     assert_eq!(changed(148, b'7'), "at byte 148: the header of `a` is not canonical in its checksum");
     assert_eq!(changed(345, b'x'), "at byte 345: the header of `a` is not canonical in its prefix");
     assert_eq!(changed(124, b'x'), "at byte 124: the header of `a` is not canonical in its size");
-    assert_eq!(changed(134, b'6'), "at byte 152: the header of `a` is not canonical in its checksum");
+    assert_eq!(changed(134, b'6'), "at byte 153: the header of `a` is not canonical in its checksum");
     assert_eq!(changed(512 + 7, 1), "at byte 519: the padding after `a` is not zero");
     assert_eq!(changed(2 * 1024 + 600, 1), "at byte 2648: the padding after the last file is not zero");
     let mut longer = tar.clone();

@@ -7,6 +7,8 @@ mod formats;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod python;
+#[cfg(test)]
 mod sample;
 #[cfg(test)]
 mod tree;
