@@ -75,7 +75,7 @@ def verify(files, outside=None):
         found, before = roots(seq, size, sha(b"\0", line[:-1].encode()), [unb64(h, 32) for h in match[1].split("\n")[:-1]])
         at(f"{name}, entry {seq}") or need(found == root, "not what the log holds")
         need(proof not in used and (entry.get("kind") == "key.rotation") == kind, "it is here twice, or of the wrong kind")
-        need(kind or entry.get("incident") in (None, man["incident"]), "of another incident")
+        need(kind or entry.get("stream") in (None, man["incident"]), "of another incident")
         named = [{"path": "evidence/" + e["sha256"], "sha256": e["sha256"], "size": e["size"]} for e in entry.get("evidence", [])]
         used |= {proof, *(e["path"] for e in named if need(facts.get(e["path"]) == e, f"{e['path']} is not what it names") is None)}
         if not kind: continue

@@ -126,7 +126,7 @@ fn kinds(manifest: &Manifest, entries: &[Proven], rotations: &[Proven], report: 
         if is_rotation(proven) {
             report.problem(&proven.place, format!("a {KIND} entry belongs into {ROTATIONS}"));
         }
-        let incident = proven.entry.get("incident").and_then(Value::as_str);
+        let incident = proven.entry.get("stream").and_then(Value::as_str);
         if incident.is_some_and(|incident| incident != manifest.incident) {
             report.problem(&proven.place, format!("entry {} is of another incident", proven.seq));
         }
