@@ -128,7 +128,8 @@ fn reference(text: &[u8]) -> bool {
     text.starts_with(b"/") || text.starts_with(b"./") || text.starts_with(b"~/") || contains(text, b"://")
 }
 
-/// True for names in code: letters with `_ . - : \` between them, but no digit and no other sign.
+/// True for names in code and words of any language: letters with `_ . - : \` between them, but no digit and no other
+/// ASCII sign.
 fn identifier(text: &[u8]) -> bool {
-    text.iter().all(|byte| byte.is_ascii_alphabetic() || b"_.-:\\".contains(byte))
+    text.iter().all(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii() || b"_.-:\\".contains(byte))
 }

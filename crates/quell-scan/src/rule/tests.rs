@@ -44,6 +44,25 @@ fn every_example_matches_and_no_non_example_does() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn rule_files_hold_nothing_that_looks_live() {
+    let set = RuleSet::builtin().unwrap();
+    let key = quell_core::secret::FingerprintKey::new([1; 32]);
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rules");
+    let report = crate::Scanner::new(&set, &key).tree(&folder, &mut |_| {}).unwrap();
+    assert!(report.files >= 11 && report.complete());
+    assert_eq!(report.findings, []);
+}
+
+#[test]
+fn folders_give_the_built_in_rules_too() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rules");
+    let (loaded, builtin) = (RuleSet::load(&[folder]).unwrap(), RuleSet::builtin().unwrap());
+    let ids = |set: &RuleSet| set.rules().iter().map(|rule| rule.id.clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&loaded), ids(&builtin));
+    assert_eq!(loaded.warnings(), <&[String]>::default());
+}
+
 fn error(text: &str) -> String {
     RuleSet::parse("mine.toml", text).unwrap_err().to_string()
 }
