@@ -5,6 +5,7 @@
 
 pub mod conformance;
 pub mod connector;
+pub mod consumer_sandbox;
 pub mod context;
 mod dotted;
 pub mod env_file;
@@ -20,8 +21,16 @@ pub mod systemd;
 pub mod webhook;
 
 /// Every system Quell can speak to, by id, in alphabetical order.
-pub static ALL: &[&connector::Definition] =
-    &[&env_file::CONNECTOR, &exec::CONNECTOR, &openbao::CONNECTOR, &systemd::CONNECTOR];
+pub static ALL: &[&connector::Definition] = &[
+    &env_file::CONNECTOR,
+    &exec::CONNECTOR,
+    &http_hook::CONNECTOR,
+    &log::CONNECTOR,
+    &openbao::CONNECTOR,
+    &process::CONNECTOR,
+    &systemd::CONNECTOR,
+    &webhook::CONNECTOR,
+];
 
 /// Finds a definition by its id.
 pub fn find(id: &str) -> Option<&'static connector::Definition> {
