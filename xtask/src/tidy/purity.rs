@@ -17,9 +17,7 @@ const IMPURE: [(&str, &str); 6] = [
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, text) in tree.rust().filter(|(path, _)| is_pure(path)) {
-        // Test modules stand at the end of a file.
-        let product = lines(text).take_while(|(_, line)| line.trim() != "#[cfg(test)]");
-        for (number, line) in product.filter(|(_, line)| !line.trim_start().starts_with("//")) {
+        for (number, line) in product(text).filter(|(_, line)| !line.trim_start().starts_with("//")) {
             for (word, why) in IMPURE {
                 if line.contains(word) {
                     findings.push(Finding::error(path, number, format!("`{word}` in a pure crate: {why}")));
@@ -28,6 +26,15 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// The lines above the test module, which stands at the end of a file (unless it is a file of its own).
+fn product(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut next = text.lines().skip(1);
+    lines(text).take_while(move |(_, line)| {
+        let below = next.next().unwrap_or_default();
+        line.trim() != "#[cfg(test)]" || below.trim_end().ends_with(';')
+    })
 }
 
 fn is_pure(path: &str) -> bool {

@@ -67,7 +67,7 @@ fn too_many_packages_are_found() {
 
 #[test]
 fn pure_crates_touch_nothing_outside_their_tests() {
-    let code = "// std::fs is for others\nuse std::fs;\nasync fn a() { b.await }\n\n#[cfg(test)]\nmod tests { use std::fs; }\n";
+    let code = "// std::fs is for others\n#[cfg(test)]\nmod tests;\nuse std::fs;\nasync fn a() { b.await }\n\n#[cfg(test)]\nmod tests { use std::fs; }\n";
     let tree = Tree::made(&[
         ("crates/quell-core/src/a.rs", code),
         ("crates/quell-core/src/plan/tests.rs", code),
@@ -76,8 +76,8 @@ fn pure_crates_touch_nothing_outside_their_tests() {
     ]);
     let found = said(&purity::check(&tree));
     assert_eq!(found.len(), 3, "{found:?}");
-    assert!(found[0].starts_with("crates/quell-core/src/a.rs:2: `std::fs`"));
-    assert!(found[1].starts_with("crates/quell-core/src/a.rs:3: `async fn`"));
+    assert!(found[0].starts_with("crates/quell-core/src/a.rs:4: `std::fs`"));
+    assert!(found[1].starts_with("crates/quell-core/src/a.rs:5: `async fn`"));
 }
 
 #[test]
