@@ -149,21 +149,7 @@ impl Server {
         path: &str,
         body: &Value,
     ) -> anyhow::Result<(u16, Value)> {
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
-        stream.set_read_timeout(Some(Duration::from_mins(1)))?;
-        // HTTP/1.0: the answer is not chunked and ends with the connection.
-        write!(
-            stream,
-            "{method} /v1/{path} HTTP/1.0\r\nHost: 127.0.0.1\r\nX-Vault-Token: {token}\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (head, body) = answer.split_once("\r\n\r\n").context("the answer has no end of headers")?;
-        let status = head.split(' ').nth(1).context("the answer has no status")?.parse()?;
-        Ok((status, serde_json::from_str(body).unwrap_or(Value::Null)))
+        ask(self.port, token, method, path, body)
     }
 
     /// A token with exactly this policy (HCL) and `default`.
@@ -212,4 +198,23 @@ impl Drop for Server {
     fn drop(&mut self) {
         drop(self.stop());
     }
+}
+
+/// One request to a server on loopback: `path` without `/v1/`; `Null` sends no body; any status.
+pub fn ask(port: u16, token: &str, method: &str, path: &str, body: &Value) -> anyhow::Result<(u16, Value)> {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_mins(1)))?;
+    // HTTP/1.0: the answer is not chunked and ends with the connection.
+    write!(
+        stream,
+        "{method} /v1/{path} HTTP/1.0\r\nHost: 127.0.0.1\r\nX-Vault-Token: {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("the answer has no end of headers")?;
+    let status = head.split(' ').nth(1).context("the answer has no status")?.parse()?;
+    Ok((status, serde_json::from_str(body).unwrap_or(Value::Null)))
 }

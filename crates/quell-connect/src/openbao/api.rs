@@ -28,7 +28,7 @@ struct Connection {
 }
 
 /// Where the server is and where our own token comes from. The token is fetched at the moment of use.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Bao {
     ctx: Context,
     http: Client,
@@ -48,7 +48,7 @@ pub(super) struct Ask<'a> {
     pub(super) what: &'static str,
     pub(super) method: Method,
     pub(super) path: Cow<'a, str>,
-    pub(super) query: Option<(&'static str, String)>,
+    pub(super) query: Vec<(&'static str, String)>,
     pub(super) body: Option<Value>,
     /// The capability that a policy must give on `path`.
     pub(super) needs: &'static str,
@@ -61,23 +61,30 @@ pub(super) struct Reply {
     retry_after: Option<std::time::Duration>,
 }
 
+impl std::fmt::Debug for Bao {
+    /// Not the context: its environment may hold our token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bao").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
 impl<'a> Ask<'a> {
     pub(super) fn get(what: &'static str, path: impl Into<Cow<'a, str>>) -> Self {
-        Self { what, method: Method::GET, path: path.into(), query: None, body: None, needs: "read" }
+        Self { what, method: Method::GET, path: path.into(), query: Vec::new(), body: None, needs: "read" }
     }
 
     /// `GET ?list=true` is the documented equal of the verb `LIST`, which proxies may refuse.
     pub(super) fn list(what: &'static str, path: impl Into<Cow<'a, str>>) -> Self {
-        let query = Some(("list", "true".to_owned()));
-        Self { query, needs: "list", ..Self::get(what, path) }
+        Self::get(what, path).query("list", "true").needs("list")
     }
 
     pub(super) fn post(what: &'static str, path: impl Into<Cow<'a, str>>, body: Value) -> Self {
         Self { method: Method::POST, body: Some(body), needs: "update", ..Self::get(what, path) }
     }
 
-    pub(super) fn query(self, name: &'static str, value: impl Into<String>) -> Self {
-        Self { query: Some((name, value.into())), ..self }
+    pub(super) fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.query.push((name, value.into()));
+        self
     }
 
     pub(super) fn needs(self, needs: &'static str) -> Self {
@@ -173,7 +180,7 @@ impl Bao {
             segments.push(segment);
         }
         drop(segments);
-        if let Some((name, value)) = &ask.query {
+        for (name, value) in &ask.query {
             url.query_pairs_mut().append_pair(name, value);
         }
         Ok(url)
@@ -181,6 +188,16 @@ impl Bao {
 }
 
 impl Session<'_> {
+    /// Is it our own token?
+    pub(super) fn is_token(&self, value: &SecretValue) -> bool {
+        self.token.same_as(value)
+    }
+
+    /// Our own token, for the control of a probe.
+    pub(super) fn into_token(self) -> SecretValue {
+        self.token
+    }
+
     pub(super) fn bao(&self) -> &Bao {
         self.bao
     }
@@ -230,7 +247,8 @@ impl Session<'_> {
                 "a standby node points to the active one; set the address to the active node".to_owned(),
             ),
             400 if words.contains("check-and-set") => (ConnectErrorKind::Conflict, words),
-            400 if words.contains("invalid accessor") || words.contains("invalid lease") => {
+            // Vault says the same with 403.
+            400 | 403 if words.contains("invalid accessor") || words.contains("invalid lease") => {
                 (ConnectErrorKind::Missing, words)
             }
             // A new mount, for a moment.

@@ -1,15 +1,22 @@
 //! OpenBao (and Vault, whose API it keeps): KV v2 as a store, tokens and dynamic database credentials as issuers.
 
 mod api;
+mod database;
 mod kv;
+mod lease;
+pub mod sandbox;
 mod store;
+mod token;
+
+pub use lease::{ISSUE_TTL, Issued, issue};
 
 use quell_core::secret::SecretValue;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::connector::{Check, Definition};
+use crate::connector::{Check, Definition, Issuer};
 use crate::context::Context;
-use crate::error::{ConnectError, ConnectErrorKind};
+use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
 use api::{Ask, Bao, Session};
 
 /// The registration of this connector.
@@ -18,7 +25,7 @@ pub static CONNECTOR: Definition = Definition {
     summary: "OpenBao or Vault: KV v2 store; tokens and dynamic database credentials as issuers",
     readme: include_str!("README.md"),
     schemas,
-    issuer: None,
+    issuer: Some(build_issuer),
     store: Some(store::build),
     reload: None,
     observe: None,
@@ -38,7 +45,72 @@ fn schemas() -> Vec<(&'static str, Value)> {
             "key": path("The key in the secret: DATABASE_URL"),
         },
     });
-    vec![("store", store)]
+    let token = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "accessor": path("The token's accessor: revokes it when its value is not at hand"),
+            "policies": {
+                "type": "array",
+                "items": { "type": "string", "minLength": 1, "not": { "const": "root" } },
+                "description": "Policies of a successor; without any, none is minted",
+            },
+            "ttl": path("Life of a successor: 1h"),
+            "orphan": {
+                "type": "boolean",
+                "default": false,
+                "description": "The successor outlives Quell's own token",
+            },
+        },
+    });
+    let database = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["mount", "role"],
+        "properties": {
+            "mount": path("The mount of the database engine: database"),
+            "role": path("The role whose leases are revoked: orders"),
+        },
+    });
+    let issuer = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "oneOf": [
+            {
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["token"],
+                "properties": { "token": token },
+            },
+            {
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["database"],
+                "properties": { "database": database },
+            },
+        ],
+    });
+    vec![("issuer", issuer), ("store", store)]
+}
+
+/// What is revoked: one token, or the dynamic credentials of one role.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum IssuerConfig {
+    Token(token::Config),
+    Database(database::Config),
+}
+
+fn build_issuer(config: &Value, ctx: &Context) -> Result<Box<dyn Issuer>, ConfigError> {
+    match ConfigError::parse(config)? {
+        IssuerConfig::Token(config) => token::build(config, ctx),
+        IssuerConfig::Database(config) => database::build(&config, ctx),
+    }
+}
+
+/// A configuration that cannot be used, met in the middle of a call.
+fn unusable(what: &'static str, error: &ConfigError) -> ConnectError {
+    let hint = error.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+    ConnectError::new("openbao", what, ConnectErrorKind::Denied, format!("{}{hint}", error.message))
 }
 
 /// The value of one key, for `openbao:mount/path#key`.
@@ -49,10 +121,7 @@ pub(crate) async fn fetch(
     key: &str,
 ) -> Result<SecretValue, ConnectError> {
     const WHAT: &str = "fetching the value";
-    let config = |error: crate::error::ConfigError| {
-        let detail = error.hint.map_or_else(|| error.message.clone(), |h| format!("{}; {h}", error.message));
-        ConnectError::new("openbao", WHAT, ConnectErrorKind::Denied, detail)
-    };
+    let config = |error: ConfigError| unusable(WHAT, &error);
     let bao = Bao::open(ctx).map_err(config)?;
     let place = kv::Place {
         mount: api::checked_path("mount", mount).map_err(config)?,

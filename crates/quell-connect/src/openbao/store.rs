@@ -80,7 +80,10 @@ impl KvStore {
             Ok(version) => Ok(Outcome::applied([("version", json!(version.to_string()))])),
             Err(error) if error.kind == ConnectErrorKind::Conflict => {
                 // Somebody wrote meanwhile. Perhaps it was an earlier attempt of ours.
-                let now = self.place.current(&session, WHAT).await?;
+                let now = match self.place.current(&session, WHAT).await {
+                    Ok(now) => now,
+                    Err(error) => return Ok(error.unseen()),
+                };
                 let held = now.data.as_ref().and_then(|data| data.get(&self.key)).and_then(Value::as_str);
                 if held.is_some_and(|held| same(held, new)) {
                     Ok(Outcome::applied([("version", json!(now.version.to_string()))]))
@@ -135,8 +138,11 @@ impl KvStore {
         }
         if !find.bad.is_empty() {
             self.place.erase(&session, WHAT, &find.bad).await?;
-            let after = self.place.history(&session, WHAT).await?;
-            let left = after.map_or_else(Vec::new, |(_, alive)| alive);
+            // It was sent: what cannot be seen now is unknown, whatever the reason.
+            let left = match self.place.history(&session, WHAT).await {
+                Ok(after) => after.map_or_else(Vec::new, |(_, alive)| alive),
+                Err(error) => return Ok(error.unseen()),
+            };
             if find.bad.iter().any(|number| left.contains(number)) {
                 let words = "the metadata still shows versions that were to be destroyed";
                 return Err(self.bao.error(WHAT, ConnectErrorKind::Unexpected, words));
