@@ -5,6 +5,7 @@
 
 pub mod conformance;
 pub mod connector;
+pub mod consumer_sandbox;
 pub mod context;
 mod dotted;
 pub mod env_file;

@@ -74,4 +74,6 @@ fn shape(outcome: &Outcome) -> &'static str {
 }
 
 #[cfg(test)]
+mod issuer_tests;
+#[cfg(test)]
 mod tests;

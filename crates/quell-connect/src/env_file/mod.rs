@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 use crate::connector::Definition;
 
+pub(crate) use store::build as store;
+
 /// The registration of this connector.
 pub static CONNECTOR: Definition = Definition {
     id: "env_file",
@@ -16,7 +18,7 @@ pub static CONNECTOR: Definition = Definition {
     readme: include_str!("README.md"),
     schemas,
     issuer: None,
-    store: Some(store::build),
+    store: Some(store),
     reload: None,
     observe: None,
     notify: None,

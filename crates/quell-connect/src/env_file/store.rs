@@ -39,7 +39,7 @@ struct Inner {
     limit: Duration,
 }
 
-pub(super) fn build(config: &Value, context: &Context) -> Result<Box<dyn Store>, ConfigError> {
+pub(crate) fn build(config: &Value, context: &Context) -> Result<Box<dyn Store>, ConfigError> {
     let config: Config = ConfigError::parse(config)?;
     if config.path.is_empty() || config.path.ends_with('/') || config.path.contains('\0') {
         return Err(ConfigError::at("path", "this names no file", "name the file: /etc/orders/orders.env"));
