@@ -1,1 +1,22 @@
-//! Placeholder so that the workspace resolves.
+//! Use cases of Quell, and the driver that runs plans with a real clock.
+//!
+//! Everything a person can ask for is a function here, named as the command is: `incident::open`, `plan::make`,
+//! `driver::run`. The CLI (and later the server) only parse and print.
+
+pub mod app;
+pub mod clock;
+pub mod drill;
+pub mod driver;
+pub mod error;
+pub mod evidence;
+pub mod incident;
+pub mod inventory;
+pub mod issue;
+pub mod plan;
+pub mod proof;
+pub mod report;
+pub mod scan;
+pub mod systems;
+
+pub use app::{App, Options};
+pub use error::AppError;

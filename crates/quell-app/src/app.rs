@@ -1,0 +1,148 @@
+//! An opened installation with its inventory and connections.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use quell_connect::context::Context;
+use quell_connect::http::Client;
+use quell_core::event::{Actor, Entry, Event};
+use quell_core::incident::Incident;
+use quell_core::inventory::Inventory;
+use quell_core::secret::SecretValue;
+use quell_core::IncidentId;
+use quell_store::{Batch, NewEntry, Store, StoreError};
+
+use crate::AppError;
+use crate::clock::now;
+
+/// How to open an installation. The command line fills it in.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The data folder.
+    pub data: PathBuf,
+    /// `postgres://…` for a shared database.
+    pub database: Option<String>,
+    /// The inventory: a file or a folder.
+    pub inventory: PathBuf,
+    /// The process's environment, read once at the edge.
+    pub environment: BTreeMap<String, String>,
+    /// Who is asking.
+    pub actor: String,
+    /// Longest time for one call to an outside system.
+    pub call_limit: Duration,
+    /// A file with the passphrase, if the key-encryption key comes from one.
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// Everything a use case needs.
+#[derive(Debug)]
+pub struct App {
+    /// State and keys.
+    pub store: Store,
+    /// What exists.
+    pub inventory: Inventory,
+    /// For connectors.
+    pub context: Context,
+    /// The data folder.
+    pub data: PathBuf,
+    /// Who is asking.
+    pub actor: Actor,
+}
+
+impl App {
+    /// Opens state and inventory. `ask` is called when a passphrase is needed and no file gives it.
+    pub async fn open(options: &Options, ask: impl FnOnce() -> Result<SecretValue, StoreError>) -> Result<Arc<Self>, AppError> {
+        let inventory = crate::inventory::load(&options.inventory)?;
+        Self::with_inventory(options, inventory, ask).await
+    }
+
+    /// Opens state with an inventory made in memory, or none.
+    pub async fn with_inventory(
+        options: &Options,
+        inventory: Inventory,
+        ask: impl FnOnce() -> Result<SecretValue, StoreError>,
+    ) -> Result<Arc<Self>, AppError> {
+        let context = context(options, &inventory)?;
+        let store = open_store(options, ask).await?;
+        Ok(Arc::new(Self { store, inventory, context, data: options.data.clone(), actor: Actor::user(options.actor.clone()) }))
+    }
+
+    /// Reads one incident.
+    pub async fn incident(&self, id: IncidentId) -> Result<Incident, AppError> {
+        Ok(self.incident_with_entries(id).await?.0)
+    }
+
+    /// Reads one incident and the entries it is made of.
+    pub async fn incident_with_entries(&self, id: IncidentId) -> Result<(Incident, Vec<Entry>), AppError> {
+        let entries = self.store.read_stream(&id.to_string(), 0).await?;
+        let incident =
+            Incident::fold(id, &entries).ok_or_else(|| AppError::NotFound { what: "incident", id: id.to_string() })?;
+        Ok((incident, entries))
+    }
+
+    /// Decides on the newest state and appends, again and again until nobody was faster.
+    pub async fn decide<T>(
+        &self,
+        id: IncidentId,
+        mut decide: impl FnMut(&mut Incident, Timestamp) -> Result<(Vec<Event>, T), AppError>,
+    ) -> Result<(Incident, T), AppError> {
+        loop {
+            let mut incident = self.incident(id).await?;
+            let at = now().max(incident.last_at);
+            let pos = incident.next_pos;
+            let (events, out) = decide(&mut incident, at)?;
+            let mut batch = Batch::new(id, pos);
+            for event in events {
+                batch.push(NewEntry::new(self.actor.clone(), event));
+            }
+            if batch.is_empty() {
+                return Ok((incident, out));
+            }
+            match self.store.append(batch, at).await {
+                Ok(_) => return Ok((self.incident(id).await?, out)),
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// Opens the state only.
+pub async fn open_store(options: &Options, ask: impl FnOnce() -> Result<SecretValue, StoreError>) -> Result<Store, AppError> {
+    let passphrase_file = options.passphrase_file.clone();
+    let passphrase = move || match passphrase_file {
+        Some(path) => read_passphrase(&path),
+        None => ask(),
+    };
+    Ok(Store::open(&options.data, options.database.as_deref(), passphrase).await?)
+}
+
+/// A passphrase from a file, one trailing newline removed.
+pub fn read_passphrase(path: &Path) -> Result<SecretValue, StoreError> {
+    let mut bytes = std::fs::read(path)
+        .map_err(|source| StoreError::Io { path: path.display().to_string(), source })?;
+    while bytes.last().is_some_and(|b| matches!(b, b'\n' | b'\r')) {
+        bytes.pop();
+    }
+    if bytes.is_empty() {
+        return Err(StoreError::Kek(format!("{} is empty", path.display())));
+    }
+    Ok(SecretValue::new(bytes))
+}
+
+fn context(options: &Options, inventory: &Inventory) -> Result<Context, AppError> {
+    let base = if options.inventory.is_dir() {
+        options.inventory.clone()
+    } else {
+        options.inventory.parent().map(Path::to_path_buf).unwrap_or_default()
+    };
+    let base = if base.as_os_str().is_empty() { PathBuf::from(".") } else { base };
+    let mut context = Context::new(base, Client::new(options.call_limit, None)?);
+    context.connections = Arc::new(inventory.connections.clone());
+    context.environment = Arc::new(options.environment.clone());
+    context.call_limit = options.call_limit;
+    Ok(context)
+}

@@ -1,0 +1,22 @@
+//! Dies at a named place, the way a power cut would: SIGKILL to itself. For crash tests; not in release builds.
+
+use quell_core::StepId;
+
+/// Where to die: `<step>:<place>`, place one of `after-intent` (recorded, not begun), `after-effect` (done, not
+/// recorded), `before-result`, `after-result`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Failpoint(String);
+
+impl Failpoint {
+    /// Reads a place. `None` in release builds, whatever is asked for.
+    pub fn parse(text: &str) -> Option<Self> {
+        (cfg!(debug_assertions) && text.contains(':')).then(|| Self(text.to_owned()))
+    }
+
+    pub(super) fn hit(&self, step: &StepId, place: &str) {
+        if self.0 == format!("{step}:{place}") {
+            let died = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+            debug_assert!(died.is_ok(), "a process may always signal itself");
+        }
+    }
+}

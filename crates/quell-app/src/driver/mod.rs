@@ -1,0 +1,381 @@
+//! Runs a plan: claims steps, performs them, records what happened. Any number of processes may drive one plan.
+//!
+//! The one rule that everything hangs on: events are committed at the expected position *before* the actions that
+//! follow from them begin; whoever loses the race reads the stream again and decides anew.
+
+mod failpoint;
+mod perform;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use quell_core::event::{Actor, Event, SealedRef, ValueRole};
+use quell_core::incident::Incident;
+use quell_core::outcome::Outcome;
+use quell_core::plan::{Action, Machine, Phase, Step, StepEvent};
+use quell_core::{IncidentId, SecretId, StepId};
+use quell_store::{Batch, NewEntry, Sealed, StoreError, WorkerGuard};
+use tokio::task::JoinSet;
+
+use crate::clock::now;
+use crate::systems::{Systems, inventory_hash};
+use crate::{App, AppError};
+
+pub use failpoint::Failpoint;
+
+/// Steps in flight per process.
+const ROOM: usize = 64;
+/// How often other processes' doings (approvals, dead workers) are looked for.
+const TICK: Duration = Duration::from_millis(250);
+
+/// What the driver tells its caller while it runs.
+#[derive(Clone, Debug)]
+pub enum Progress {
+    /// The plan's hash and how many steps there are, done and all.
+    Begun { plan_hash: String, done: usize, all: usize },
+    /// An event was committed.
+    Event { at: Timestamp, event: StepEvent },
+    /// A step waits for people.
+    NeedsApproval { step: Box<Step> },
+    /// A step gave up.
+    Stuck { step: StepId, reason: String },
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ended {
+    /// Every step is applied or skipped.
+    Done,
+    /// Only people can get it further: approvals are missing.
+    NeedsApproval,
+    /// Only people can get it further: a step gave up.
+    Stuck,
+    /// The caller asked to stop. Nothing is running.
+    Interrupted,
+}
+
+/// How to run.
+#[derive(Debug)]
+pub struct Run {
+    /// Set to true to stop: running steps end, nothing new starts.
+    pub stop: tokio::sync::watch::Receiver<bool>,
+    /// Return as soon as only people can get it further; else wait for them.
+    pub return_when_idle: bool,
+    /// Where to die, in crash tests.
+    pub failpoint: Option<Failpoint>,
+}
+
+impl Run {
+    /// Runs until only people can get it further.
+    pub fn until_idle() -> Self {
+        let (keep, stop) = tokio::sync::watch::channel(false);
+        // Nobody will ever ask to stop; keep the channel open so that waiting on it pends.
+        drop(tokio::spawn(async move { keep.closed().await }));
+        Self { stop, return_when_idle: true, failpoint: None }
+    }
+}
+
+/// What a task brings home.
+struct Done {
+    step: StepId,
+    attempt: u32,
+    phase: Phase,
+    result: perform::Performed,
+}
+
+struct Driver<'a> {
+    app: Arc<App>,
+    id: IncidentId,
+    worker: WorkerGuard,
+    actor: Actor,
+    incident: Incident,
+    machine: Machine,
+    systems: BTreeMap<SecretId, Arc<Systems>>,
+    tasks: JoinSet<Done>,
+    pending: Vec<Done>,
+    on: &'a mut (dyn FnMut(&Progress) + Send),
+    failpoint: Option<Failpoint>,
+}
+
+/// Drives the plan of an incident. The plan must exist.
+pub async fn run(app: Arc<App>, id: IncidentId, options: Run, on: &mut (dyn FnMut(&Progress) + Send)) -> Result<Ended, AppError> {
+    let mut incident = app.incident(id).await?;
+    let machine = take_machine(&mut incident)?;
+    let systems = build_systems(&app, &machine)?;
+    let worker = app.store.become_worker().await?;
+    let actor = Actor::engine(worker.id.clone());
+    let mut driver = Driver {
+        app,
+        id,
+        worker,
+        actor,
+        incident,
+        machine,
+        systems,
+        tasks: JoinSet::new(),
+        pending: Vec::new(),
+        on,
+        failpoint: options.failpoint,
+    };
+    driver.begin();
+    driver.run(options.stop, options.return_when_idle).await
+}
+
+fn take_machine(incident: &mut Incident) -> Result<Machine, AppError> {
+    crate::plan::machine(incident)?;
+    incident.machine.take().ok_or_else(|| AppError::Usage(format!("{} has no plan yet", incident.id)))
+}
+
+/// Builds the connectors, and refuses to run a plan against another inventory than it was made from.
+fn build_systems(app: &App, machine: &Machine) -> Result<BTreeMap<SecretId, Arc<Systems>>, AppError> {
+    let plan = machine.plan();
+    let mut systems = BTreeMap::new();
+    let mut secrets = Vec::new();
+    for id in &plan.secrets {
+        let secret =
+            app.inventory.secrets.get(id).ok_or_else(|| AppError::NotFound { what: "secret", id: id.to_string() })?;
+        systems.insert(id.clone(), Arc::new(Systems::build(secret, &app.context)?));
+        secrets.push(secret);
+    }
+    // The hash is over the incident's order, which is not the plan's.
+    let mut orders = vec![inventory_hash(secrets.iter().copied())];
+    secrets.sort_by(|a, b| a.id.cmp(&b.id));
+    orders.push(inventory_hash(secrets));
+    if orders.contains(&plan.inventory) {
+        Ok(systems)
+    } else {
+        Err(AppError::Usage(format!(
+            "the inventory has changed since plan {} was made; `quell plan {} --again` makes a new one",
+            short(machine.plan_hash()),
+            plan.incident
+        )))
+    }
+}
+
+/// The first digits of a hash, for people.
+pub fn short(hash: &str) -> &str {
+    hash.get(..12).unwrap_or(hash)
+}
+
+impl Driver<'_> {
+    fn begin(&mut self) {
+        let done = self.machine.states().filter(|(_, s)| s.satisfies()).count();
+        let plan_hash = self.machine.plan_hash().to_owned();
+        (self.on)(&Progress::Begun { plan_hash, done, all: self.machine.plan().steps.len() });
+    }
+
+    async fn run(&mut self, mut stop: tokio::sync::watch::Receiver<bool>, return_when_idle: bool) -> Result<Ended, AppError> {
+        loop {
+            self.look_for_dead_workers().await?;
+            let stopping = *stop.borrow();
+            if !self.turn(stopping).await? {
+                self.refresh().await?;
+                continue;
+            }
+            if let Some(ended) = self.ended(stopping, return_when_idle) {
+                return Ok(ended);
+            }
+            self.wait(&mut stop).await;
+            if self.pending.is_empty() && self.app.store.next_pos(&self.id.to_string()).await? != self.incident.next_pos {
+                self.refresh().await?;
+            }
+        }
+    }
+
+    /// Reports what came home, starts what can start, commits, acts. False when somebody else was faster.
+    async fn turn(&mut self, stopping: bool) -> Result<bool, AppError> {
+        let at = now().max(self.incident.last_at);
+        let mut entries: Vec<NewEntry> = Vec::new();
+        let mut sealed: Vec<Sealed> = Vec::new();
+        for done in &self.pending {
+            let reported = self.machine.report(at, &done.step, done.attempt, done.phase, done.result.outcome.clone());
+            // A refused report is a late one: the step went on without us. What it sealed is of no use to anybody.
+            if reported.is_ok() {
+                entries.extend(done.result.entries.iter().cloned());
+                sealed.extend(done.result.sealed.iter().cloned());
+            }
+            drain(&mut self.machine, &self.actor, &mut entries);
+        }
+        let room = if stopping { 0 } else { ROOM.saturating_sub(self.tasks.len()) };
+        self.machine.advance(at, &self.worker.id, room);
+        drain(&mut self.machine, &self.actor, &mut entries);
+        self.clocks(&mut entries);
+        if !entries.is_empty() {
+            for done in &self.pending {
+                self.die(&done.step, "before-result");
+            }
+            let mut batch = Batch::new(self.id, self.incident.next_pos);
+            for entry in entries {
+                batch.push(entry);
+            }
+            batch.sealed = sealed;
+            match self.app.store.append(batch, at).await {
+                Ok(written) => {
+                    for entry in &written {
+                        self.incident.apply(entry);
+                        if let Event::Step(event) = &entry.event {
+                            (self.on)(&Progress::Event { at: entry.at, event: event.clone() });
+                        }
+                    }
+                }
+                Err(StoreError::Conflict { .. }) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+            for done in &self.pending {
+                self.die(&done.step, "after-result");
+            }
+        }
+        self.pending.clear();
+        while let Some(action) = self.machine.poll_action() {
+            self.act(action);
+        }
+        Ok(true)
+    }
+
+    /// The first response is the first step that changes or reads anything.
+    fn clocks(&self, entries: &mut Vec<NewEntry>) {
+        let started = entries.iter().any(|e| matches!(e.event, Event::Step(StepEvent::Started { .. })));
+        if !started {
+            return;
+        }
+        for clock in self.incident.clocks.iter().filter(|c| c.name == "first-response" && c.met.is_none()) {
+            entries.push(NewEntry::new(self.actor.clone(), Event::ClockMet { clock: clock.name.clone() }));
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Run { step, attempt, phase } => self.start(&step, attempt, phase),
+            Action::AskApproval { step } => {
+                if let Some(step) = self.machine.plan().step(&step).cloned() {
+                    (self.on)(&Progress::NeedsApproval { step: Box::new(step) });
+                }
+            }
+            Action::Page { step, reason } => (self.on)(&Progress::Stuck { step, reason }),
+        }
+    }
+
+    fn start(&mut self, id: &StepId, attempt: u32, phase: Phase) {
+        let Some(step) = self.machine.plan().step(id).cloned() else { return };
+        self.die(id, "after-intent");
+        let job = perform::Job {
+            app: Arc::clone(&self.app),
+            incident: self.id,
+            actor: self.actor.clone(),
+            systems: step.secret.as_ref().and_then(|s| self.systems.get(s)).map(Arc::clone),
+            known: self.known(&step),
+            attempt,
+            phase,
+            step,
+        };
+        let id = id.clone();
+        let limit = Duration::from_millis(job.step.limit_ms);
+        self.tasks.spawn(async move {
+            let result = match tokio::time::timeout(limit, perform::perform(&job)).await {
+                Ok(result) => result,
+                Err(_) => perform::Performed::just(Outcome::unknown("no answer within the step's limit")),
+            };
+            Done { step: id, attempt, phase, result }
+        });
+    }
+
+    /// What the ledger knows about the step's secret, for the task.
+    fn known(&self, step: &Step) -> perform::Known {
+        let Some(secret) = &step.secret else {
+            return perform::Known { incident: Some(Box::new(self.incident.clone())), ..perform::Known::default() };
+        };
+        let all_new: Vec<SealedRef> =
+            self.incident.sealed.iter().filter(|s| s.secret == *secret && s.role == ValueRole::New).cloned().collect();
+        perform::Known {
+            old: self.incident.old_values(secret).into_iter().cloned().collect(),
+            new: all_new.last().cloned(),
+            baselines: self
+                .incident
+                .baselines
+                .iter()
+                .filter(|((s, _), _)| s == secret)
+                .map(|((_, consumer), seen)| (consumer.clone(), seen.clone()))
+                .collect(),
+            cutoff: crate::proof::install_cutoff(&self.incident, secret),
+            incident: None,
+        }
+    }
+
+    fn die(&self, step: &StepId, place: &str) {
+        if let Some(failpoint) = &self.failpoint {
+            failpoint.hit(step, place);
+        }
+    }
+
+    async fn look_for_dead_workers(&mut self) -> Result<(), AppError> {
+        let others: Vec<String> =
+            self.machine.workers().into_iter().filter(|w| *w != self.worker.id).map(str::to_owned).collect();
+        for other in others {
+            if !self.app.store.is_alive(&other).await? {
+                self.machine.worker_lost(&other);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the stream again; somebody else wrote to it.
+    async fn refresh(&mut self) -> Result<(), AppError> {
+        let mut incident = self.app.incident(self.id).await?;
+        let machine = take_machine(&mut incident)?;
+        if machine.plan_hash() != self.machine.plan_hash() {
+            self.systems = build_systems(&self.app, &machine)?;
+        }
+        self.incident = incident;
+        self.machine = machine;
+        Ok(())
+    }
+
+    fn ended(&self, stopping: bool, return_when_idle: bool) -> Option<Ended> {
+        if !self.tasks.is_empty() || !self.pending.is_empty() {
+            return None;
+        }
+        if self.machine.is_done() {
+            return Some(Ended::Done);
+        }
+        if stopping {
+            return Some(Ended::Interrupted);
+        }
+        if !self.machine.is_idle() || !return_when_idle {
+            return None;
+        }
+        let asking = self.machine.states().any(|(_, s)| matches!(s, quell_core::plan::StepState::AwaitingApproval));
+        Some(if asking { Ended::NeedsApproval } else { Ended::Stuck })
+    }
+
+    /// Sleeps until a task ends, a timer is due, somebody asks to stop, or the next look at the others is due.
+    async fn wait(&mut self, stop: &mut tokio::sync::watch::Receiver<bool>) {
+        let due = self.machine.poll_timeout().map(|at| at.duration_since(now()));
+        let sleep = due.and_then(|d| Duration::try_from(d).ok()).unwrap_or(if due.is_some() { Duration::ZERO } else { TICK }).min(TICK);
+        tokio::select! {
+            Some(joined) = self.tasks.join_next(), if !self.tasks.is_empty() => self.take(joined),
+            () = tokio::time::sleep(sleep) => {}
+            Ok(()) = stop.changed() => {}
+        }
+        // Everything that is home already goes into the same commit.
+        while let Some(joined) = self.tasks.try_join_next() {
+            self.take(joined);
+        }
+    }
+
+    fn take(&mut self, joined: Result<Done, tokio::task::JoinError>) {
+        // A task that panicked leaves its step running; the deadline turns it into an observation.
+        if let Ok(done) = joined {
+            self.die(&done.step, "after-effect");
+            self.pending.push(done);
+        }
+    }
+}
+
+fn drain(machine: &mut Machine, actor: &Actor, entries: &mut Vec<NewEntry>) {
+    while let Some(event) = machine.poll_event() {
+        entries.push(NewEntry::new(actor.clone(), Event::Step(event)));
+    }
+}

@@ -1,0 +1,394 @@
+//! One attempt at one step: from what the ledger knows to what the connectors answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quell_connect::connector::{IssuerOp, Notice, Performed as Issued};
+use quell_core::IncidentId;
+use quell_core::event::{Actor, Event, SealedRef, ValueRole};
+use quell_core::incident::Incident;
+use quell_core::issuer::Chooser;
+use quell_core::outcome::{Facts, Outcome, Probe};
+use quell_core::plan::{Phase, Step, StepAction, confirmed};
+use quell_core::secret::{Credential, SecretValue};
+use quell_store::{NewEntry, Sealed};
+use serde_json::json;
+
+use crate::proof::{Old, cutoff_for, prove, unseal, unseal_old};
+use crate::systems::Systems;
+use crate::{App, AppError};
+
+/// What the ledger knows about the step's secret.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) old: Vec<SealedRef>,
+    pub(super) new: Option<SealedRef>,
+    pub(super) baselines: std::collections::BTreeMap<String, (Option<String>, Option<String>)>,
+    pub(super) cutoff: Option<String>,
+    /// For notices: the whole incident.
+    pub(super) incident: Option<Box<Incident>>,
+}
+
+/// One attempt.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) app: Arc<App>,
+    pub(super) incident: IncidentId,
+    pub(super) actor: Actor,
+    pub(super) systems: Option<Arc<Systems>>,
+    pub(super) known: Known,
+    pub(super) step: Step,
+    pub(super) attempt: u32,
+    pub(super) phase: Phase,
+}
+
+/// What an attempt gave: the outcome, and what is written in the same commit.
+#[derive(Debug)]
+pub(super) struct Performed {
+    pub(super) outcome: Outcome,
+    pub(super) entries: Vec<NewEntry>,
+    pub(super) sealed: Vec<Sealed>,
+}
+
+impl Performed {
+    pub(super) fn just(outcome: Outcome) -> Self {
+        Self { outcome, entries: Vec::new(), sealed: Vec::new() }
+    }
+}
+
+impl From<Outcome> for Performed {
+    fn from(outcome: Outcome) -> Self {
+        Self::just(outcome)
+    }
+}
+
+/// Performs or observes. Errors of our own (a value that cannot be unsealed) happen before anything was sent.
+pub(super) async fn perform(job: &Job) -> Performed {
+    match step(job).await {
+        Ok(done) => done,
+        Err(AppError::Remote(error)) => error.outcome().into(),
+        Err(error) => Outcome::refused(error.to_string()).into(),
+    }
+}
+
+async fn step(job: &Job) -> Result<Performed, AppError> {
+    if let StepAction::Notify { channel, notice } = &job.step.action {
+        return notify(job, channel, notice).await;
+    }
+    let systems = job.systems.as_deref().ok_or_else(|| AppError::Usage("the step names no secret".to_owned()))?;
+    match &job.step.action {
+        StepAction::Capture => capture(job, systems).await,
+        StepAction::Mint => mint(job, systems).await,
+        StepAction::Install => {
+            let new = new_value(job).await?;
+            let op = IssuerOp::Install { new: &new };
+            Ok(issuer(job, systems, op).await.outcome.into())
+        }
+        StepAction::ProbeNew => {
+            let probe = systems.issuer.probe(&new_value(job).await?).await;
+            Ok(accepted(probe).into())
+        }
+        StepAction::WriteStore { store } => {
+            let new = new_value(job).await?;
+            let store = systems.stores.get(*store).ok_or_else(|| gone("store"))?;
+            Ok(match job.phase {
+                Phase::Perform => store.write(&new.value).await,
+                Phase::Observe => store.observe_write(&new.value).await,
+            }
+            .into())
+        }
+        StepAction::Reload { consumer } => reload(job, systems, consumer).await,
+        StepAction::Confirm { consumer } => confirm(job, systems, consumer).await,
+        StepAction::Disable => {
+            let old = unseal_old(&job.app, &job.known.old).await?;
+            each_old(&old, |o| issuer(job, systems, IssuerOp::Disable { old: &o.credential })).await
+        }
+        StepAction::Sever => {
+            let old = unseal_old(&job.app, &job.known.old).await?;
+            let cutoff = job.known.cutoff.as_deref();
+            let new = job.known.new.as_ref();
+            each_old(&old, |o| {
+                let cutoff = cutoff_for(&o.credential, new, cutoff);
+                issuer(job, systems, IssuerOp::Sever { old: &o.credential, cutoff })
+            })
+            .await
+        }
+        StepAction::ProveRefused => proof(job, systems, false).await,
+        StepAction::Prove => proof(job, systems, true).await,
+        StepAction::Purge { store } => purge(job, systems, *store).await,
+        StepAction::Notify { .. } => Err(AppError::Usage("handled above".to_owned())),
+    }
+}
+
+fn gone(what: &'static str) -> AppError {
+    AppError::Usage(format!("the {what} is no longer in the inventory; make a new plan"))
+}
+
+async fn new_value(job: &Job) -> Result<Credential, AppError> {
+    let sealed = job.known.new.as_ref().ok_or_else(|| AppError::Usage("no successor was chosen".to_owned()))?;
+    unseal(&job.app, sealed).await
+}
+
+async fn issuer(job: &Job, systems: &Systems, op: IssuerOp<'_>) -> Issued {
+    match job.phase {
+        Phase::Perform => systems.issuer.perform(op).await,
+        Phase::Observe => systems.issuer.observe(op).await,
+    }
+}
+
+fn accepted(probe: Probe) -> Outcome {
+    match probe {
+        Probe::Accepted { facts } => Outcome::Applied { facts },
+        // The issuer may need its settling time; the machine tries again a few times.
+        Probe::Refused { code, message } => Outcome::retry(format!("the successor was refused ({code}): {message}")),
+        Probe::Inconclusive { reason } => Outcome::retry(format!("the successor could not be tried: {reason}")),
+    }
+}
+
+/// Does the same for every compromised value; the worst answer counts.
+async fn each_old<'a, F>(old: &'a [Old], mut one: impl FnMut(&'a Old) -> F) -> Result<Performed, AppError>
+where
+    F: Future<Output = Issued>,
+{
+    if old.is_empty() {
+        return Ok(Outcome::refused("the old value is not known, so the issuer cannot be told what to refuse").into());
+    }
+    let mut facts = Facts::new();
+    let mut worst: Option<Outcome> = None;
+    for o in old {
+        match one(o).await.outcome {
+            Outcome::Applied { facts: seen } => {
+                facts.insert(o.credential.principal.clone(), seen.into());
+            }
+            unknown @ Outcome::Unknown { .. } => worst = Some(unknown),
+            not => {
+                if !matches!(worst, Some(Outcome::Unknown { .. })) {
+                    worst = Some(not);
+                }
+            }
+        }
+    }
+    Ok(worst.unwrap_or(Outcome::Applied { facts }).into())
+}
+
+/// Seals what stores hold now as old values, and records what consumers say now. Read-only outside, so that the
+/// observing phase may simply do it again.
+async fn capture(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
+    let secret = job.step.secret.clone().ok_or_else(|| AppError::Usage("the step names no secret".to_owned()))?;
+    let mut done = Performed::just(Outcome::applied([]));
+    let mut facts = Facts::new();
+    let mut failed: Option<Outcome> = None;
+    let mut names: Vec<_> = job.known.old.iter().map(|o| o.fingerprint).collect();
+    let ours = job.known.new.as_ref().map(|n| n.fingerprint);
+    let key = &job.app.store.keys().fingerprint;
+    for (i, store) in systems.stores.iter().enumerate() {
+        match store.read().await {
+            Ok(Some(stored)) => {
+                let fingerprint = key.fingerprint(&stored.value);
+                facts.insert(store.target(), json!({"fingerprint": fingerprint, "version": stored.version}));
+                // A second plan finds the first plan's successor in the store: that one is not compromised.
+                if names.contains(&fingerprint) || ours == Some(fingerprint) {
+                    continue;
+                }
+                names.push(fingerprint);
+                let credential = systems.issuer.identify(&stored.value)?;
+                let name = format!("{}/{secret}/old/{}.{}.{i}", job.incident, job.attempt, fingerprint);
+                done.sealed.push(job.app.store.seal(&name, &stored.value)?);
+                let sealed = SealedRef {
+                    secret: secret.clone(),
+                    role: ValueRole::Old,
+                    sealed: name,
+                    fingerprint,
+                    principal: credential.principal,
+                    place: store.target(),
+                };
+                done.entries.push(NewEntry::new(job.actor.clone(), Event::ValueSealed(sealed)));
+            }
+            Ok(None) => {
+                facts.insert(store.target(), json!("empty"));
+            }
+            Err(error) => {
+                facts.insert(store.target(), json!(error.to_string()));
+                failed = Some(error.outcome());
+            }
+        }
+    }
+    if names.is_empty() {
+        done.outcome = failed.unwrap_or_else(|| {
+            Outcome::refused("no store holds a value and none was reported; open the incident with --value-file")
+        });
+        return Ok(Performed::just(done.outcome));
+    }
+    for consumer in &systems.consumers {
+        let seen = consumer.observe.see().await;
+        let (generation, principal) = seen.map(|s| (s.generation, s.principal)).unwrap_or_default();
+        let event = Event::Baseline { secret: secret.clone(), consumer: consumer.name.clone(), generation, principal };
+        done.entries.push(NewEntry::new(job.actor.clone(), event));
+    }
+    done.outcome = Outcome::Applied { facts };
+    Ok(done)
+}
+
+impl Job {
+    /// Unique per incident and step: marks what an issuer makes for us.
+    fn tag(&self) -> String {
+        format!("{}/{}", self.incident, self.step.id)
+    }
+}
+
+async fn mint(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
+    let secret = job.step.secret.clone().ok_or_else(|| AppError::Usage("the step names no secret".to_owned()))?;
+    // Chosen once per incident: a second plan, a retry and a crash all find the first choice.
+    if let Some(new) = &job.known.new {
+        let facts = [("principal", json!(new.principal)), ("fingerprint", json!(new.fingerprint)), ("already", json!(true))];
+        return Ok(Outcome::applied(facts).into());
+    }
+    if job.phase == Phase::Observe && systems.issuer.capabilities().chooser == Chooser::Client {
+        return Ok(Outcome::retry("nothing was chosen yet").into());
+    }
+    // The value that stores hold decides the shape and, with alternating principals, who is idle.
+    let in_use = job.known.old.iter().find(|o| o.place != "reported").or_else(|| job.known.old.first());
+    let old = match in_use {
+        Some(sealed) => Some(unseal(&job.app, sealed).await?),
+        None => None,
+    };
+    let chosen = systems.issuer.choose(old.as_ref(), &job.tag()).await?;
+    let minted = match systems.issuer.capabilities().chooser {
+        Chooser::Client => chosen,
+        Chooser::Issuer => {
+            let issued = issuer(job, systems, IssuerOp::Install { new: &chosen }).await;
+            match issued.minted {
+                Some(minted) if issued.outcome.is_applied() => minted,
+                _ if issued.outcome.is_applied() => {
+                    return Ok(Outcome::unknown("the issuer says that it exists, but its value is lost").into());
+                }
+                _ => return Ok(issued.outcome.into()),
+            }
+        }
+    };
+    let fingerprint = job.app.store.keys().fingerprint.fingerprint(&minted.value);
+    let name = format!("{}/{secret}/new/{}", job.incident, job.attempt);
+    let mut done = Performed::just(Outcome::applied([
+        ("principal", json!(minted.principal)),
+        ("fingerprint", json!(fingerprint)),
+    ]));
+    done.sealed.push(job.app.store.seal(&name, &minted.value)?);
+    let sealed = SealedRef {
+        secret,
+        role: ValueRole::New,
+        sealed: name,
+        fingerprint,
+        principal: minted.principal,
+        place: "chosen".to_owned(),
+    };
+    done.entries.push(NewEntry::new(job.actor.clone(), Event::ValueSealed(sealed)));
+    Ok(done)
+}
+
+async fn reload(job: &Job, systems: &Systems, name: &str) -> Result<Performed, AppError> {
+    let consumer = systems.consumer(name).ok_or_else(|| gone("consumer"))?;
+    match (&consumer.reload, job.phase) {
+        (None, _) => Ok(Outcome::applied([("reload", json!("none"))]).into()),
+        (Some(reload), Phase::Perform) => Ok(reload.reload().await.into()),
+        // Whether a signal arrived cannot be seen; repeating it is harmless, so it counts as not done.
+        (Some(_), Phase::Observe) => Ok(Outcome::retry("it cannot be seen whether the reload arrived").into()),
+    }
+}
+
+/// How long one attempt watches a consumer, and how often it looks.
+const WATCH: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_millis(50);
+
+async fn confirm(job: &Job, systems: &Systems, name: &str) -> Result<Performed, AppError> {
+    let consumer = systems.consumer(name).ok_or_else(|| gone("consumer"))?;
+    let new = job.known.new.as_ref().ok_or_else(|| AppError::Usage("no successor was chosen".to_owned()))?;
+    let (before, _) = job.known.baselines.get(name).cloned().unwrap_or_default();
+    let old = job.known.old.iter().find(|o| o.place != "reported").or_else(|| job.known.old.first());
+    let mut why = String::new();
+    let mut pause = LOOK;
+    let mut waited = Duration::ZERO;
+    while waited < WATCH {
+        match consumer.observe.see().await {
+            Ok(seen) => {
+                let sign = confirmed(
+                    seen.healthy,
+                    seen.generation.as_deref(),
+                    seen.principal.as_deref(),
+                    before.as_deref(),
+                    old.map(|o| o.principal.as_str()),
+                    &new.principal,
+                );
+                match sign {
+                    Ok(sign) => {
+                        return Ok(Outcome::applied([
+                            ("sign", json!(sign)),
+                            ("generation", json!(seen.generation)),
+                            ("principal", json!(seen.principal)),
+                        ])
+                        .into());
+                    }
+                    Err(missing) => why = missing,
+                }
+            }
+            Err(error) => why = error.to_string(),
+        }
+        tokio::time::sleep(pause).await;
+        waited += pause;
+        pause = (pause * 2).min(Duration::from_secs(1));
+    }
+    Ok(Outcome::retry(format!("{name} is not on the successor: {why}")).into())
+}
+
+async fn proof(job: &Job, systems: &Systems, with_successor: bool) -> Result<Performed, AppError> {
+    let secret = job.step.secret.clone().ok_or_else(|| AppError::Usage("the step names no secret".to_owned()))?;
+    let old = unseal_old(&job.app, &job.known.old).await?;
+    let new = if with_successor { Some(new_value(job).await?) } else { None };
+    let successor = if with_successor { job.known.new.as_ref().zip(new.as_ref()) } else { None };
+    let proof = prove(&secret, systems, &old, successor, job.known.cutoff.as_deref()).await;
+    let outcome = if proof.inert {
+        Outcome::applied([("rounds", json!(2)), ("control", json!(proof.control_is))])
+    } else {
+        Outcome::retry(format!("not proven: {}", proof.unmet.join("; ")))
+    };
+    let mut done = Performed::just(outcome);
+    done.entries.push(crate::proof::entry(&job.actor, &proof)?);
+    Ok(done)
+}
+
+async fn purge(job: &Job, systems: &Systems, store: usize) -> Result<Performed, AppError> {
+    let store = systems.stores.get(store).ok_or_else(|| gone("store"))?;
+    let old = unseal_old(&job.app, &job.known.old).await?;
+    let values: Vec<&SecretValue> = old.iter().map(|o| &o.credential.value).collect();
+    Ok(match job.phase {
+        Phase::Perform => store.purge(&values).await,
+        Phase::Observe => store.observe_purge(&values).await,
+    }
+    .into())
+}
+
+async fn notify(job: &Job, channel: &str, kind: &str) -> Result<Performed, AppError> {
+    let incident = job.known.incident.as_deref().ok_or_else(|| gone("incident"))?;
+    let channel = crate::systems::channel(&job.app.inventory, channel, &job.app.context)?;
+    let secrets: Vec<&str> = incident.secrets.iter().map(|a| a.secret.as_str()).collect();
+    let checkpoint = job.app.store.checkpoint().await?.map(|(_, note)| note).unwrap_or_default();
+    let (title, body) = match kind {
+        "contained" => (
+            format!("{}: proven inert: {}", incident.id, secrets.join(", ")),
+            "Every old value is refused by its issuer beside an accepted control, and no session is left.".to_owned(),
+        ),
+        _ => (
+            format!("{}: {}", incident.id, incident.title),
+            format!("Affected: {}. Strategy and steps: `quell plan {}`.", secrets.join(", "), incident.id),
+        ),
+    };
+    let notice = Notice {
+        id: format!("{}/{}", incident.id, job.step.id),
+        incident: incident.id.to_string(),
+        severity: incident.severity().word().to_owned(),
+        title,
+        body,
+        checkpoint,
+    };
+    // Whether a notice arrived cannot be seen; it carries its id, so the receiver can drop a repeat.
+    Ok(channel.send(&notice).await.into())
+}

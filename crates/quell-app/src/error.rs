@@ -1,0 +1,121 @@
+//! One error for all use cases, with what to do next.
+
+use quell_connect::error::{ConfigError, ConnectError};
+use quell_core::event::BadEntry;
+use quell_core::incident::RefusedBecause;
+use quell_core::inventory::Diagnostic;
+use quell_core::plan::{CannotPlan, Refusal};
+use quell_scan::{RuleError, ScanError};
+use quell_store::StoreError;
+
+/// Why a use case did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The words of the command do not fit.
+    #[error("{0}")]
+    Usage(String),
+    /// The inventory is wrong.
+    #[error("the inventory has {} problem(s)", .0.len())]
+    Inventory(Vec<Diagnostic>),
+    /// A connector's part of the inventory is wrong.
+    #[error("{place}: {source}")]
+    Config {
+        /// `orders-db.issuer`.
+        place: String,
+        /// Why.
+        #[source]
+        source: ConfigError,
+    },
+    /// A rule of the domain says no.
+    #[error("{}", .0.what)]
+    Refused(RefusedBecause),
+    /// The plan says no.
+    #[error(transparent)]
+    Step(#[from] Refusal),
+    /// No plan can be made.
+    #[error(transparent)]
+    CannotPlan(#[from] CannotPlan),
+    /// There is no such thing.
+    #[error("there is no {what} `{id}`")]
+    NotFound {
+        /// `incident`, `secret`, `finding`.
+        what: &'static str,
+        /// What was asked for.
+        id: String,
+    },
+    /// An outside system did not do it.
+    #[error(transparent)]
+    Remote(#[from] ConnectError),
+    /// The state could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An entry could not be read.
+    #[error(transparent)]
+    Entry(#[from] BadEntry),
+    /// The scan could not run.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// A rule file is wrong.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+    /// A file could not be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A bundle or ledger is not what it should be.
+    #[error("{0}")]
+    Evidence(String),
+}
+
+impl From<RefusedBecause> for AppError {
+    fn from(refused: RefusedBecause) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl AppError {
+    pub(crate) fn io(path: &std::path::Path, source: std::io::Error) -> Self {
+        Self::Io { path: path.display().to_string(), source }
+    }
+
+    /// What to do next, in sentences.
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Refused(refused) => refused.unmet.clone(),
+            Self::Inventory(diagnostics) => diagnostics.iter().map(ToString::to_string).collect(),
+            Self::Config { source, .. } => source.hint.iter().cloned().collect(),
+            Self::NotFound { what: "incident", .. } => vec!["`quell incident list` shows all incidents".to_owned()],
+            Self::NotFound { what: "secret", .. } => vec!["`quell inventory check` lists the secrets of the inventory".to_owned()],
+            Self::NotFound { what: "finding", .. } => vec!["`quell scan PATH` records findings with their ids".to_owned()],
+            Self::Store(StoreError::NotInitialised(_)) => {
+                vec!["`quell init` makes one; `--data-dir` or QUELL_DATA_DIR names another folder".to_owned()]
+            }
+            Self::Store(StoreError::AlreadyInitialised(_)) => vec!["name another folder with --data-dir".to_owned()],
+            Self::Store(StoreError::Kek(_)) => {
+                vec!["give the passphrase with --passphrase-file, or restore the key file in `keys/` of the data folder".to_owned()]
+            }
+            Self::Store(StoreError::Database(_)) => vec![
+                "nothing was half-written: every write is one transaction".to_owned(),
+                "check free space and permissions of the data folder, then run the command again".to_owned(),
+            ],
+            Self::CannotPlan(CannotPlan::NoSecret) => vec!["`quell incident add-secret INC SECRET` names one".to_owned()],
+            Self::Step(Refusal::OtherPlan { .. }) => vec!["`quell plan INC` shows the plan that holds now".to_owned()],
+            Self::Usage(_)
+            | Self::Step(_)
+            | Self::CannotPlan(_)
+            | Self::NotFound { .. }
+            | Self::Remote(_)
+            | Self::Store(_)
+            | Self::Entry(_)
+            | Self::Scan(_)
+            | Self::Rule(_)
+            | Self::Io { .. }
+            | Self::Evidence(_) => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The evidence bundle of one incident: one file that a stranger verifies offline.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use quell_core::IncidentId;
+use quell_core::event::{Entry, Event, INSTALLATION};
+use quell_core::incident::{Incident, unmet};
+use quell_ledger::bundle::{self, Builder, Report};
+use quell_ledger::{VerifierKey, archive};
+use quell_store::NewEntry;
+use serde::Serialize;
+use serde_json::json;
+use sha2::Digest as _;
+
+use crate::clock::now;
+use crate::{App, AppError};
+
+/// What was exported.
+#[derive(Clone, Debug, Serialize)]
+pub struct Exported {
+    /// Where it lies.
+    pub path: String,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// Entries inside.
+    pub entries: usize,
+    /// The key to verify it with: keep it apart from the bundle.
+    pub vkey: String,
+}
+
+fn wrong(error: &dyn std::fmt::Display) -> AppError {
+    AppError::Evidence(error.to_string())
+}
+
+/// Writes the bundle. That it was exported is itself an entry, made *before* the bundle leaves.
+pub async fn export(app: &App, id: IncidentId, to: &Path) -> Result<Exported, AppError> {
+    let (_, before) = app.incident_with_entries(id).await?;
+    // The hash of the entries so far stands for what leaves; the bundle then also holds this entry.
+    let mut hasher = sha2::Sha256::new();
+    for (_, bytes) in app.store.raw_stream(&id.to_string()).await? {
+        hasher.update(&bytes);
+    }
+    let event = Event::EvidenceExported {
+        manifest_sha256: hex::encode(hasher.finalize()),
+        entries: u64::try_from(before.len()).unwrap_or(u64::MAX),
+    };
+    app.store.append_to_end(&id.to_string(), NewEntry::new(app.actor.clone(), event), now()).await?;
+
+    let (incident, entries) = app.incident_with_entries(id).await?;
+    let files = build(app, &incident, &entries).await?;
+    let bytes = archive::write(&files).map_err(|e| wrong(&e))?;
+    write_whole(to, &bytes)?;
+    Ok(Exported {
+        path: to.display().to_string(),
+        sha256: hex::encode(sha2::Sha256::digest(&bytes)),
+        entries: entries.len(),
+        vkey: app.store.signing_key().verifier().to_string(),
+    })
+}
+
+async fn build(app: &App, incident: &Incident, entries: &[Entry]) -> Result<BTreeMap<String, Vec<u8>>, AppError> {
+    let (size, checkpoint) = app.store.checkpoint().await?.ok_or_else(|| wrong(&"the ledger has no checkpoint"))?;
+    let stream = incident.id.to_string();
+    let mut builder = Builder::new(&stream, app.store.origin(), &checkpoint);
+    let mut former: Vec<VerifierKey> = Vec::new();
+    for entry in app.store.read_stream(INSTALLATION, 0).await? {
+        match &entry.event {
+            Event::Genesis { vkey, .. } => former.push(vkey.parse().map_err(|e| wrong(&e))?),
+            Event::KeyRotation(data) => {
+                let vkey = data.get("new_vkey").and_then(serde_json::Value::as_str).unwrap_or_default();
+                former.push(vkey.parse().map_err(|e| wrong(&e))?);
+                let bytes = raw(app, INSTALLATION, entry.seq).await?;
+                let proof = app.store.inclusion(entry.seq, size, &checkpoint).await?;
+                builder.rotation(entry.seq, bytes, proof.path).map_err(|e| wrong(&e))?;
+            }
+            _ => {}
+        }
+    }
+    former.retain(|k| k != app.store.signing_key().verifier());
+    builder.former_keys(former);
+    for (seq, bytes) in app.store.raw_stream(&stream).await? {
+        let proof = app.store.inclusion(seq, size, &checkpoint).await?;
+        builder.entry(seq, bytes, proof.path).map_err(|e| wrong(&e))?;
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for evidence in entries.iter().flat_map(|e| &e.evidence) {
+        if seen.insert(evidence.sha256.clone()) {
+            let body = app.store.evidence(&evidence.sha256).await?;
+            builder.evidence(body.ok_or_else(|| wrong(&format!("evidence `{}` is gone", evidence.name)))?);
+        }
+    }
+    let report = crate::report::render(incident, entries, &checkpoint, now(), None).map_err(|e| wrong(&e))?;
+    for (name, body) in [
+        ("custody.csv", custody(entries).into_bytes()),
+        ("coverage.json", coverage(incident)?),
+        ("verdict.json", verdict(incident)?),
+        ("report.md", report.into_bytes()),
+    ] {
+        builder.file(name, body).map_err(|e| wrong(&e))?;
+    }
+    builder.build(app.store.signing_key()).map_err(|e| wrong(&e))
+}
+
+async fn raw(app: &App, stream: &str, seq: u64) -> Result<Vec<u8>, AppError> {
+    let all = app.store.raw_stream(stream).await?;
+    all.into_iter().find(|(s, _)| *s == seq).map(|(_, b)| b).ok_or_else(|| wrong(&format!("entry {seq} is gone")))
+}
+
+/// Who made which piece of evidence when, with what (NIST SP 800-86 §3: collection is recorded). RFC 4180.
+fn custody(entries: &[Entry]) -> String {
+    let mut out = String::from("seq,time_utc,actor,action,sha256,size,name\r\n");
+    let quote = |text: &str| {
+        // A leading = + - @ would be a formula in a spreadsheet.
+        let guard = if text.starts_with(['=', '+', '-', '@']) { "'" } else { "" };
+        format!("\"{guard}{}\"", text.replace('"', "\"\""))
+    };
+    for entry in entries {
+        for evidence in &entry.evidence {
+            let _infallible = write!(
+                out,
+                "{},{},{},{},{},{},{}\r\n",
+                entry.seq,
+                entry.at,
+                quote(&entry.actor.id),
+                quote(&entry.event.kind()),
+                evidence.sha256,
+                evidence.size,
+                quote(&evidence.name)
+            );
+        }
+    }
+    out
+}
+
+/// What was looked at and what was not.
+fn coverage(incident: &Incident) -> Result<Vec<u8>, AppError> {
+    let secrets: Vec<_> = incident
+        .secrets
+        .iter()
+        .map(|a| {
+            json!({
+                "secret": a.secret,
+                "because": a.because,
+                "compromised_values": incident.old_values(&a.secret).len(),
+                "proofs": incident.proofs.get(&a.secret).map_or(0, Vec::len),
+                "inert": incident.proof(&a.secret).is_some_and(|p| p.inert),
+                "exception": incident.exceptions.get(&a.secret).map(|(_, why)| why),
+            })
+        })
+        .collect();
+    let body = json!({"secrets": secrets, "still_unmet": unmet(incident), "logs_searched": 0});
+    quell_core::json::canonical(&body).map_err(|e| wrong(&e))
+}
+
+fn verdict(incident: &Incident) -> Result<Vec<u8>, AppError> {
+    let body = match &incident.verdict {
+        Some((verdict, reason)) => json!({"verdict": verdict, "words": verdict.sentence(), "reason": reason}),
+        None => json!({"verdict": null, "words": "no verdict was recorded", "reason": ""}),
+    };
+    quell_core::json::canonical(&body).map_err(|e| wrong(&e))
+}
+
+/// Writes beside and renames, so that a reader never sees half a file.
+pub fn write_whole(to: &Path, bytes: &[u8]) -> Result<(), AppError> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let name = to.file_name().ok_or_else(|| AppError::Usage(format!("{} is not a file name", to.display())))?;
+    let beside = to.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
+    let write = || {
+        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&beside, to)
+    };
+    write().map_err(|error| {
+        drop(std::fs::remove_file(&beside));
+        AppError::io(to, error)
+    })
+}
+
+/// Verifies a bundle file or folder. `key` comes from outside the bundle.
+pub fn verify(path: &Path, key: Option<&str>) -> Result<Report, AppError> {
+    let key: Option<VerifierKey> = match key {
+        Some(text) => Some(text.trim().parse().map_err(|e| AppError::Usage(format!("--key: {e}")))?),
+        None => None,
+    };
+    let files = if path.is_dir() { read_folder(path)? } else { read_file(path)? };
+    Ok(bundle::verify(&files, key.as_ref()))
+}
+
+fn read_file(path: &Path) -> Result<archive::Files, AppError> {
+    let size = std::fs::metadata(path).map_err(|e| AppError::io(path, e))?.len();
+    if size > u64::try_from(archive::MAX_SIZE).unwrap_or(u64::MAX) {
+        return Err(wrong(&format!("{} is larger than a bundle can be", path.display())));
+    }
+    let bytes = std::fs::read(path).map_err(|e| AppError::io(path, e))?;
+    archive::read(&bytes).map_err(|e| AppError::Evidence(format!("{}: {e}", path.display())))
+}
+
+fn read_folder(root: &Path) -> Result<archive::Files, AppError> {
+    let mut files = archive::Files::new();
+    let mut todo = vec![root.to_owned()];
+    while let Some(folder) = todo.pop() {
+        for entry in std::fs::read_dir(&folder).map_err(|e| AppError::io(&folder, e))? {
+            let path = entry.map_err(|e| AppError::io(&folder, e))?.path();
+            let meta = std::fs::symlink_metadata(&path).map_err(|e| AppError::io(&path, e))?;
+            if meta.is_dir() {
+                todo.push(path);
+            } else if meta.is_file() {
+                let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
+                files.insert(name, std::fs::read(&path).map_err(|e| AppError::io(&path, e))?);
+            } else {
+                return Err(wrong(&format!("{} is neither file nor folder", path.display())));
+            }
+        }
+    }
+    Ok(files)
+}

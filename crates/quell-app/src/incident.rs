@@ -1,0 +1,252 @@
+//! Opening, changing and closing incidents.
+
+use jiff::{SignedDuration, Timestamp};
+use quell_core::event::{Affected, Event, SealedRef, ValueRole, Verdict};
+use quell_core::exposure::{Audience, Channel, Exposure};
+use quell_core::incident::{self as domain, Incident, OpenIncident};
+use quell_core::inventory::{Graph, StrategyPolicy};
+use quell_core::secret::SecretValue;
+use quell_core::severity::Signal;
+use quell_core::{IncidentId, SecretId};
+use quell_store::{Batch, NewEntry, StoreError};
+
+use crate::clock::now;
+use crate::systems::Systems;
+use crate::{App, AppError};
+
+/// A report of a leak, by hand or from a finding.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The leaked secrets.
+    pub secrets: Vec<SecretId>,
+    /// Where.
+    pub channel: Option<Channel>,
+    /// To whom.
+    pub audience: Option<Audience>,
+    /// Moment one.
+    pub first_exposed: Option<Timestamp>,
+    /// Moment two; now if not given.
+    pub discovered: Option<Timestamp>,
+    /// Can it still be seen there?
+    pub still_visible: Option<bool>,
+    /// Where, in words.
+    pub place: String,
+    /// In a line.
+    pub title: Option<String>,
+    /// The finding that it came from.
+    pub finding: Option<String>,
+    /// The leaked value, if it is at hand: it is sealed and used for the proof.
+    pub value: Option<SecretValue>,
+    /// A drill.
+    pub drill: bool,
+}
+
+/// Declares an incident: the leaked secrets and everything that they open.
+pub async fn open(app: &App, report: Report) -> Result<Incident, AppError> {
+    let graph = Graph::of(&app.inventory);
+    let mut affected: Vec<Affected> = Vec::new();
+    for id in &report.secrets {
+        known(app, id)?;
+        add(&mut affected, id, "it leaked".to_owned());
+    }
+    let leaked = affected.len();
+    for id in &report.secrets {
+        for reached in graph.exposed_secrets(id) {
+            add(&mut affected, &reached, format!("reached from {id}, which leaked"));
+        }
+    }
+    let opens_others = affected.len() - leaked;
+    let production = affected.is_empty()
+        || affected.iter().any(|a| app.inventory.secrets.get(&a.secret).is_none_or(|s| s.is_production()));
+    let mut at = now();
+    let channel = report.channel.unwrap_or(Channel::Unknown);
+    let fingerprint = report.value.as_ref().map(|v| app.store.keys().fingerprint.fingerprint(v));
+    let names: Vec<&str> = report.secrets.iter().map(SecretId::as_str).collect();
+    let what = if names.is_empty() { "an unknown secret".to_owned() } else { names.join(", ") };
+    let mut command = OpenIncident {
+        title: report.title.clone().unwrap_or_else(|| format!("{what} leaked ({})", channel.word())),
+        secrets: affected,
+        exposures: vec![Exposure {
+            channel,
+            audience: report.audience.unwrap_or_else(|| channel.default_audience()),
+            first_exposed: report.first_exposed,
+            discovered: report.discovered.unwrap_or(at),
+            still_visible: report.still_visible,
+            place: report.place.clone(),
+            fingerprint,
+            sealed: None,
+            finding: report.finding.clone(),
+        }],
+        production,
+        opens_others,
+        profile: app.inventory.policy.severity_profile,
+        drill: report.drill,
+    };
+    loop {
+        let id = next_id(app, at).await?;
+        let mut sealed = Vec::new();
+        let mut value_events = Vec::new();
+        if let (Some(value), Some(fingerprint)) = (&report.value, fingerprint) {
+            let name = format!("{id}/reported");
+            sealed.push(app.store.seal(&name, value)?);
+            for secret in &report.secrets {
+                let principal = Systems::build(known(app, secret)?, &app.context)?
+                    .issuer
+                    .identify(value)
+                    .map_or_else(|_| "unknown".to_owned(), |c| c.principal);
+                value_events.push(Event::ValueSealed(SealedRef {
+                    secret: secret.clone(),
+                    role: ValueRole::Old,
+                    sealed: name.clone(),
+                    fingerprint,
+                    principal,
+                    place: "reported".to_owned(),
+                }));
+            }
+            if let Some(exposure) = command.exposures.first_mut() {
+                exposure.sealed = Some(name);
+            }
+        }
+        let mut batch = Batch::new(id, 0);
+        for event in domain::open(&command, at)?.into_iter().chain(value_events) {
+            batch.push(NewEntry::new(app.actor.clone(), event));
+        }
+        batch.sealed = sealed;
+        match app.store.append(batch, at).await {
+            Ok(_) => return app.incident(id).await,
+            // Somebody took the number; take the next.
+            Err(StoreError::Conflict { .. }) => at = now(),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn known<'a>(app: &'a App, id: &SecretId) -> Result<&'a quell_core::inventory::Secret, AppError> {
+    app.inventory.secrets.get(id).ok_or_else(|| AppError::NotFound { what: "secret", id: id.to_string() })
+}
+
+fn add(affected: &mut Vec<Affected>, id: &SecretId, because: String) {
+    if !affected.iter().any(|a| a.secret == *id) {
+        affected.push(Affected { secret: id.clone(), because });
+    }
+}
+
+async fn next_id(app: &App, at: Timestamp) -> Result<IncidentId, AppError> {
+    let year = at.to_zoned(jiff::tz::TimeZone::UTC).year();
+    let last = list_ids(app).await?.into_iter().filter(|id| id.year == year).map(|id| id.number).max();
+    Ok(IncidentId { year, number: last.unwrap_or(0) + 1 })
+}
+
+/// Ids of all incidents, oldest first.
+pub async fn list_ids(app: &App) -> Result<Vec<IncidentId>, AppError> {
+    let mut ids: Vec<IncidentId> = app.store.streams().await?.iter().filter_map(|s| s.parse().ok()).collect();
+    ids.sort();
+    Ok(ids)
+}
+
+/// All incidents, newest first.
+pub async fn list(app: &App) -> Result<Vec<Incident>, AppError> {
+    let mut out = Vec::new();
+    for id in list_ids(app).await?.into_iter().rev() {
+        out.push(app.incident(id).await?);
+    }
+    Ok(out)
+}
+
+/// A change that a person makes to an incident.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Evidence that changes the severity.
+    Signal(Signal, String),
+    /// Was it used?
+    Verdict(Verdict, String),
+    /// Overrides the strategy.
+    Strategy(StrategyPolicy, String),
+    /// Accepts closing without proof for one secret.
+    Exception(SecretId, String),
+    /// A remark; meets the update clock.
+    Note(String),
+    /// A message deleted, history rewritten.
+    Cleaned(String),
+    /// Something to do afterwards: title, owner, due date.
+    ActionItem(String, String, String),
+    /// It is done: item, evidence.
+    ActionItemDone(String, String),
+    /// The end, with a summary.
+    Close(String),
+}
+
+/// Carries out a change.
+pub async fn change(app: &App, id: IncidentId, change: &Change) -> Result<Incident, AppError> {
+    let (incident, ()) = app.decide(id, |incident, at| Ok((events_of(incident, change, at)?, ()))).await?;
+    Ok(incident)
+}
+
+fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> Result<Vec<Event>, AppError> {
+    let needs = |text: &str, what: &str| {
+        if text.trim().is_empty() { Err(AppError::Usage(format!("{what} must not be empty"))) } else { Ok(()) }
+    };
+    Ok(match change {
+        Change::Signal(signal, reason) => domain::signal(incident, *signal, reason, at)?,
+        Change::Verdict(verdict, reason) => {
+            needs(reason, "the reason of a verdict")?;
+            let mut events = vec![Event::VerdictRecorded { verdict: *verdict, reason: reason.clone() }];
+            let implied = match verdict {
+                Verdict::Used | Verdict::Likely => Some(Signal::UsedByUnknown),
+                Verdict::NoEvidenceLogsIncomplete => Some(Signal::LogGap),
+                Verdict::NoEvidenceLogsComplete | Verdict::CannotTell => None,
+            };
+            if let Some(signal) = implied.filter(|s| !incident.signals.iter().any(|(_, known, _)| known == s)) {
+                events.extend(domain::signal(incident, signal, &format!("verdict: {}", verdict.sentence()), at)?);
+            }
+            events
+        }
+        Change::Strategy(strategy, reason) => {
+            needs(reason, "the reason of an override")?;
+            vec![Event::StrategyAsked { strategy: *strategy, reason: reason.clone() }]
+        }
+        Change::Exception(secret, reason) => {
+            needs(reason, "the reason of an exception")?;
+            if !incident.secrets.iter().any(|a| a.secret == *secret) {
+                return Err(AppError::NotFound { what: "secret", id: secret.to_string() });
+            }
+            vec![Event::ExceptionRecorded { secret: secret.clone(), reason: reason.clone() }]
+        }
+        Change::Note(text) => {
+            needs(text, "a note")?;
+            let mut events = vec![Event::NoteAdded { text: text.clone() }];
+            if let Some(clock) = incident.clocks.iter().rev().find(|c| c.name == "next-update" && c.met.is_none()) {
+                events.push(Event::ClockMet { clock: clock.name.clone() });
+                let interval = clock.due.duration_since(clock.starts).max(SignedDuration::from_mins(1));
+                events.push(Event::ClockStarted {
+                    clock: clock.name.clone(),
+                    starts: at,
+                    due: at.checked_add(interval).unwrap_or(Timestamp::MAX),
+                    rule: "next update, counted from the last one".to_owned(),
+                });
+            }
+            events
+        }
+        Change::Cleaned(what) => {
+            needs(what, "what was cleaned")?;
+            vec![Event::ChannelCleaned { what: what.clone() }]
+        }
+        Change::ActionItem(title, owner, due) => {
+            needs(title, "the title")?;
+            needs(owner, "the owner")?;
+            if due.parse::<jiff::civil::Date>().is_err() {
+                return Err(AppError::Usage(format!("`{due}` is not a date such as 2026-12-01")));
+            }
+            let item = format!("A{}", incident.items.len() + 1);
+            vec![Event::ActionItemAdded { item, title: title.clone(), owner: owner.clone(), due: due.clone() }]
+        }
+        Change::ActionItemDone(item, evidence) => {
+            needs(evidence, "the evidence")?;
+            if !incident.items.iter().any(|i| i.item == *item) {
+                return Err(AppError::NotFound { what: "action item", id: item.clone() });
+            }
+            vec![Event::ActionItemDone { item: item.clone(), evidence: evidence.clone() }]
+        }
+        Change::Close(summary) => domain::close(incident, summary)?,
+    })
+}

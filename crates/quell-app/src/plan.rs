@@ -1,0 +1,217 @@
+//! Making a plan from inventory, capabilities and evidence; approving; deciding about single steps.
+
+use jiff::{SignedDuration, Timestamp};
+use quell_core::event::Event;
+use quell_core::incident::{Incident, Status};
+use quell_core::inventory::{Secret, StrategyPolicy};
+use quell_core::plan::{
+    self, Approval, Approvals, Class, ConsumerInput, Machine, Plan, PlanInput, SecretInput, StepState, StoreInput, Strategy,
+};
+use quell_core::severity::Severity;
+use quell_core::exposure::Audience;
+use quell_core::{IncidentId, StepId};
+
+use crate::systems::{Systems, inventory_hash};
+use crate::{App, AppError};
+
+/// The plan that holds, made first if there is none. `again` makes a new revision.
+pub async fn make(app: &App, id: IncidentId, again: bool) -> Result<Incident, AppError> {
+    let incident = app.incident(id).await?;
+    if incident.machine.is_some() && !again {
+        return Ok(incident);
+    }
+    let prepared = prepare(app, &incident).await?;
+    let (incident, ()) = app
+        .decide(id, |incident, _| {
+            if incident.status == Status::Closed {
+                return Err(AppError::Usage(format!("{id} is closed")));
+            }
+            if let Some(machine) = &incident.machine {
+                if !again {
+                    return Ok((Vec::new(), ()));
+                }
+                let running: Vec<&str> = machine.workers().into_iter().collect();
+                if !running.is_empty() {
+                    return Err(AppError::Usage(format!("steps of {id} are running ({}); stop `quell respond` first", running.join(", "))));
+                }
+            }
+            let mut plan = compile(app, incident, &prepared)?;
+            plan.inventory.clone_from(&prepared.hash);
+            Ok((vec![Event::PlanMade { hash: plan.hash(), plan: Box::new(plan) }], ()))
+        })
+        .await?;
+    Ok(incident)
+}
+
+/// What had to be asked of the systems before compiling.
+struct Prepared {
+    secrets: Vec<SecretInput>,
+    warnings: Vec<String>,
+    hash: String,
+}
+
+async fn prepare(app: &App, incident: &Incident) -> Result<Prepared, AppError> {
+    let mut secrets = Vec::new();
+    let mut warnings = Vec::new();
+    let mut entries: Vec<&Secret> = Vec::new();
+    for affected in &incident.secrets {
+        let secret = app
+            .inventory
+            .secrets
+            .get(&affected.secret)
+            .ok_or_else(|| AppError::NotFound { what: "secret", id: affected.secret.to_string() })?;
+        let systems = Systems::build(secret, &app.context)?;
+        // A store that is down must not stop the planning; the capture step will say so.
+        let current = match systems.stores.first() {
+            Some(store) => store.read().await.ok().flatten(),
+            None => None,
+        };
+        for warning in systems.issuer.warnings(current.as_ref().map(|s| &s.value)).await {
+            warnings.push(format!("{}: {warning}", secret.id));
+        }
+        secrets.push(secret_input(app, secret, &systems, &affected.because));
+        entries.push(secret);
+    }
+    Ok(Prepared { secrets, warnings, hash: inventory_hash(entries) })
+}
+
+fn secret_input(app: &App, secret: &Secret, systems: &Systems, because: &str) -> SecretInput {
+    let mut after = secret.depends_on.clone();
+    after.extend(app.inventory.uses(&secret.id));
+    after.sort();
+    after.dedup();
+    SecretInput {
+        id: secret.id.clone(),
+        tier: secret.tier,
+        target: systems.issuer.target(),
+        capabilities: systems.issuer.capabilities(),
+        stores: systems.stores.iter().map(|s| StoreInput { target: s.target() }).collect(),
+        consumers: systems
+            .consumers
+            .iter()
+            .map(|c| ConsumerInput {
+                name: c.name.clone(),
+                reload: c.reload.as_ref().map(|r| r.target()),
+                observe: c.observe.target(),
+            })
+            .collect(),
+        after,
+        because: because.to_owned(),
+    }
+}
+
+fn compile(app: &App, incident: &Incident, prepared: &Prepared) -> Result<Plan, AppError> {
+    let policy = &app.inventory.policy;
+    let asked = incident.strategy_asked.as_ref().and_then(|(strategy, by, _)| match strategy {
+        StrategyPolicy::KillFirst => Some((Strategy::KillFirst, by.as_str())),
+        StrategyPolicy::MakeBeforeBreak => Some((Strategy::MakeBeforeBreak, by.as_str())),
+        StrategyPolicy::Auto => None,
+    });
+    let (strategy, mut reasons) = plan::choose_strategy(&incident.evidence(), policy.strategy, asked);
+    if let Some((_, _, why)) = &incident.strategy_asked {
+        reasons.push(why.clone());
+    }
+    let mut approvals = Approvals { destructive: policy.approvals.destructive, reversible: policy.approvals.reversible };
+    if let Some(playbook) = pre_approved(app, incident) {
+        approvals = Approvals::default();
+        reasons.push(format!("policy pre-approves `{playbook}`: no step waits for a person"));
+    }
+    let mut channels: Vec<String> = policy.notify.values().cloned().collect();
+    channels.sort();
+    channels.dedup();
+    let input = PlanInput {
+        incident: incident.id,
+        revision: incident.revision + 1,
+        strategy: (strategy, reasons),
+        secrets: prepared.secrets.clone(),
+        approvals,
+        channels,
+        warnings: prepared.warnings.clone(),
+    };
+    Ok(plan::compile(&input)?)
+}
+
+/// The pre-approved playbook that fits, if any.
+fn pre_approved(app: &App, incident: &Incident) -> Option<&'static str> {
+    let public = incident.exposures.iter().any(|e| e.audience == Audience::Public);
+    let fits = [
+        ("sev1-public-leak", incident.severity() == Severity::Sev1 && public),
+        ("sev1", incident.severity() == Severity::Sev1),
+        ("drill", incident.drill),
+    ];
+    let allowed = &app.inventory.policy.approvals.pre_approved;
+    fits.into_iter().find(|(name, fits)| *fits && allowed.iter().any(|a| a == name)).map(|(name, _)| name)
+}
+
+/// The machine of an incident, or what to do to get one.
+pub fn machine(incident: &Incident) -> Result<&Machine, AppError> {
+    incident.machine.as_ref().ok_or_else(|| AppError::Usage(format!("{} has no plan yet; `quell plan {}` makes one", incident.id, incident.id)))
+}
+
+/// Approves steps of exactly this plan. `steps` empty means every step that still waits for approval.
+pub async fn approve(app: &App, id: IncidentId, plan_hash: &str, steps: &[StepId]) -> Result<(Incident, Vec<StepId>), AppError> {
+    let minutes = i64::from(app.inventory.policy.approvals.expire_minutes);
+    let by = app.actor.id.clone();
+    app.decide(id, |incident, now| {
+        let expires_at = now.checked_add(SignedDuration::from_mins(minutes)).unwrap_or(Timestamp::MAX);
+        let machine = incident.machine.as_mut().ok_or_else(|| AppError::Usage(format!("{id} has no plan yet")))?;
+        let wanted = if steps.is_empty() { waiting_for(machine, &by) } else { steps.to_vec() };
+        for step in &wanted {
+            machine.approve(now, &Approval { step, plan_hash, by: &by, expires_at })?;
+        }
+        Ok((drain(machine), wanted))
+    })
+    .await
+}
+
+/// Steps that need approval, have not finished, and that this person has not approved.
+fn waiting_for(machine: &Machine, by: &str) -> Vec<StepId> {
+    machine
+        .states()
+        .filter(|(step, _)| step.approvals > 0)
+        .filter(|(_, state)| matches!(state, StepState::Waiting | StepState::AwaitingApproval | StepState::Deferred { .. }))
+        .filter(|(step, _)| !machine.approvals(&step.id).0.contains(&by))
+        .map(|(step, _)| step.id.clone())
+        .collect()
+}
+
+/// What a person can decide about a single step.
+#[derive(Clone, Debug)]
+pub enum StepCommand {
+    /// Try again.
+    Retry,
+    /// Go on without it.
+    Skip(String),
+    /// It is in force.
+    Resolve(String),
+    /// No.
+    Refuse(String),
+}
+
+/// Carries out a person's decision about a single step.
+pub async fn step(app: &App, id: IncidentId, step: &StepId, command: &StepCommand) -> Result<Incident, AppError> {
+    let by = app.actor.id.clone();
+    let (incident, ()) = app
+        .decide(id, |incident, _| {
+            let machine = incident.machine.as_mut().ok_or_else(|| AppError::Usage(format!("{id} has no plan yet")))?;
+            match command {
+                StepCommand::Retry => machine.retry(step, &by)?,
+                StepCommand::Skip(reason) => machine.skip(step, &by, reason)?,
+                StepCommand::Resolve(statement) => machine.resolve(step, &by, statement)?,
+                StepCommand::Refuse(reason) => machine.refuse(step, &by, reason)?,
+            }
+            Ok((drain(machine), ()))
+        })
+        .await?;
+    Ok(incident)
+}
+
+fn drain(machine: &mut Machine) -> Vec<Event> {
+    std::iter::from_fn(|| machine.poll_event()).map(Event::Step).collect()
+}
+
+/// How many steps of each class a plan has, for its last line.
+pub fn tally(plan: &Plan) -> (usize, usize, usize) {
+    let of = |class| plan.steps.iter().filter(|s| s.class == class).count();
+    (of(Class::Read), of(Class::Reversible), of(Class::Destructive))
+}

@@ -1,0 +1,165 @@
+//! Trying the old value for real, beside a control; now and at any later time.
+
+use std::time::Duration;
+
+use quell_core::event::{Event, SealedRef};
+use quell_core::incident::Incident;
+use quell_core::plan::{OldProof, Proof, judge};
+use quell_core::secret::Credential;
+use quell_core::{IncidentId, SecretId};
+use quell_store::NewEntry;
+
+use crate::clock::now;
+use crate::systems::Systems;
+use crate::{App, AppError};
+
+/// A compromised value, unsealed, with its name.
+#[derive(Debug)]
+pub struct Old {
+    /// What the ledger calls it.
+    pub sealed: SealedRef,
+    /// The value.
+    pub credential: Credential,
+}
+
+/// Unseals one value.
+pub async fn unseal(app: &App, sealed: &SealedRef) -> Result<Credential, AppError> {
+    Ok(Credential { principal: sealed.principal.clone(), value: app.store.unseal(&sealed.sealed).await? })
+}
+
+/// Unseals the compromised values of a secret.
+pub async fn unseal_old(app: &App, refs: &[SealedRef]) -> Result<Vec<Old>, AppError> {
+    let mut out = Vec::new();
+    for sealed in refs {
+        out.push(Old { sealed: sealed.clone(), credential: unseal(app, sealed).await? });
+    }
+    Ok(out)
+}
+
+/// The moment that separates old sessions from new ones, when both share a principal.
+pub fn cutoff_for<'a>(old: &Credential, new: Option<&SealedRef>, cutoff: Option<&'a str>) -> Option<&'a str> {
+    new.filter(|new| new.principal == old.principal).and(cutoff)
+}
+
+/// Two rounds with the issuer's settling time in between; then sessions are counted; then the pure judge decides.
+pub async fn prove(
+    secret: &SecretId,
+    systems: &Systems,
+    old: &[Old],
+    successor: Option<(&SealedRef, &Credential)>,
+    cutoff: Option<&str>,
+) -> Proof {
+    let capabilities = systems.issuer.capabilities();
+    let mut rows: Vec<OldProof> = old
+        .iter()
+        .map(|o| OldProof {
+            fingerprint: o.sealed.fingerprint,
+            principal: o.credential.principal.clone(),
+            probes: Vec::new(),
+            sessions: 0,
+        })
+        .collect();
+    let mut control = Vec::new();
+    let mut unseen = Vec::new();
+    for round in 0..2 {
+        if round > 0 {
+            tokio::time::sleep(Duration::from_millis(capabilities.settle_ms)).await;
+        }
+        for (row, o) in rows.iter_mut().zip(old) {
+            row.probes.push(systems.issuer.probe(&o.credential).await);
+        }
+        control.push(match successor {
+            Some((_, credential)) => systems.issuer.probe(credential).await,
+            None => systems.issuer.control().await,
+        });
+    }
+    for (row, o) in rows.iter_mut().zip(old) {
+        let cutoff = cutoff_for(&o.credential, successor.map(|(sealed, _)| sealed), cutoff);
+        match systems.issuer.sessions(&o.credential, cutoff).await {
+            Ok(count) => row.sessions = count,
+            Err(error) => unseen.push(format!("live sessions could not be counted: {error}")),
+        }
+    }
+    let proof = Proof {
+        secret: secret.clone(),
+        at: now(),
+        target: systems.issuer.target(),
+        old: rows,
+        control_is: if successor.is_some() { "successor".to_owned() } else { "other principal".to_owned() },
+        control,
+        settle_ms: capabilities.settle_ms,
+        inert: false,
+        unmet: Vec::new(),
+    };
+    let mut proof = judge(proof, &capabilities.refusals);
+    if !unseen.is_empty() {
+        proof.inert = false;
+        proof.unmet.extend(unseen);
+    }
+    proof
+}
+
+/// The entry that records a proof, with the full transcript as evidence.
+pub fn entry(actor: &quell_core::event::Actor, proof: &Proof) -> Result<NewEntry, AppError> {
+    let body = quell_core::json::canonical(proof).map_err(|e| AppError::Evidence(e.to_string()))?;
+    Ok(NewEntry {
+        actor: actor.clone(),
+        event: Event::ProofRecorded { proof: proof.clone() },
+        evidence: vec![(format!("proof-{}.json", proof.secret), body)],
+    })
+}
+
+/// What a later verification found for one secret.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Verified {
+    /// The new proof.
+    pub proof: Proof,
+    /// What the newest earlier proof said, if there is one.
+    pub before: Option<bool>,
+    /// True when the answer is another than before.
+    pub changed: bool,
+}
+
+/// Proves again, for every secret of an incident, and records it.
+pub async fn verify(app: &App, id: IncidentId) -> Result<Vec<Verified>, AppError> {
+    let incident = app.incident(id).await?;
+    let mut out = Vec::new();
+    for affected in &incident.secrets {
+        let secret = &affected.secret;
+        let entry_of = app
+            .inventory
+            .secrets
+            .get(secret)
+            .ok_or_else(|| AppError::NotFound { what: "secret", id: secret.to_string() })?;
+        let systems = Systems::build(entry_of, &app.context)?;
+        let old: Vec<SealedRef> = incident.old_values(secret).into_iter().cloned().collect();
+        let old = unseal_old(app, &old).await?;
+        let new_ref = incident.new_value(secret).filter(|_| installed(&incident, secret)).cloned();
+        let new = match &new_ref {
+            Some(sealed) => Some(unseal(app, sealed).await?),
+            None => None,
+        };
+        let cutoff = install_cutoff(&incident, secret);
+        let proof = prove(secret, &systems, &old, new_ref.as_ref().zip(new.as_ref()), cutoff.as_deref()).await;
+        let before = incident.proof(secret).map(|p| p.inert);
+        app.store.append_to_end(&id.to_string(), entry(&app.actor, &proof)?, now()).await?;
+        out.push(Verified { changed: before.is_some_and(|b| b != proof.inert), before, proof });
+    }
+    Ok(out)
+}
+
+/// The successor is valid at the issuer: its install (or mint, when the issuer chooses) was applied.
+fn installed(incident: &Incident, secret: &SecretId) -> bool {
+    use quell_core::plan::{StepAction, StepState};
+    incident.machine.as_ref().is_some_and(|m| {
+        m.states().any(|(step, state)| {
+            step.secret.as_ref() == Some(secret) && step.action == StepAction::ProbeNew && matches!(state, StepState::Applied)
+        })
+    })
+}
+
+/// The server's time after the successor was installed.
+pub fn install_cutoff(incident: &Incident, secret: &SecretId) -> Option<String> {
+    let step = format!("{secret}.install").parse().ok()?;
+    incident.facts.get(&step)?.get("cutoff")?.as_str().map(str::to_owned)
+}

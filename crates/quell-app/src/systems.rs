@@ -1,0 +1,150 @@
+//! The connectors behind one secret, built from the inventory.
+
+use std::collections::BTreeMap;
+
+use quell_connect::connector::{Definition, Issuer, Notify, Observe, Reload, Store};
+use quell_connect::context::Context;
+use quell_connect::error::ConfigError;
+use quell_core::inventory::{Consumer, Inventory, Secret};
+use serde_json::Value;
+use sha2::Digest as _;
+
+use crate::AppError;
+
+/// Everything that a plan for one secret touches.
+pub struct Systems {
+    /// Who accepts it.
+    pub issuer: Box<dyn Issuer>,
+    /// Where it is kept.
+    pub stores: Vec<Box<dyn Store>>,
+    /// Who uses it.
+    pub consumers: Vec<ConsumerSystem>,
+}
+
+/// One consumer.
+pub struct ConsumerSystem {
+    /// Its name.
+    pub name: String,
+    /// How it is made to pick up a value.
+    pub reload: Option<Box<dyn Reload>>,
+    /// How it is observed.
+    pub observe: Box<dyn Observe>,
+}
+
+impl std::fmt::Debug for Systems {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Systems({}, {} stores, {} consumers)", self.issuer.target(), self.stores.len(), self.consumers.len())
+    }
+}
+
+impl std::fmt::Debug for ConsumerSystem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ConsumerSystem({})", self.name)
+    }
+}
+
+impl Systems {
+    /// Builds them, or says which part of the inventory is wrong.
+    pub fn build(secret: &Secret, context: &Context) -> Result<Self, AppError> {
+        let at = |part: &str| format!("{} ({}) {part}", secret.id, secret.place);
+        let issuer = role(&secret.issuer.connector, "issuer", at("issuer"), |d| d.issuer)?;
+        let issuer = issuer(&secret.issuer.config, context).map_err(|source| AppError::Config { place: at("issuer"), source })?;
+        let mut stores = Vec::new();
+        for (i, store) in secret.stores.iter().enumerate() {
+            let place = at(&format!("stores[{i}]"));
+            let build = role(&store.connector, "store", place.clone(), |d| d.store)?;
+            stores.push(build(&store.config, context).map_err(|source| AppError::Config { place, source })?);
+        }
+        let consumers = secret.consumers.iter().map(|c| consumer(c, context, &at)).collect::<Result<_, _>>()?;
+        Ok(Self { issuer, stores, consumers })
+    }
+
+    /// One consumer by name.
+    pub fn consumer(&self, name: &str) -> Option<&ConsumerSystem> {
+        self.consumers.iter().find(|c| c.name == name)
+    }
+}
+
+fn consumer(consumer: &Consumer, context: &Context, at: &impl Fn(&str) -> String) -> Result<ConsumerSystem, AppError> {
+    let reload = match &consumer.reload {
+        None => None,
+        Some(map) => {
+            let place = at(&format!("consumers.{}.reload", consumer.name));
+            let definition = named(map, "reload", &place, |d| d.reload.is_some())?;
+            let build = role(definition.id, "reload", place.clone(), |d| d.reload)?;
+            Some(build(&whole(map), context).map_err(|source| AppError::Config { place, source })?)
+        }
+    };
+    let place = at(&format!("consumers.{}.observe", consumer.name));
+    let definition = named(&consumer.observe, "observe", &place, |d| d.observe.is_some())?;
+    let build = role(definition.id, "observe", place.clone(), |d| d.observe)?;
+    let observe = build(&whole(&consumer.observe), context).map_err(|source| AppError::Config { place, source })?;
+    Ok(ConsumerSystem { name: consumer.name.clone(), reload, observe })
+}
+
+fn whole(map: &BTreeMap<String, Value>) -> Value {
+    Value::Object(map.iter().map(|(k, v)| (k.clone(), v.clone())).collect())
+}
+
+/// The one key of the map that names a connector for this role; the other keys are its options.
+fn named(
+    map: &BTreeMap<String, Value>,
+    role: &str,
+    place: &str,
+    plays: impl Fn(&Definition) -> bool,
+) -> Result<&'static Definition, AppError> {
+    let found: Vec<&'static Definition> =
+        map.keys().filter_map(|key| quell_connect::find(key)).filter(|d| plays(d)).collect();
+    match found.as_slice() {
+        [one] => Ok(one),
+        _ => Err(AppError::Config {
+            place: place.to_owned(),
+            source: ConfigError {
+                key: None,
+                message: format!("names {} connectors that can {role}; it must name one", found.len()),
+                hint: Some(format!("one of: {}", ids(plays))),
+            },
+        }),
+    }
+}
+
+fn ids(plays: impl Fn(&Definition) -> bool) -> String {
+    quell_connect::ALL.iter().filter(|d| plays(d)).map(|d| d.id).collect::<Vec<_>>().join(", ")
+}
+
+fn role<T>(id: &str, role: &str, place: String, pick: impl Fn(&Definition) -> Option<T>) -> Result<T, AppError> {
+    quell_connect::find(id).and_then(&pick).ok_or_else(|| AppError::Config {
+        place,
+        source: ConfigError {
+            key: None,
+            message: format!("there is no connector `{id}` that can be used as {role}"),
+            hint: Some(format!("one of: {}", ids(|d| pick(d).is_some()))),
+        },
+    })
+}
+
+/// A named channel to people.
+pub fn channel(inventory: &Inventory, name: &str, context: &Context) -> Result<Box<dyn Notify>, AppError> {
+    let place = format!("channels.{name}");
+    let found = inventory.channels.get(name).ok_or_else(|| AppError::NotFound { what: "channel", id: name.to_owned() })?;
+    let build = role(&found.connector, "notify", place.clone(), |d| d.notify)?;
+    build(&found.config, context).map_err(|source| AppError::Config { place, source })
+}
+
+/// Hash of what a plan for these secrets depends on: their issuers, stores and consumers, in order.
+pub fn inventory_hash<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> String {
+    let parts: Vec<Value> = secrets
+        .into_iter()
+        .map(|s| {
+            serde_json::json!({
+                "id": s.id.as_str(),
+                "issuer": s.issuer,
+                "stores": s.stores,
+                "consumers": s.consumers,
+            })
+        })
+        .collect();
+    // Floats cannot be canonical; a configuration that has one still gets a stable text.
+    let bytes = quell_core::json::canonical(&parts).unwrap_or_else(|_e| Value::Array(parts).to_string().into_bytes());
+    hex::encode(sha2::Sha256::digest(bytes))
+}

@@ -1,0 +1,529 @@
+//! The command line. Doc comments are the help texts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Take a leaked secret from finding to proven inert, with evidence a stranger can verify
+///
+/// The main path, with a leak in a git repository:
+///
+///   quell scan PATH                      what leaked, where, since when
+///   quell incident open --finding F-…    declare it; severity and clocks start
+///   quell plan INC-2026-0001             what will happen, in which order, and why
+///   quell respond INC-2026-0001          do it; ask for approvals; survive crashes
+///   quell report INC-2026-0001           the post-mortem
+///   quell evidence export INC-2026-0001  one file for a stranger
+///
+/// See all of it in a sandbox, with nothing installed: `quell drill`.
+#[derive(Debug, Parser)]
+#[command(name = "quell", version, max_term_width = 110, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Global {
+    /// Folder with all state: ledger, sealed values, keys
+    #[arg(long, global = true, env = "QUELL_DATA_DIR", value_name = "DIR", help_heading = "Global options")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The inventory: a YAML file or a folder of them
+    #[arg(long, global = true, env = "QUELL_INVENTORY", value_name = "PATH", default_value = "quell.yaml", help_heading = "Global options")]
+    pub(crate) inventory: PathBuf,
+    /// File whose content is a postgres:// URL for state shared by a team; without it, SQLite in the data folder
+    #[arg(long, global = true, env = "QUELL_DATABASE_FILE", value_name = "FILE", help_heading = "Global options")]
+    pub(crate) database_file: Option<PathBuf>,
+    /// File with the passphrase, when keys are sealed under one
+    #[arg(long, global = true, env = "QUELL_PASSPHRASE_FILE", value_name = "FILE", help_heading = "Global options")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Who is acting; recorded with everything you decide. Default: the login name
+    #[arg(long = "as", global = true, env = "QUELL_ACTOR", value_name = "NAME", help_heading = "Global options")]
+    pub(crate) actor: Option<String>,
+    /// Longest time for one call to an outside system, in seconds
+    #[arg(long, global = true, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600), value_name = "SECONDS", help_heading = "Global options")]
+    pub(crate) call_limit: u64,
+    /// One JSON object on stdout instead of text
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a data folder, keys and a commented inventory
+    Init(InitArgs),
+    /// Say whether everything that Quell needs is there
+    Doctor,
+    /// Find secrets in a folder, a git history or standard input
+    Scan(ScanArgs),
+    /// Check the inventory, draw what a secret opens
+    #[command(subcommand)]
+    Inventory(InventoryCommand),
+    /// Open, look at, change and close incidents
+    #[command(subcommand)]
+    Incident(IncidentCommand),
+    /// Show what will happen, in which order, why, and what it breaks
+    Plan(PlanArgs),
+    /// Run the plan of an incident, with approvals; continue after a crash
+    Respond(RespondArgs),
+    /// Approve steps of exactly the plan that you looked at
+    Approve(ApproveArgs),
+    /// Decide about a single step
+    #[command(subcommand)]
+    Step(StepCommand),
+    /// Prove again, now, that every old value is dead; say when the answer changed
+    Verify(IncidentArg),
+    /// Write the post-mortem
+    Report(ReportArgs),
+    /// Export and verify evidence bundles
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
+    /// Verify the ledger, show its checkpoint
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+    /// Rotate Quell's own keys
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Issue a short-lived database credential from OpenBao
+    Issue(IssueArgs),
+    /// Rehearse the whole job, timed, in a sandbox or on a secret of yours
+    Drill(DrillArgs),
+    /// Print a shell completion script
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+    #[command(hide = true)]
+    SandboxConsumer(SandboxConsumerArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InitArgs {
+    /// Seal keys under a passphrase instead of a key file
+    #[arg(long)]
+    pub(crate) passphrase: bool,
+    /// Put the key file here instead of into the data folder
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase")]
+    pub(crate) key_file: Option<PathBuf>,
+}
+
+/// Find secrets in a folder, a git history or standard input
+///
+/// A git repository is read whole: working tree, every ref, unreachable commits too. No value is printed or
+/// stored. Exit code 10 means that something was found.
+///
+/// Examples:
+///   quell scan .
+///   kubectl logs deploy/api | quell scan -
+///   quell scan --json ~/src/orders > findings.json
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct ScanArgs {
+    /// Folder, repository or file; `-` is standard input
+    pub(crate) path: PathBuf,
+    /// Rule files or folders (gitleaks-compatible TOML) instead of the built-in rules
+    #[arg(long, value_name = "PATH")]
+    pub(crate) rules: Vec<PathBuf>,
+    /// Do not record findings in the ledger
+    #[arg(long)]
+    pub(crate) no_record: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum InventoryCommand {
+    /// Parse it, reach every system in it, say which permission is missing
+    Check {
+        /// Only parse; reach nothing
+        #[arg(long)]
+        offline: bool,
+    },
+    /// What a secret opens, transitively, and what breaks without it
+    Graph {
+        /// Start here; without it, the whole inventory (dot and mermaid only)
+        secret: Option<String>,
+        /// How to draw it
+        #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
+        format: GraphFormat,
+    },
+    /// Print the JSON Schema, for editors
+    Schema,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum GraphFormat {
+    Text,
+    Dot,
+    Mermaid,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IncidentCommand {
+    /// Declare an incident, from a finding or by hand
+    Open(Box<OpenArgs>),
+    /// All incidents, newest first
+    List,
+    /// One incident: severity and why, clocks, secrets, steps
+    Show(IncidentArg),
+    /// Everything that happened, in order
+    Timeline(IncidentArg),
+    /// Record evidence that changes the severity
+    Signal {
+        /// Which incident
+        id: String,
+        /// public, live, not-live, used-by-unknown, log-gap, store-node-compromised, kms-key-compromised, repeated-failed-auth, unconfirmed
+        signal: String,
+        /// What it rests on
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Say whether it was used: used, likely, no-evidence-logs-complete, no-evidence-logs-incomplete, cannot-tell
+    Verdict {
+        /// Which incident
+        id: String,
+        /// The verdict
+        verdict: String,
+        /// What it rests on
+        #[arg(long)]
+        reason: String,
+    },
+    /// Override the strategy of the next plan
+    Strategy {
+        /// Which incident
+        id: String,
+        /// Which
+        #[arg(value_enum)]
+        strategy: StrategyArg,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+    /// Accept closing without proof for one secret; you are named
+    Exception {
+        /// Which incident
+        id: String,
+        /// Which secret
+        secret: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+    /// Add a remark; counts as an update
+    Note {
+        /// Which incident
+        id: String,
+        /// The remark
+        text: String,
+    },
+    /// Record that a message was deleted or history rewritten (hygiene; never containment)
+    Cleaned {
+        /// Which incident
+        id: String,
+        /// What was cleaned
+        what: String,
+    },
+    /// Add something to do afterwards
+    Action {
+        /// Which incident
+        id: String,
+        /// What is to be done
+        title: String,
+        /// Who does it
+        #[arg(long)]
+        owner: String,
+        /// Until when, a date
+        #[arg(long)]
+        due: String,
+    },
+    /// An action item is done, with what shows it
+    ActionDone {
+        /// Which incident
+        id: String,
+        /// Which item, such as A1
+        item: String,
+        /// What shows it
+        #[arg(long)]
+        evidence: String,
+    },
+    /// Close it, if everything is proven
+    Close {
+        /// Which incident
+        id: String,
+        /// In a line
+        #[arg(long, default_value = "")]
+        summary: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum StrategyArg {
+    Auto,
+    KillFirst,
+    MakeBeforeBreak,
+}
+
+/// Declare an incident, from a finding or by hand
+///
+/// The value is never asked for on the command line. If you have it, give it with --value-file; it is sealed and
+/// used to prove that it is dead. A finding's value is read again from where it was found.
+///
+/// Examples:
+///   quell incident open --finding F-1a2b3c4d5e6f
+///   quell incident open --secret orders-db --channel ci-log --audience internal
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct OpenArgs {
+    /// A recorded finding (see `quell scan`)
+    #[arg(long, value_name = "ID")]
+    pub(crate) finding: Option<String>,
+    /// A secret of the inventory; repeat for several
+    #[arg(long, value_name = "ID")]
+    pub(crate) secret: Vec<String>,
+    /// public-repo, private-repo, ci-log, chat, error-page, support-log, local-commit, unknown
+    #[arg(long)]
+    pub(crate) channel: Option<String>,
+    /// nobody, few (2 to 5 people), internal, public
+    #[arg(long)]
+    pub(crate) audience: Option<String>,
+    /// When somebody could first see it (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) first_exposed: Option<jiff::Timestamp>,
+    /// When you learnt of it (RFC 3339); default: now
+    #[arg(long, value_name = "TIME")]
+    pub(crate) discovered: Option<jiff::Timestamp>,
+    /// Whether it can still be seen there
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) still_visible: Option<bool>,
+    /// Where it was seen, in words
+    #[arg(long, default_value = "")]
+    pub(crate) place: String,
+    /// In a line
+    #[arg(long)]
+    pub(crate) title: Option<String>,
+    /// File with the leaked value; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) value_file: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct IncidentArg {
+    /// Which incident, such as INC-2026-0001
+    pub(crate) id: String,
+}
+
+/// Show what will happen, in which order, why, and what it breaks
+///
+/// The first call compiles the plan and records it; approvals are for exactly this plan.
+#[derive(Args, Debug)]
+pub(crate) struct PlanArgs {
+    /// Which incident
+    pub(crate) id: String,
+    /// Compile a new revision from today's inventory, evidence and strategy
+    #[arg(long)]
+    pub(crate) again: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
+    pub(crate) format: PlanFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum PlanFormat {
+    Text,
+    Mermaid,
+}
+
+/// Run the plan of an incident, with approvals; continue after a crash
+///
+/// Any number of these may run at once on one data folder or database. Ctrl-C ends running steps and leaves an
+/// incident that the same command takes up again. Without a terminal it returns (exit 4) when people must approve.
+///
+/// Examples:
+///   quell respond INC-2026-0001
+///   quell respond INC-2026-0001 --yes INC-2026-0001   approve all steps, for scripts
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct RespondArgs {
+    /// Which incident
+    pub(crate) id: String,
+    /// Approve every step that waits for you; repeat the incident's id
+    #[arg(long, value_name = "INCIDENT")]
+    pub(crate) yes: Option<String>,
+    /// Keep waiting for other people's approvals instead of returning
+    #[arg(long)]
+    pub(crate) wait: bool,
+    #[arg(long, hide = true, env = "QUELL_FAILPOINT")]
+    pub(crate) failpoint: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ApproveArgs {
+    /// Which incident
+    pub(crate) id: String,
+    /// Which steps; none means every step that waits for you
+    pub(crate) steps: Vec<String>,
+    /// The plan's hash, or its first 12 digits, as `quell plan` printed it
+    #[arg(long, value_name = "HASH")]
+    pub(crate) plan: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StepCommand {
+    /// Try a failed step again; it begins with a look
+    Retry {
+        /// Which incident
+        id: String,
+        /// Which step
+        step: String,
+    },
+    /// Go on without a step
+    Skip {
+        /// Which incident
+        id: String,
+        /// Which step
+        step: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+    /// State that a step's effect is in force
+    Resolve {
+        /// Which incident
+        id: String,
+        /// Which step
+        step: String,
+        /// How you know
+        #[arg(long)]
+        statement: String,
+    },
+    /// Refuse to approve a step
+    Refuse {
+        /// Which incident
+        id: String,
+        /// Which step
+        step: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReportArgs {
+    /// Which incident
+    pub(crate) id: String,
+    /// Write it here instead of to stdout
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// A minijinja template of yours instead of the built-in one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) template: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EvidenceCommand {
+    /// Write one file with the incident's entries, proofs and evidence
+    Export {
+        /// Which incident
+        id: String,
+        /// Where; default INC-….quell.tar in this folder
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Verify a bundle, offline
+    Verify {
+        /// The bundle
+        file: PathBuf,
+        /// The ledger's key as you got it from elsewhere (`quell ledger key`)
+        #[arg(long)]
+        key: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LedgerCommand {
+    /// Re-hash everything; name what was changed, removed, reordered or added
+    Verify {
+        /// The ledger's key as you keep it elsewhere
+        #[arg(long)]
+        key: Option<String>,
+        /// A checkpoint that you kept: shows a rewrite by whoever holds the key
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Vec<PathBuf>,
+    },
+    /// Print the newest signed checkpoint; keep it elsewhere
+    Checkpoint,
+    /// Print the key that verifies checkpoints and bundles
+    Key,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Replace the key-encryption key: re-wraps every data key, opens no value
+    Rotate {
+        /// From now on under a passphrase instead of a key file
+        #[arg(long)]
+        passphrase: bool,
+        /// File with the new passphrase
+        #[arg(long, value_name = "FILE", requires = "passphrase")]
+        new_passphrase_file: Option<PathBuf>,
+    },
+    /// Replace the ledger's signing key and record it in the ledger
+    RotateLedger {
+        /// Why
+        #[arg(long)]
+        reason: String,
+        /// The old key is compromised: it does not get to sign
+        #[arg(long)]
+        compromised: bool,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct IssueArgs {
+    /// The role of the database engine
+    pub(crate) role: String,
+    /// Where the engine is mounted
+    #[arg(long, default_value = "database")]
+    pub(crate) mount: String,
+    /// Longest life, such as 30m
+    #[arg(long, default_value = "30m")]
+    pub(crate) ttl: jiff::SignedDuration,
+    /// Where to write it (0600); the password is never printed
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+}
+
+/// Rehearse the whole job, timed, in a sandbox or on a secret of yours
+///
+/// Without --secret it starts an issuer, a store and two consumers on loopback, plants a leak in a git repository,
+/// and does everything from scan to verified evidence. It asks nothing and ends in seconds.
+#[derive(Args, Debug)]
+pub(crate) struct DrillArgs {
+    /// Rehearse on this secret of the inventory
+    #[arg(long, value_name = "ID")]
+    pub(crate) secret: Option<String>,
+    /// Also if its tier is infrastructure or its environment is production (say the secret's id again)
+    #[arg(long, value_name = "ID", requires = "secret")]
+    pub(crate) even_production: Option<String>,
+    /// Really (the second time): this will rotate a production secret
+    #[arg(long, requires = "even_production")]
+    pub(crate) really: bool,
+    /// Which strategy to rehearse
+    #[arg(long, value_enum, default_value_t = StrategyArg::Auto)]
+    pub(crate) strategy: StrategyArg,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SandboxConsumerArgs {
+    #[arg(long)]
+    pub(crate) env_file: PathBuf,
+    #[arg(long, default_value = "DATABASE_URL")]
+    pub(crate) key: String,
+    #[arg(long)]
+    pub(crate) port_file: PathBuf,
+    #[arg(long)]
+    pub(crate) pid_file: PathBuf,
+}

@@ -1,0 +1,124 @@
+//! `quell verify`, `quell report`, `quell evidence …`, `quell ledger …`.
+
+use std::path::PathBuf;
+
+use quell_app::clock::now;
+use quell_app::{AppError, Options, evidence, proof, report};
+use serde_json::json;
+
+use super::{app, app_without_inventory, ask_passphrase, incident_id};
+use crate::cli::{EvidenceCommand, LedgerCommand, ReportArgs};
+use crate::exit;
+use crate::output::{Out, Tone, tone};
+
+pub(crate) async fn verify_incident(options: &Options, id: &str, out: &Out) -> Result<u8, AppError> {
+    let app = app(options).await?;
+    let id = incident_id(id)?;
+    let verified = proof::verify(&app, id).await?;
+    let inert = !verified.is_empty() && verified.iter().all(|v| v.proof.inert);
+    if out.json() {
+        out.object(&json!({"incident": id, "inert": inert, "secrets": verified}))?;
+    } else {
+        for v in &verified {
+            let line = if v.proof.inert { tone(Tone::Good, "proven inert") } else { tone(Tone::Bad, "NOT inert") };
+            out.data(format!("{} {line} on {} at {}", v.proof.secret, v.proof.target, v.proof.at))?;
+            for unmet in &v.proof.unmet {
+                out.data(format!("    {unmet}"))?;
+            }
+            if v.changed {
+                out.warning(format!("{}: the answer is another than before", v.proof.secret));
+            }
+        }
+    }
+    Ok(if inert { exit::OK } else { exit::REMOTE })
+}
+
+pub(crate) async fn report(options: &Options, args: &ReportArgs, out: &Out) -> Result<u8, AppError> {
+    let app = app_without_inventory(options).await?;
+    let (incident, entries) = app.incident_with_entries(incident_id(&args.id)?).await?;
+    let checkpoint = app.store.checkpoint().await?.map(|(_, note)| note).unwrap_or_default();
+    let failed = |e: &dyn std::fmt::Display| AppError::Usage(format!("the report cannot be rendered: {e}"));
+    if out.json() {
+        out.object(&report::context(&incident, &entries, &checkpoint, now()))?;
+        return Ok(exit::OK);
+    }
+    let template = match &args.template {
+        Some(path) => {
+            Some(std::fs::read_to_string(path).map_err(|source| AppError::Io { path: path.display().to_string(), source })?)
+        }
+        None => None,
+    };
+    let text = report::render(&incident, &entries, &checkpoint, now(), template.as_deref()).map_err(|e| failed(&e))?;
+    match &args.output {
+        Some(path) => {
+            evidence::write_whole(path, text.as_bytes())?;
+            out.status(format!("wrote {}", path.display()));
+        }
+        None => out.data(text.trim_end())?,
+    }
+    Ok(exit::OK)
+}
+
+pub(crate) async fn run(options: &Options, command: &EvidenceCommand, out: &Out) -> Result<u8, AppError> {
+    match command {
+        EvidenceCommand::Export { id, output } => {
+            let app = app_without_inventory(options).await?;
+            let id = incident_id(id)?;
+            let path = output.clone().unwrap_or_else(|| PathBuf::from(format!("{id}.quell.tar")));
+            let exported = evidence::export(&app, id, &path).await?;
+            if out.json() {
+                out.object(&exported)?;
+            } else {
+                out.data(&exported.path)?;
+                out.status(format!("{} entries, sha256 {}", exported.entries, exported.sha256));
+                out.hint(format!("give the key on another way: {}", exported.vkey));
+            }
+            Ok(exit::OK)
+        }
+        EvidenceCommand::Verify { file, key } => {
+            let report = evidence::verify(file, key.as_deref())?;
+            if out.json() {
+                out.object(&report.to_json())?;
+            } else {
+                out.data(report.to_string().trim_end())?;
+            }
+            Ok(if report.ok() { exit::OK } else { exit::FINDINGS })
+        }
+    }
+}
+
+pub(crate) async fn ledger(options: &Options, command: &LedgerCommand, out: &Out) -> Result<u8, AppError> {
+    let store = quell_app::app::open_store(options, ask_passphrase).await?;
+    match command {
+        LedgerCommand::Key => out.data(store.signing_key().verifier())?,
+        LedgerCommand::Checkpoint => {
+            out.data(store.checkpoint().await?.map(|(_, note)| note).unwrap_or_default().trim_end())?;
+        }
+        LedgerCommand::Verify { key, checkpoint } => {
+            let key = match key {
+                Some(text) => Some(text.trim().parse().map_err(|e| AppError::Usage(format!("--key: {e}")))?),
+                None => None,
+            };
+            let mut kept = Vec::new();
+            for path in checkpoint {
+                let text = std::fs::read_to_string(path);
+                kept.push(text.map_err(|source| AppError::Io { path: path.display().to_string(), source })?);
+            }
+            let report = store.verify(key, &kept).await?;
+            if out.json() {
+                out.object(&report)?;
+            } else {
+                for problem in &report.problems {
+                    out.data(format!("{} {problem}", tone(Tone::Bad, "PROBLEM")))?;
+                }
+                for warning in &report.warnings {
+                    out.warning(warning);
+                }
+                let verdict = if report.ok { tone(Tone::Good, "consistent") } else { tone(Tone::Bad, "NOT consistent") };
+                out.data(format!("{} entries, {} checkpoints: {verdict}", report.entries, report.checkpoints))?;
+            }
+            return Ok(if report.ok { exit::OK } else { exit::FINDINGS });
+        }
+    }
+    Ok(exit::OK)
+}

@@ -1,0 +1,114 @@
+//! `quell init`, `quell doctor`.
+
+use quell_app::app::read_passphrase;
+use quell_app::clock::now;
+use quell_app::{AppError, Options};
+use quell_core::secret::SecretValue;
+use quell_store::{KekSource, Store, StoreError};
+use serde_json::json;
+
+use super::ask_passphrase;
+use crate::cli::InitArgs;
+use crate::exit;
+use crate::output::{Out, Tone, can_ask, tone};
+
+/// What `init` writes as inventory.
+const INVENTORY: &str = include_str!("../../assets/quell.yaml");
+
+pub(crate) async fn init(options: &Options, args: &InitArgs, out: &Out) -> Result<u8, AppError> {
+    let source = match (args.passphrase, &options.passphrase_file) {
+        (true, Some(path)) => KekSource::Passphrase(read_passphrase(path)?),
+        (true, None) => KekSource::Passphrase(new_passphrase()?),
+        (false, _) => KekSource::File(args.key_file.clone().map(|p| std::path::absolute(&p).unwrap_or(p))),
+    };
+    let store = Store::init(&options.data, options.database.as_deref(), &source, now()).await?;
+    let vkey = store.signing_key().verifier().to_string();
+    let written = if options.inventory.exists() {
+        false
+    } else {
+        quell_app::evidence::write_whole(&options.inventory, INVENTORY.as_bytes())?;
+        true
+    };
+    store.db().close().await;
+    if out.json() {
+        out.object(&json!({
+            "data_dir": options.data, "inventory": options.inventory, "inventory_written": written, "vkey": vkey,
+        }))?;
+        return Ok(exit::OK);
+    }
+    out.status(format!("{} data folder {}", tone(Tone::Good, "made"), options.data.display()));
+    if written {
+        out.status(format!("{} {} (commented; edit it)", tone(Tone::Good, "wrote"), options.inventory.display()));
+    }
+    out.status("ledger key, to be kept elsewhere; it verifies every bundle:");
+    out.data(&vkey)?;
+    if !args.passphrase {
+        out.warning("the key-encryption key is a file; whoever reads it and the data folder reads every sealed value");
+    }
+    out.hint("`quell inventory check` reaches every system and says what is missing; `quell drill` rehearses everything");
+    Ok(exit::OK)
+}
+
+/// Asks twice.
+pub(crate) fn new_passphrase() -> Result<SecretValue, StoreError> {
+    if !can_ask() {
+        return Err(StoreError::Kek("a new passphrase is needed; give it with --passphrase-file".to_owned()));
+    }
+    let first = ask_passphrase()?;
+    let again = ask_passphrase()?;
+    if first.same_as(&again) && !first.is_empty() {
+        Ok(first)
+    } else {
+        Err(StoreError::Kek("the two passphrases differ, or are empty".to_owned()))
+    }
+}
+
+pub(crate) async fn doctor(options: &Options, out: &Out) -> Result<u8, AppError> {
+    let mut rows: Vec<(String, bool, String)> = Vec::new();
+    let mut add = |what: &str, result: Result<String, String>| {
+        let (ok, detail) = match result {
+            Ok(detail) => (true, detail),
+            Err(detail) => (false, detail),
+        };
+        rows.push((what.to_owned(), ok, detail));
+    };
+    let store = quell_app::app::open_store(options, ask_passphrase).await;
+    match &store {
+        Ok(store) => {
+            add("data folder", Ok(options.data.display().to_string()));
+            add("sealed values", store.count_sealed().await.map(|n| format!("{n} sealed")).map_err(|e| e.to_string()));
+            let worker = store.become_worker().await.map(|_| "may write".to_owned()).map_err(|e| e.to_string());
+            add("data folder is writable", worker);
+            let report = store.verify(None, &[]).await;
+            add(
+                "ledger",
+                match report {
+                    Ok(r) if r.ok => Ok(format!("{} entries, {} checkpoints, all consistent", r.entries, r.checkpoints)),
+                    Ok(r) => Err(r.problems.join("; ")),
+                    Err(e) => Err(e.to_string()),
+                },
+            );
+        }
+        Err(error) => {
+            add("data folder", Err(format!("{error}; {}", error.hints().join("; "))));
+        }
+    }
+    add(
+        "inventory",
+        quell_app::inventory::load(&options.inventory)
+            .map(|i| format!("{} secret(s), {} channel(s)", i.secrets.len(), i.channels.len()))
+            .map_err(|e| std::iter::once(e.to_string()).chain(e.hints()).collect::<Vec<_>>().join("; ")),
+    );
+    add("scanner rules", quell_app::scan::rules(&[]).map(|r| format!("{} rules", r.rules().len())).map_err(|e| e.to_string()));
+    let ok = rows.iter().all(|(_, ok, _)| *ok);
+    if out.json() {
+        let checks: Vec<_> = rows.iter().map(|(what, ok, detail)| json!({"what": what, "ok": ok, "detail": detail})).collect();
+        out.object(&json!({"ok": ok, "checks": checks}))?;
+    } else {
+        for (what, ok, detail) in rows {
+            let mark = if ok { tone(Tone::Good, "ok  ") } else { tone(Tone::Bad, "FAIL") };
+            out.data(format!("{mark} {what}: {detail}"))?;
+        }
+    }
+    Ok(if ok { exit::OK } else { exit::UNEXPECTED })
+}

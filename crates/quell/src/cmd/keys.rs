@@ -1,0 +1,65 @@
+//! `quell keys …`, `quell issue`.
+
+use std::time::Duration;
+
+use quell_app::app::{open_store, read_passphrase};
+use quell_app::clock::now;
+use quell_app::{AppError, Options};
+use quell_store::KekSource;
+use serde_json::json;
+
+use super::init::new_passphrase;
+use super::{app, ask_passphrase};
+use crate::cli::{IssueArgs, KeysCommand};
+use crate::exit;
+use crate::output::Out;
+
+pub(crate) async fn run(options: &Options, command: &KeysCommand, out: &Out) -> Result<u8, AppError> {
+    let store = open_store(options, ask_passphrase).await?;
+    match command {
+        KeysCommand::Rotate { passphrase, new_passphrase_file } => {
+            let source = match (passphrase, new_passphrase_file) {
+                (true, Some(path)) => KekSource::Passphrase(read_passphrase(path)?),
+                (true, None) => KekSource::Passphrase(new_passphrase()?),
+                (false, _) => KekSource::File(None),
+            };
+            let (_, rewrapped) = store.rotate_kek(&options.data, &source, now()).await?;
+            if out.json() {
+                out.object(&json!({"rewrapped": rewrapped}))?;
+            } else {
+                out.status(format!("{rewrapped} data keys lie under the new key; no value was opened"));
+                out.warning("if somebody may hold a copy of the old data folder *and* the old key, rotate what it held, too");
+            }
+        }
+        KeysCommand::RotateLedger { reason, compromised } => {
+            let store = store.rotate_signing_key(reason, *compromised, now()).await?;
+            let vkey = store.signing_key().verifier().to_string();
+            if out.json() {
+                out.object(&json!({"vkey": vkey}))?;
+            } else {
+                out.status("from now on this key signs; the rotation is an entry of the ledger:");
+                out.data(&vkey)?;
+            }
+        }
+    }
+    Ok(exit::OK)
+}
+
+pub(crate) async fn issue(options: &Options, args: &IssueArgs, out: &Out) -> Result<u8, AppError> {
+    let app = app(options).await?;
+    let ttl = Duration::try_from(args.ttl).map_err(|_e| AppError::Usage("--ttl must be positive".to_owned()))?;
+    let issued = quell_app::issue::issue(&app, &args.mount, &args.role, ttl).await?;
+    let password = issued.password.expose_text().unwrap_or_default();
+    let body = json!({
+        "username": issued.username, "password": password, "lease_id": issued.lease_id,
+        "lease_duration": issued.lease_duration, "renewable": issued.renewable,
+    });
+    quell_app::evidence::write_whole(&args.output, body.to_string().as_bytes())?;
+    let facts = json!({"username": issued.username, "lease_id": issued.lease_id, "lease_duration": issued.lease_duration, "path": args.output});
+    if out.json() {
+        out.object(&facts)?;
+    } else {
+        out.status(format!("{} lives {} s; written to {} (0600)", issued.username, issued.lease_duration, args.output.display()));
+    }
+    Ok(exit::OK)
+}

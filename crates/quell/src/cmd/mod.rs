@@ -1,0 +1,150 @@
+//! One file per command family. Commands only parse and print; the work is in `quell-app`.
+
+mod drill;
+mod evidence;
+mod incident;
+mod init;
+mod inventory;
+mod keys;
+mod plan;
+mod respond;
+mod scan;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::CommandFactory as _;
+use quell_app::{App, AppError, Options};
+use quell_core::IncidentId;
+use quell_core::inventory::Inventory;
+use quell_core::secret::SecretValue;
+use quell_store::StoreError;
+
+use crate::cli::{Cli, Command, Global};
+use crate::exit;
+use crate::output::{Out, can_ask};
+
+/// Runs one command.
+pub(crate) fn run(cli: Cli, out: &Out) -> Result<ExitCode, AppError> {
+    // What needs no runtime starts none: help, completions and the manual are printed in a few milliseconds.
+    match &cli.command {
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "quell", &mut script);
+            out.raw(&script)?;
+            return Ok(exit::OK.into());
+        }
+        Command::Man => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command())
+                .render(&mut page)
+                .map_err(|source| AppError::Io { path: "manual".to_owned(), source })?;
+            out.raw(&page)?;
+            return Ok(exit::OK.into());
+        }
+        _ => {}
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| AppError::Io { path: "runtime".to_owned(), source })?;
+    let code = runtime.block_on(dispatch(cli, out))?;
+    // Do not wait for stray background tasks (a consumer that never answers).
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    Ok(code.into())
+}
+
+async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
+    let options = options(&cli.global)?;
+    match cli.command {
+        Command::Init(args) => init::init(&options, &args, out).await,
+        Command::Doctor => init::doctor(&options, out).await,
+        Command::Scan(args) => scan::scan(&options, &args, out).await,
+        Command::Inventory(command) => inventory::run(&options, &command, out).await,
+        Command::Incident(command) => incident::run(&options, command, out).await,
+        Command::Plan(args) => plan::plan(&options, &args, out).await,
+        Command::Respond(args) => respond::respond(&options, &args, out).await,
+        Command::Approve(args) => plan::approve(&options, &args, out).await,
+        Command::Step(command) => plan::step(&options, &command, out).await,
+        Command::Verify(args) => evidence::verify_incident(&options, &args.id, out).await,
+        Command::Report(args) => evidence::report(&options, &args, out).await,
+        Command::Evidence(command) => evidence::run(&options, &command, out).await,
+        Command::Ledger(command) => evidence::ledger(&options, &command, out).await,
+        Command::Keys(command) => keys::run(&options, &command, out).await,
+        Command::Issue(args) => keys::issue(&options, &args, out).await,
+        Command::Drill(args) => drill::drill(&options, &args, out).await,
+        Command::SandboxConsumer(args) => drill::consumer(args).await,
+        Command::Completions { .. } | Command::Man => Ok(exit::OK),
+    }
+}
+
+fn options(global: &Global) -> Result<Options, AppError> {
+    let environment: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+        .collect();
+    let home = environment.get("HOME").map(PathBuf::from);
+    let data = match (&global.data_dir, environment.get("XDG_DATA_HOME"), home) {
+        (Some(given), _, _) => given.clone(),
+        (None, Some(xdg), _) if !xdg.is_empty() => PathBuf::from(xdg).join("quell"),
+        (None, _, Some(home)) => home.join(".local/share/quell"),
+        (None, _, None) => return Err(AppError::Usage("no data folder: give --data-dir, or set HOME".to_owned())),
+    };
+    let actor = global
+        .actor
+        .clone()
+        .or_else(|| ["LOGNAME", "USER"].iter().find_map(|name| environment.get(*name).cloned()))
+        .filter(|name| !name.trim().is_empty())
+        .unwrap_or_else(|| "unknown".to_owned());
+    let database = match &global.database_file {
+        None => None,
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|source| AppError::Io { path: path.display().to_string(), source })?;
+            Some(text.trim().to_owned())
+        }
+    };
+    Ok(Options {
+        data,
+        database,
+        inventory: global.inventory.clone(),
+        environment,
+        actor,
+        call_limit: Duration::from_secs(global.call_limit),
+        passphrase_file: global.passphrase_file.clone(),
+    })
+}
+
+/// Asks for the passphrase, if somebody can answer.
+pub(crate) fn ask_passphrase() -> Result<SecretValue, StoreError> {
+    if !can_ask() {
+        return Err(StoreError::Kek("a passphrase is needed and nobody can be asked".to_owned()));
+    }
+    rpassword::prompt_password("passphrase: ")
+        .map(SecretValue::from_text)
+        .map_err(|e| StoreError::Kek(format!("the passphrase could not be read: {e}")))
+}
+
+/// State and inventory.
+pub(crate) async fn app(options: &Options) -> Result<Arc<App>, AppError> {
+    App::open(options, ask_passphrase).await
+}
+
+/// State, and the inventory if there is one: for commands that only read the ledger.
+pub(crate) async fn app_without_inventory(options: &Options) -> Result<Arc<App>, AppError> {
+    if options.inventory.exists() {
+        app(options).await
+    } else {
+        App::with_inventory(options, Inventory::default(), ask_passphrase).await
+    }
+}
+
+pub(crate) fn incident_id(text: &str) -> Result<IncidentId, AppError> {
+    text.parse().map_err(|e: quell_core::id::BadId| AppError::Usage(e.to_string()))
+}
+
+/// Any id or word of the domain, with its own complaint.
+pub(crate) fn word<T: std::str::FromStr<Err = quell_core::id::BadId>>(text: &str) -> Result<T, AppError> {
+    text.parse().map_err(|e: quell_core::id::BadId| AppError::Usage(e.to_string()))
+}

@@ -1,0 +1,133 @@
+//! `quell plan`, `quell approve`, `quell step …`.
+
+use quell_app::driver::short;
+use quell_app::plan::{self, StepCommand as Decision};
+use quell_app::{AppError, Options};
+use quell_core::incident::Incident;
+use quell_core::plan::{Class, Machine, Step, StepState, word as state_word};
+use quell_core::StepId;
+use serde_json::json;
+
+use super::{app, incident_id, word};
+use crate::cli::{ApproveArgs, PlanArgs, PlanFormat, StepCommand};
+use crate::exit;
+use crate::output::{Out, Tone, tone};
+
+pub(crate) async fn plan(options: &Options, args: &PlanArgs, out: &Out) -> Result<u8, AppError> {
+    let app = app(options).await?;
+    let incident = plan::make(&app, incident_id(&args.id)?, args.again).await?;
+    let machine = plan::machine(&incident)?;
+    match (args.format, out.json()) {
+        (PlanFormat::Mermaid, _) => out.data(machine.plan().mermaid().trim_end())?,
+        (PlanFormat::Text, true) => out.object(&json!({
+            "plan": machine.plan(),
+            "hash": machine.plan_hash(),
+            "states": machine.states().map(|(s, state)| json!({"id": s.id, "state": state})).collect::<Vec<_>>(),
+        }))?,
+        (PlanFormat::Text, false) => print(&incident, machine, out)?,
+    }
+    Ok(exit::OK)
+}
+
+fn print(incident: &Incident, machine: &Machine, out: &Out) -> Result<(), AppError> {
+    let plan = machine.plan();
+    let hash = short(machine.plan_hash());
+    out.data(format!("{} {}, plan {} (revision {})", tone(Tone::Strong, incident.id), incident.severity(), tone(Tone::Name, hash), plan.revision))?;
+    out.data(format!("strategy {}", tone(Tone::Strong, plan.strategy.word())))?;
+    for reason in &plan.reasons {
+        out.data(format!("  because {reason}"))?;
+    }
+    for warning in &plan.warnings {
+        out.data(format!("{} {warning}", tone(Tone::Careful, "warning:")))?;
+    }
+    out.data("")?;
+    for (n, (step, state)) in machine.states().enumerate() {
+        step_lines(n + 1, step, state, machine, out)?;
+    }
+    let (read, reversible, destructive) = plan::tally(plan);
+    out.data("")?;
+    out.data(format!(
+        "{} steps: {read} only look, {reversible} change, {} cannot be taken back",
+        plan.steps.len(),
+        tone(Tone::Bad, destructive)
+    ))?;
+    let waiting = machine.states().filter(|(s, state)| s.approvals > 0 && !state.satisfies()).count();
+    if waiting > 0 {
+        out.hint(format!("{waiting} step(s) need approval: `quell approve {} --plan {hash}`, or answer in `quell respond {}`", incident.id, incident.id));
+    } else {
+        out.hint(format!("`quell respond {}` runs it", incident.id));
+    }
+    Ok(())
+}
+
+fn step_lines(n: usize, step: &Step, state: &StepState, machine: &Machine, out: &Out) -> Result<(), AppError> {
+    let sign = match step.class {
+        Class::Read => tone(Tone::Quiet, "?"),
+        Class::Reversible => tone(Tone::Careful, "~"),
+        Class::Destructive => tone(Tone::Bad, "!"),
+    };
+    let (by, needed) = machine.approvals(&step.id);
+    let approval = match needed {
+        0 => String::new(),
+        _ => format!("  [approvals {}/{needed}]", by.len()),
+    };
+    let state = match state {
+        StepState::Waiting => String::new(),
+        other => format!("  ({})", state_word(other)),
+    };
+    out.data(format!("{n:>3} {sign} {}{state}{}", tone(Tone::Name, &step.id), tone(Tone::Careful, approval)))?;
+    out.data(format!("      {}", step.what))?;
+    out.data(tone(Tone::Quiet, format!("      why: {}", step.why)))?;
+    if let Some(breaks) = &step.breaks {
+        out.data(format!("      {} {breaks}", tone(Tone::Bad, "breaks:")))?;
+    }
+    if !step.needs.is_empty() {
+        let needs: Vec<&str> = step.needs.iter().map(StepId::as_str).collect();
+        out.data(tone(Tone::Quiet, format!("      after: {}", needs.join(", "))))?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn approve(options: &Options, args: &ApproveArgs, out: &Out) -> Result<u8, AppError> {
+    let app = app(options).await?;
+    let id = incident_id(&args.id)?;
+    let incident = app.incident(id).await?;
+    let now_hash = plan::machine(&incident)?.plan_hash().to_owned();
+    // A person may type the first 12 digits; the approval is recorded for the whole hash.
+    let hash = if args.plan.len() >= 12 && now_hash.starts_with(&args.plan) { now_hash } else { args.plan.clone() };
+    let steps = args.steps.iter().map(|s| word::<StepId>(s)).collect::<Result<Vec<_>, _>>()?;
+    let (_, approved) = plan::approve(&app, id, &hash, &steps).await?;
+    if out.json() {
+        out.object(&json!({"incident": id, "plan": hash, "approved": approved, "by": app.actor.id}))?;
+    } else if approved.is_empty() {
+        out.status("no step waits for your approval");
+    } else {
+        for step in &approved {
+            out.data(step)?;
+        }
+        out.status(format!("{} step(s) approved by {} for plan {}", approved.len(), app.actor.id, short(&hash)));
+        out.hint(format!("`quell respond {id}` goes on"));
+    }
+    Ok(exit::OK)
+}
+
+pub(crate) async fn step(options: &Options, command: &StepCommand, out: &Out) -> Result<u8, AppError> {
+    let (id, step, decision) = match command {
+        StepCommand::Retry { id, step } => (id, step, Decision::Retry),
+        StepCommand::Skip { id, step, reason } => (id, step, Decision::Skip(reason.clone())),
+        StepCommand::Resolve { id, step, statement } => (id, step, Decision::Resolve(statement.clone())),
+        StepCommand::Refuse { id, step, reason } => (id, step, Decision::Refuse(reason.clone())),
+    };
+    let app = app(options).await?;
+    let id = incident_id(id)?;
+    let step: StepId = word(step)?;
+    let incident = plan::step(&app, id, &step, &decision).await?;
+    let state = plan::machine(&incident)?.state(&step).cloned();
+    if out.json() {
+        out.object(&json!({"incident": id, "step": step, "state": state}))?;
+    } else {
+        out.status(format!("{step} is {}", state.as_ref().map_or("gone", state_word)));
+        out.hint(format!("`quell respond {id}` goes on"));
+    }
+    Ok(exit::OK)
+}

@@ -1,0 +1,208 @@
+//! `quell respond`: the main path, like a conversation.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, Write as _};
+use std::sync::Arc;
+
+use quell_app::driver::{self, Ended, Failpoint, Progress, Run, short};
+use quell_app::{App, AppError, Options, plan};
+use quell_core::incident::{Incident, unmet};
+use quell_core::outcome::Outcome;
+use quell_core::plan::{Class, Flow, Phase, StepEvent, StepState};
+use quell_core::{IncidentId, StepId, Timestamp};
+
+use super::{app, incident_id};
+use crate::cli::RespondArgs;
+use crate::exit;
+use crate::output::{Out, Tone, can_ask, duration, tone};
+
+pub(crate) async fn respond(options: &Options, args: &RespondArgs, out: &Out) -> Result<u8, AppError> {
+    let id = incident_id(&args.id)?;
+    if let Some(yes) = &args.yes
+        && *yes != args.id
+    {
+        return Err(AppError::Usage(format!("--yes must repeat the incident's id: --yes {id}")));
+    }
+    let app = app(options).await?;
+    let incident = plan::make(&app, id, false).await?;
+    if !out.json() {
+        out.status(format!("{} {}", tone(Tone::Strong, id), incident.title));
+    }
+    let (stop_tx, stop) = tokio::sync::watch::channel(false);
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            let _receivers_may_be_gone = stop_tx.send(true);
+            // Hold the sender: a dropped one would look like a change.
+            stop_tx.closed().await;
+        }
+    });
+    let mut agreed = args.yes.is_some();
+    let ended = loop {
+        if agreed {
+            let hash = plan::machine(&app.incident(id).await?)?.plan_hash().to_owned();
+            plan::approve(&app, id, &hash, &[]).await?;
+        }
+        let run = Run {
+            stop: stop.clone(),
+            return_when_idle: !args.wait || can_ask() && !agreed,
+            failpoint: args.failpoint.as_deref().and_then(Failpoint::parse),
+        };
+        let mut show = Show { out, started: BTreeMap::new() };
+        let ended = driver::run(Arc::clone(&app), id, run, &mut |p| show.progress(p)).await?;
+        // Ask a person at the terminal once; what they cannot give (a second person) is waited for or returned.
+        if ended == Ended::NeedsApproval && !agreed && can_ask() && !out.json() && ask(&app, id, out).await? {
+            agreed = true;
+            continue;
+        }
+        break ended;
+    };
+    finish(&app, id, ended, out).await
+}
+
+struct Show<'a> {
+    out: &'a Out,
+    started: BTreeMap<StepId, Timestamp>,
+}
+
+impl Show<'_> {
+    fn progress(&mut self, progress: &Progress) {
+        if self.out.json() {
+            return;
+        }
+        match progress {
+            Progress::Begun { plan_hash, done, all } => {
+                self.out.status(format!("plan {}: {done} of {all} steps are done", short(plan_hash)));
+            }
+            Progress::Event { at, event } => self.event(*at, event),
+            Progress::NeedsApproval { step } => {
+                self.out.status(format!("{} {}: {}", tone(Tone::Careful, "needs approval"), step.id, step.what));
+            }
+            Progress::Stuck { step, reason } => {
+                self.out.status(format!("{} {step}: {reason}", tone(Tone::Bad, "gave up")));
+            }
+        }
+    }
+
+    fn event(&mut self, at: Timestamp, event: &StepEvent) {
+        match event {
+            StepEvent::Started { step, phase: Phase::Perform, .. } => {
+                self.started.insert(step.clone(), at);
+            }
+            StepEvent::Started { step, phase: Phase::Observe, .. } => {
+                self.out.status(format!("{} {step}", tone(Tone::Quiet, "looking ")));
+            }
+            StepEvent::Finished { step, outcome, flow, .. } => {
+                let took = self
+                    .started
+                    .get(step)
+                    .and_then(|t| u64::try_from(at.duration_since(*t).as_millis()).ok())
+                    .map(|ms| format!(" in {}", duration(ms)))
+                    .unwrap_or_default();
+                let line = match (outcome, flow) {
+                    (Outcome::Applied { .. }, _) => format!("{} {step}{took}", tone(Tone::Good, "applied ")),
+                    (Outcome::Unknown { reason }, _) => {
+                        format!("{} {step}: {reason}", tone(Tone::Careful, "unknown "))
+                    }
+                    (Outcome::NotApplied { reason, .. }, Flow::Stuck) => format!("{} {step}: {reason}", tone(Tone::Bad, "failed  ")),
+                    (Outcome::NotApplied { reason, .. }, _) => format!("{} {step}: {reason}", tone(Tone::Careful, "again   ")),
+                };
+                self.out.status(line);
+            }
+            StepEvent::Lost { step, why, .. } => {
+                self.out.status(format!("{} {step}: {why}; its outcome is unknown, so it is looked at first", tone(Tone::Careful, "lost    ")));
+            }
+            StepEvent::ApprovalGranted { step, by, .. } => {
+                self.out.status(format!("{} {step} by {by}", tone(Tone::Good, "approved")));
+            }
+            StepEvent::ApprovalRequested { .. }
+            | StepEvent::ApprovalRefused { .. }
+            | StepEvent::Retried { .. }
+            | StepEvent::Skipped { .. }
+            | StepEvent::Resolved { .. } => {}
+        }
+    }
+}
+
+/// Shows what waits and asks for the incident's id.
+async fn ask(app: &App, id: IncidentId, out: &Out) -> Result<bool, AppError> {
+    let incident = app.incident(id).await?;
+    let machine = plan::machine(&incident)?;
+    out.status(format!("\nThese steps of plan {} need your approval:", short(machine.plan_hash())));
+    for (step, state) in machine.states() {
+        let open = matches!(state, StepState::Waiting | StepState::AwaitingApproval | StepState::Deferred { .. });
+        if step.approvals == 0 || !open || machine.approvals(&step.id).0.contains(&app.actor.id.as_str()) {
+            continue;
+        }
+        let class = if step.class == Class::Destructive { tone(Tone::Bad, "cannot be taken back") } else { "can be taken back".to_owned() };
+        out.status(format!("  {} ({class}): {}", tone(Tone::Name, &step.id), step.what));
+        if let Some(breaks) = &step.breaks {
+            out.status(format!("      breaks: {breaks}"));
+        }
+    }
+    let _asked = write!(anstream::stderr(), "Type {id} to approve them as {}, anything else to stop: ", app.actor.id);
+    let line = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line).map(|_| line)
+    })
+    .await;
+    let line = line.ok().and_then(Result::ok).unwrap_or_default();
+    Ok(line.trim() == id.to_string())
+}
+
+async fn finish(app: &App, id: IncidentId, ended: Ended, out: &Out) -> Result<u8, AppError> {
+    let incident = app.incident(id).await?;
+    if out.json() {
+        let mut object = super::incident::object(&incident, quell_app::clock::now());
+        if let serde_json::Value::Object(map) = &mut object {
+            map.insert("ended".to_owned(), serde_json::json!(ended));
+        }
+        out.object(&object)?;
+    }
+    Ok(match ended {
+        Ended::Done => {
+            done(&incident, out);
+            if incident.is_contained() { exit::OK } else { exit::REMOTE }
+        }
+        Ended::NeedsApproval => {
+            let hash = plan::machine(&incident).map(|m| short(m.plan_hash()).to_owned()).unwrap_or_default();
+            out.status("people must approve before it goes on");
+            out.hint(format!("`quell approve {id} --plan {hash}`, then `quell respond {id}`"));
+            exit::WAITING
+        }
+        Ended::Stuck => {
+            let failed: Vec<String> = plan::machine(&incident)?
+                .states()
+                .filter(|(_, s)| matches!(s, StepState::Failed { .. }))
+                .map(|(s, _)| s.id.to_string())
+                .collect();
+            out.status(format!("a person must decide about: {}", failed.join(", ")));
+            out.hint(format!("fix the cause, then `quell step retry {id} STEP` and `quell respond {id}`; or `quell step skip|resolve`"));
+            exit::REMOTE
+        }
+        Ended::Interrupted => {
+            out.status("stopped; nothing is running and nothing is lost");
+            out.hint(format!("`quell respond {id}` takes it up again"));
+            exit::INTERRUPTED
+        }
+    })
+}
+
+fn done(incident: &Incident, out: &Out) {
+    if out.json() {
+        return;
+    }
+    for affected in &incident.secrets {
+        if let Some(proof) = incident.proof(&affected.secret) {
+            let line = if proof.inert { tone(Tone::Good, "proven inert") } else { tone(Tone::Bad, "NOT inert") };
+            out.status(format!("{} {line} on {} at {}", affected.secret, proof.target, proof.at));
+        }
+    }
+    let missing = unmet(incident);
+    if !missing.is_empty() {
+        out.status("before it can close:");
+        for line in missing {
+            out.status(format!("  - {line}"));
+        }
+    }
+    out.hint(format!("`quell evidence export {}`; `quell report {}`; `quell verify {}` at any later time", incident.id, incident.id, incident.id));
+}
