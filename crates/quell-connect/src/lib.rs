@@ -15,6 +15,7 @@ pub mod http;
 pub mod http_hook;
 pub mod log;
 pub mod openbao;
+pub mod postgres;
 pub mod process;
 pub mod source;
 pub mod systemd;
@@ -27,6 +28,7 @@ pub static ALL: &[&connector::Definition] = &[
     &http_hook::CONNECTOR,
     &log::CONNECTOR,
     &openbao::CONNECTOR,
+    &postgres::CONNECTOR,
     &process::CONNECTOR,
     &systemd::CONNECTOR,
     &webhook::CONNECTOR,

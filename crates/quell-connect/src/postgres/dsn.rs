@@ -1,0 +1,267 @@
+//! Connection URLs taken apart as text.
+//!
+//! Replacing the user and the password leaves every other byte of a URL as it was: parameters, several hosts,
+//! the scheme of a client library. Grammar: PostgreSQL 15 documentation, 34.1.1.2 "Connection URIs".
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// A connection URL. Names, password and tail may be secret, so `Debug` shows nothing.
+pub(super) struct Dsn {
+    /// `postgres://`.
+    head: String,
+    /// Whether the URL has a part before `@`.
+    has_user_info: bool,
+    user: Option<String>,
+    password: Option<Zeroizing<String>>,
+    /// As written: `db-1:5432,db-2:5432`.
+    hosts: String,
+    /// As written: `/orders`.
+    path: String,
+    /// As written, in order: `sslmode=require`. libpq also accepts `user` and `password` here.
+    parameters: Vec<Zeroizing<String>>,
+}
+
+/// Why a text is not a usable connection URL. The text is never repeated.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct BadDsn(pub(super) &'static str);
+
+impl fmt::Debug for Dsn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Dsn(…)")
+    }
+}
+
+impl Dsn {
+    /// True when the text has the scheme of a PostgreSQL URL, also as written for JDBC or `SQLAlchemy`.
+    pub(super) fn looks_like(text: &str) -> bool {
+        text.split_once("://").is_some_and(|(scheme, _)| {
+            let scheme = scheme.strip_prefix("jdbc:").unwrap_or(scheme);
+            let scheme = scheme.split('+').next().unwrap_or_default();
+            matches!(scheme, "postgres" | "postgresql")
+        })
+    }
+
+    /// Takes a URL apart.
+    pub(super) fn parse(text: &str) -> Result<Self, BadDsn> {
+        if !Self::looks_like(text) {
+            return Err(BadDsn("the value is not a postgres:// URL"));
+        }
+        if text.chars().any(|c| c.is_control() || c == ' ') {
+            return Err(BadDsn("the URL holds a space or a control character"));
+        }
+        let (scheme, rest) = text.split_once("://").ok_or(BadDsn("the URL has no `://`"))?;
+        let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        if tail.contains('#') {
+            return Err(BadDsn("the URL has a `#`; inside a password it must be written as %23"));
+        }
+        // An unescaped `@` inside a password is wrong, but clients that look for the last one accept it.
+        let (user_info, hosts) = match authority.rsplit_once('@') {
+            Some((user_info, hosts)) => (Some(user_info), hosts),
+            None => (None, authority),
+        };
+        let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
+        let parameters: Vec<_> =
+            query.split('&').filter(|p| !p.is_empty()).map(|p| Zeroizing::new(p.to_owned())).collect();
+        let (user, password) = match user_info.map(|info| info.split_once(':').unwrap_or((info, ""))) {
+            Some((user, password)) => (Some(decode(user)?), Some(decode(password)?)),
+            None => (None, None),
+        };
+        let named = |name: &str| parameter(&parameters, name);
+        let filled = |text: Option<String>| text.filter(|t| !t.is_empty());
+        Ok(Self {
+            head: format!("{scheme}://"),
+            has_user_info: user_info.is_some(),
+            user: filled(named("user")?).or(filled(user)),
+            password: filled(named("password")?).or(filled(password)).map(Zeroizing::new),
+            hosts: hosts.to_owned(),
+            path: path.to_owned(),
+            parameters,
+        })
+    }
+
+    /// The user, decoded.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// The password, decoded.
+    pub(super) fn password(&self) -> Option<&str> {
+        self.password.as_ref().map(|p| p.as_str())
+    }
+
+    /// A parameter of the query, decoded.
+    pub(super) fn parameter(&self, name: &str) -> Result<Option<String>, BadDsn> {
+        Ok(parameter(&self.parameters, name)?.filter(|value| !value.is_empty()))
+    }
+
+    /// The database, when the URL names one.
+    pub(super) fn database(&self) -> Result<Option<String>, BadDsn> {
+        if let Some(name) = self.parameter("dbname")? {
+            return Ok(Some(name));
+        }
+        let name = decode(self.path.strip_prefix('/').unwrap_or(&self.path))?;
+        Ok(Some(name).filter(|n| !n.is_empty()))
+    }
+
+    /// Host (or socket folder) and port. Several hosts are refused: an administrator must be sure which server
+    /// answers.
+    pub(super) fn host_port(&self) -> Result<(String, u16), BadDsn> {
+        if self.hosts.contains(',') {
+            return Err(BadDsn("the URL names several hosts; name the one primary"));
+        }
+        let (host, port) = match self.hosts.rsplit_once(':') {
+            // `[::1]` without a port ends in a bracket.
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port.to_owned())),
+            _ => (self.hosts.as_str(), None),
+        };
+        let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+        let host = match self.parameter("host")? {
+            Some(host) => host,
+            None => decode(host)?,
+        };
+        let port = match self.parameter("port")?.or(port).filter(|p| !p.is_empty()) {
+            Some(port) => port.parse().map_err(|_e| BadDsn("the port of the URL is not a number"))?,
+            None => 5432,
+        };
+        Ok((if host.is_empty() { "localhost".to_owned() } else { host }, port))
+    }
+
+    /// The same URL for another user and password.
+    pub(super) fn with(&self, user: &str, password: &str) -> Zeroizing<String> {
+        let (user, password) = (encode(user), Zeroizing::new(encode(password)));
+        let in_parameters = self.parameters.iter().any(|p| key(p) == "user");
+        let mut text = Zeroizing::new(self.head.clone());
+        if self.has_user_info || !in_parameters {
+            for part in [&user, ":", &password, "@"] {
+                text.push_str(part);
+            }
+        }
+        text.push_str(&self.hosts);
+        text.push_str(&self.path);
+        for (i, parameter) in self.parameters.iter().enumerate() {
+            text.push(if i == 0 { '?' } else { '&' });
+            match key(parameter) {
+                name @ ("user" | "password") => {
+                    text.push_str(name);
+                    text.push('=');
+                    text.push_str(if name == "user" { &user } else { &password });
+                }
+                _ => text.push_str(parameter),
+            }
+        }
+        text
+    }
+}
+
+/// Percent-encodes all but the unreserved characters of RFC 3986, 2.3.
+pub(super) fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push('%');
+            encoded.push_str(&hex::encode_upper([byte]));
+        }
+    }
+    encoded
+}
+
+/// Undoes percent-encoding. A `%` that starts no code stays, as many clients read it.
+fn decode(text: &str) -> Result<String, BadDsn> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let code = match (byte, after) {
+            (b'%', [high, low, ..]) => hex::decode([*high, *low]).ok().and_then(|c| c.first().copied()),
+            _ => None,
+        };
+        bytes.push(code.unwrap_or(byte));
+        rest = if code.is_some() { after.get(2..).unwrap_or_default() } else { after };
+    }
+    if bytes.contains(&0) {
+        return Err(BadDsn("the URL holds a zero byte"));
+    }
+    String::from_utf8(bytes).map_err(|_e| BadDsn("a part of the URL is not UTF-8"))
+}
+
+fn key(parameter: &str) -> &str {
+    parameter.split('=').next().unwrap_or_default()
+}
+
+fn parameter(parameters: &[Zeroizing<String>], name: &str) -> Result<Option<String>, BadDsn> {
+    // libpq takes the last of several.
+    match parameters.iter().rev().find(|p| key(p) == name) {
+        Some(found) => decode(found.split_once('=').map_or("", |(_, value)| value)).map(Some),
+        None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_decoded() {
+        let dsn = Dsn::parse("postgresql://we%22ird:p%40ss%3A%2F@db.example:6432/or%20ders?sslmode=require")
+            .unwrap();
+        assert_eq!(dsn.user(), Some("we\"ird"));
+        assert_eq!(dsn.password(), Some("p@ss:/"));
+        assert_eq!(dsn.host_port().unwrap(), ("db.example".to_owned(), 6432));
+        assert_eq!(dsn.database().unwrap().as_deref(), Some("or ders"));
+        assert_eq!(dsn.parameter("sslmode").unwrap().as_deref(), Some("require"));
+        assert_eq!(format!("{dsn:?}"), "Dsn(…)");
+    }
+
+    #[test]
+    fn only_user_and_password_change() {
+        for (old, new) in [
+            ("postgres://a:old@h/db?x=1&y=%20#", None),
+            ("postgres://a:old@h:5432/db?x=1&y=%20z", Some("postgres://b%22:n%2Fw@h:5432/db?x=1&y=%20z")),
+            ("postgres://a:o@ld@h1:1,h2:2/db", Some("postgres://b%22:n%2Fw@h1:1,h2:2/db")),
+            ("postgresql+psycopg://a:old@[::1]/db", Some("postgresql+psycopg://b%22:n%2Fw@[::1]/db")),
+            (
+                "postgres:///db?host=/run/pg&user=a&password=old&z",
+                Some("postgres:///db?host=/run/pg&user=b%22&password=n%2Fw&z"),
+            ),
+            ("postgres://h/db", Some("postgres://b%22:n%2Fw@h/db")),
+            ("postgres://a@h", Some("postgres://b%22:n%2Fw@h")),
+        ] {
+            let changed = Dsn::parse(old).ok().map(|dsn| dsn.with("b\"", "n/w").to_string());
+            assert_eq!(changed.as_deref(), new, "{old}");
+        }
+    }
+
+    #[test]
+    fn hosts_of_every_shape() {
+        for (text, host, port) in [
+            ("postgres://[::1]:7/db", "::1", 7),
+            ("postgres://[::1]/db", "::1", 5432),
+            ("postgres:///db", "localhost", 5432),
+            ("postgres://%2Frun%2Fpg:9/db", "/run/pg", 9),
+            ("postgres://ignored/db?host=%2Frun%2Fpg&port=8", "/run/pg", 8),
+        ] {
+            assert_eq!(Dsn::parse(text).unwrap().host_port().unwrap(), (host.to_owned(), port), "{text}");
+        }
+        assert!(Dsn::parse("postgres://h1,h2/db").unwrap().host_port().is_err());
+        assert!(Dsn::parse("postgres://u:p@h:99999/db").unwrap().host_port().is_err());
+    }
+
+    #[test]
+    fn bad_urls_are_not_repeated() {
+        for bad in [
+            "hunter2",
+            "mysql://u:hunter2@h/db",
+            "postgres://u:hunter2 @h/db",
+            "postgres://u:hunter2#@h/db",
+            "postgres://u:hunter2%00@h/db",
+            "postgres://u:hunter2%FF@h/db",
+        ] {
+            let message = Dsn::parse(bad).unwrap_err().to_string();
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! PostgreSQL: roles with passwords.
+//!
+//! Two roles that alternate (make before break), or one role whose password is replaced. The connector speaks
+//! simple queries only, so it runs alike against a real server and against [`sandbox`].
+
+mod change;
+mod check;
+mod config;
+mod door;
+mod dsn;
+pub mod sandbox;
+mod scram;
+mod session;
+mod sql;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use quell_core::issuer::{Capabilities, Chooser, ValidAtOnce};
+use quell_core::outcome::Probe;
+use quell_core::secret::{Credential, SecretValue};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::connector::{Check, Definition, Issuer, IssuerOp, Performed};
+use crate::context::Context;
+use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
+use crate::source::SecretSource;
+
+use config::{Roles, schemas};
+use door::{Admin, Door};
+use dsn::Dsn;
+use session::Session;
+
+/// PostgreSQL.
+pub static CONNECTOR: Definition = Definition {
+    id: "postgres",
+    summary: "PostgreSQL roles with passwords: two that alternate, or one",
+    readme: include_str!("README.md"),
+    schemas,
+    issuer: Some(build),
+    store: None,
+    reload: None,
+    observe: None,
+    notify: None,
+};
+
+/// Bytes of randomness in a chosen password.
+const PASSWORD_BYTES: usize = 32;
+
+/// The issuer. It holds references only; the administrator's URL is read anew for each call.
+struct Postgres {
+    context: Context,
+    admin: SecretSource,
+    roles: Roles,
+    settle_ms: u64,
+    host: Option<String>,
+    port: Option<u16>,
+    database: Option<String>,
+}
+
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Postgres")
+            .field("admin", &self.admin)
+            .field("roles", &self.roles)
+            .finish_non_exhaustive()
+    }
+}
+
+fn build(config: &Value, context: &Context) -> Result<Box<dyn Issuer>, ConfigError> {
+    Ok(Box::new(Postgres::new(config, context)?))
+}
+
+impl Postgres {
+    /// Reads the administrator's URL.
+    async fn admin(&self) -> Result<Admin, ConnectError> {
+        let failed =
+            |detail: &str| self.failed("reading the administrator's URL", ConnectErrorKind::Denied, detail);
+        let value = self.admin.resolve(&self.context).await?;
+        let text = value.expose_text().ok_or_else(|| failed("it is not UTF-8"))?;
+        let dsn = Dsn::parse(text.trim_end_matches(['\r', '\n'])).map_err(|e| failed(e.0))?;
+        let mut door = Door::of(&dsn).map_err(|e| failed(e.0))?;
+        if let Some(host) = &self.host {
+            host.clone_into(&mut door.host);
+        }
+        if let Some(port) = self.port {
+            door.port = port;
+        }
+        if let Some(database) = &self.database {
+            database.clone_into(&mut door.database);
+        }
+        let user = dsn.user().ok_or_else(|| failed("it names no user"))?;
+        Ok(Admin::new(door, user.to_owned(), dsn.password()))
+    }
+
+    async fn session(&self, admin: &Admin, what: &'static str) -> Result<Session, ConnectError> {
+        // Shorter than our own limit, so that the server gives up first and no statement binds after we left.
+        Session::open(admin, what, self.context.call_limit.as_millis() * 3 / 4).await
+    }
+
+    /// The password inside a credential, which must be for one of our roles.
+    fn password(&self, credential: &Credential) -> Result<Zeroizing<String>, ConnectError> {
+        const WHAT: &str = "reading the credential";
+        let failed = |detail: String| self.failed(WHAT, ConnectErrorKind::Denied, detail);
+        let principal = &credential.principal;
+        if !self.roles.names().contains(&principal.as_str()) {
+            return Err(failed(format!("`{principal}` is not one of the configured roles")));
+        }
+        let text = credential.value.expose_text().ok_or_else(|| failed("it is not UTF-8".to_owned()))?;
+        if !Dsn::looks_like(text) {
+            if text.chars().any(char::is_control) {
+                // With a line break that its bearer would cut off, a refusal of it would prove nothing.
+                return Err(failed("the password holds a line break or a control character".to_owned()));
+            }
+            return Ok(Zeroizing::new(text.to_owned()));
+        }
+        let dsn = Dsn::parse(text).map_err(|e| failed(e.0.to_owned()))?;
+        if dsn.user() != Some(principal) {
+            return Err(failed(format!("the user in the URL is not `{principal}`")));
+        }
+        let password = dsn.password().ok_or_else(|| failed("the URL holds no password".to_owned()))?;
+        Ok(Zeroizing::new(password.to_owned()))
+    }
+
+    fn failed(&self, what: &'static str, kind: ConnectErrorKind, detail: impl Into<String>) -> ConnectError {
+        ConnectError::new(self.target(), what, kind, detail)
+    }
+
+    /// Ends a call that hangs.
+    async fn within<T>(
+        &self,
+        what: &'static str,
+        call: impl Future<Output = Result<T, ConnectError>>,
+    ) -> Result<T, ConnectError> {
+        match tokio::time::timeout(self.context.call_limit, call).await {
+            Ok(result) => result,
+            Err(_elapsed) => {
+                let detail = format!("no answer within {} ms", self.context.call_limit.as_millis());
+                Err(self.failed(what, ConnectErrorKind::Lost, detail))
+            }
+        }
+    }
+
+    /// Which role takes the first value, when no old one tells: the one that nobody can or does use.
+    async fn idle_role(&self) -> Result<String, ConnectError> {
+        let Roles::Two { roles, .. } = &self.roles else {
+            return Ok(self.roles.successor("").to_owned());
+        };
+        const WHAT: &str = "looking for the idle role";
+        let admin = self.admin().await?;
+        let mut session = self.session(&admin, WHAT).await?;
+        let mut idle = None;
+        for role in roles {
+            let state = session.role(role, None).await?;
+            if state.is_some_and(|state| !state.can_login) {
+                return Ok(role.clone());
+            }
+            if session.sessions(role, "infinity").await?.live == 0 {
+                idle = Some(role.clone());
+            }
+        }
+        session.close().await;
+        let detail = "both roles are in use; say which value is current";
+        idle.ok_or_else(|| self.failed(WHAT, ConnectErrorKind::Conflict, detail))
+    }
+}
+
+#[async_trait]
+impl Issuer for Postgres {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            chooser: Chooser::Client,
+            valid_at_once: match self.roles {
+                Roles::One { .. } => ValidAtOnce::One,
+                Roles::Two { .. } => ValidAtOnce::AlternatePrincipals,
+            },
+            sessions_survive: true,
+            can_disable: true,
+            self_revocable: false,
+            can_mint: true,
+            settle_ms: self.settle_ms,
+            refusals: vec!["28P01".to_owned(), "28000".to_owned()],
+        }
+    }
+
+    fn target(&self) -> String {
+        let roles = self.roles.names().join(", ");
+        match (&self.host, &self.database) {
+            (Some(host), Some(database)) => {
+                format!("postgres {host}:{}/{database} ({roles})", self.port.unwrap_or(5432))
+            }
+            _ => format!("postgres of {} ({roles})", self.admin),
+        }
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        self.checks().await
+    }
+
+    async fn warnings(&self, current: Option<&SecretValue>) -> Vec<String> {
+        self.all_warnings(current).await
+    }
+
+    fn identify(&self, value: &SecretValue) -> Result<Credential, ConnectError> {
+        const WHAT: &str = "reading whose credential it is";
+        let failed = |detail: String| self.failed(WHAT, ConnectErrorKind::Denied, detail);
+        let text = value.expose_text().ok_or_else(|| failed("it is not UTF-8".to_owned()))?;
+        let principal = if Dsn::looks_like(text) {
+            let dsn = Dsn::parse(text).map_err(|e| failed(e.0.to_owned()))?;
+            dsn.user().ok_or_else(|| failed("the URL names no user".to_owned()))?.to_owned()
+        } else if text.contains("://") || text.contains("password=") {
+            return Err(failed("it is neither a postgres:// URL nor a bare password".to_owned()));
+        } else if let Roles::One { role, .. } = &self.roles {
+            role.clone()
+        } else {
+            return Err(failed(
+                "a bare password does not say which of two roles it is for; keep a postgres:// URL in the store"
+                    .to_owned(),
+            ));
+        };
+        if !self.roles.names().contains(&principal.as_str()) {
+            return Err(failed(format!(
+                "it is for `{principal}`, which is not one of the configured roles; add it to `roles`"
+            )));
+        }
+        Ok(Credential { principal, value: value.duplicate() })
+    }
+
+    async fn choose(&self, old: Option<&Credential>, _tag: &str) -> Result<Credential, ConnectError> {
+        const WHAT: &str = "choosing a password";
+        let password = random_password()
+            .map_err(|detail| self.failed(WHAT, ConnectErrorKind::Transient { retry_after: None }, detail))?;
+        let Some(old) = old else {
+            let principal = self.within(WHAT, self.idle_role()).await?;
+            let admin = self.within(WHAT, self.admin()).await?;
+            return Ok(Credential { value: fresh_url(&admin.door, &principal, &password), principal });
+        };
+        self.password(old)?;
+        let principal = self.roles.successor(&old.principal).to_owned();
+        let text = old.value.expose_text().unwrap_or_default();
+        let value = match Dsn::parse(text) {
+            Ok(dsn) => SecretValue::new(dsn.with(&principal, &password).as_bytes().to_vec()),
+            Err(_bare) => SecretValue::new(password.as_bytes().to_vec()),
+        };
+        Ok(Credential { principal, value })
+    }
+
+    async fn perform(&self, op: IssuerOp<'_>) -> Performed {
+        self.change(op).await.unwrap_or_else(|error| error.outcome()).into()
+    }
+
+    async fn observe(&self, op: IssuerOp<'_>) -> Performed {
+        self.look(op).await.unwrap_or_else(|error| error.unseen()).into()
+    }
+
+    /// Connects to the configured server, never to the host inside a leaked URL: that may be a stranger's.
+    async fn probe(&self, credential: &Credential) -> Probe {
+        let tried = self.within("trying the credential", async {
+            let password = self.password(credential)?;
+            let admin = self.admin().await?;
+            Ok(admin.door.probe(&credential.principal, &password).await)
+        });
+        tried.await.unwrap_or_else(|error| Probe::Inconclusive { reason: error.to_string() })
+    }
+
+    async fn control(&self) -> Probe {
+        let tried = self.within("trying the administrator", async { Ok(self.admin().await?.probe().await) });
+        tried.await.unwrap_or_else(|error| Probe::Inconclusive { reason: error.to_string() })
+    }
+
+    async fn sessions(&self, old: &Credential, cutoff: Option<&str>) -> Result<u64, ConnectError> {
+        self.within("counting sessions", self.live_sessions(old, cutoff)).await
+    }
+}
+
+/// A fresh password of 256 bits. Letters and digits only: it needs no quoting in a URL, a shell or a file.
+fn random_password() -> Result<Zeroizing<String>, &'static str> {
+    let mut bytes = Zeroizing::new([0_u8; PASSWORD_BYTES]);
+    getrandom::fill(bytes.as_mut_slice()).map_err(|_e| "the system gave no randomness")?;
+    Ok(Zeroizing::new(hex::encode(bytes.as_slice())))
+}
+
+/// A URL for the administrator's own server.
+fn fresh_url(door: &Door, role: &str, password: &str) -> SecretValue {
+    let host = if door.host.contains(':') { format!("[{}]", door.host) } else { dsn::encode(&door.host) };
+    let base = format!("postgres://{host}:{}/{}", door.port, dsn::encode(&door.database));
+    let mode = door.mode_text.as_ref().map(|mode| format!("?sslmode={mode}")).unwrap_or_default();
+    let (head, tail) = base.split_at("postgres://".len());
+    let mut text = Zeroizing::new(head.to_owned());
+    for part in [&dsn::encode(role), ":", password, "@", tail, &mode] {
+        text.push_str(part);
+    }
+    SecretValue::new(text.as_bytes().to_vec())
+}
