@@ -13,6 +13,8 @@ mod http;
 mod process;
 #[path = "local/registry.rs"]
 mod registry;
+#[path = "local/systems.rs"]
+mod systems;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -16,6 +16,11 @@ pub(super) const BEAT: Duration = Duration::from_millis(200);
 /// Longest wait for the database.
 const LIMIT: Duration = Duration::from_secs(3);
 
+/// Whose session it is (`current_user` would be the group when a role has `SET role`). Word for word the statement
+/// of the postgres connector, so that its sandbox server understands it.
+const WHOSE: &str = "SELECT session_user, current_database(), \
+                     to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
+
 /// Owns the session.
 pub(super) struct Worker {
     source: SandboxSource,
@@ -137,6 +142,6 @@ async fn open(url: &SecretValue) -> Option<(PgConnection, String)> {
 }
 
 async fn ask(session: &mut PgConnection) -> Option<String> {
-    let asking = session.fetch_one(sqlx::raw_sql("SELECT current_user::text"));
+    let asking = session.fetch_one(sqlx::raw_sql(WHOSE));
     tokio::time::timeout(LIMIT, asking).await.ok()?.ok()?.try_get(0).ok()
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use quell_connect::connector::{Observe, Seen};
 use quell_connect::consumer_sandbox::{SandboxConsumer, SandboxSource, run};
 use quell_connect::http::Client;
+use quell_connect::postgres::sandbox::{Sandbox, Setup};
 use quell_testkit::postgres::Server;
 use serde_json::json;
 use tempfile::TempDir;
@@ -98,6 +99,7 @@ fn sessions(server: &Server, role: &str) -> String {
 async fn a_rotation_as_the_consumer_sees_it() {
     let server = Server::start(&[]).unwrap();
     server.psql("CREATE ROLE orders_a LOGIN PASSWORD 'CANARY-password-a'").unwrap();
+    server.psql("CREATE ROLE owner; GRANT owner TO orders_a; ALTER ROLE orders_a SET role = owner").unwrap();
     server.psql("CREATE ROLE orders_b LOGIN PASSWORD 'CANARY-password-b'").unwrap();
     let (a, b) = (
         server.url("orders_a", "CANARY-password-a", "postgres"),
@@ -144,6 +146,19 @@ async fn a_rotation_as_the_consumer_sees_it() {
         reload("process", &json!({ "process": { "pidfile": "pid", "signal": "TERM" } }), &context);
     assert!(terminate.reload().await.is_applied());
     super::wait_for("an orderly end", || !consumer.at("pid").exists() && !consumer.at("port").exists());
+    hygiene(consumer.folder.path());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_also_lives_on_the_sandbox_server() {
+    let setup = Setup { database: "orders", group: Some("owner"), roles: &["orders_a"] };
+    let server = Sandbox::start(setup).await.unwrap();
+    server.set_password("orders_a", &secret("CANARY-password-a")).unwrap();
+    let url = server.url("orders_a", "CANARY-password-a");
+    let consumer =
+        tokio::task::spawn_blocking(move || Consumer::start(url.expose_text().unwrap())).await.unwrap();
+    let seen = consumer.wait("on a", |seen| seen.healthy).await;
+    assert_eq!(seen.principal.as_deref(), Some("orders_a"));
     hygiene(consumer.folder.path());
 }
 

@@ -46,7 +46,7 @@ async fn what_a_failing_program_says_is_not_repeated() {
 #[tokio::test]
 async fn a_program_that_never_ends_is_killed_with_its_children() {
     let folder = tempfile::tempdir().unwrap();
-    let context = with_limit(context(folder.path()), Duration::from_millis(700));
+    let context = with_limit(context(folder.path()), Duration::from_secs(2));
     let script = "sleep 100 & echo $! > child; echo $$ > parent; wait";
     let config = json!({ "exec": ["sh", "-c", script] });
     let reason = unknown(reload("exec", &config, &context).reload().await);

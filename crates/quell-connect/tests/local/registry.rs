@@ -8,7 +8,7 @@ fn the_registry_is_sorted_and_complete() {
     assert_eq!(ids, sorted, "alphabetical order");
     for definition in ALL {
         let id = definition.id;
-        assert!(definition.readme.starts_with(&format!("# {id}\n")), "{id}: its page starts with its name");
+        assert!(definition.readme.starts_with("# "), "{id}: its page starts with a heading");
         assert!(!definition.summary.is_empty() && !definition.summary.ends_with('.'), "{id}");
         let mut roles = Vec::new();
         for (role, schema) in (definition.schemas)() {
