@@ -8,11 +8,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use quell_connect::context::Context;
 use quell_connect::http::Client;
+use quell_core::IncidentId;
 use quell_core::event::{Actor, Entry, Event};
 use quell_core::incident::Incident;
 use quell_core::inventory::Inventory;
 use quell_core::secret::SecretValue;
-use quell_core::IncidentId;
 use quell_store::{Batch, NewEntry, Store, StoreError};
 
 use crate::AppError;
@@ -54,7 +54,10 @@ pub struct App {
 
 impl App {
     /// Opens state and inventory. `ask` is called when a passphrase is needed and no file gives it.
-    pub async fn open(options: &Options, ask: impl FnOnce() -> Result<SecretValue, StoreError>) -> Result<Arc<Self>, AppError> {
+    pub async fn open(
+        options: &Options,
+        ask: impl FnOnce() -> Result<SecretValue, StoreError>,
+    ) -> Result<Arc<Self>, AppError> {
         let inventory = crate::inventory::load(&options.inventory)?;
         Self::with_inventory(options, inventory, ask).await
     }
@@ -67,7 +70,13 @@ impl App {
     ) -> Result<Arc<Self>, AppError> {
         let context = context(options, &inventory)?;
         let store = open_store(options, ask).await?;
-        Ok(Arc::new(Self { store, inventory, context, data: options.data.clone(), actor: Actor::user(options.actor.clone()) }))
+        Ok(Arc::new(Self {
+            store,
+            inventory,
+            context,
+            data: options.data.clone(),
+            actor: Actor::user(options.actor.clone()),
+        }))
     }
 
     /// Reads one incident.
@@ -78,8 +87,8 @@ impl App {
     /// Reads one incident and the entries it is made of.
     pub async fn incident_with_entries(&self, id: IncidentId) -> Result<(Incident, Vec<Entry>), AppError> {
         let entries = self.store.read_stream(&id.to_string(), 0).await?;
-        let incident =
-            Incident::fold(id, &entries).ok_or_else(|| AppError::NotFound { what: "incident", id: id.to_string() })?;
+        let incident = Incident::fold(id, &entries)
+            .ok_or_else(|| AppError::NotFound { what: "incident", id: id.to_string() })?;
         Ok((incident, entries))
     }
 
@@ -111,7 +120,10 @@ impl App {
 }
 
 /// Opens the state only.
-pub async fn open_store(options: &Options, ask: impl FnOnce() -> Result<SecretValue, StoreError>) -> Result<Store, AppError> {
+pub async fn open_store(
+    options: &Options,
+    ask: impl FnOnce() -> Result<SecretValue, StoreError>,
+) -> Result<Store, AppError> {
     let passphrase_file = options.passphrase_file.clone();
     let passphrase = move || match passphrase_file {
         Some(path) => read_passphrase(&path),
@@ -122,8 +134,8 @@ pub async fn open_store(options: &Options, ask: impl FnOnce() -> Result<SecretVa
 
 /// A passphrase from a file, one trailing newline removed.
 pub fn read_passphrase(path: &Path) -> Result<SecretValue, StoreError> {
-    let mut bytes = std::fs::read(path)
-        .map_err(|source| StoreError::Io { path: path.display().to_string(), source })?;
+    let mut bytes =
+        std::fs::read(path).map_err(|source| StoreError::Io { path: path.display().to_string(), source })?;
     while bytes.last().is_some_and(|b| matches!(b, b'\n' | b'\r')) {
         bytes.pop();
     }

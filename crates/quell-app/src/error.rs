@@ -89,13 +89,21 @@ impl AppError {
             Self::Refused(refused) => refused.unmet.clone(),
             Self::Inventory(diagnostics) => diagnostics.iter().map(ToString::to_string).collect(),
             Self::Config { source, .. } => source.hint.iter().cloned().collect(),
-            Self::NotFound { what: "incident", .. } => vec!["`quell incident list` shows all incidents".to_owned()],
-            Self::NotFound { what: "secret", .. } => vec!["`quell inventory check` lists the secrets of the inventory".to_owned()],
-            Self::NotFound { what: "finding", .. } => vec!["`quell scan PATH` records findings with their ids".to_owned()],
+            Self::NotFound { what: "incident", .. } => {
+                vec!["`quell incident list` shows all incidents".to_owned()]
+            }
+            Self::NotFound { what: "secret", .. } => {
+                vec!["`quell inventory check` lists the secrets of the inventory".to_owned()]
+            }
+            Self::NotFound { what: "finding", .. } => {
+                vec!["`quell scan PATH` records findings with their ids".to_owned()]
+            }
             Self::Store(StoreError::NotInitialised(_)) => {
                 vec!["`quell init` makes one; `--data-dir` or QUELL_DATA_DIR names another folder".to_owned()]
             }
-            Self::Store(StoreError::AlreadyInitialised(_)) => vec!["name another folder with --data-dir".to_owned()],
+            Self::Store(StoreError::AlreadyInitialised(_)) => {
+                vec!["name another folder with --data-dir".to_owned()]
+            }
             Self::Store(StoreError::Kek(_)) => {
                 vec!["give the passphrase with --passphrase-file, or restore the key file in `keys/` of the data folder".to_owned()]
             }
@@ -103,8 +111,12 @@ impl AppError {
                 "nothing was half-written: every write is one transaction".to_owned(),
                 "check free space and permissions of the data folder, then run the command again".to_owned(),
             ],
-            Self::CannotPlan(CannotPlan::NoSecret) => vec!["`quell incident add-secret INC SECRET` names one".to_owned()],
-            Self::Step(Refusal::OtherPlan { .. }) => vec!["`quell plan INC` shows the plan that holds now".to_owned()],
+            Self::CannotPlan(CannotPlan::NoSecret) => {
+                vec!["`quell incident add-secret INC SECRET` names one".to_owned()]
+            }
+            Self::Step(Refusal::OtherPlan { .. }) => {
+                vec!["`quell plan INC` shows the plan that holds now".to_owned()]
+            }
             Self::Usage(_)
             | Self::Step(_)
             | Self::CannotPlan(_)

@@ -60,8 +60,13 @@ pub async fn export(app: &App, id: IncidentId, to: &Path) -> Result<Exported, Ap
     })
 }
 
-async fn build(app: &App, incident: &Incident, entries: &[Entry]) -> Result<BTreeMap<String, Vec<u8>>, AppError> {
-    let (size, checkpoint) = app.store.checkpoint().await?.ok_or_else(|| wrong(&"the ledger has no checkpoint"))?;
+async fn build(
+    app: &App,
+    incident: &Incident,
+    entries: &[Entry],
+) -> Result<BTreeMap<String, Vec<u8>>, AppError> {
+    let (size, checkpoint) =
+        app.store.checkpoint().await?.ok_or_else(|| wrong(&"the ledger has no checkpoint"))?;
     let stream = incident.id.to_string();
     let mut builder = Builder::new(&stream, app.store.origin(), &checkpoint);
     let mut former: Vec<VerifierKey> = Vec::new();
@@ -105,7 +110,10 @@ async fn build(app: &App, incident: &Incident, entries: &[Entry]) -> Result<BTre
 
 async fn raw(app: &App, stream: &str, seq: u64) -> Result<Vec<u8>, AppError> {
     let all = app.store.raw_stream(stream).await?;
-    all.into_iter().find(|(s, _)| *s == seq).map(|(_, b)| b).ok_or_else(|| wrong(&format!("entry {seq} is gone")))
+    all.into_iter()
+        .find(|(s, _)| *s == seq)
+        .map(|(_, b)| b)
+        .ok_or_else(|| wrong(&format!("entry {seq} is gone")))
 }
 
 /// Who made which piece of evidence when, with what (NIST SP 800-86 §3: collection is recorded). RFC 4180.
@@ -166,10 +174,12 @@ fn verdict(incident: &Incident) -> Result<Vec<u8>, AppError> {
 pub fn write_whole(to: &Path, bytes: &[u8]) -> Result<(), AppError> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
-    let name = to.file_name().ok_or_else(|| AppError::Usage(format!("{} is not a file name", to.display())))?;
+    let name =
+        to.file_name().ok_or_else(|| AppError::Usage(format!("{} is not a file name", to.display())))?;
     let beside = to.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
     let write = || {
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&beside, to)

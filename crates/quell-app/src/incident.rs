@@ -184,7 +184,11 @@ pub async fn change(app: &App, id: IncidentId, change: &Change) -> Result<Incide
 
 fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> Result<Vec<Event>, AppError> {
     let needs = |text: &str, what: &str| {
-        if text.trim().is_empty() { Err(AppError::Usage(format!("{what} must not be empty"))) } else { Ok(()) }
+        if text.trim().is_empty() {
+            Err(AppError::Usage(format!("{what} must not be empty")))
+        } else {
+            Ok(())
+        }
     };
     Ok(match change {
         Change::Signal(signal, reason) => domain::signal(incident, *signal, reason, at)?,
@@ -196,8 +200,14 @@ fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> Result<Vec<
                 Verdict::NoEvidenceLogsIncomplete => Some(Signal::LogGap),
                 Verdict::NoEvidenceLogsComplete | Verdict::CannotTell => None,
             };
-            if let Some(signal) = implied.filter(|s| !incident.signals.iter().any(|(_, known, _)| known == s)) {
-                events.extend(domain::signal(incident, signal, &format!("verdict: {}", verdict.sentence()), at)?);
+            if let Some(signal) = implied.filter(|s| !incident.signals.iter().any(|(_, known, _)| known == s))
+            {
+                events.extend(domain::signal(
+                    incident,
+                    signal,
+                    &format!("verdict: {}", verdict.sentence()),
+                    at,
+                )?);
             }
             events
         }
@@ -215,7 +225,9 @@ fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> Result<Vec<
         Change::Note(text) => {
             needs(text, "a note")?;
             let mut events = vec![Event::NoteAdded { text: text.clone() }];
-            if let Some(clock) = incident.clocks.iter().rev().find(|c| c.name == "next-update" && c.met.is_none()) {
+            if let Some(clock) =
+                incident.clocks.iter().rev().find(|c| c.name == "next-update" && c.met.is_none())
+            {
                 events.push(Event::ClockMet { clock: clock.name.clone() });
                 let interval = clock.due.duration_since(clock.starts).max(SignedDuration::from_mins(1));
                 events.push(Event::ClockStarted {
@@ -238,7 +250,12 @@ fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> Result<Vec<
                 return Err(AppError::Usage(format!("`{due}` is not a date such as 2026-12-01")));
             }
             let item = format!("A{}", incident.items.len() + 1);
-            vec![Event::ActionItemAdded { item, title: title.clone(), owner: owner.clone(), due: due.clone() }]
+            vec![Event::ActionItemAdded {
+                item,
+                title: title.clone(),
+                owner: owner.clone(),
+                due: due.clone(),
+            }]
         }
         Change::ActionItemDone(item, evidence) => {
             needs(evidence, "the evidence")?;

@@ -27,7 +27,10 @@ pub fn load(path: &Path) -> Result<Inventory, AppError> {
         }
         let bytes = std::fs::read(&file).map_err(|e| AppError::io(&file, e))?;
         let text = String::from_utf8(bytes).map_err(|e| {
-            let line = e.as_bytes().get(..e.utf8_error().valid_up_to()).map_or(0, |b| b.iter().filter(|b| **b == b'\n').count() + 1);
+            let line = e
+                .as_bytes()
+                .get(..e.utf8_error().valid_up_to())
+                .map_or(0, |b| b.iter().filter(|b| **b == b'\n').count() + 1);
             complaint(&file, &format!("line {line} is not UTF-8"), "save it as UTF-8")
         })?;
         texts.push((file.display().to_string(), text));
@@ -78,14 +81,24 @@ pub async fn check(app: &App) -> Result<Vec<CheckLine>, AppError> {
     for secret in app.inventory.secrets.values() {
         let mut add = |part: String, target: String, checks: Vec<Check>| {
             for check in checks {
-                out.push(CheckLine { secret: secret.id.to_string(), part: part.clone(), target: target.clone(), check });
+                out.push(CheckLine {
+                    secret: secret.id.to_string(),
+                    part: part.clone(),
+                    target: target.clone(),
+                    check,
+                });
             }
         };
         let systems = match Systems::build(secret, &app.context) {
             Ok(systems) => systems,
             Err(error) => {
-                let detail = std::iter::once(error.to_string()).chain(error.hints()).collect::<Vec<_>>().join("; ");
-                add("configuration".to_owned(), secret.place.clone(), vec![Check { what: "configuration".to_owned(), ok: false, detail }]);
+                let detail =
+                    std::iter::once(error.to_string()).chain(error.hints()).collect::<Vec<_>>().join("; ");
+                add(
+                    "configuration".to_owned(),
+                    secret.place.clone(),
+                    vec![Check { what: "configuration".to_owned(), ok: false, detail }],
+                );
                 continue;
             }
         };
@@ -97,16 +110,28 @@ pub async fn check(app: &App) -> Result<Vec<CheckLine>, AppError> {
             if let Some(reload) = &consumer.reload {
                 add(format!("consumers.{}.reload", consumer.name), reload.target(), reload.check().await);
             }
-            add(format!("consumers.{}.observe", consumer.name), consumer.observe.target(), consumer.observe.check().await);
+            add(
+                format!("consumers.{}.observe", consumer.name),
+                consumer.observe.target(),
+                consumer.observe.check().await,
+            );
         }
     }
     for name in app.inventory.channels.keys() {
         let (target, checks) = match crate::systems::channel(&app.inventory, name, &app.context) {
             Ok(channel) => (channel.target(), channel.check().await),
-            Err(error) => (name.clone(), vec![Check { what: "configuration".to_owned(), ok: false, detail: error.to_string() }]),
+            Err(error) => (
+                name.clone(),
+                vec![Check { what: "configuration".to_owned(), ok: false, detail: error.to_string() }],
+            ),
         };
         for check in checks {
-            out.push(CheckLine { secret: String::new(), part: format!("channels.{name}"), target: target.clone(), check });
+            out.push(CheckLine {
+                secret: String::new(),
+                part: format!("channels.{name}"),
+                target: target.clone(),
+                check,
+            });
         }
     }
     Ok(out)
@@ -117,7 +142,12 @@ pub fn schema() -> Value {
     let of = |wanted: &str| -> Vec<(&'static str, Value)> {
         quell_connect::ALL
             .iter()
-            .flat_map(|d| (d.schemas)().into_iter().filter(|(role, _)| *role == wanted).map(|(_, schema)| (d.id, schema)))
+            .flat_map(|d| {
+                (d.schemas)()
+                    .into_iter()
+                    .filter(|(role, _)| *role == wanted)
+                    .map(|(_, schema)| (d.id, schema))
+            })
             .collect()
     };
     let single = |wanted: &str| -> Value {

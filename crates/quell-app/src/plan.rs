@@ -2,13 +2,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 use quell_core::event::Event;
+use quell_core::exposure::Audience;
 use quell_core::incident::{Incident, Status};
 use quell_core::inventory::{Secret, StrategyPolicy};
 use quell_core::plan::{
-    self, Approval, Approvals, Class, ConsumerInput, Machine, Plan, PlanInput, SecretInput, StepState, StoreInput, Strategy,
+    self, Approval, Approvals, Class, ConsumerInput, Machine, Plan, PlanInput, SecretInput, StepState,
+    StoreInput, Strategy,
 };
 use quell_core::severity::Severity;
-use quell_core::exposure::Audience;
 use quell_core::{IncidentId, StepId};
 
 use crate::systems::{Systems, inventory_hash};
@@ -32,7 +33,10 @@ pub async fn make(app: &App, id: IncidentId, again: bool) -> Result<Incident, Ap
                 }
                 let running: Vec<&str> = machine.workers().into_iter().collect();
                 if !running.is_empty() {
-                    return Err(AppError::Usage(format!("steps of {id} are running ({}); stop `quell respond` first", running.join(", "))));
+                    return Err(AppError::Usage(format!(
+                        "steps of {id} are running ({}); stop `quell respond` first",
+                        running.join(", ")
+                    )));
                 }
             }
             let mut plan = compile(app, incident, &prepared)?;
@@ -111,7 +115,8 @@ fn compile(app: &App, incident: &Incident, prepared: &Prepared) -> Result<Plan, 
     if let Some((_, _, why)) = &incident.strategy_asked {
         reasons.push(why.clone());
     }
-    let mut approvals = Approvals { destructive: policy.approvals.destructive, reversible: policy.approvals.reversible };
+    let mut approvals =
+        Approvals { destructive: policy.approvals.destructive, reversible: policy.approvals.reversible };
     if let Some(playbook) = pre_approved(app, incident) {
         approvals = Approvals::default();
         reasons.push(format!("policy pre-approves `{playbook}`: no step waits for a person"));
@@ -145,16 +150,24 @@ fn pre_approved(app: &App, incident: &Incident) -> Option<&'static str> {
 
 /// The machine of an incident, or what to do to get one.
 pub fn machine(incident: &Incident) -> Result<&Machine, AppError> {
-    incident.machine.as_ref().ok_or_else(|| AppError::Usage(format!("{} has no plan yet; `quell plan {}` makes one", incident.id, incident.id)))
+    incident.machine.as_ref().ok_or_else(|| {
+        AppError::Usage(format!("{} has no plan yet; `quell plan {}` makes one", incident.id, incident.id))
+    })
 }
 
 /// Approves steps of exactly this plan. `steps` empty means every step that still waits for approval.
-pub async fn approve(app: &App, id: IncidentId, plan_hash: &str, steps: &[StepId]) -> Result<(Incident, Vec<StepId>), AppError> {
+pub async fn approve(
+    app: &App,
+    id: IncidentId,
+    plan_hash: &str,
+    steps: &[StepId],
+) -> Result<(Incident, Vec<StepId>), AppError> {
     let minutes = i64::from(app.inventory.policy.approvals.expire_minutes);
     let by = app.actor.id.clone();
     app.decide(id, |incident, now| {
         let expires_at = now.checked_add(SignedDuration::from_mins(minutes)).unwrap_or(Timestamp::MAX);
-        let machine = incident.machine.as_mut().ok_or_else(|| AppError::Usage(format!("{id} has no plan yet")))?;
+        let machine =
+            incident.machine.as_mut().ok_or_else(|| AppError::Usage(format!("{id} has no plan yet")))?;
         let wanted = if steps.is_empty() { waiting_for(machine, &by) } else { steps.to_vec() };
         for step in &wanted {
             machine.approve(now, &Approval { step, plan_hash, by: &by, expires_at })?;
@@ -169,7 +182,9 @@ fn waiting_for(machine: &Machine, by: &str) -> Vec<StepId> {
     machine
         .states()
         .filter(|(step, _)| step.approvals > 0)
-        .filter(|(_, state)| matches!(state, StepState::Waiting | StepState::AwaitingApproval | StepState::Deferred { .. }))
+        .filter(|(_, state)| {
+            matches!(state, StepState::Waiting | StepState::AwaitingApproval | StepState::Deferred { .. })
+        })
         .filter(|(step, _)| !machine.approvals(&step.id).0.contains(&by))
         .map(|(step, _)| step.id.clone())
         .collect()
@@ -189,11 +204,17 @@ pub enum StepCommand {
 }
 
 /// Carries out a person's decision about a single step.
-pub async fn step(app: &App, id: IncidentId, step: &StepId, command: &StepCommand) -> Result<Incident, AppError> {
+pub async fn step(
+    app: &App,
+    id: IncidentId,
+    step: &StepId,
+    command: &StepCommand,
+) -> Result<Incident, AppError> {
     let by = app.actor.id.clone();
     let (incident, ()) = app
         .decide(id, |incident, _| {
-            let machine = incident.machine.as_mut().ok_or_else(|| AppError::Usage(format!("{id} has no plan yet")))?;
+            let machine =
+                incident.machine.as_mut().ok_or_else(|| AppError::Usage(format!("{id} has no plan yet")))?;
             match command {
                 StepCommand::Retry => machine.retry(step, &by)?,
                 StepCommand::Skip(reason) => machine.skip(step, &by, reason)?,

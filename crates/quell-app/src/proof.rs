@@ -140,7 +140,8 @@ pub async fn verify(app: &App, id: IncidentId) -> Result<Vec<Verified>, AppError
             None => None,
         };
         let cutoff = install_cutoff(&incident, secret);
-        let proof = prove(secret, &systems, &old, new_ref.as_ref().zip(new.as_ref()), cutoff.as_deref()).await;
+        let proof =
+            prove(secret, &systems, &old, new_ref.as_ref().zip(new.as_ref()), cutoff.as_deref()).await;
         let before = incident.proof(secret).map(|p| p.inert);
         app.store.append_to_end(&id.to_string(), entry(&app.actor, &proof)?, now()).await?;
         out.push(Verified { changed: before.is_some_and(|b| b != proof.inert), before, proof });
@@ -153,7 +154,9 @@ fn installed(incident: &Incident, secret: &SecretId) -> bool {
     use quell_core::plan::{StepAction, StepState};
     incident.machine.as_ref().is_some_and(|m| {
         m.states().any(|(step, state)| {
-            step.secret.as_ref() == Some(secret) && step.action == StepAction::ProbeNew && matches!(state, StepState::Applied)
+            step.secret.as_ref() == Some(secret)
+                && step.action == StepAction::ProbeNew
+                && matches!(state, StepState::Applied)
         })
     })
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use quell_core::SecretId;
 use quell_core::event::{Event, INSTALLATION};
 use quell_core::inventory::Inventory;
 use quell_core::secret::{Fingerprint, FingerprintKey, SecretValue};
-use quell_core::SecretId;
 use quell_scan::{Finding, Progress, Report, RuleSet, Scanner};
 use quell_store::{Batch, NewEntry, StoreError};
 use serde::Serialize;
@@ -51,12 +51,22 @@ pub fn rules(paths: &[PathBuf]) -> Result<RuleSet, AppError> {
 }
 
 /// Scans a path. Needs no installation: without one the fingerprints are good for this run only.
-pub fn path(path: &Path, rules: &RuleSet, key: &FingerprintKey, progress: &mut dyn FnMut(Progress)) -> Result<Report, AppError> {
+pub fn path(
+    path: &Path,
+    rules: &RuleSet,
+    key: &FingerprintKey,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, AppError> {
     Ok(Scanner::new(rules, key).path(path, progress)?)
 }
 
 /// Scans a stream.
-pub fn reader(name: &str, input: &mut dyn Read, rules: &RuleSet, key: &FingerprintKey) -> Result<Report, AppError> {
+pub fn reader(
+    name: &str,
+    input: &mut dyn Read,
+    rules: &RuleSet,
+    key: &FingerprintKey,
+) -> Result<Report, AppError> {
     Ok(Scanner::new(rules, key).reader(name, input, &mut |_| {})?)
 }
 
@@ -153,7 +163,8 @@ pub async fn record(app: &App, target: &str, report: Report) -> Result<Scanned, 
         let seen = recorded(app).await?;
         let mut batch = Batch::new(INSTALLATION, app.store.next_pos(INSTALLATION).await?);
         for matched in scanned.findings.iter().filter(|m| !seen.contains_key(&m.finding.id)) {
-            let finding = serde_json::to_value(&matched.finding).map_err(|e| AppError::Evidence(e.to_string()))?;
+            let finding =
+                serde_json::to_value(&matched.finding).map_err(|e| AppError::Evidence(e.to_string()))?;
             let event = Event::FindingRecorded { finding, secret: matched.secret.clone() };
             batch.push(NewEntry::new(app.actor.clone(), event));
         }
@@ -178,7 +189,8 @@ pub async fn recorded(app: &App) -> Result<BTreeMap<String, Matched>, AppError> 
     let mut out = BTreeMap::new();
     for entry in app.store.read_stream(INSTALLATION, 0).await? {
         if let Event::FindingRecorded { finding, secret } = entry.event {
-            let finding: Finding = serde_json::from_value(finding).map_err(|e| AppError::Evidence(format!("entry {}: {e}", entry.seq)))?;
+            let finding: Finding = serde_json::from_value(finding)
+                .map_err(|e| AppError::Evidence(format!("entry {}: {e}", entry.seq)))?;
             out.insert(finding.id.clone(), Matched { finding, secret });
         }
     }
@@ -186,7 +198,12 @@ pub async fn recorded(app: &App) -> Result<BTreeMap<String, Matched>, AppError> 
 }
 
 /// Reads the leaked value of a finding again from where it was found, to seal it for the proof.
-pub fn recover(app: &App, place: &Path, rules: &RuleSet, finding: &str) -> Result<Option<SecretValue>, AppError> {
+pub fn recover(
+    app: &App,
+    place: &Path,
+    rules: &RuleSet,
+    finding: &str,
+) -> Result<Option<SecretValue>, AppError> {
     Ok(Scanner::new(rules, &app.store.keys().fingerprint).recover(place, finding)?)
 }
 

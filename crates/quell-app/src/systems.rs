@@ -33,7 +33,13 @@ pub struct ConsumerSystem {
 
 impl std::fmt::Debug for Systems {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Systems({}, {} stores, {} consumers)", self.issuer.target(), self.stores.len(), self.consumers.len())
+        write!(
+            f,
+            "Systems({}, {} stores, {} consumers)",
+            self.issuer.target(),
+            self.stores.len(),
+            self.consumers.len()
+        )
     }
 }
 
@@ -48,14 +54,16 @@ impl Systems {
     pub fn build(secret: &Secret, context: &Context) -> Result<Self, AppError> {
         let at = |part: &str| format!("{} ({}) {part}", secret.id, secret.place);
         let issuer = role(&secret.issuer.connector, "issuer", at("issuer"), |d| d.issuer)?;
-        let issuer = issuer(&secret.issuer.config, context).map_err(|source| AppError::Config { place: at("issuer"), source })?;
+        let issuer = issuer(&secret.issuer.config, context)
+            .map_err(|source| AppError::Config { place: at("issuer"), source })?;
         let mut stores = Vec::new();
         for (i, store) in secret.stores.iter().enumerate() {
             let place = at(&format!("stores[{i}]"));
             let build = role(&store.connector, "store", place.clone(), |d| d.store)?;
             stores.push(build(&store.config, context).map_err(|source| AppError::Config { place, source })?);
         }
-        let consumers = secret.consumers.iter().map(|c| consumer(c, context, &at)).collect::<Result<_, _>>()?;
+        let consumers =
+            secret.consumers.iter().map(|c| consumer(c, context, &at)).collect::<Result<_, _>>()?;
         Ok(Self { issuer, stores, consumers })
     }
 
@@ -65,7 +73,11 @@ impl Systems {
     }
 }
 
-fn consumer(consumer: &Consumer, context: &Context, at: &impl Fn(&str) -> String) -> Result<ConsumerSystem, AppError> {
+fn consumer(
+    consumer: &Consumer,
+    context: &Context,
+    at: &impl Fn(&str) -> String,
+) -> Result<ConsumerSystem, AppError> {
     let reload = match &consumer.reload {
         None => None,
         Some(map) => {
@@ -78,7 +90,8 @@ fn consumer(consumer: &Consumer, context: &Context, at: &impl Fn(&str) -> String
     let place = at(&format!("consumers.{}.observe", consumer.name));
     let definition = named(&consumer.observe, "observe", &place, |d| d.observe.is_some())?;
     let build = role(definition.id, "observe", place.clone(), |d| d.observe)?;
-    let observe = build(&whole(&consumer.observe), context).map_err(|source| AppError::Config { place, source })?;
+    let observe =
+        build(&whole(&consumer.observe), context).map_err(|source| AppError::Config { place, source })?;
     Ok(ConsumerSystem { name: consumer.name.clone(), reload, observe })
 }
 
@@ -112,7 +125,12 @@ fn ids(plays: impl Fn(&Definition) -> bool) -> String {
     quell_connect::ALL.iter().filter(|d| plays(d)).map(|d| d.id).collect::<Vec<_>>().join(", ")
 }
 
-fn role<T>(id: &str, role: &str, place: String, pick: impl Fn(&Definition) -> Option<T>) -> Result<T, AppError> {
+fn role<T>(
+    id: &str,
+    role: &str,
+    place: String,
+    pick: impl Fn(&Definition) -> Option<T>,
+) -> Result<T, AppError> {
     quell_connect::find(id).and_then(&pick).ok_or_else(|| AppError::Config {
         place,
         source: ConfigError {
@@ -126,7 +144,10 @@ fn role<T>(id: &str, role: &str, place: String, pick: impl Fn(&Definition) -> Op
 /// A named channel to people.
 pub fn channel(inventory: &Inventory, name: &str, context: &Context) -> Result<Box<dyn Notify>, AppError> {
     let place = format!("channels.{name}");
-    let found = inventory.channels.get(name).ok_or_else(|| AppError::NotFound { what: "channel", id: name.to_owned() })?;
+    let found = inventory
+        .channels
+        .get(name)
+        .ok_or_else(|| AppError::NotFound { what: "channel", id: name.to_owned() })?;
     let build = role(&found.connector, "notify", place.clone(), |d| d.notify)?;
     build(&found.config, context).map_err(|source| AppError::Config { place, source })
 }
@@ -145,6 +166,7 @@ pub fn inventory_hash<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Stri
         })
         .collect();
     // Floats cannot be canonical; a configuration that has one still gets a stable text.
-    let bytes = quell_core::json::canonical(&parts).unwrap_or_else(|_e| Value::Array(parts).to_string().into_bytes());
+    let bytes =
+        quell_core::json::canonical(&parts).unwrap_or_else(|_e| Value::Array(parts).to_string().into_bytes());
     hex::encode(sha2::Sha256::digest(bytes))
 }

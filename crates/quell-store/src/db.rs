@@ -61,7 +61,8 @@ impl Db {
         let db = match url {
             Some(url) => {
                 let options = PgConnectOptions::from_str(url)?;
-                let pool = PgPoolOptions::new().max_connections(8).acquire_timeout(BUSY).connect_with(options);
+                let pool =
+                    PgPoolOptions::new().max_connections(8).acquire_timeout(BUSY).connect_with(options);
                 Self::Postgres(pool.await?)
             }
             None => Self::Sqlite(open_sqlite(folder).await?, folder.to_owned()),

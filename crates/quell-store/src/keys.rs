@@ -67,7 +67,12 @@ fn signing_key_id(n: u64) -> String {
 
 impl Store {
     /// Makes a new installation: keys, schema, genesis entry.
-    pub async fn init(folder: &Path, url: Option<&str>, source: &KekSource, now: Timestamp) -> Result<Self, StoreError> {
+    pub async fn init(
+        folder: &Path,
+        url: Option<&str>,
+        source: &KekSource,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
         make_folder(folder)?;
         let db = Db::open(folder, url).await?;
         if db.meta("install").await?.is_some() {
@@ -86,13 +91,25 @@ impl Store {
             kek.seal(&signing_key_id(1), seed.as_slice())?,
             kek.seal(FINGERPRINT_KEY, fingerprint.as_slice())?,
         ];
-        let keys = Keyring { kek, signing, fingerprint: FingerprintKey::new(*fingerprint), install: install.clone() };
+        let keys = Keyring {
+            kek,
+            signing,
+            fingerprint: FingerprintKey::new(*fingerprint),
+            install: install.clone(),
+        };
         let store = Self { db, keys, frontier: tokio::sync::Mutex::new(Frontier::new()) };
         let mut batch = Batch::new(INSTALLATION, 0);
-        batch.push(NewEntry::new(Actor::engine("init"), Event::Genesis { install: install.clone(), origin, vkey }));
+        batch.push(NewEntry::new(
+            Actor::engine("init"),
+            Event::Genesis { install: install.clone(), origin, vkey },
+        ));
         batch.sealed = sealed;
         let record = serde_json::to_string(&record).map_err(|e| StoreError::Kek(e.to_string()))?;
-        batch.meta = vec![("install".to_owned(), install), ("kek".to_owned(), record), ("ledger-key".to_owned(), "1".to_owned())];
+        batch.meta = vec![
+            ("install".to_owned(), install),
+            ("kek".to_owned(), record),
+            ("ledger-key".to_owned(), "1".to_owned()),
+        ];
         store.append(batch, now).await?;
         Ok(store)
     }
@@ -123,7 +140,12 @@ impl Store {
 
     /// Replaces the key-encryption key: every data key is wrapped anew, no value is opened. One transaction: a
     /// crash leaves either all under the old or all under the new key.
-    pub async fn rotate_kek(self, folder: &Path, source: &KekSource, now: Timestamp) -> Result<(Self, u64), StoreError> {
+    pub async fn rotate_kek(
+        self,
+        folder: &Path,
+        source: &KekSource,
+        now: Timestamp,
+    ) -> Result<(Self, u64), StoreError> {
         let (new, record) = make_kek(folder, source)?;
         let old_record = self.db.meta("kek").await?.and_then(|r| serde_json::from_str::<KekRecord>(&r).ok());
         let record = serde_json::to_string(&record).map_err(|e| StoreError::Kek(e.to_string()))?;
@@ -148,14 +170,21 @@ impl Store {
         // Only now is the old key useless; a crash before this line leaves a file that opens nothing.
         if let Some(KekRecord::File { path, .. }) = old_record {
             let path = folder.join(path);
-            std::fs::remove_file(&path).or_else(|e| if e.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(e) }).map_err(|e| StoreError::io(&path, e))?;
+            std::fs::remove_file(&path)
+                .or_else(|e| if e.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(e) })
+                .map_err(|e| StoreError::io(&path, e))?;
         }
         Ok((store, count))
     }
 
     /// Replaces the ledger's signing key and records it in the ledger, signed by both keys; a compromised old key
     /// does not get to sign.
-    pub async fn rotate_signing_key(self, reason: &str, compromised: bool, now: Timestamp) -> Result<Self, StoreError> {
+    pub async fn rotate_signing_key(
+        self,
+        reason: &str,
+        compromised: bool,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
         let wrong = |e: &dyn std::fmt::Display| StoreError::Ledger(e.to_string());
         let number: u64 = self.db.meta("ledger-key").await?.and_then(|n| n.parse().ok()).unwrap_or(1) + 1;
         let seed = random_key()?;
@@ -168,7 +197,8 @@ impl Store {
             } else {
                 OldKey::Signs(&self.keys.signing)
             };
-            let rotation = Rotation::make(self.origin(), &checkpoint, &old, &new, reason).map_err(|e| wrong(&e))?;
+            let rotation =
+                Rotation::make(self.origin(), &checkpoint, &old, &new, reason).map_err(|e| wrong(&e))?;
             let mut batch = Batch::new(INSTALLATION, self.next_pos(INSTALLATION).await?);
             batch.expected_seq = Some(rotation.seq);
             batch.push(NewEntry::new(Actor::engine("keys"), Event::KeyRotation(rotation.to_data())));
@@ -247,7 +277,13 @@ fn find_kek(
     }
 }
 
-fn derive(passphrase: &SecretValue, salt: &str, memory_kib: u32, passes: u32, lanes: u32) -> Result<Kek, StoreError> {
+fn derive(
+    passphrase: &SecretValue,
+    salt: &str,
+    memory_kib: u32,
+    passes: u32,
+    lanes: u32,
+) -> Result<Kek, StoreError> {
     let wrong = |e: &dyn std::fmt::Display| StoreError::Kek(e.to_string());
     // A record that asks for gigabytes is damaged or hostile.
     if memory_kib > 4 * 1024 * 1024 || passes > 100 {
@@ -272,11 +308,16 @@ fn read_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, StoreError> {
 
 fn write_new(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let io = |e| StoreError::io(path, e);
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io)
 }
 
 fn make_folder(folder: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| StoreError::io(folder, e))
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|e| StoreError::io(folder, e))
 }

@@ -1,7 +1,7 @@
 //! Appending and reading entries.
 
 use jiff::Timestamp;
-use quell_core::event::{Actor, Entry, EvidenceRef, Event};
+use quell_core::event::{Actor, Entry, Event, EvidenceRef};
 use quell_ledger::proof::Proof;
 use quell_ledger::tree::{self, Frontier, Hash};
 use quell_ledger::{Checkpoint, SigningKey};
@@ -81,7 +81,8 @@ const INSERT_EVENT: &str =
 const INSERT_NODE: &str = "INSERT INTO node (level, idx, hash) VALUES ($1, $2, $3)";
 const INSERT_CHECKPOINT: &str = "INSERT INTO checkpoint (size, note) VALUES ($1, $2)";
 const INSERT_SEALED: &str = "INSERT INTO sealed (id, kek, wrapped, body) VALUES ($1, $2, $3, $4)";
-const INSERT_EVIDENCE: &str = "INSERT INTO evidence (sha256, body) VALUES ($1, $2) ON CONFLICT (sha256) DO NOTHING";
+const INSERT_EVIDENCE: &str =
+    "INSERT INTO evidence (sha256, body) VALUES ($1, $2) ON CONFLICT (sha256) DO NOTHING";
 const UPSERT_META: &str =
     "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
@@ -96,19 +97,31 @@ impl Store {
     }
 
     /// Appends one entry at the end of a stream, whatever others do meanwhile.
-    pub async fn append_to_end(&self, stream: &str, entry: NewEntry, now: Timestamp) -> Result<Entry, StoreError> {
+    pub async fn append_to_end(
+        &self,
+        stream: &str,
+        entry: NewEntry,
+        now: Timestamp,
+    ) -> Result<Entry, StoreError> {
         loop {
             let mut batch = Batch::new(stream, self.next_pos(stream).await?);
             batch.push(entry.clone());
             match self.append(batch, now).await {
-                Ok(mut entries) => return entries.pop().ok_or_else(|| StoreError::Ledger("nothing was appended".to_owned())),
+                Ok(mut entries) => {
+                    return entries.pop().ok_or_else(|| StoreError::Ledger("nothing was appended".to_owned()));
+                }
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
     }
 
-    pub(crate) async fn append_signed(&self, batch: Batch, now: Timestamp, key: &SigningKey) -> Result<Vec<Entry>, StoreError> {
+    pub(crate) async fn append_signed(
+        &self,
+        batch: Batch,
+        now: Timestamp,
+        key: &SigningKey,
+    ) -> Result<Vec<Entry>, StoreError> {
         // One appender per process at a time: SQLite would make them wait anyway, and the frontier stays warm.
         let mut cached = self.frontier.lock().await;
         let rows = in_write!(&self.db, tx => {
@@ -205,14 +218,17 @@ impl Store {
     /// The newest checkpoint: its size and the signed note.
     pub async fn checkpoint(&self) -> Result<Option<(u64, String)>, StoreError> {
         const SQL: &str = "SELECT size, note FROM checkpoint ORDER BY size DESC LIMIT 1";
-        let row = on_db!(&self.db, pool => sqlx::query_as::<_, (i64, String)>(SQL).fetch_optional(pool).await?);
+        let row =
+            on_db!(&self.db, pool => sqlx::query_as::<_, (i64, String)>(SQL).fetch_optional(pool).await?);
         Ok(row.map(|(size, note)| (u64::try_from(size).unwrap_or(0), note)))
     }
 
     /// Evidence by content.
     pub async fn evidence(&self, sha256: &str) -> Result<Option<Vec<u8>>, StoreError> {
         const SQL: &str = "SELECT body FROM evidence WHERE sha256 = $1";
-        Ok(on_db!(&self.db, pool => sqlx::query_scalar::<_, Vec<u8>>(SQL).bind(sha256).fetch_optional(pool).await?))
+        Ok(
+            on_db!(&self.db, pool => sqlx::query_scalar::<_, Vec<u8>>(SQL).bind(sha256).fetch_optional(pool).await?),
+        )
     }
 
     /// The audit path of one entry under a checkpoint of `size`.
@@ -247,7 +263,11 @@ fn lay_out(batch: &Batch, size: u64, at: Timestamp, frontier: &mut Frontier) -> 
         let mut refs = Vec::new();
         for (name, body) in &new.evidence {
             let sha256 = hex::encode(sha2::Sha256::digest(body));
-            refs.push(EvidenceRef { sha256: sha256.clone(), size: u64::try_from(body.len()).unwrap_or(0), name: name.clone() });
+            refs.push(EvidenceRef {
+                sha256: sha256.clone(),
+                size: u64::try_from(body.len()).unwrap_or(0),
+                name: name.clone(),
+            });
             evidence.push((sha256, body.clone()));
         }
         let entry = Entry {

@@ -69,7 +69,12 @@ impl Kek {
     pub(crate) fn seal(&self, id: &str, value: &[u8]) -> Result<Sealed, StoreError> {
         let data_key = random_key()?;
         let body = encrypt(&data_key, format!("quell-value-v1\0{id}").as_bytes(), value)?;
-        Ok(Sealed { id: id.to_owned(), kek: self.id.clone(), wrapped: self.wrap(id, data_key.as_slice())?, body })
+        Ok(Sealed {
+            id: id.to_owned(),
+            kek: self.id.clone(),
+            wrapped: self.wrap(id, data_key.as_slice())?,
+            body,
+        })
     }
 
     pub(crate) fn open(&self, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, StoreError> {
@@ -81,7 +86,11 @@ impl Kek {
     /// The same value under another key-encryption key. The body stays as it is.
     pub(crate) fn rewrap(&self, sealed: &Sealed, to: &Self) -> Result<Sealed, StoreError> {
         let data_key = self.unwrap(sealed)?;
-        Ok(Sealed { kek: to.id.clone(), wrapped: to.wrap(&sealed.id, data_key.as_slice())?, ..sealed.clone() })
+        Ok(Sealed {
+            kek: to.id.clone(),
+            wrapped: to.wrap(&sealed.id, data_key.as_slice())?,
+            ..sealed.clone()
+        })
     }
 }
 
@@ -104,7 +113,10 @@ fn encrypt(key: &[u8; 32], aad: &[u8], msg: &[u8]) -> Result<Vec<u8>, StoreError
 fn decrypt(key: &[u8; 32], aad: &[u8], bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let (nonce, msg) = bytes.split_at_checked(NONCE)?;
     let nonce: [u8; NONCE] = nonce.try_into().ok()?;
-    XChaCha20Poly1305::new(&(*key).into()).decrypt(&XNonce::from(nonce), Payload { msg, aad }).ok().map(Zeroizing::new)
+    XChaCha20Poly1305::new(&(*key).into())
+        .decrypt(&XNonce::from(nonce), Payload { msg, aad })
+        .ok()
+        .map(Zeroizing::new)
 }
 
 type Row = (String, String, Vec<u8>, Vec<u8>);

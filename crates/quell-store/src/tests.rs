@@ -51,15 +51,22 @@ async fn story(folder: &Path, url: Option<&str>) {
     assert!(!store.is_alive(&id).await.unwrap());
 
     let first_key = store.signing_key().verifier().to_string();
-    let (store, rewrapped) = store.rotate_kek(folder, &KekSource::Passphrase(SecretValue::from_text("correct horse".to_owned())), now()).await.unwrap();
+    let (store, rewrapped) = store
+        .rotate_kek(folder, &KekSource::Passphrase(SecretValue::from_text("correct horse".to_owned())), now())
+        .await
+        .unwrap();
     assert_eq!(rewrapped, 3);
     let store = store.rotate_signing_key("routine", false, now()).await.unwrap();
     store.append_to_end("INC-2026-0001", note("four"), now()).await.unwrap();
     assert!(store.unseal("v1").await.unwrap().same_as(&value));
     store.db().close().await;
 
-    assert!(matches!(Store::open(folder, url, || Ok(SecretValue::from_text("wrong".to_owned()))).await, Err(StoreError::Kek(_))));
-    let store = Store::open(folder, url, || Ok(SecretValue::from_text("correct horse".to_owned()))).await.unwrap();
+    assert!(matches!(
+        Store::open(folder, url, || Ok(SecretValue::from_text("wrong".to_owned()))).await,
+        Err(StoreError::Kek(_))
+    ));
+    let store =
+        Store::open(folder, url, || Ok(SecretValue::from_text("correct horse".to_owned()))).await.unwrap();
     assert!(store.unseal("v1").await.unwrap().same_as(&value));
     assert_ne!(store.signing_key().verifier().to_string(), first_key);
     let report = store.verify(None, &[]).await.unwrap();
@@ -125,8 +132,18 @@ async fn tampering_with_any_row_is_detected() {
         std::process::Command::new("cp").arg("-a").arg(&pristine).arg(&copy).status().unwrap();
         let store = Store::open(&copy, None, no_passphrase).await.unwrap();
         let Db::Sqlite(pool, _) = store.db() else { unreachable!("an embedded store") };
-        for trigger in ["event_is_append_only_u", "event_is_append_only_d", "node_is_append_only_u", "node_is_append_only_d", "checkpoint_is_append_only_u", "checkpoint_is_append_only_d"] {
-            sqlx::raw_sql(sqlx::AssertSqlSafe(format!("DROP TRIGGER {trigger}"))).execute(pool).await.unwrap();
+        for trigger in [
+            "event_is_append_only_u",
+            "event_is_append_only_d",
+            "node_is_append_only_u",
+            "node_is_append_only_d",
+            "checkpoint_is_append_only_u",
+            "checkpoint_is_append_only_d",
+        ] {
+            sqlx::raw_sql(sqlx::AssertSqlSafe(format!("DROP TRIGGER {trigger}")))
+                .execute(pool)
+                .await
+                .unwrap();
         }
         sqlx::raw_sql(attack).execute(pool).await.unwrap();
         let report = store.verify(None, &[]).await.unwrap();
@@ -145,6 +162,12 @@ async fn updates_are_refused_by_the_database_itself() {
     let Db::Sqlite(pool, _) = store.db() else { unreachable!("an embedded store") };
     let refused = sqlx::raw_sql("DELETE FROM event").execute(pool).await.unwrap_err();
     assert!(refused.to_string().contains("append-only"));
-    assert!(matches!(Store::init(&folder.path().join("d"), None, &KekSource::File(None), now()).await, Err(StoreError::AlreadyInitialised(_))));
-    assert!(matches!(Store::open(&folder.path().join("none"), None, no_passphrase).await, Err(StoreError::NotInitialised(_))));
+    assert!(matches!(
+        Store::init(&folder.path().join("d"), None, &KekSource::File(None), now()).await,
+        Err(StoreError::AlreadyInitialised(_))
+    ));
+    assert!(matches!(
+        Store::open(&folder.path().join("none"), None, no_passphrase).await,
+        Err(StoreError::NotInitialised(_))
+    ));
 }

@@ -37,7 +37,11 @@ type EventRow = (i64, String, i64, String, i64, Vec<u8>, Vec<u8>);
 impl Store {
     /// Verifies the whole ledger. `trusted` is the *current* key as kept outside; without it the genesis entry's
     /// own key is believed, and the report says so. `kept` are checkpoints that somebody else kept.
-    pub async fn verify(&self, trusted: Option<VerifierKey>, kept: &[String]) -> Result<LedgerReport, StoreError> {
+    pub async fn verify(
+        &self,
+        trusted: Option<VerifierKey>,
+        kept: &[String],
+    ) -> Result<LedgerReport, StoreError> {
         let mut problems = Vec::new();
         let first = self.first_key(&mut problems).await?;
         let mut verifier = LogVerifier::new(self.origin(), first, trusted);
@@ -45,7 +49,9 @@ impl Store {
         let mut checkpoints = self.checkpoints().await?;
         let mut kept_sizes = Vec::new();
         for note in kept {
-            let size = quell_ledger::Checkpoint::parse_unverified(note).map_err(|e| StoreError::Ledger(format!("the kept checkpoint: {e}")))?.size;
+            let size = quell_ledger::Checkpoint::parse_unverified(note)
+                .map_err(|e| StoreError::Ledger(format!("the kept checkpoint: {e}")))?
+                .size;
             kept_sizes.push((size, note.clone()));
         }
         checkpoints.extend(kept_sizes);
@@ -128,7 +134,13 @@ impl Store {
     }
 
     /// Tree nodes and evidence that belong to one entry.
-    async fn check_row(&self, seq: u64, row: &EventRow, frontier: &mut Frontier, problems: &mut Vec<String>) -> Result<(), StoreError> {
+    async fn check_row(
+        &self,
+        seq: u64,
+        row: &EventRow,
+        frontier: &mut Frontier,
+        problems: &mut Vec<String>,
+    ) -> Result<(), StoreError> {
         const NODE: &str = "SELECT hash FROM node WHERE level = $1 AND idx = $2";
         for (level, idx, hash) in frontier.push(quell_ledger::leaf_hash(&row.5)) {
             let stored = on_db!(&self.db, pool => {

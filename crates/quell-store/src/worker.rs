@@ -4,8 +4,8 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use rustix::fs::{FlockOperation, flock};
-use sqlx::pool::PoolConnection;
 use sqlx::Postgres;
+use sqlx::pool::PoolConnection;
 
 use crate::{Db, Store, StoreError};
 
@@ -55,12 +55,16 @@ impl Store {
                 std::fs::create_dir_all(&folder).map_err(|e| StoreError::io(&folder, e))?;
                 let path = folder.join(&id);
                 let file = File::create(&path).map_err(|e| StoreError::io(&path, e))?;
-                flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|e| StoreError::io(&path, e.into()))?;
+                flock(&file, FlockOperation::NonBlockingLockExclusive)
+                    .map_err(|e| StoreError::io(&path, e.into()))?;
                 Lock::File { _held: file, path }
             }
             Db::Postgres(pool) => {
                 let mut connection = pool.acquire().await?;
-                sqlx::query("SELECT pg_advisory_lock($1)").bind(key_of(&id)).execute(&mut *connection).await?;
+                sqlx::query("SELECT pg_advisory_lock($1)")
+                    .bind(key_of(&id))
+                    .execute(&mut *connection)
+                    .await?;
                 Lock::Session(Box::new(connection))
             }
         };
@@ -90,7 +94,10 @@ impl Store {
                     .fetch_one(&mut *connection)
                     .await?;
                 if free {
-                    sqlx::query("SELECT pg_advisory_unlock($1)").bind(key_of(worker)).execute(&mut *connection).await?;
+                    sqlx::query("SELECT pg_advisory_unlock($1)")
+                        .bind(key_of(worker))
+                        .execute(&mut *connection)
+                        .await?;
                 }
                 Ok(!free)
             }

@@ -31,16 +31,41 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "QUELL_DATA_DIR", value_name = "DIR", help_heading = "Global options")]
     pub(crate) data_dir: Option<PathBuf>,
     /// The inventory: a YAML file or a folder of them
-    #[arg(long, global = true, env = "QUELL_INVENTORY", value_name = "PATH", default_value = "quell.yaml", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        env = "QUELL_INVENTORY",
+        value_name = "PATH",
+        default_value = "quell.yaml",
+        help_heading = "Global options"
+    )]
     pub(crate) inventory: PathBuf,
     /// File whose content is a postgres:// URL for state shared by a team; without it, SQLite in the data folder
-    #[arg(long, global = true, env = "QUELL_DATABASE_FILE", value_name = "FILE", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        env = "QUELL_DATABASE_FILE",
+        value_name = "FILE",
+        help_heading = "Global options"
+    )]
     pub(crate) database_file: Option<PathBuf>,
     /// File with the passphrase, when keys are sealed under one
-    #[arg(long, global = true, env = "QUELL_PASSPHRASE_FILE", value_name = "FILE", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        env = "QUELL_PASSPHRASE_FILE",
+        value_name = "FILE",
+        help_heading = "Global options"
+    )]
     pub(crate) passphrase_file: Option<PathBuf>,
     /// Who is acting; recorded with everything you decide. Default: the login name
-    #[arg(long = "as", global = true, env = "QUELL_ACTOR", value_name = "NAME", help_heading = "Global options")]
+    #[arg(
+        long = "as",
+        global = true,
+        env = "QUELL_ACTOR",
+        value_name = "NAME",
+        help_heading = "Global options"
+    )]
     pub(crate) actor: Option<String>,
     /// Longest time for one call to an outside system, in seconds
     #[arg(long, global = true, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600), value_name = "SECONDS", help_heading = "Global options")]

@@ -24,9 +24,17 @@ pub(crate) const INTERRUPTED: u8 = 130;
 /// The code for an error.
 pub(crate) fn of(error: &AppError) -> ExitCode {
     ExitCode::from(match error {
-        AppError::Usage(_) | AppError::Inventory(_) | AppError::Config { .. } | AppError::NotFound { .. } | AppError::Rule(_) => USAGE,
+        AppError::Usage(_)
+        | AppError::Inventory(_)
+        | AppError::Config { .. }
+        | AppError::NotFound { .. }
+        | AppError::Rule(_) => USAGE,
         AppError::Refused(_) | AppError::Step(_) | AppError::CannotPlan(_) => REFUSED,
         AppError::Remote(_) => REMOTE,
-        AppError::Store(_) | AppError::Entry(_) | AppError::Scan(_) | AppError::Io { .. } | AppError::Evidence(_) => UNEXPECTED,
+        AppError::Store(_)
+        | AppError::Entry(_)
+        | AppError::Scan(_)
+        | AppError::Io { .. }
+        | AppError::Evidence(_) => UNEXPECTED,
     })
 }

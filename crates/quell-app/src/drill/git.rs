@@ -11,7 +11,11 @@ use sha1::{Digest as _, Sha1};
 type Oid = [u8; 20];
 
 /// A repository with one commit per tree, oldest first. A tree is a list of (name, content).
-pub(super) fn write(folder: &Path, commits: &[(&str, &[(&str, &[u8])])], at_seconds: i64) -> std::io::Result<()> {
+pub(super) fn write(
+    folder: &Path,
+    commits: &[(&str, &[(&str, &[u8])])],
+    at_seconds: i64,
+) -> std::io::Result<()> {
     let git = folder.join(".git");
     std::fs::create_dir_all(git.join("objects"))?;
     std::fs::create_dir_all(git.join("refs/heads"))?;
@@ -30,7 +34,8 @@ pub(super) fn write(folder: &Path, commits: &[(&str, &[(&str, &[u8])])], at_seco
         let tree = object(&git, "tree", &tree)?;
         let parent_line = parent.map(|p| format!("parent {}\n", hex::encode(p))).unwrap_or_default();
         let who = format!("Drill <drill@example.com> {at} +0000");
-        let commit = format!("tree {}\n{parent_line}author {who}\ncommitter {who}\n\n{message}\n", hex::encode(tree));
+        let commit =
+            format!("tree {}\n{parent_line}author {who}\ncommitter {who}\n\n{message}\n", hex::encode(tree));
         parent = Some(object(&git, "commit", commit.as_bytes())?);
     }
     if let Some(head) = parent {

@@ -100,7 +100,12 @@ pub enum DrillProgress {
 type On<'a> = &'a mut (dyn FnMut(&DrillProgress) + Send);
 
 /// Rehearses in a sandbox that it starts on loopback. `program` is this binary: it also plays the consumers.
-pub async fn sandbox(options: &Options, program: &Path, strategy: StrategyPolicy, on: On<'_>) -> Result<DrillReport, AppError> {
+pub async fn sandbox(
+    options: &Options,
+    program: &Path,
+    strategy: StrategyPolicy,
+    on: On<'_>,
+) -> Result<DrillReport, AppError> {
     on(&DrillProgress::Phase("sandbox"));
     if let Err(error) = initialise(options).await
         && !matches!(error, StoreError::AlreadyInitialised(_))
@@ -156,13 +161,20 @@ fn no_passphrase() -> Result<quell_core::secret::SecretValue, StoreError> {
 }
 
 async fn initialise(options: &Options) -> Result<(), StoreError> {
-    let store = Store::init(&options.data, options.database.as_deref(), &KekSource::File(None), now()).await?;
+    let store =
+        Store::init(&options.data, options.database.as_deref(), &KekSource::File(None), now()).await?;
     store.db().close().await;
     Ok(())
 }
 
 /// Rehearses on a secret of the user's own.
-pub async fn own(app: &Arc<App>, secret: &SecretId, critical_too: bool, strategy: StrategyPolicy, on: On<'_>) -> Result<DrillReport, AppError> {
+pub async fn own(
+    app: &Arc<App>,
+    secret: &SecretId,
+    critical_too: bool,
+    strategy: StrategyPolicy,
+    on: On<'_>,
+) -> Result<DrillReport, AppError> {
     let entry = app
         .inventory
         .secrets
@@ -170,9 +182,14 @@ pub async fn own(app: &Arc<App>, secret: &SecretId, critical_too: bool, strategy
         .ok_or_else(|| AppError::NotFound { what: "secret", id: secret.to_string() })?;
     if (entry.tier == Tier::Infrastructure || entry.is_production()) && !critical_too {
         return Err(AppError::Refused(quell_core::incident::RefusedBecause {
-            what: format!("{secret} is not for drills: its tier is {:?} and its environment `{}`", entry.tier, entry.env).to_lowercase(),
+            what: format!(
+                "{secret} is not for drills: its tier is {:?} and its environment `{}`",
+                entry.tier, entry.env
+            )
+            .to_lowercase(),
             unmet: vec![
-                "pick a non-critical secret (env dev, test or staging; tier service, integration or human)".to_owned(),
+                "pick a non-critical secret (env dev, test or staging; tier service, integration or human)"
+                    .to_owned(),
                 format!("or say it twice: --even-production {secret} --really"),
             ],
         }));
@@ -228,7 +245,8 @@ async fn rehearse(
 ) -> Result<DrillReport, AppError> {
     let at = stopwatch.begin("plan");
     if strategy != StrategyPolicy::Auto {
-        incident::change(app, id, &Change::Strategy(strategy, "this is what the drill rehearses".to_owned())).await?;
+        incident::change(app, id, &Change::Strategy(strategy, "this is what the drill rehearses".to_owned()))
+            .await?;
     }
     let planned = plan::make(app, id, false).await?;
     let hash = plan::machine(&planned)?.plan_hash().to_owned();
@@ -252,14 +270,20 @@ async fn rehearse(
     stopwatch.end("verify", at);
 
     let at = stopwatch.begin("close");
-    incident::change(app, id, &Change::Verdict(Verdict::CannotTell, "a drill: no logs were searched".to_owned())).await?;
+    incident::change(
+        app,
+        id,
+        &Change::Verdict(Verdict::CannotTell, "a drill: no logs were searched".to_owned()),
+    )
+    .await?;
     incident::change(app, id, &Change::Close("drill".to_owned())).await?;
     stopwatch.end("close", at);
 
     let at = stopwatch.begin("report");
     let (incident, entries) = app.incident_with_entries(id).await?;
     let checkpoint = app.store.checkpoint().await?.map(|(_, note)| note).unwrap_or_default();
-    let text = crate::report::render(&incident, &entries, &checkpoint, now(), None).map_err(|e| AppError::Evidence(e.to_string()))?;
+    let text = crate::report::render(&incident, &entries, &checkpoint, now(), None)
+        .map_err(|e| AppError::Evidence(e.to_string()))?;
     let report = folder.join(format!("{id}.md"));
     evidence::write_whole(&report, text.as_bytes())?;
     stopwatch.end("report", at);
@@ -314,10 +338,14 @@ fn steps(entries: &[Entry]) -> Vec<Timed> {
     let mut out: Vec<(StepId, Timestamp, Timed)> = Vec::new();
     for entry in entries {
         match &entry.event {
-            Event::Step(StepEvent::Started { step, .. }) => match out.iter_mut().find(|(id, _, _)| id == step) {
-                Some((_, _, timed)) => timed.attempts += 1,
-                None => out.push((step.clone(), entry.at, Timed { id: step.to_string(), ms: 0, attempts: 1 })),
-            },
+            Event::Step(StepEvent::Started { step, .. }) => {
+                match out.iter_mut().find(|(id, _, _)| id == step) {
+                    Some((_, _, timed)) => timed.attempts += 1,
+                    None => {
+                        out.push((step.clone(), entry.at, Timed { id: step.to_string(), ms: 0, attempts: 1 }))
+                    }
+                }
+            }
             Event::Step(StepEvent::Finished { step, outcome: Outcome::Applied { .. }, .. }) => {
                 if let Some((_, since, timed)) = out.iter_mut().find(|(id, _, _)| id == step) {
                     timed.ms = between(*since, entry.at);

@@ -97,15 +97,26 @@ fn write_secret(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(bytes)
 }
 
-async fn fill_store(folder: &Path, store: &openbao::sandbox::Sandbox, url: &SecretValue) -> Result<(), AppError> {
+async fn fill_store(
+    folder: &Path,
+    store: &openbao::sandbox::Sandbox,
+    url: &SecretValue,
+) -> Result<(), AppError> {
     let mut context = Context::new(folder.to_owned(), Client::new(CONSUMER_START, None)?);
     let connection = json!({"address": store.addr(), "token": "file:openbao.token"});
     context.connections = std::sync::Arc::new([("openbao".to_owned(), connection)].into());
     let config = json!({"mount": "kv", "path": "apps/decoy", "key": "DATABASE_URL"});
-    let build = quell_connect::find("openbao").and_then(|d| d.store).ok_or_else(|| AppError::Usage("no store".to_owned()))?;
-    let kv = build(&config, &context).map_err(|source| AppError::Config { place: "drill".to_owned(), source })?;
+    let build = quell_connect::find("openbao")
+        .and_then(|d| d.store)
+        .ok_or_else(|| AppError::Usage("no store".to_owned()))?;
+    let kv =
+        build(&config, &context).map_err(|source| AppError::Config { place: "drill".to_owned(), source })?;
     let outcome = kv.write(url).await;
-    if outcome.is_applied() { Ok(()) } else { Err(AppError::Evidence(format!("the sandbox store refused: {outcome:?}"))) }
+    if outcome.is_applied() {
+        Ok(())
+    } else {
+        Err(AppError::Evidence(format!("the sandbox store refused: {outcome:?}")))
+    }
 }
 
 fn consumer(folder: &Path, program: &Path, name: &str) -> Result<Child, AppError> {

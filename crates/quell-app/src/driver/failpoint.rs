@@ -15,7 +15,8 @@ impl Failpoint {
 
     pub(super) fn hit(&self, step: &StepId, place: &str) {
         if self.0 == format!("{step}:{place}") {
-            let died = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+            let died =
+                rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
             debug_assert!(died.is_ok(), "a process may always signal itself");
         }
     }

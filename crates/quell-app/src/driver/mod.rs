@@ -101,7 +101,12 @@ struct Driver<'a> {
 }
 
 /// Drives the plan of an incident. The plan must exist.
-pub async fn run(app: Arc<App>, id: IncidentId, options: Run, on: &mut (dyn FnMut(&Progress) + Send)) -> Result<Ended, AppError> {
+pub async fn run(
+    app: Arc<App>,
+    id: IncidentId,
+    options: Run,
+    on: &mut (dyn FnMut(&Progress) + Send),
+) -> Result<Ended, AppError> {
     let mut incident = app.incident(id).await?;
     let machine = take_machine(&mut incident)?;
     let systems = build_systems(&app, &machine)?;
@@ -135,8 +140,11 @@ fn build_systems(app: &App, machine: &Machine) -> Result<BTreeMap<SecretId, Arc<
     let mut systems = BTreeMap::new();
     let mut secrets = Vec::new();
     for id in &plan.secrets {
-        let secret =
-            app.inventory.secrets.get(id).ok_or_else(|| AppError::NotFound { what: "secret", id: id.to_string() })?;
+        let secret = app
+            .inventory
+            .secrets
+            .get(id)
+            .ok_or_else(|| AppError::NotFound { what: "secret", id: id.to_string() })?;
         systems.insert(id.clone(), Arc::new(Systems::build(secret, &app.context)?));
         secrets.push(secret);
     }
@@ -167,7 +175,11 @@ impl Driver<'_> {
         (self.on)(&Progress::Begun { plan_hash, done, all: self.machine.plan().steps.len() });
     }
 
-    async fn run(&mut self, mut stop: tokio::sync::watch::Receiver<bool>, return_when_idle: bool) -> Result<Ended, AppError> {
+    async fn run(
+        &mut self,
+        mut stop: tokio::sync::watch::Receiver<bool>,
+        return_when_idle: bool,
+    ) -> Result<Ended, AppError> {
         loop {
             self.look_for_dead_workers().await?;
             let stopping = *stop.borrow();
@@ -179,7 +191,9 @@ impl Driver<'_> {
                 return Ok(ended);
             }
             self.wait(&mut stop).await;
-            if self.pending.is_empty() && self.app.store.next_pos(&self.id.to_string()).await? != self.incident.next_pos {
+            if self.pending.is_empty()
+                && self.app.store.next_pos(&self.id.to_string()).await? != self.incident.next_pos
+            {
                 self.refresh().await?;
             }
         }
@@ -191,7 +205,8 @@ impl Driver<'_> {
         let mut entries: Vec<NewEntry> = Vec::new();
         let mut sealed: Vec<Sealed> = Vec::new();
         for done in &self.pending {
-            let reported = self.machine.report(at, &done.step, done.attempt, done.phase, done.result.outcome.clone());
+            let reported =
+                self.machine.report(at, &done.step, done.attempt, done.phase, done.result.outcome.clone());
             // A refused report is a late one: the step went on without us. What it sealed is of no use to anybody.
             if reported.is_ok() {
                 entries.extend(done.result.entries.iter().cloned());
@@ -285,10 +300,18 @@ impl Driver<'_> {
     /// What the ledger knows about the step's secret, for the task.
     fn known(&self, step: &Step) -> perform::Known {
         let Some(secret) = &step.secret else {
-            return perform::Known { incident: Some(Box::new(self.incident.clone())), ..perform::Known::default() };
+            return perform::Known {
+                incident: Some(Box::new(self.incident.clone())),
+                ..perform::Known::default()
+            };
         };
-        let all_new: Vec<SealedRef> =
-            self.incident.sealed.iter().filter(|s| s.secret == *secret && s.role == ValueRole::New).cloned().collect();
+        let all_new: Vec<SealedRef> = self
+            .incident
+            .sealed
+            .iter()
+            .filter(|s| s.secret == *secret && s.role == ValueRole::New)
+            .cloned()
+            .collect();
         perform::Known {
             old: self.incident.old_values(secret).into_iter().cloned().collect(),
             new: all_new.last().cloned(),
@@ -346,14 +369,18 @@ impl Driver<'_> {
         if !self.machine.is_idle() || !return_when_idle {
             return None;
         }
-        let asking = self.machine.states().any(|(_, s)| matches!(s, quell_core::plan::StepState::AwaitingApproval));
+        let asking =
+            self.machine.states().any(|(_, s)| matches!(s, quell_core::plan::StepState::AwaitingApproval));
         Some(if asking { Ended::NeedsApproval } else { Ended::Stuck })
     }
 
     /// Sleeps until a task ends, a timer is due, somebody asks to stop, or the next look at the others is due.
     async fn wait(&mut self, stop: &mut tokio::sync::watch::Receiver<bool>) {
         let due = self.machine.poll_timeout().map(|at| at.duration_since(now()));
-        let sleep = due.and_then(|d| Duration::try_from(d).ok()).unwrap_or(if due.is_some() { Duration::ZERO } else { TICK }).min(TICK);
+        let sleep = due
+            .and_then(|d| Duration::try_from(d).ok())
+            .unwrap_or(if due.is_some() { Duration::ZERO } else { TICK })
+            .min(TICK);
         tokio::select! {
             Some(joined) = self.tasks.join_next(), if !self.tasks.is_empty() => self.take(joined),
             () = tokio::time::sleep(sleep) => {}

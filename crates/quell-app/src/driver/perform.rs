@@ -75,7 +75,8 @@ async fn step(job: &Job) -> Result<Performed, AppError> {
     if let StepAction::Notify { channel, notice } = &job.step.action {
         return notify(job, channel, notice).await;
     }
-    let systems = job.systems.as_deref().ok_or_else(|| AppError::Usage("the step names no secret".to_owned()))?;
+    let systems =
+        job.systems.as_deref().ok_or_else(|| AppError::Usage("the step names no secret".to_owned()))?;
     match &job.step.action {
         StepAction::Capture => capture(job, systems).await,
         StepAction::Mint => mint(job, systems).await,
@@ -125,7 +126,8 @@ fn gone(what: &'static str) -> AppError {
 }
 
 async fn new_value(job: &Job) -> Result<Credential, AppError> {
-    let sealed = job.known.new.as_ref().ok_or_else(|| AppError::Usage("no successor was chosen".to_owned()))?;
+    let sealed =
+        job.known.new.as_ref().ok_or_else(|| AppError::Usage("no successor was chosen".to_owned()))?;
     unseal(&job.app, sealed).await
 }
 
@@ -140,8 +142,12 @@ fn accepted(probe: Probe) -> Outcome {
     match probe {
         Probe::Accepted { facts } => Outcome::Applied { facts },
         // The issuer may need its settling time; the machine tries again a few times.
-        Probe::Refused { code, message } => Outcome::retry(format!("the successor was refused ({code}): {message}")),
-        Probe::Inconclusive { reason } => Outcome::retry(format!("the successor could not be tried: {reason}")),
+        Probe::Refused { code, message } => {
+            Outcome::retry(format!("the successor was refused ({code}): {message}"))
+        }
+        Probe::Inconclusive { reason } => {
+            Outcome::retry(format!("the successor could not be tried: {reason}"))
+        }
     }
 }
 
@@ -151,7 +157,10 @@ where
     F: Future<Output = Issued>,
 {
     if old.is_empty() {
-        return Ok(Outcome::refused("the old value is not known, so the issuer cannot be told what to refuse").into());
+        return Ok(Outcome::refused(
+            "the old value is not known, so the issuer cannot be told what to refuse",
+        )
+        .into());
     }
     let mut facts = Facts::new();
     let mut worst: Option<Outcome> = None;
@@ -174,7 +183,8 @@ where
 /// Seals what stores hold now as old values, and records what consumers say now. Read-only outside, so that the
 /// observing phase may simply do it again.
 async fn capture(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
-    let secret = job.step.secret.clone().ok_or_else(|| AppError::Usage("the step names no secret".to_owned()))?;
+    let secret =
+        job.step.secret.clone().ok_or_else(|| AppError::Usage("the step names no secret".to_owned()))?;
     let mut done = Performed::just(Outcome::applied([]));
     let mut facts = Facts::new();
     let mut failed: Option<Outcome> = None;
@@ -215,14 +225,21 @@ async fn capture(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
     }
     if names.is_empty() {
         done.outcome = failed.unwrap_or_else(|| {
-            Outcome::refused("no store holds a value and none was reported; open the incident with --value-file")
+            Outcome::refused(
+                "no store holds a value and none was reported; open the incident with --value-file",
+            )
         });
         return Ok(Performed::just(done.outcome));
     }
     for consumer in &systems.consumers {
         let seen = consumer.observe.see().await;
         let (generation, principal) = seen.map(|s| (s.generation, s.principal)).unwrap_or_default();
-        let event = Event::Baseline { secret: secret.clone(), consumer: consumer.name.clone(), generation, principal };
+        let event = Event::Baseline {
+            secret: secret.clone(),
+            consumer: consumer.name.clone(),
+            generation,
+            principal,
+        };
         done.entries.push(NewEntry::new(job.actor.clone(), event));
     }
     done.outcome = Outcome::Applied { facts };
@@ -237,10 +254,15 @@ impl Job {
 }
 
 async fn mint(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
-    let secret = job.step.secret.clone().ok_or_else(|| AppError::Usage("the step names no secret".to_owned()))?;
+    let secret =
+        job.step.secret.clone().ok_or_else(|| AppError::Usage("the step names no secret".to_owned()))?;
     // Chosen once per incident: a second plan, a retry and a crash all find the first choice.
     if let Some(new) = &job.known.new {
-        let facts = [("principal", json!(new.principal)), ("fingerprint", json!(new.fingerprint)), ("already", json!(true))];
+        let facts = [
+            ("principal", json!(new.principal)),
+            ("fingerprint", json!(new.fingerprint)),
+            ("already", json!(true)),
+        ];
         return Ok(Outcome::applied(facts).into());
     }
     if job.phase == Phase::Observe && systems.issuer.capabilities().chooser == Chooser::Client {
@@ -260,7 +282,9 @@ async fn mint(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
             match issued.minted {
                 Some(minted) if issued.outcome.is_applied() => minted,
                 _ if issued.outcome.is_applied() => {
-                    return Ok(Outcome::unknown("the issuer says that it exists, but its value is lost").into());
+                    return Ok(
+                        Outcome::unknown("the issuer says that it exists, but its value is lost").into()
+                    );
                 }
                 _ => return Ok(issued.outcome.into()),
             }
@@ -291,7 +315,9 @@ async fn reload(job: &Job, systems: &Systems, name: &str) -> Result<Performed, A
         (None, _) => Ok(Outcome::applied([("reload", json!("none"))]).into()),
         (Some(reload), Phase::Perform) => Ok(reload.reload().await.into()),
         // Whether a signal arrived cannot be seen; repeating it is harmless, so it counts as not done.
-        (Some(_), Phase::Observe) => Ok(Outcome::retry("it cannot be seen whether the reload arrived").into()),
+        (Some(_), Phase::Observe) => {
+            Ok(Outcome::retry("it cannot be seen whether the reload arrived").into())
+        }
     }
 }
 
@@ -340,7 +366,8 @@ async fn confirm(job: &Job, systems: &Systems, name: &str) -> Result<Performed, 
 }
 
 async fn proof(job: &Job, systems: &Systems, with_successor: bool) -> Result<Performed, AppError> {
-    let secret = job.step.secret.clone().ok_or_else(|| AppError::Usage("the step names no secret".to_owned()))?;
+    let secret =
+        job.step.secret.clone().ok_or_else(|| AppError::Usage("the step names no secret".to_owned()))?;
     let old = unseal_old(&job.app, &job.known.old).await?;
     let new = if with_successor { Some(new_value(job).await?) } else { None };
     let successor = if with_successor { job.known.new.as_ref().zip(new.as_ref()) } else { None };
@@ -374,7 +401,8 @@ async fn notify(job: &Job, channel: &str, kind: &str) -> Result<Performed, AppEr
     let (title, body) = match kind {
         "contained" => (
             format!("{}: proven inert: {}", incident.id, secrets.join(", ")),
-            "Every old value is refused by its issuer beside an accepted control, and no session is left.".to_owned(),
+            "Every old value is refused by its issuer beside an accepted control, and no session is left."
+                .to_owned(),
         ),
         _ => (
             format!("{}: {}", incident.id, incident.title),

@@ -22,10 +22,14 @@ pub(crate) async fn drill(options: &Options, args: &DrillArgs, out: &Out) -> Res
         }
         match progress {
             DrillProgress::Phase(name) => out.status(tone(Tone::Strong, format!("· {name}"))),
-            DrillProgress::Step(Progress::Event { event: StepEvent::Finished { step, outcome, .. }, .. }) => {
+            DrillProgress::Step(Progress::Event {
+                event: StepEvent::Finished { step, outcome, .. }, ..
+            }) => {
                 let (mark, why) = match outcome {
                     Outcome::Applied { .. } => (tone(Tone::Good, "applied"), String::new()),
-                    Outcome::NotApplied { reason, .. } => (tone(Tone::Careful, "again  "), format!(": {reason}")),
+                    Outcome::NotApplied { reason, .. } => {
+                        (tone(Tone::Careful, "again  "), format!(": {reason}"))
+                    }
                     Outcome::Unknown { reason } => (tone(Tone::Careful, "unknown"), format!(": {reason}")),
                 };
                 out.status(format!("    {mark} {step}{why}"));
@@ -36,7 +40,8 @@ pub(crate) async fn drill(options: &Options, args: &DrillArgs, out: &Out) -> Res
     let strategy = super::incident::policy(args.strategy);
     let report = match &args.secret {
         None => {
-            let program = std::env::current_exe().map_err(|source| AppError::Io { path: "this program".to_owned(), source })?;
+            let program = std::env::current_exe()
+                .map_err(|source| AppError::Io { path: "this program".to_owned(), source })?;
             drill::sandbox(options, &program, strategy, &mut tell).await?
         }
         Some(secret) => {
@@ -67,10 +72,14 @@ fn print(report: &DrillReport, out: &Out) -> Result<(), AppError> {
     out.data("")?;
     out.table(&["step", "took", "attempts", ""], rows)?;
     out.data("")?;
-    out.table(&["phase", "took"], report.phases.iter().map(|t| vec![t.id.clone(), duration(t.ms)]).collect())?;
+    out.table(
+        &["phase", "took"],
+        report.phases.iter().map(|t| vec![t.id.clone(), duration(t.ms)]).collect(),
+    )?;
     out.data("")?;
     for secret in &report.secrets {
-        let words = if secret.inert { tone(Tone::Good, "proven inert") } else { tone(Tone::Bad, "NOT inert") };
+        let words =
+            if secret.inert { tone(Tone::Good, "proven inert") } else { tone(Tone::Bad, "NOT inert") };
         out.data(format!("{} {words}", secret.id))?;
     }
     out.data(format!("from declaration to proof: {}", tone(Tone::Strong, duration(report.inert_ms))))?;

@@ -20,7 +20,8 @@ pub(crate) async fn verify_incident(options: &Options, id: &str, out: &Out) -> R
         out.object(&json!({"incident": id, "inert": inert, "secrets": verified}))?;
     } else {
         for v in &verified {
-            let line = if v.proof.inert { tone(Tone::Good, "proven inert") } else { tone(Tone::Bad, "NOT inert") };
+            let line =
+                if v.proof.inert { tone(Tone::Good, "proven inert") } else { tone(Tone::Bad, "NOT inert") };
             out.data(format!("{} {line} on {} at {}", v.proof.secret, v.proof.target, v.proof.at))?;
             for unmet in &v.proof.unmet {
                 out.data(format!("    {unmet}"))?;
@@ -43,12 +44,14 @@ pub(crate) async fn report(options: &Options, args: &ReportArgs, out: &Out) -> R
         return Ok(exit::OK);
     }
     let template = match &args.template {
-        Some(path) => {
-            Some(std::fs::read_to_string(path).map_err(|source| AppError::Io { path: path.display().to_string(), source })?)
-        }
+        Some(path) => Some(
+            std::fs::read_to_string(path)
+                .map_err(|source| AppError::Io { path: path.display().to_string(), source })?,
+        ),
         None => None,
     };
-    let text = report::render(&incident, &entries, &checkpoint, now(), template.as_deref()).map_err(|e| failed(&e))?;
+    let text = report::render(&incident, &entries, &checkpoint, now(), template.as_deref())
+        .map_err(|e| failed(&e))?;
     match &args.output {
         Some(path) => {
             evidence::write_whole(path, text.as_bytes())?;
@@ -114,8 +117,15 @@ pub(crate) async fn ledger(options: &Options, command: &LedgerCommand, out: &Out
                 for warning in &report.warnings {
                     out.warning(warning);
                 }
-                let verdict = if report.ok { tone(Tone::Good, "consistent") } else { tone(Tone::Bad, "NOT consistent") };
-                out.data(format!("{} entries, {} checkpoints: {verdict}", report.entries, report.checkpoints))?;
+                let verdict = if report.ok {
+                    tone(Tone::Good, "consistent")
+                } else {
+                    tone(Tone::Bad, "NOT consistent")
+                };
+                out.data(format!(
+                    "{} entries, {} checkpoints: {verdict}",
+                    report.entries, report.checkpoints
+                ))?;
             }
             return Ok(if report.ok { exit::OK } else { exit::FINDINGS });
         }

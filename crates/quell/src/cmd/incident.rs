@@ -26,7 +26,9 @@ pub(crate) async fn run(options: &Options, command: IncidentCommand, out: &Out) 
         IncidentCommand::Timeline(arg) => return timeline(options, &arg.id, out).await,
         IncidentCommand::Signal { id, signal, reason } => (id, Change::Signal(word(&signal)?, reason)),
         IncidentCommand::Verdict { id, verdict, reason } => (id, Change::Verdict(word(&verdict)?, reason)),
-        IncidentCommand::Strategy { id, strategy, reason } => (id, Change::Strategy(policy(strategy), reason)),
+        IncidentCommand::Strategy { id, strategy, reason } => {
+            (id, Change::Strategy(policy(strategy), reason))
+        }
         IncidentCommand::Exception { id, secret, reason } => (id, Change::Exception(word(&secret)?, reason)),
         IncidentCommand::Note { id, text } => (id, Change::Note(text)),
         IncidentCommand::Cleaned { id, what } => (id, Change::Cleaned(what)),
@@ -48,7 +50,9 @@ pub(crate) async fn run(options: &Options, command: IncidentCommand, out: &Out) 
 fn said(incident: &Incident, change: &Change, out: &Out) {
     let id = incident.id;
     match change {
-        Change::Signal(..) | Change::Verdict(..) => out.status(format!("recorded; {id} is {}", incident.severity())),
+        Change::Signal(..) | Change::Verdict(..) => {
+            out.status(format!("recorded; {id} is {}", incident.severity()))
+        }
         Change::Strategy(..) => {
             out.status("recorded".to_owned());
             out.hint(format!("`quell plan {id} --again` compiles a plan with it"));
@@ -106,7 +110,10 @@ async fn open(options: &Options, args: &OpenArgs, out: &Out) -> Result<u8, AppEr
     for clock in &incident.clocks {
         out.status(clock_line(clock, now()));
     }
-    out.hint(format!("`quell plan {}` shows what will happen; `quell respond {}` does it", incident.id, incident.id));
+    out.hint(format!(
+        "`quell plan {}` shows what will happen; `quell respond {}` does it",
+        incident.id, incident.id
+    ));
     Ok(exit::OK)
 }
 
@@ -120,7 +127,11 @@ async fn from_finding(app: &App, id: &str, report: &mut Report, out: &Out) -> Re
         report.secrets.extend(found.secret.clone());
     }
     if report.place.is_empty() {
-        let commit = finding.first_seen_commit.as_deref().map(|c| format!(" @{}", c.get(..12).unwrap_or(c))).unwrap_or_default();
+        let commit = finding
+            .first_seen_commit
+            .as_deref()
+            .map(|c| format!(" @{}", c.get(..12).unwrap_or(c)))
+            .unwrap_or_default();
         report.place = format!("{}:{}{commit}", place.file, place.line);
     }
     report.first_exposed = report.first_exposed.or(place.author_time.filter(|t| *t <= now()));
@@ -146,7 +157,11 @@ async fn last_scan_of(app: &App, id: &str) -> Result<Option<PathBuf>, AppError> 
     let mut seen = false;
     for entry in app.store.read_stream(INSTALLATION, 0).await? {
         match entry.event {
-            Event::FindingRecorded { finding, .. } if finding.get("id").and_then(Value::as_str) == Some(id) => seen = true,
+            Event::FindingRecorded { finding, .. }
+                if finding.get("id").and_then(Value::as_str) == Some(id) =>
+            {
+                seen = true
+            }
             Event::ScanRun { target, .. } if seen => return Ok(Some(PathBuf::from(target))),
             _ => {}
         }
@@ -185,7 +200,13 @@ async fn list(options: &Options, out: &Out) -> Result<u8, AppError> {
             .iter()
             .map(|i| {
                 let contained = if i.is_contained() { "proven inert" } else { "not proven" };
-                vec![i.id.to_string(), status(i).to_owned(), i.severity().to_string(), contained.to_owned(), i.title.clone()]
+                vec![
+                    i.id.to_string(),
+                    status(i).to_owned(),
+                    i.severity().to_string(),
+                    contained.to_owned(),
+                    i.title.clone(),
+                ]
             })
             .collect();
         out.table(&["id", "status", "severity", "containment", "title"], rows)?;
@@ -214,7 +235,11 @@ async fn show(options: &Options, id: &str, out: &Out) -> Result<u8, AppError> {
     out.data(format!("{} {} ({})", tone(Tone::Strong, incident.id), incident.title, status(&incident)))?;
     severity(&incident, out);
     let first = incident.first_exposed().map_or_else(|| "not known".to_owned(), |t| t.to_string());
-    out.data(format!("first exposed {first}; discovered {}; declared {}", incident.discovered(), incident.declared))?;
+    out.data(format!(
+        "first exposed {first}; discovered {}; declared {}",
+        incident.discovered(),
+        incident.declared
+    ))?;
     for clock in &incident.clocks {
         out.data(clock_line(clock, at))?;
     }

@@ -38,12 +38,18 @@ pub(crate) async fn init(options: &Options, args: &InitArgs, out: &Out) -> Resul
     }
     out.status(format!("{} data folder {}", tone(Tone::Good, "made"), options.data.display()));
     if written {
-        out.status(format!("{} {} (commented; edit it)", tone(Tone::Good, "wrote"), options.inventory.display()));
+        out.status(format!(
+            "{} {} (commented; edit it)",
+            tone(Tone::Good, "wrote"),
+            options.inventory.display()
+        ));
     }
     out.status("ledger key, to be kept elsewhere; it verifies every bundle:");
     out.data(&vkey)?;
     if !args.passphrase {
-        out.warning("the key-encryption key is a file; whoever reads it and the data folder reads every sealed value");
+        out.warning(
+            "the key-encryption key is a file; whoever reads it and the data folder reads every sealed value",
+        );
     }
     out.hint("`quell inventory check` reaches every system and says what is missing; `quell drill` rehearses everything");
     Ok(exit::OK)
@@ -76,14 +82,20 @@ pub(crate) async fn doctor(options: &Options, out: &Out) -> Result<u8, AppError>
     match &store {
         Ok(store) => {
             add("data folder", Ok(options.data.display().to_string()));
-            add("sealed values", store.count_sealed().await.map(|n| format!("{n} sealed")).map_err(|e| e.to_string()));
-            let worker = store.become_worker().await.map(|_| "may write".to_owned()).map_err(|e| e.to_string());
+            add(
+                "sealed values",
+                store.count_sealed().await.map(|n| format!("{n} sealed")).map_err(|e| e.to_string()),
+            );
+            let worker =
+                store.become_worker().await.map(|_| "may write".to_owned()).map_err(|e| e.to_string());
             add("data folder is writable", worker);
             let report = store.verify(None, &[]).await;
             add(
                 "ledger",
                 match report {
-                    Ok(r) if r.ok => Ok(format!("{} entries, {} checkpoints, all consistent", r.entries, r.checkpoints)),
+                    Ok(r) if r.ok => {
+                        Ok(format!("{} entries, {} checkpoints, all consistent", r.entries, r.checkpoints))
+                    }
                     Ok(r) => Err(r.problems.join("; ")),
                     Err(e) => Err(e.to_string()),
                 },
@@ -99,10 +111,14 @@ pub(crate) async fn doctor(options: &Options, out: &Out) -> Result<u8, AppError>
             .map(|i| format!("{} secret(s), {} channel(s)", i.secrets.len(), i.channels.len()))
             .map_err(|e| std::iter::once(e.to_string()).chain(e.hints()).collect::<Vec<_>>().join("; ")),
     );
-    add("scanner rules", quell_app::scan::rules(&[]).map(|r| format!("{} rules", r.rules().len())).map_err(|e| e.to_string()));
+    add(
+        "scanner rules",
+        quell_app::scan::rules(&[]).map(|r| format!("{} rules", r.rules().len())).map_err(|e| e.to_string()),
+    );
     let ok = rows.iter().all(|(_, ok, _)| *ok);
     if out.json() {
-        let checks: Vec<_> = rows.iter().map(|(what, ok, detail)| json!({"what": what, "ok": ok, "detail": detail})).collect();
+        let checks: Vec<_> =
+            rows.iter().map(|(what, ok, detail)| json!({"what": what, "ok": ok, "detail": detail})).collect();
         out.object(&json!({"ok": ok, "checks": checks}))?;
     } else {
         for (what, ok, detail) in rows {

@@ -13,7 +13,8 @@ use crate::output::{Out, Tone, tone};
 pub(crate) async fn run(options: &Options, command: &InventoryCommand, out: &Out) -> Result<u8, AppError> {
     match command {
         InventoryCommand::Schema => {
-            let text = serde_json::to_string_pretty(&inventory::schema()).map_err(|e| AppError::Usage(e.to_string()))?;
+            let text = serde_json::to_string_pretty(&inventory::schema())
+                .map_err(|e| AppError::Usage(e.to_string()))?;
             out.data(text)?;
             Ok(exit::OK)
         }
@@ -29,7 +30,11 @@ async fn check(options: &Options, offline: bool, out: &Out) -> Result<u8, AppErr
         if out.json() {
             out.object(&json!({"ok": true, "secrets": secrets}))?;
         } else {
-            out.data(format!("{} secret(s): {}", secrets.len(), secrets.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(", ")))?;
+            out.data(format!(
+                "{} secret(s): {}",
+                secrets.len(),
+                secrets.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(", ")
+            ))?;
         }
         return Ok(exit::OK);
     }
@@ -66,9 +71,13 @@ fn graph(options: &Options, secret: Option<&str>, format: GraphFormat, out: &Out
         (GraphFormat::Dot, _, _) => out.data(graph.dot(start.as_ref()).trim_end())?,
         (GraphFormat::Mermaid, _, _) => out.data(graph.mermaid(start.as_ref()).trim_end())?,
         (GraphFormat::Text, _, None) => {
-            return Err(AppError::Usage("name a secret, or draw the whole inventory with --format dot or mermaid".to_owned()));
+            return Err(AppError::Usage(
+                "name a secret, or draw the whole inventory with --format dot or mermaid".to_owned(),
+            ));
         }
-        (GraphFormat::Text, true, Some(id)) => out.object(&json!({"secret": id, "reaches": graph.blast_radius(id)}))?,
+        (GraphFormat::Text, true, Some(id)) => {
+            out.object(&json!({"secret": id, "reaches": graph.blast_radius(id)}))?
+        }
         (GraphFormat::Text, false, Some(id)) => {
             out.data(tone(Tone::Strong, format!("If {id} leaks:")))?;
             let reached = graph.blast_radius(id);
@@ -79,7 +88,11 @@ fn graph(options: &Options, secret: Option<&str>, format: GraphFormat, out: &Out
                     Node::Resource(name) => ("resource", name.clone()),
                     Node::Consumer(name) => ("consumer", name.clone()),
                 };
-                let data = if found.via.data.is_empty() { String::new() } else { format!(" [{}]", found.via.data.join(", ")) };
+                let data = if found.via.data.is_empty() {
+                    String::new()
+                } else {
+                    format!(" [{}]", found.via.data.join(", "))
+                };
                 out.data(format!("{indent}{kind} {name}: {}{data}", found.via.why))?;
             }
             if reached.is_empty() {

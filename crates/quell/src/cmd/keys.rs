@@ -47,7 +47,8 @@ pub(crate) async fn run(options: &Options, command: &KeysCommand, out: &Out) -> 
 
 pub(crate) async fn issue(options: &Options, args: &IssueArgs, out: &Out) -> Result<u8, AppError> {
     let app = app(options).await?;
-    let ttl = Duration::try_from(args.ttl).map_err(|_e| AppError::Usage("--ttl must be positive".to_owned()))?;
+    let ttl =
+        Duration::try_from(args.ttl).map_err(|_e| AppError::Usage("--ttl must be positive".to_owned()))?;
     let issued = quell_app::issue::issue(&app, &args.mount, &args.role, ttl).await?;
     let password = issued.password.expose_text().unwrap_or_default();
     let body = json!({
@@ -59,7 +60,12 @@ pub(crate) async fn issue(options: &Options, args: &IssueArgs, out: &Out) -> Res
     if out.json() {
         out.object(&facts)?;
     } else {
-        out.status(format!("{} lives {} s; written to {} (0600)", issued.username, issued.lease_duration, args.output.display()));
+        out.status(format!(
+            "{} lives {} s; written to {} (0600)",
+            issued.username,
+            issued.lease_duration,
+            args.output.display()
+        ));
     }
     Ok(exit::OK)
 }

@@ -90,7 +90,9 @@ fn options(global: &Global) -> Result<Options, AppError> {
         (Some(given), _, _) => given.clone(),
         (None, Some(xdg), _) if !xdg.is_empty() => PathBuf::from(xdg).join("quell"),
         (None, _, Some(home)) => home.join(".local/share/quell"),
-        (None, _, None) => return Err(AppError::Usage("no data folder: give --data-dir, or set HOME".to_owned())),
+        (None, _, None) => {
+            return Err(AppError::Usage("no data folder: give --data-dir, or set HOME".to_owned()));
+        }
     };
     let actor = global
         .actor
@@ -101,7 +103,8 @@ fn options(global: &Global) -> Result<Options, AppError> {
     let database = match &global.database_file {
         None => None,
         Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|source| AppError::Io { path: path.display().to_string(), source })?;
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| AppError::Io { path: path.display().to_string(), source })?;
             Some(text.trim().to_owned())
         }
     };

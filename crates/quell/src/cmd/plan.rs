@@ -3,9 +3,9 @@
 use quell_app::driver::short;
 use quell_app::plan::{self, StepCommand as Decision};
 use quell_app::{AppError, Options};
+use quell_core::StepId;
 use quell_core::incident::Incident;
 use quell_core::plan::{Class, Machine, Step, StepState, word as state_word};
-use quell_core::StepId;
 use serde_json::json;
 
 use super::{app, incident_id, word};
@@ -32,7 +32,13 @@ pub(crate) async fn plan(options: &Options, args: &PlanArgs, out: &Out) -> Resul
 fn print(incident: &Incident, machine: &Machine, out: &Out) -> Result<(), AppError> {
     let plan = machine.plan();
     let hash = short(machine.plan_hash());
-    out.data(format!("{} {}, plan {} (revision {})", tone(Tone::Strong, incident.id), incident.severity(), tone(Tone::Name, hash), plan.revision))?;
+    out.data(format!(
+        "{} {}, plan {} (revision {})",
+        tone(Tone::Strong, incident.id),
+        incident.severity(),
+        tone(Tone::Name, hash),
+        plan.revision
+    ))?;
     out.data(format!("strategy {}", tone(Tone::Strong, plan.strategy.word())))?;
     for reason in &plan.reasons {
         out.data(format!("  because {reason}"))?;
@@ -60,7 +66,13 @@ fn print(incident: &Incident, machine: &Machine, out: &Out) -> Result<(), AppErr
     Ok(())
 }
 
-fn step_lines(n: usize, step: &Step, state: &StepState, machine: &Machine, out: &Out) -> Result<(), AppError> {
+fn step_lines(
+    n: usize,
+    step: &Step,
+    state: &StepState,
+    machine: &Machine,
+    out: &Out,
+) -> Result<(), AppError> {
     let sign = match step.class {
         Class::Read => tone(Tone::Quiet, "?"),
         Class::Reversible => tone(Tone::Careful, "~"),
@@ -75,7 +87,11 @@ fn step_lines(n: usize, step: &Step, state: &StepState, machine: &Machine, out: 
         StepState::Waiting => String::new(),
         other => format!("  ({})", state_word(other)),
     };
-    out.data(format!("{n:>3} {sign} {}{state}{}", tone(Tone::Name, &step.id), tone(Tone::Careful, approval)))?;
+    out.data(format!(
+        "{n:>3} {sign} {}{state}{}",
+        tone(Tone::Name, &step.id),
+        tone(Tone::Careful, approval)
+    ))?;
     out.data(format!("      {}", step.what))?;
     out.data(tone(Tone::Quiet, format!("      why: {}", step.why)))?;
     if let Some(breaks) = &step.breaks {
@@ -94,7 +110,8 @@ pub(crate) async fn approve(options: &Options, args: &ApproveArgs, out: &Out) ->
     let incident = app.incident(id).await?;
     let now_hash = plan::machine(&incident)?.plan_hash().to_owned();
     // A person may type the first 12 digits; the approval is recorded for the whole hash.
-    let hash = if args.plan.len() >= 12 && now_hash.starts_with(&args.plan) { now_hash } else { args.plan.clone() };
+    let hash =
+        if args.plan.len() >= 12 && now_hash.starts_with(&args.plan) { now_hash } else { args.plan.clone() };
     let steps = args.steps.iter().map(|s| word::<StepId>(s)).collect::<Result<Vec<_>, _>>()?;
     let (_, approved) = plan::approve(&app, id, &hash, &steps).await?;
     if out.json() {
@@ -105,7 +122,12 @@ pub(crate) async fn approve(options: &Options, args: &ApproveArgs, out: &Out) ->
         for step in &approved {
             out.data(step)?;
         }
-        out.status(format!("{} step(s) approved by {} for plan {}", approved.len(), app.actor.id, short(&hash)));
+        out.status(format!(
+            "{} step(s) approved by {} for plan {}",
+            approved.len(),
+            app.actor.id,
+            short(&hash)
+        ));
         out.hint(format!("`quell respond {id}` goes on"));
     }
     Ok(exit::OK)

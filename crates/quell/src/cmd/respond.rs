@@ -75,7 +75,12 @@ impl Show<'_> {
             }
             Progress::Event { at, event } => self.event(*at, event),
             Progress::NeedsApproval { step } => {
-                self.out.status(format!("{} {}: {}", tone(Tone::Careful, "needs approval"), step.id, step.what));
+                self.out.status(format!(
+                    "{} {}: {}",
+                    tone(Tone::Careful, "needs approval"),
+                    step.id,
+                    step.what
+                ));
             }
             Progress::Stuck { step, reason } => {
                 self.out.status(format!("{} {step}: {reason}", tone(Tone::Bad, "gave up")));
@@ -103,13 +108,20 @@ impl Show<'_> {
                     (Outcome::Unknown { reason }, _) => {
                         format!("{} {step}: {reason}", tone(Tone::Careful, "unknown "))
                     }
-                    (Outcome::NotApplied { reason, .. }, Flow::Stuck) => format!("{} {step}: {reason}", tone(Tone::Bad, "failed  ")),
-                    (Outcome::NotApplied { reason, .. }, _) => format!("{} {step}: {reason}", tone(Tone::Careful, "again   ")),
+                    (Outcome::NotApplied { reason, .. }, Flow::Stuck) => {
+                        format!("{} {step}: {reason}", tone(Tone::Bad, "failed  "))
+                    }
+                    (Outcome::NotApplied { reason, .. }, _) => {
+                        format!("{} {step}: {reason}", tone(Tone::Careful, "again   "))
+                    }
                 };
                 self.out.status(line);
             }
             StepEvent::Lost { step, why, .. } => {
-                self.out.status(format!("{} {step}: {why}; its outcome is unknown, so it is looked at first", tone(Tone::Careful, "lost    ")));
+                self.out.status(format!(
+                    "{} {step}: {why}; its outcome is unknown, so it is looked at first",
+                    tone(Tone::Careful, "lost    ")
+                ));
             }
             StepEvent::ApprovalGranted { step, by, .. } => {
                 self.out.status(format!("{} {step} by {by}", tone(Tone::Good, "approved")));
@@ -129,17 +141,23 @@ async fn ask(app: &App, id: IncidentId, out: &Out) -> Result<bool, AppError> {
     let machine = plan::machine(&incident)?;
     out.status(format!("\nThese steps of plan {} need your approval:", short(machine.plan_hash())));
     for (step, state) in machine.states() {
-        let open = matches!(state, StepState::Waiting | StepState::AwaitingApproval | StepState::Deferred { .. });
+        let open =
+            matches!(state, StepState::Waiting | StepState::AwaitingApproval | StepState::Deferred { .. });
         if step.approvals == 0 || !open || machine.approvals(&step.id).0.contains(&app.actor.id.as_str()) {
             continue;
         }
-        let class = if step.class == Class::Destructive { tone(Tone::Bad, "cannot be taken back") } else { "can be taken back".to_owned() };
+        let class = if step.class == Class::Destructive {
+            tone(Tone::Bad, "cannot be taken back")
+        } else {
+            "can be taken back".to_owned()
+        };
         out.status(format!("  {} ({class}): {}", tone(Tone::Name, &step.id), step.what));
         if let Some(breaks) = &step.breaks {
             out.status(format!("      breaks: {breaks}"));
         }
     }
-    let _asked = write!(anstream::stderr(), "Type {id} to approve them as {}, anything else to stop: ", app.actor.id);
+    let _asked =
+        write!(anstream::stderr(), "Type {id} to approve them as {}, anything else to stop: ", app.actor.id);
     let line = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line).map(|_| line)
@@ -193,7 +211,8 @@ fn done(incident: &Incident, out: &Out) {
     }
     for affected in &incident.secrets {
         if let Some(proof) = incident.proof(&affected.secret) {
-            let line = if proof.inert { tone(Tone::Good, "proven inert") } else { tone(Tone::Bad, "NOT inert") };
+            let line =
+                if proof.inert { tone(Tone::Good, "proven inert") } else { tone(Tone::Bad, "NOT inert") };
             out.status(format!("{} {line} on {} at {}", affected.secret, proof.target, proof.at));
         }
     }
@@ -204,5 +223,8 @@ fn done(incident: &Incident, out: &Out) {
             out.status(format!("  - {line}"));
         }
     }
-    out.hint(format!("`quell evidence export {}`; `quell report {}`; `quell verify {}` at any later time", incident.id, incident.id, incident.id));
+    out.hint(format!(
+        "`quell evidence export {}`; `quell report {}`; `quell verify {}` at any later time",
+        incident.id, incident.id, incident.id
+    ));
 }

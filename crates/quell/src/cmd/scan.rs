@@ -39,7 +39,10 @@ pub(crate) async fn scan(options: &Options, args: &ScanArgs, out: &Out) -> Resul
             if show && p.bytes >= last + (64 << 20) {
                 last = p.bytes;
                 let total = p.total.map(|t| format!(" of {t}")).unwrap_or_default();
-                out.status(tone(Tone::Quiet, format!("{} MiB searched, {}{total} objects", p.bytes >> 20, p.done)));
+                out.status(tone(
+                    Tone::Quiet,
+                    format!("{} MiB searched, {}{total} objects", p.bytes >> 20, p.done),
+                ));
             }
         };
         scan::path(&args.path, &rules, key, &mut progress)?
@@ -72,8 +75,12 @@ fn print(out: &Out, scanned: &Scanned, recorded: bool) -> Result<(), AppError> {
             let when = place.author_time.map(|t| format!(", {t}")).unwrap_or_default();
             out.data(format!("    first seen in commit {}{when}", commit.get(..12).unwrap_or(commit)))?;
         }
-        let visible = if finding.still_reachable { "still reachable from a ref" } else { "not reachable from a ref" };
-        out.data(format!("    {visible}; rule {}; {} occurrence(s); {}", finding.rule, finding.occurrences, finding.fingerprint))?;
+        let visible =
+            if finding.still_reachable { "still reachable from a ref" } else { "not reachable from a ref" };
+        out.data(format!(
+            "    {visible}; rule {}; {} occurrence(s); {}",
+            finding.rule, finding.occurrences, finding.fingerprint
+        ))?;
         if let Some(secret) = &matched.secret {
             out.data(format!("    {} {secret}", tone(Tone::Bad, "is the inventory's secret")))?;
         }
@@ -96,7 +103,9 @@ fn print(out: &Out, scanned: &Scanned, recorded: bool) -> Result<(), AppError> {
         megabytes(scanned.bytes_scanned)
     ));
     if !recorded && !scanned.findings.is_empty() {
-        out.hint("these findings are not recorded and fingerprints are good for this run only; `quell init` first");
+        out.hint(
+            "these findings are not recorded and fingerprints are good for this run only; `quell init` first",
+        );
     } else if let Some(first) = scanned.findings.first() {
         out.hint(format!("`quell incident open --finding {}` declares an incident", first.finding.id));
     }

@@ -1,0 +1,324 @@
+//! A small company on loopback for the tests: one PostgreSQL and one OpenBao, and any number of secrets with two
+//! consumers each. The consumers are real processes that hold a session.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use quell_testkit::{openbao, postgres};
+use serde_json::{Value, json};
+
+/// Longest wait for a consumer to come up or to be where it should be.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The servers; they are shared by many secrets.
+pub(crate) struct Servers {
+    pub(crate) postgres: postgres::Server,
+    pub(crate) openbao: openbao::Server,
+}
+
+impl Servers {
+    pub(crate) fn start() -> Self {
+        let postgres =
+            postgres::Server::start(&[("log_statement", "all"), ("log_connections", "on")]).unwrap();
+        let openbao = openbao::Server::start().unwrap();
+        Self { postgres, openbao }
+    }
+}
+
+/// How the secret of a [`World`] is set up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Roles {
+    /// Two roles under a group owner.
+    Alternating,
+    /// One role whose password changes.
+    Single,
+}
+
+/// One secret with its stores and consumers, and a data folder of its own.
+pub(crate) struct World<'a> {
+    pub(crate) servers: &'a Servers,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) name: String,
+    pub(crate) old_password: String,
+    pub(crate) old_url: String,
+    consumers: Vec<Child>,
+}
+
+impl Drop for World<'_> {
+    fn drop(&mut self) {
+        for consumer in &mut self.consumers {
+            drop(consumer.kill());
+            drop(consumer.wait());
+        }
+    }
+}
+
+pub(crate) fn quell_program() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_quell"))
+}
+
+impl<'a> World<'a> {
+    /// `policy` is the YAML below `policy:`, one line.
+    pub(crate) fn new(servers: &'a Servers, name: &str, roles: Roles, policy: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let old_password = format!("canary-{name}-{}", "Zx9".repeat(6));
+        let (a, b, group) = (format!("{name}_a"), format!("{name}_b"), format!("{name}_owner"));
+        servers.postgres.psql(&format!(
+            "CREATE ROLE {group} NOLOGIN; CREATE ROLE {a} LOGIN PASSWORD '{old_password}' IN ROLE {group}; \
+             CREATE ROLE {b} NOLOGIN IN ROLE {group}; ALTER ROLE {a} SET role {group}; ALTER ROLE {b} SET role {group}"
+        ))
+        .unwrap();
+        let port = servers.postgres.port();
+        let old_url = format!("postgresql://{a}:{old_password}@127.0.0.1:{port}/postgres");
+        let bao = &servers.openbao;
+        bao.request(
+            "POST",
+            &format!("kv/data/apps/{name}"),
+            &json!({"data": {"DATABASE_URL": old_url, "OTHER": "kept"}}),
+        )
+        .unwrap();
+        bao.request(
+            "POST",
+            &format!("kv/data/infra/{name}"),
+            &json!({"data": {"admin_url": servers.postgres.admin_url()}}),
+        )
+        .unwrap();
+        let path = folder.path();
+        std::fs::write(path.join("token"), bao.root_token()).unwrap();
+        std::fs::write(path.join("app.env"), format!("# kept\nDATABASE_URL={old_url}\n")).unwrap();
+        let mut world =
+            Self { servers, name: name.to_owned(), old_password, old_url, consumers: Vec::new(), folder };
+        for consumer in ["api", "worker"] {
+            world.start_consumer(consumer);
+        }
+        let roles = match roles {
+            Roles::Alternating => format!("[{a}, {b}], group: {group}"),
+            Roles::Single => format!("[{a}]"),
+        };
+        let (api, worker) = (world.port("api"), world.port("worker"));
+        let address = bao.addr();
+        let inventory = format!(
+            r#"connections:
+  openbao: {{ address: "{address}", token: "file:token" }}
+secrets:
+  - id: {name}-db
+    kind: postgres-password
+    env: prod
+    issuer:
+      postgres: {{ admin: "openbao:kv/infra/{name}#admin_url", roles: {roles}, settle_ms: 100 }}
+    stores:
+      - openbao: {{ mount: kv, path: apps/{name}, key: DATABASE_URL }}
+      - env_file: {{ path: app.env, key: DATABASE_URL }}
+    consumers:
+      - name: api
+        reload: {{ http: {{ url: "http://127.0.0.1:{api}/reload" }} }}
+        observe: {{ http: "http://127.0.0.1:{api}/healthz", generation: ".gen", principal: ".principal" }}
+      - name: worker
+        reload: {{ process: {{ pidfile: worker.pid, signal: HUP }} }}
+        observe: {{ http: "http://127.0.0.1:{worker}/healthz", generation: ".gen", principal: ".principal" }}
+policy: {policy}
+"#
+        );
+        std::fs::write(world.path("quell.yaml"), inventory).unwrap();
+        world.ok(&["init"]);
+        world
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn secret(&self) -> String {
+        format!("{}-db", self.name)
+    }
+
+    fn start_consumer(&mut self, name: &str) {
+        let child = Command::new(quell_program())
+            .arg("sandbox-consumer")
+            .arg("--env-file")
+            .arg(self.path("app.env"))
+            .arg("--port-file")
+            .arg(self.path(&format!("{name}.port")))
+            .arg("--pid-file")
+            .arg(self.path(&format!("{name}.pid")))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        self.consumers.push(child);
+        wait_for(|| self.path(&format!("{name}.port")).is_file(), "the consumer did not start");
+    }
+
+    pub(crate) fn port(&self, consumer: &str) -> u16 {
+        std::fs::read_to_string(self.path(&format!("{consumer}.port"))).unwrap().trim().parse().unwrap()
+    }
+
+    /// Pids of the consumers.
+    pub(crate) fn consumer_pids(&self) -> Vec<u32> {
+        self.consumers.iter().map(Child::id).collect()
+    }
+
+    /// The command, ready to run.
+    pub(crate) fn quell(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(quell_program());
+        command
+            .args(args)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.folder.path())
+            .env("QUELL_DATA_DIR", self.path("data"))
+            .env("QUELL_ACTOR", "ines")
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        self.quell(args).output().unwrap()
+    }
+
+    /// Runs and expects success; gives stdout.
+    #[track_caller]
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "quell {args:?}: {}\n{}", output.status, text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// Runs with `--json` and expects success; gives the object.
+    #[track_caller]
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
+        let args: Vec<&str> = args.iter().copied().chain(["--json"]).collect();
+        serde_json::from_str(&self.ok(&args)).unwrap()
+    }
+
+    /// Opens an incident; gives its id.
+    #[track_caller]
+    pub(crate) fn open(&self, channel: &str) -> String {
+        let opened = self.json(&["incident", "open", "--secret", &self.secret(), "--channel", channel]);
+        opened["incident"].as_str().unwrap().to_owned()
+    }
+
+    /// Asks a consumer about itself.
+    pub(crate) fn health(&self, consumer: &str) -> Value {
+        let url = format!("http://127.0.0.1:{}/healthz", self.port(consumer));
+        let output = Command::new("curl").args(["-s", "--max-time", "5", &url]).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
+    }
+
+    /// Logs in for real, with psql; gives the role, or the server's words.
+    pub(crate) fn login(&self, url: &str) -> Result<String, String> {
+        let output = Command::new("psql")
+            .args(["-X", "-A", "-t", "-w", "-c", "SELECT session_user"])
+            .env("PGCONNECT_TIMEOUT", "5")
+            .arg("-d")
+            .arg(url)
+            .output()
+            .unwrap();
+        if output.status.success() {
+            Ok(text(&output.stdout).trim().to_owned())
+        } else {
+            Err(text(&output.stderr))
+        }
+    }
+
+    /// What OpenBao holds now.
+    pub(crate) fn kv(&self) -> Value {
+        self.servers.openbao.request("GET", &format!("kv/data/apps/{}", self.name), &Value::Null).unwrap()["data"].clone()
+    }
+
+    /// The full state that every response must end in.
+    #[track_caller]
+    pub(crate) fn assert_inert(&self, incident: &str, roles: Roles) {
+        let refusal = self.login(&self.old_url).expect_err("the old value still opens the door");
+        assert!(
+            refusal.contains("password authentication failed") || refusal.contains("not permitted to log in"),
+            "{refusal}"
+        );
+        let kv = self.kv();
+        let new_url = kv["data"]["DATABASE_URL"].as_str().unwrap().to_owned();
+        assert_eq!(kv["data"]["OTHER"], "kept");
+        let expected = match roles {
+            Roles::Alternating => format!("{}_b", self.name),
+            Roles::Single => format!("{}_a", self.name),
+        };
+        assert_eq!(
+            self.login(&new_url).as_deref(),
+            Ok(expected.as_str()),
+            "the new value must open the door"
+        );
+        let env_file = std::fs::read_to_string(self.path("app.env")).unwrap();
+        assert!(
+            env_file.starts_with("# kept\n") && env_file.contains(&new_url),
+            "the env file holds the same new value"
+        );
+        for consumer in ["api", "worker"] {
+            let health = self.health(consumer);
+            assert_eq!(
+                (&health["status"], &health["principal"]),
+                (&json!("ok"), &json!(expected)),
+                "{consumer}: {health}"
+            );
+        }
+        let live = self.servers.postgres
+            .psql(&format!("SELECT count(*) FROM pg_authid WHERE rolname LIKE '{}\\_%' AND rolcanlogin AND rolpassword IS NOT NULL", self.name))
+            .unwrap();
+        assert_eq!(live.trim(), "1", "exactly one live credential");
+        let versions = self
+            .servers
+            .openbao
+            .request("GET", &format!("kv/metadata/apps/{}", self.name), &Value::Null)
+            .unwrap();
+        assert_eq!(
+            versions["data"]["versions"]["1"]["destroyed"], true,
+            "the store's history keeps the old value"
+        );
+        assert_eq!(versions["data"]["current_version"], 2, "written once: {versions}");
+        let shown = self.json(&["incident", "show", incident]);
+        assert!(shown["secrets"].as_array().unwrap().iter().all(|s| s["inert"] == true), "{shown}");
+        assert_eq!(self.new_values(incident), 1, "one successor was chosen");
+        self.ok(&["ledger", "verify"]);
+    }
+
+    /// How many successors the ledger speaks of.
+    pub(crate) fn new_values(&self, incident: &str) -> usize {
+        let bundle = self.path("count.tar");
+        self.ok(&["evidence", "export", incident, "--output", bundle.to_str().unwrap()]);
+        let bytes = std::fs::read(&bundle).unwrap();
+        let needle = br#""kind":"value.sealed""#;
+        let entries: Vec<&[u8]> =
+            bytes.split(|b| *b == b'\n').filter(|l| l.windows(needle.len()).any(|w| w == needle)).collect();
+        entries.iter().filter(|l| l.windows(12).any(|w| w == br#""role":"new""#)).count()
+    }
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[track_caller]
+pub(crate) fn wait_for(mut holds: impl FnMut() -> bool, otherwise: &str) {
+    #[expect(clippy::disallowed_methods, reason = "a bounded wait in a test")]
+    let until = Instant::now() + PATIENCE;
+    while !holds() {
+        #[expect(clippy::disallowed_methods, reason = "a bounded wait in a test")]
+        let now = Instant::now();
+        assert!(now < until, "{otherwise}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Every file below a folder.
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    let mut todo = vec![folder.to_owned()];
+    while let Some(next) = todo.pop() {
+        for entry in std::fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { todo.push(path) } else { out.push(path) }
+        }
+    }
+    out
+}
