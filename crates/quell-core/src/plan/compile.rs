@@ -266,6 +266,9 @@ impl Chain<'_> {
     /// Mint, install, try.
     fn make(&mut self, needs: &[StepId], breaks: bool) -> Result<Vec<StepId>, CannotPlan> {
         let target = self.secret.target.clone();
+        let harm = breaks.then(|| format!("new logins of {} fail until they are reloaded", self.consumers()));
+        let class = if breaks { Class::Destructive } else { Class::Reversible };
+        let ends = "this ends the old value in the same instant";
         let minted = match self.secret.capabilities.chooser {
             Chooser::Client => self.add(
                 "mint",
@@ -276,29 +279,24 @@ impl Chain<'_> {
                 "chosen and recorded before the call that uses it, so that a crash can find what was made",
                 None,
             )?,
-            Chooser::Issuer => self.add(
-                "mint",
-                StepAction::Mint,
-                needs,
-                Class::Reversible,
-                &format!("have {target} make the successor, marked with this step's name; seal it"),
-                "the mark lets a crash find what was made, so that there is never a second one",
-                None,
-            )?,
+            Chooser::Issuer => {
+                let mut what =
+                    format!("have {target} make the successor, marked with this step's name; seal it");
+                if breaks {
+                    what = format!("{what}; {ends}");
+                }
+                let why = "the mark lets a crash find what was made, so that there is never a second one";
+                self.add("mint", StepAction::Mint, needs, class, &what, why, harm.clone())?
+            }
         };
         let minted = vec![minted];
         let installed = if self.secret.capabilities.chooser == Chooser::Issuer {
             minted
         } else {
-            let (class, what, harm) = if breaks {
-                let harm = format!("new logins of {} fail until they are reloaded", self.consumers());
-                (
-                    Class::Destructive,
-                    format!("set the successor on {target}; this ends the old value in the same instant"),
-                    Some(harm),
-                )
+            let what = if breaks {
+                format!("set the successor on {target}; {ends}")
             } else {
-                (Class::Reversible, format!("make the successor valid on {target}"), None)
+                format!("make the successor valid on {target}")
             };
             let why = "consumers can only move to a value that works";
             vec![self.add("install", StepAction::Install, &minted, class, &what, why, harm)?]

@@ -289,6 +289,12 @@ impl Machine {
         (by, self.plan.steps.get(i).map_or(0, |s| s.approvals))
     }
 
+    /// Every step, counter and approval stands the same; what is queued does not count.
+    #[cfg(test)]
+    pub(super) fn same_state(&self, other: &Self) -> bool {
+        self.slots == other.slots
+    }
+
     /// Every step is applied or skipped (best-effort ones may have failed).
     pub fn is_done(&self) -> bool {
         self.states().all(|(step, state)| {
@@ -304,10 +310,11 @@ impl Machine {
     /// Starts what can start (at most `room` steps) and asks for what needs approval.
     pub fn advance(&mut self, now: Timestamp, worker: &str, room: usize) {
         let mut room = room;
+        let complete = self.complete();
         for i in 0..self.slots.len() {
             let Some((step, state)) = self.step_and_state(i) else { continue };
             match state {
-                StepState::Waiting | StepState::AwaitingApproval if self.needs_met(i) => {
+                StepState::Waiting | StepState::AwaitingApproval if self.needs_met(i, &complete) => {
                     if self.approved(i, now) {
                         if room > 0 {
                             room -= 1;
@@ -698,14 +705,25 @@ impl Machine {
         Some((self.plan.steps.get(i)?, &self.slots.get(i)?.state))
     }
 
-    fn needs_met(&self, i: usize) -> bool {
+    /// For each step: it is applied or skipped, and so is everything before it. A person may skip a step whose
+    /// turn has not come; that must not let later steps overtake what the skipped one was waiting for.
+    fn complete(&self) -> Vec<bool> {
+        let mut complete = Vec::with_capacity(self.slots.len());
+        for (slot, needs) in self.slots.iter().zip(&self.needs) {
+            let whole = needs.iter().all(|n| complete.get(*n).copied().unwrap_or(false));
+            complete.push(whole && slot.state.satisfies());
+        }
+        complete
+    }
+
+    fn needs_met(&self, i: usize, complete: &[bool]) -> bool {
         #[cfg(test)]
         if self.flaw == Some(Flaw::IgnoreNeeds) {
             return true;
         }
-        self.needs.get(i).is_some_and(|needs| {
-            needs.iter().all(|n| self.slots.get(*n).is_some_and(|s| s.state.satisfies()))
-        })
+        self.needs
+            .get(i)
+            .is_some_and(|needs| needs.iter().all(|n| complete.get(*n).copied().unwrap_or(false)))
     }
 
     fn approved(&self, i: usize, now: Timestamp) -> bool {

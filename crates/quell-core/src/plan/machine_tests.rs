@@ -116,6 +116,17 @@ fn a_failure_blocks_only_its_dependants() {
 }
 
 #[test]
+fn skipping_ahead_lets_nothing_overtake() {
+    let mut m = machine(vec![step("a", &[], 0), step("b", &["a"], 0), step("c", &["b"], 0)]);
+    m.skip(&id("b"), "ines", "that consumer is gone").unwrap();
+    m.advance(t(0), "w", 8);
+    assert_eq!(actions(&mut m), [run("a", 1, Phase::Perform)], "c waits for what b waited for");
+    m.report(t(1), &id("a"), 1, Phase::Perform, Outcome::applied([])).unwrap();
+    m.advance(t(1), "w", 8);
+    assert_eq!(actions(&mut m), [run("c", 1, Phase::Perform)]);
+}
+
+#[test]
 fn nobody_can_talk_a_proof_into_being() {
     let mut proof = step("p", &[], 0);
     proof.action = StepAction::Prove;

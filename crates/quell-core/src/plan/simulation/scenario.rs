@@ -1,0 +1,186 @@
+//! Random inputs for the real compiler, and the deliberate mistakes that the simulation must catch.
+
+use super::rng::Rng;
+use super::seen::{Coverage, Seen};
+use super::world::{Deed, Order, World};
+use crate::inventory::Tier;
+use crate::issuer::{Capabilities, Chooser, ValidAtOnce};
+use crate::plan::machine::Flaw;
+use crate::plan::{
+    Approvals, ConsumerInput, Plan, PlanInput, SecretInput, StepAction, StoreInput, Strategy, compile,
+};
+
+/// A deliberate mistake.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Wrong {
+    /// In the machine.
+    Machine(Flaw),
+    /// The driver acts before its events are durable.
+    ActBeforeCommit,
+    /// The driver appends wherever the log ends, without looking whether it knows all that is in it.
+    AppendBlindly,
+    /// A connector that puts the old value back when a consumer does not come up.
+    RollBack,
+    /// The compiler forgets that steps of the first kind need steps of the second.
+    DropNeeds(&'static str, &'static str),
+    /// The compiler forgets one need, whichever.
+    DropAnyNeed,
+}
+
+/// One random case.
+#[derive(Debug)]
+pub(super) struct Scenario {
+    pub(super) input: PlanInput,
+    pub(super) plan: Plan,
+    /// The dropped need, for [`Wrong::DropAnyNeed`].
+    pub(super) dropped: Option<(&'static str, &'static str)>,
+}
+
+const NAMES: [&str; 3] = ["s0", "s1", "s2"];
+const CONSUMERS: [&str; 3] = ["api", "job", "web"];
+
+impl Scenario {
+    pub(super) fn random(rng: &mut Rng, wrong: Option<Wrong>) -> Self {
+        let count = rng.pick(&[1, 1, 1, 1, 1, 1, 2, 2, 2, 3]);
+        let secrets: Vec<SecretInput> = (0..count).map(|i| secret(rng, i)).collect();
+        let input = PlanInput {
+            incident: "INC-2026-0001".parse().unwrap(),
+            revision: 1,
+            strategy: (rng.pick(&[Strategy::KillFirst, Strategy::MakeBeforeBreak]), Vec::new()),
+            secrets,
+            approvals: Approvals {
+                destructive: rng.pick(&[0, 0, 1, 2]),
+                reversible: rng.pick(&[0, 0, 0, 0, 1, 2]),
+            },
+            channels: if rng.chance(30) { vec!["ops".to_owned()] } else { Vec::new() },
+            warnings: Vec::new(),
+        };
+        let mut plan = compile(&input).unwrap();
+        let mut dropped = None;
+        if let Some(wrong) = wrong {
+            dropped = spoil(&mut plan, rng, wrong);
+        }
+        Self { input, plan, dropped }
+    }
+
+    pub(super) fn world(&self, rng: &mut Rng) -> World {
+        World::new(&self.input, rng)
+    }
+
+    pub(super) fn count(&self, world: &World, coverage: &mut Coverage) {
+        for (input, secret) in self.input.secrets.iter().zip(&world.secrets) {
+            coverage.hit(match secret.order {
+                Order::KillFirst => Seen::KillFirst,
+                Order::MakeBeforeBreak => Seen::MakeBeforeBreak,
+                Order::Shared => Seen::SharedValue,
+                Order::RevokeOnly => Seen::RevokeOnly,
+            });
+            coverage.hit(match input.capabilities.valid_at_once {
+                ValidAtOnce::One => Seen::ValidOne,
+                ValidAtOnce::Two => Seen::ValidTwo,
+                ValidAtOnce::Many => Seen::ValidMany,
+                ValidAtOnce::AlternatePrincipals => Seen::ValidAlternate,
+            });
+            let flags = [
+                (secret.issuer_chooses, Seen::IssuerChooses),
+                (!secret.after.is_empty(), Seen::Depends),
+                (secret.stores.is_empty(), Seen::NoStore),
+                (secret.consumers.is_empty(), Seen::NoConsumer),
+                (secret.naive, Seen::NaiveConnector),
+            ];
+            for (_, seen) in flags.into_iter().filter(|(is, _)| *is) {
+                coverage.hit(seen);
+            }
+        }
+        coverage.hit(match self.input.approvals.destructive {
+            0 => Seen::NobodyApproves,
+            1 => Seen::OneApproves,
+            _ => Seen::TwoApprove,
+        });
+    }
+}
+
+fn secret(rng: &mut Rng, i: usize) -> SecretInput {
+    let can_mint = !rng.chance(10);
+    let stores = rng.pick(&[0, 1, 1, 1, 2, 3]);
+    let consumers = rng.pick(&[0, 1, 1, 2, 2, 3]);
+    let capabilities = Capabilities {
+        chooser: if rng.chance(35) { Chooser::Issuer } else { Chooser::Client },
+        valid_at_once: rng.pick(&[
+            ValidAtOnce::One,
+            ValidAtOnce::Two,
+            ValidAtOnce::Many,
+            ValidAtOnce::AlternatePrincipals,
+        ]),
+        sessions_survive: rng.chance(60),
+        // A secret that can be neither replaced nor refused has no plan that works.
+        can_disable: !can_mint || rng.chance(75),
+        self_revocable: rng.chance(30),
+        can_mint,
+        settle_ms: rng.pick(&[0, 1000, 5000]),
+        refusals: vec!["28P01".to_owned()],
+    };
+    SecretInput {
+        id: NAMES[i].parse().unwrap(),
+        tier: rng.pick(&[Tier::Infrastructure, Tier::Service, Tier::Integration]),
+        target: "issuer".to_owned(),
+        capabilities,
+        stores: (0..stores).map(|_| StoreInput { target: "kv".to_owned() }).collect(),
+        consumers: (0..consumers)
+            .map(|c| ConsumerInput {
+                name: CONSUMERS[c].to_owned(),
+                reload: rng.chance(75).then(|| "reload".to_owned()),
+                observe: "look".to_owned(),
+            })
+            .collect(),
+        after: NAMES[..i].iter().filter(|_| rng.chance(50)).map(|n| n.parse().unwrap()).collect(),
+        because: "leaked".to_owned(),
+    }
+}
+
+/// Takes needs out of a compiled plan.
+fn spoil(plan: &mut Plan, rng: &mut Rng, wrong: Wrong) -> Option<(&'static str, &'static str)> {
+    let kinds: Vec<_> = plan.steps.iter().map(|s| (s.id.clone(), Deed::word(&s.action))).collect();
+    let kind = |id: &crate::id::StepId| kinds.iter().find(|(i, _)| i == id).map_or("", |(_, k)| *k);
+    match wrong {
+        Wrong::DropNeeds(of, need) => {
+            for step in plan.steps.iter_mut().filter(|s| Deed::word(&s.action) == of) {
+                step.needs.retain(|n| kind(n) != need);
+            }
+            Some((of, need))
+        }
+        Wrong::DropAnyNeed => {
+            let edges: usize = plan.steps.iter().map(|s| s.needs.len()).sum();
+            let mut left = rng.below(edges);
+            for step in &mut plan.steps {
+                if left < step.needs.len() {
+                    let need = step.needs.remove(left);
+                    return Some((Deed::word(&step.action), kind(&need)));
+                }
+                left -= step.needs.len();
+            }
+            None
+        }
+        Wrong::Machine(_) | Wrong::ActBeforeCommit | Wrong::AppendBlindly | Wrong::RollBack => None,
+    }
+}
+
+impl Deed {
+    pub(super) fn word(action: &StepAction) -> &'static str {
+        match action {
+            StepAction::Capture => "capture",
+            StepAction::Mint => "mint",
+            StepAction::Install => "install",
+            StepAction::ProbeNew => "probe-new",
+            StepAction::WriteStore { .. } => "store",
+            StepAction::Reload { .. } => "reload",
+            StepAction::Confirm { .. } => "confirm",
+            StepAction::Disable => "disable",
+            StepAction::Sever => "sever",
+            StepAction::ProveRefused => "prove-refused",
+            StepAction::Prove => "prove",
+            StepAction::Purge { .. } => "purge",
+            StepAction::Notify { .. } => "notify",
+        }
+    }
+}
