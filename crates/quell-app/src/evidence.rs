@@ -60,6 +60,10 @@ pub async fn export(app: &App, id: IncidentId, to: &Path) -> Result<Exported, Ap
     })
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "only what concerns keys is taken from the installation's stream"
+)]
 async fn build(
     app: &App,
     incident: &Incident,

@@ -57,7 +57,9 @@ pub async fn open(app: &App, report: Report) -> Result<Incident, AppError> {
     }
     let opens_others = affected.len() - leaked;
     let production = affected.is_empty()
-        || affected.iter().any(|a| app.inventory.secrets.get(&a.secret).is_none_or(|s| s.is_production()));
+        || affected.iter().any(|a| {
+            app.inventory.secrets.get(&a.secret).is_none_or(quell_core::inventory::Secret::is_production)
+        });
     let mut at = now();
     let channel = report.channel.unwrap_or(Channel::Unknown);
     let fingerprint = report.value.as_ref().map(|v| app.store.keys().fingerprint.fingerprint(v));
@@ -182,6 +184,7 @@ pub async fn change(app: &App, id: IncidentId, change: &Change) -> Result<Incide
     Ok(incident)
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm per change, nothing else")]
 fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> Result<Vec<Event>, AppError> {
     let needs = |text: &str, what: &str| {
         if text.trim().is_empty() {

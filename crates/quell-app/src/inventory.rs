@@ -30,7 +30,7 @@ pub fn load(path: &Path) -> Result<Inventory, AppError> {
             let line = e
                 .as_bytes()
                 .get(..e.utf8_error().valid_up_to())
-                .map_or(0, |b| b.iter().filter(|b| **b == b'\n').count() + 1);
+                .map_or(0, |b| b.split(|b| *b == b'\n').count());
             complaint(&file, &format!("line {line} is not UTF-8"), "save it as UTF-8")
         })?;
         texts.push((file.display().to_string(), text));

@@ -42,7 +42,7 @@ pub struct Batch {
 
 impl Batch {
     /// `expected_pos` is the next free position of the stream as the caller knows it.
-    pub fn new(stream: impl ToString, expected_pos: u64) -> Self {
+    pub fn new(stream: impl std::fmt::Display, expected_pos: u64) -> Self {
         Self {
             stream: stream.to_string(),
             expected_pos,
@@ -108,7 +108,9 @@ impl Store {
             batch.push(entry.clone());
             match self.append(batch, now).await {
                 Ok(mut entries) => {
-                    return entries.pop().ok_or_else(|| StoreError::Ledger("nothing was appended".to_owned()));
+                    return entries
+                        .pop()
+                        .ok_or_else(|| StoreError::Ledger("nothing was appended".to_owned()));
                 }
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error),

@@ -131,7 +131,7 @@ async fn tampering_with_any_row_is_detected() {
         let copy = folder.path().join(n.to_string());
         std::process::Command::new("cp").arg("-a").arg(&pristine).arg(&copy).status().unwrap();
         let store = Store::open(&copy, None, no_passphrase).await.unwrap();
-        let Db::Sqlite(pool, _) = store.db() else { unreachable!("an embedded store") };
+        let Db::Sqlite(pool, _) = store.db() else { panic!("an embedded store") };
         for trigger in [
             "event_is_append_only_u",
             "event_is_append_only_d",
@@ -159,7 +159,7 @@ async fn tampering_with_any_row_is_detected() {
 async fn updates_are_refused_by_the_database_itself() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::init(&folder.path().join("d"), None, &KekSource::File(None), now()).await.unwrap();
-    let Db::Sqlite(pool, _) = store.db() else { unreachable!("an embedded store") };
+    let Db::Sqlite(pool, _) = store.db() else { panic!("an embedded store") };
     let refused = sqlx::raw_sql("DELETE FROM event").execute(pool).await.unwrap_err();
     assert!(refused.to_string().contains("append-only"));
     assert!(matches!(

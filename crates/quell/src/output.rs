@@ -44,6 +44,7 @@ pub(crate) struct Out {
     json: bool,
 }
 
+#[expect(clippy::unused_self, reason = "every channel of output is reached through one value")]
 impl Out {
     pub(crate) fn new(json: bool) -> Self {
         Self { json }

@@ -10,12 +10,11 @@ use sha1::{Digest as _, Sha1};
 
 type Oid = [u8; 20];
 
+/// A commit: its message, and the whole tree as (name, content).
+pub(super) type Commit<'a> = (&'a str, &'a [(&'a str, &'a [u8])]);
+
 /// A repository with one commit per tree, oldest first. A tree is a list of (name, content).
-pub(super) fn write(
-    folder: &Path,
-    commits: &[(&str, &[(&str, &[u8])])],
-    at_seconds: i64,
-) -> std::io::Result<()> {
+pub(super) fn write(folder: &Path, commits: &[Commit<'_>], at_seconds: i64) -> std::io::Result<()> {
     let git = folder.join(".git");
     std::fs::create_dir_all(git.join("objects"))?;
     std::fs::create_dir_all(git.join("refs/heads"))?;

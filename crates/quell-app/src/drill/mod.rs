@@ -334,6 +334,7 @@ fn inert_ms(incident: &Incident) -> u64 {
 }
 
 /// Duration of each step: from its first intent to the result that ended it.
+#[expect(clippy::wildcard_enum_match_arm, reason = "only starts and ends have a duration")]
 fn steps(entries: &[Entry]) -> Vec<Timed> {
     let mut out: Vec<(StepId, Timestamp, Timed)> = Vec::new();
     for entry in entries {
@@ -342,7 +343,11 @@ fn steps(entries: &[Entry]) -> Vec<Timed> {
                 match out.iter_mut().find(|(id, _, _)| id == step) {
                     Some((_, _, timed)) => timed.attempts += 1,
                     None => {
-                        out.push((step.clone(), entry.at, Timed { id: step.to_string(), ms: 0, attempts: 1 }))
+                        out.push((
+                            step.clone(),
+                            entry.at,
+                            Timed { id: step.to_string(), ms: 0, attempts: 1 },
+                        ));
                     }
                 }
             }

@@ -59,7 +59,7 @@ impl World {
         let repository = folder.join("repository");
         std::fs::create_dir(&repository).map_err(io)?;
         let readme: &[u8] = b"# decoy\n";
-        let commits: [(&str, &[(&str, &[u8])]); 2] = [
+        let commits: [git::Commit<'_>; 2] = [
             ("add configuration", &[("README.md", readme), ("app.env", &env_line)]),
             ("remove configuration", &[("README.md", readme)]),
         ];

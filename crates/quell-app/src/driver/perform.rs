@@ -170,7 +170,7 @@ where
                 facts.insert(o.credential.principal.clone(), seen.into());
             }
             unknown @ Outcome::Unknown { .. } => worst = Some(unknown),
-            not => {
+            not @ Outcome::NotApplied { .. } => {
                 if !matches!(worst, Some(Outcome::Unknown { .. })) {
                     worst = Some(not);
                 }

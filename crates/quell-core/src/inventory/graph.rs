@@ -146,15 +146,14 @@ impl Graph {
     pub fn dot(&self, start: Option<&SecretId>) -> String {
         let mut out = String::from("digraph inventory {\n  rankdir=LR;\n");
         for edge in self.edges_from(start) {
-            let to = edge.to.label();
+            let (from, to) = (quoted(edge.from.as_str()), quoted(edge.to.label()));
             let shape = match edge.to {
                 Node::Secret(_) => "box",
                 Node::Resource(_) => "cylinder",
                 Node::Consumer(_) => "ellipse",
             };
-            let _infallible =
-                writeln!(out, "  {:?} [shape=box];\n  {to:?} [shape={shape}];", edge.from.as_str());
-            let _infallible = writeln!(out, "  {:?} -> {to:?} [label={:?}];", edge.from.as_str(), edge.why);
+            let _infallible = writeln!(out, "  {from} [shape=box];\n  {to} [shape={shape}];");
+            let _infallible = writeln!(out, "  {from} -> {to} [label={}];", quoted(&edge.why));
         }
         out.push_str("}\n");
         out
@@ -205,6 +204,11 @@ impl Inventory {
         out.dedup();
         out
     }
+}
+
+/// A quoted id of the DOT language.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', " "))
 }
 
 fn references(config: &Value, out: &mut Vec<String>) {

@@ -119,7 +119,7 @@ pub struct Step {
     pub best_effort: bool,
 }
 
-/// Limits: steps per plan (TigerStyle: put a number on everything).
+/// Limits: steps per plan (`TigerStyle`: put a number on everything).
 pub(super) const STEPS_MAX: usize = 20_000;
 
 /// A compiled plan.

@@ -167,11 +167,12 @@ pub fn assess(evidence: &Evidence, profile: Profile) -> Assessment {
             source: "S0 ladder".to_owned(),
         });
     }
-    reasons.sort_by(|a, b| b.severity.cmp(&a.severity));
+    reasons.sort_by_key(|r| std::cmp::Reverse(r.severity));
     let severity = reasons.first().map_or(Severity::Sev4, |r| r.severity);
     Assessment { severity, label: severity.label(profile).to_owned(), reasons }
 }
 
+#[expect(clippy::fn_params_excessive_bools, reason = "each is one fact of the table")]
 fn ladder(
     exposure: &Exposure,
     production: bool,

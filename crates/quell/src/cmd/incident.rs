@@ -152,6 +152,7 @@ async fn from_finding(app: &App, id: &str, report: &mut Report, out: &Out) -> Re
 }
 
 /// The place whose scan recorded the finding: the first scan entry behind it.
+#[expect(clippy::wildcard_enum_match_arm, reason = "only findings and scans say where it was found")]
 async fn last_scan_of(app: &App, id: &str) -> Result<Option<PathBuf>, AppError> {
     use quell_core::event::{Event, INSTALLATION};
     let mut seen = false;
@@ -289,7 +290,7 @@ pub(crate) fn object(incident: &Incident, at: Timestamp) -> Value {
     let steps: Vec<Value> = incident
         .machine
         .iter()
-        .flat_map(|m| m.states())
+        .flat_map(quell_core::plan::Machine::states)
         .map(|(step, state)| json!({"id": step.id, "state": state, "what": step.what}))
         .collect();
     json!({
@@ -312,7 +313,7 @@ pub(crate) fn object(incident: &Incident, at: Timestamp) -> Value {
         })).collect::<Vec<_>>(),
         "clocks": incident.clocks.iter().map(|c| json!({"clock": c, "state": c.state(at)})).collect::<Vec<_>>(),
         "strategy": incident.machine.as_ref().map(|m| m.plan().strategy),
-        "plan_hash": incident.machine.as_ref().map(|m| m.plan_hash()),
+        "plan_hash": incident.machine.as_ref().map(quell_core::plan::Machine::plan_hash),
         "steps": steps,
         "verdict": incident.verdict.as_ref().map(|(v, why)| json!({"verdict": v, "reason": why})),
         "action_items": incident.items,

@@ -28,6 +28,7 @@ use crate::exit;
 use crate::output::{Out, can_ask};
 
 /// Runs one command.
+#[expect(clippy::wildcard_enum_match_arm, reason = "two commands need no runtime, all others go on")]
 pub(crate) fn run(cli: Cli, out: &Out) -> Result<ExitCode, AppError> {
     // What needs no runtime starts none: help, completions and the manual are printed in a few milliseconds.
     match &cli.command {

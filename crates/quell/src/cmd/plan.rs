@@ -83,10 +83,8 @@ fn step_lines(
         0 => String::new(),
         _ => format!("  [approvals {}/{needed}]", by.len()),
     };
-    let state = match state {
-        StepState::Waiting => String::new(),
-        other => format!("  ({})", state_word(other)),
-    };
+    let state =
+        if *state == StepState::Waiting { String::new() } else { format!("  ({})", state_word(state)) };
     out.data(format!(
         "{n:>3} {sign} {}{state}{}",
         tone(Tone::Name, &step.id),

@@ -22,12 +22,11 @@ pub(crate) async fn scan(options: &Options, args: &ScanArgs, out: &Out) -> Resul
         Err(error) => return Err(error),
     };
     let throwaway;
-    let key = match &app {
-        Some(app) => &app.store.keys().fingerprint,
-        None => {
-            throwaway = scan::throwaway_key()?;
-            &throwaway
-        }
+    let key = if let Some(app) = &app {
+        &app.store.keys().fingerprint
+    } else {
+        throwaway = scan::throwaway_key()?;
+        &throwaway
     };
     let report = if args.path == Path::new("-") {
         scan::reader("-", &mut std::io::stdin().lock(), &rules, key)?

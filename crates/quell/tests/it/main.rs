@@ -1,5 +1,13 @@
 //! End to end: the real binary, a real PostgreSQL, a real OpenBao, real consumer processes.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::expect_used,
+    reason = "a test that cannot go on should stop where it is"
+)]
+
 mod kill;
 mod respond;
 mod world;

@@ -1,7 +1,7 @@
 //! A small company on loopback for the tests: one PostgreSQL and one OpenBao, and any number of secrets with two
 //! consumers each. The consumers are real processes that hold a session.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -155,11 +155,6 @@ policy: {policy}
         std::fs::read_to_string(self.path(&format!("{consumer}.port"))).unwrap().trim().parse().unwrap()
     }
 
-    /// Pids of the consumers.
-    pub(crate) fn consumer_pids(&self) -> Vec<u32> {
-        self.consumers.iter().map(Child::id).collect()
-    }
-
     /// The command, ready to run.
     pub(crate) fn quell(&self, args: &[&str]) -> Command {
         let mut command = Command::new(quell_program());
@@ -209,7 +204,7 @@ policy: {policy}
     }
 
     /// Logs in for real, with psql; gives the role, or the server's words.
-    pub(crate) fn login(&self, url: &str) -> Result<String, String> {
+    pub(crate) fn login(url: &str) -> Result<String, String> {
         let output = Command::new("psql")
             .args(["-X", "-A", "-t", "-w", "-c", "SELECT session_user"])
             .env("PGCONNECT_TIMEOUT", "5")
@@ -232,7 +227,7 @@ policy: {policy}
     /// The full state that every response must end in.
     #[track_caller]
     pub(crate) fn assert_inert(&self, incident: &str, roles: Roles) {
-        let refusal = self.login(&self.old_url).expect_err("the old value still opens the door");
+        let refusal = Self::login(&self.old_url).expect_err("the old value still opens the door");
         assert!(
             refusal.contains("password authentication failed") || refusal.contains("not permitted to log in"),
             "{refusal}"
@@ -245,7 +240,7 @@ policy: {policy}
             Roles::Single => format!("{}_a", self.name),
         };
         assert_eq!(
-            self.login(&new_url).as_deref(),
+            Self::login(&new_url).as_deref(),
             Ok(expected.as_str()),
             "the new value must open the door"
         );
@@ -308,17 +303,4 @@ pub(crate) fn wait_for(mut holds: impl FnMut() -> bool, otherwise: &str) {
         assert!(now < until, "{otherwise}");
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-/// Every file below a folder.
-pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let mut out = Vec::new();
-    let mut todo = vec![folder.to_owned()];
-    while let Some(next) = todo.pop() {
-        for entry in std::fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() { todo.push(path) } else { out.push(path) }
-        }
-    }
-    out
 }
