@@ -34,23 +34,18 @@ fn wrong(error: &dyn std::fmt::Display) -> AppError {
     AppError::Evidence(error.to_string())
 }
 
-/// Writes the bundle. That it was exported is itself an entry, made *before* the bundle leaves.
+/// Writes the bundle. That it leaves, and its manifest's hash, is an entry of the ledger *before* the file exists;
+/// that entry is not in the bundle itself.
 pub async fn export(app: &App, id: IncidentId, to: &Path) -> Result<Exported, AppError> {
-    let (_, before) = app.incident_with_entries(id).await?;
-    // The hash of the entries so far stands for what leaves; the bundle then also holds this entry.
-    let mut hasher = sha2::Sha256::new();
-    for (_, bytes) in app.store.raw_stream(&id.to_string()).await? {
-        hasher.update(&bytes);
-    }
-    let event = Event::EvidenceExported {
-        manifest_sha256: hex::encode(hasher.finalize()),
-        entries: u64::try_from(before.len()).unwrap_or(u64::MAX),
-    };
-    app.store.append_to_end(&id.to_string(), NewEntry::new(app.actor.clone(), event), now()).await?;
-
     let (incident, entries) = app.incident_with_entries(id).await?;
     let files = build(app, &incident, &entries).await?;
+    let manifest = files.get("manifest.json").ok_or_else(|| wrong(&"the bundle has no manifest"))?;
+    let event = Event::EvidenceExported {
+        manifest_sha256: hex::encode(sha2::Sha256::digest(manifest)),
+        entries: u64::try_from(entries.len()).unwrap_or(u64::MAX),
+    };
     let bytes = archive::write(&files).map_err(|e| wrong(&e))?;
+    app.store.append_to_end(&id.to_string(), NewEntry::new(app.actor.clone(), event), now()).await?;
     write_whole(to, &bytes)?;
     Ok(Exported {
         path: to.display().to_string(),

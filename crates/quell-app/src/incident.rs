@@ -92,10 +92,11 @@ pub async fn open(app: &App, report: Report) -> Result<Incident, AppError> {
             let name = format!("{id}/reported");
             sealed.push(app.store.seal(&name, value)?);
             for secret in &report.secrets {
-                let principal = Systems::build(known(app, secret)?, &app.context)?
-                    .issuer
-                    .identify(value)
-                    .map_or_else(|_| "unknown".to_owned(), |c| c.principal);
+                let systems = Systems::build(known(app, secret)?, &app.context)?;
+                // A bare password of one of several roles: it stays sealed with the exposure, and closing will ask
+                // for it, but it cannot be tried as anybody's.
+                let Ok(credential) = systems.issuer.identify(value) else { continue };
+                let principal = credential.principal;
                 value_events.push(Event::ValueSealed(SealedRef {
                     secret: secret.clone(),
                     role: ValueRole::Old,

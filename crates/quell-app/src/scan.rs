@@ -112,18 +112,29 @@ pub async fn known(app: &App) -> Result<BTreeMap<Fingerprint, SecretId>, AppErro
         }
     }
     let key = &app.store.keys().fingerprint;
-    for secret in app.inventory.secrets.values() {
-        let Ok(systems) = Systems::build(secret, &app.context) else { continue };
-        let mut fresh = Vec::new();
-        for store in &systems.stores {
-            if let Ok(Some(stored)) = store.read().await {
-                fresh.extend(names_of(key, &stored.value));
+    let mut reads = tokio::task::JoinSet::new();
+    for secret in app.inventory.secrets.values().cloned() {
+        let context = app.context.clone();
+        reads.spawn(async move {
+            let mut values = Vec::new();
+            if let Ok(systems) = Systems::build(&secret, &context) {
+                for store in &systems.stores {
+                    if let Ok(Some(stored)) = store.read().await {
+                        values.push(stored.value);
+                    }
+                }
             }
-        }
+            (secret.id, values)
+        });
+    }
+    while let Some(Ok((id, values))) = reads.join_next().await {
+        let mut fresh: Vec<Fingerprint> = values.iter().flat_map(|v| names_of(key, v)).collect();
+        fresh.sort();
+        fresh.dedup();
         fresh.retain(|f| !known.contains_key(f));
         if !fresh.is_empty() {
-            known.extend(fresh.iter().map(|f| (*f, secret.id.clone())));
-            let event = Event::SecretObserved { secret: secret.id.clone(), fingerprints: fresh };
+            known.extend(fresh.iter().map(|f| (*f, id.clone())));
+            let event = Event::SecretObserved { secret: id, fingerprints: fresh };
             app.store.append_to_end(INSTALLATION, NewEntry::new(app.actor.clone(), event), now()).await?;
         }
     }

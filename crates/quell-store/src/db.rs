@@ -1,5 +1,6 @@
 //! Opens the database: SQLite in the data folder, or PostgreSQL for a team.
 
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -97,8 +98,16 @@ impl Db {
 pub(crate) const FILE: &str = "quell.db";
 
 async fn open_sqlite(folder: &Path) -> Result<SqlitePool, StoreError> {
+    // Made here, so that the file (and the log beside it, which takes over its mode) is nobody else's to read.
+    let path = folder.join(FILE);
+    std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|e| StoreError::io(&path, e))?;
     let options = SqliteConnectOptions::new()
-        .filename(folder.join(FILE))
+        .filename(&path)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)

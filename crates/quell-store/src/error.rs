@@ -31,6 +31,9 @@ pub enum StoreError {
     /// A sealed value cannot be opened.
     #[error("the sealed value `{0}` cannot be opened: it is damaged, or sealed under another key")]
     Unsealable(String),
+    /// Another process rotated the keys; what we hold in memory must not be used any more.
+    #[error("the installation's keys were rotated by another process; run the command again")]
+    KeysRotated,
     /// There is no such sealed value.
     #[error("there is no sealed value `{0}`")]
     NoSuchValue(String),

@@ -19,8 +19,8 @@ use quell_ledger::tree::Frontier;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::db::{in_write, on_db};
-use crate::sealed::{Kek, from_row, random_key};
+use crate::db::on_db;
+use crate::sealed::{Kek, random_key};
 use crate::{Batch, Db, NewEntry, Store, StoreError};
 
 /// Where the key-encryption key comes from.
@@ -35,13 +35,13 @@ pub enum KekSource {
 /// How the key-encryption key is found again. Kept in `meta`; holds nothing secret.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(tag = "from", rename_all = "lowercase")]
-enum KekRecord {
+pub(crate) enum KekRecord {
     File { id: String, path: String },
     Passphrase { id: String, salt: String, memory_kib: u32, passes: u32, lanes: u32 },
 }
 
 impl KekRecord {
-    fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         match self {
             Self::File { id, .. } | Self::Passphrase { id, .. } => id,
         }
@@ -57,6 +57,8 @@ pub struct Keyring {
     pub fingerprint: FingerprintKey,
     /// The installation's id.
     pub install: String,
+    /// Which signing key this is, counted from 1.
+    pub(crate) number: u64,
 }
 
 const FINGERPRINT_KEY: &str = "install/fingerprint-key";
@@ -96,6 +98,7 @@ impl Store {
             signing,
             fingerprint: FingerprintKey::new(*fingerprint),
             install: install.clone(),
+            number: 1,
         };
         let store = Self { db, keys, frontier: tokio::sync::Mutex::new(Frontier::new()) };
         let mut batch = Batch::new(INSTALLATION, 0);
@@ -134,12 +137,12 @@ impl Store {
         let fingerprint = unseal_key(&db, &kek, FINGERPRINT_KEY).await?;
         let origin = format!("quell/{install}/ledger/1");
         let signing = SigningKey::from_seed(&origin, &seed).map_err(|e| StoreError::Ledger(e.to_string()))?;
-        let keys = Keyring { kek, signing, fingerprint: FingerprintKey::new(*fingerprint), install };
+        let keys = Keyring { kek, signing, fingerprint: FingerprintKey::new(*fingerprint), install, number };
         Ok(Self { db, keys, frontier: tokio::sync::Mutex::new(Frontier::new()) })
     }
 
-    /// Replaces the key-encryption key: every data key is wrapped anew, no value is opened. One transaction: a
-    /// crash leaves either all under the old or all under the new key.
+    /// Replaces the key-encryption key: every data key is wrapped anew, no value is opened. One transaction with
+    /// the entry that says so: a crash leaves either all under the old or all under the new key.
     pub async fn rotate_kek(
         self,
         folder: &Path,
@@ -149,32 +152,32 @@ impl Store {
         let (new, record) = make_kek(folder, source)?;
         let old_record = self.db.meta("kek").await?.and_then(|r| serde_json::from_str::<KekRecord>(&r).ok());
         let record = serde_json::to_string(&record).map_err(|e| StoreError::Kek(e.to_string()))?;
-        const ALL: &str = "SELECT id, kek, wrapped, body FROM sealed ORDER BY id";
-        const UPDATE: &str = "UPDATE sealed SET kek = $1, wrapped = $2 WHERE id = $3";
-        const META: &str = "UPDATE meta SET value = $1 WHERE name = 'kek'";
-        let count = in_write!(&self.db, tx => {
-            let rows = sqlx::query_as::<_, (String, String, Vec<u8>, Vec<u8>)>(ALL).fetch_all(&mut *tx).await?;
-            let mut count = 0_u64;
-            for row in rows {
-                let sealed = self.keys.kek.rewrap(&from_row(row), &new)?;
-                sqlx::query(UPDATE).bind(&sealed.kek).bind(&sealed.wrapped).bind(&sealed.id).execute(&mut *tx).await?;
-                count += 1;
+        let new = std::sync::Arc::new(new);
+        let rewrapped = loop {
+            let mut batch = Batch::new(INSTALLATION, self.next_pos(INSTALLATION).await?);
+            batch.meta = vec![("kek".to_owned(), record.clone())];
+            batch.rotate = Some(std::sync::Arc::clone(&new));
+            match self.append(batch, now).await {
+                Ok(entries) => match entries.first().map(|e| &e.event) {
+                    Some(Event::KekRotated { rewrapped, .. }) => break *rewrapped,
+                    _ => return Err(StoreError::Ledger("the rotation was not recorded".to_owned())),
+                },
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error),
             }
-            sqlx::query(META).bind(&record).execute(&mut *tx).await?;
-            count
-        });
-        let from = self.keys.kek.id.clone();
-        let store = Self { keys: Keyring { kek: new, ..self.keys }, ..self };
-        let event = Event::KekRotated { from, to: store.keys.kek.id.clone(), rewrapped: count };
-        store.append_to_end(INSTALLATION, NewEntry::new(Actor::engine("keys"), event), now).await?;
+        };
+        let kek = std::sync::Arc::into_inner(new)
+            .ok_or_else(|| StoreError::Kek("the new key is still in use".to_owned()))?;
+        let store = Self { keys: Keyring { kek, ..self.keys }, ..self };
         // Only now is the old key useless; a crash before this line leaves a file that opens nothing.
         if let Some(KekRecord::File { path, .. }) = old_record {
             let path = folder.join(path);
-            std::fs::remove_file(&path)
-                .or_else(|e| if e.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(e) })
-                .map_err(|e| StoreError::io(&path, e))?;
+            match std::fs::remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(StoreError::io(&path, e)),
+                Ok(()) | Err(_) => {}
+            }
         }
-        Ok((store, count))
+        Ok((store, rewrapped))
     }
 
     /// Replaces the ledger's signing key and records it in the ledger, signed by both keys; a compromised old key
@@ -186,7 +189,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Self, StoreError> {
         let wrong = |e: &dyn std::fmt::Display| StoreError::Ledger(e.to_string());
-        let number: u64 = self.db.meta("ledger-key").await?.and_then(|n| n.parse().ok()).unwrap_or(1) + 1;
+        let number = self.keys.number + 1;
         let seed = random_key()?;
         let new = SigningKey::from_seed(self.origin(), &seed).map_err(|e| wrong(&e))?;
         let sealed = self.keys.kek.seal(&signing_key_id(number), seed.as_slice())?;
@@ -206,7 +209,7 @@ impl Store {
             batch.meta = vec![("ledger-key".to_owned(), number.to_string())];
             let signer = SigningKey::from_seed(self.origin(), &seed).map_err(|e| wrong(&e))?;
             match self.append_signed(batch, now, &signer).await {
-                Ok(_) => return Ok(Self { keys: Keyring { signing: new, ..self.keys }, ..self }),
+                Ok(_) => return Ok(Self { keys: Keyring { signing: new, number, ..self.keys }, ..self }),
                 // Another process appended meanwhile: the previous checkpoint is another one now.
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error),

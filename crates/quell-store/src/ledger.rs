@@ -1,5 +1,7 @@
 //! Appending and reading entries.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use quell_core::event::{Actor, Entry, Event, EvidenceRef};
 use quell_ledger::proof::Proof;
@@ -8,6 +10,8 @@ use quell_ledger::{Checkpoint, SigningKey};
 use sha2::Digest as _;
 
 use crate::db::{in_write, on_db};
+use crate::keys::KekRecord;
+use crate::sealed::{Kek, from_row};
 use crate::{Sealed, Store, StoreError};
 
 /// An entry before it has a place.
@@ -38,6 +42,8 @@ pub struct Batch {
     /// Values that the entries speak of.
     pub sealed: Vec<Sealed>,
     pub(crate) meta: Vec<(String, String)>,
+    /// Re-wrap every data key under this one, and add the entry that says so.
+    pub(crate) rotate: Option<Arc<Kek>>,
 }
 
 impl Batch {
@@ -50,6 +56,7 @@ impl Batch {
             entries: Vec::new(),
             sealed: Vec::new(),
             meta: Vec::new(),
+            rotate: None,
         }
     }
 
@@ -73,6 +80,9 @@ struct Row {
     evidence: Vec<(String, Vec<u8>)>,
 }
 
+const KEYS: &str = "SELECT name, value FROM meta WHERE name IN ('kek', 'ledger-key')";
+const ALL_SEALED: &str = "SELECT id, kek, wrapped, body FROM sealed ORDER BY id";
+const REWRAP: &str = "UPDATE sealed SET kek = $1, wrapped = $2 WHERE id = $3";
 const LAST: &str = "SELECT seq, at_us FROM event ORDER BY seq DESC LIMIT 1";
 const LAST_POS: &str = "SELECT pos FROM event WHERE stream = $1 ORDER BY pos DESC LIMIT 1";
 const NODE: &str = "SELECT hash FROM node WHERE level = $1 AND idx = $2";
@@ -120,13 +130,15 @@ impl Store {
 
     pub(crate) async fn append_signed(
         &self,
-        batch: Batch,
+        mut batch: Batch,
         now: Timestamp,
         key: &SigningKey,
     ) -> Result<Vec<Entry>, StoreError> {
         // One appender per process at a time: SQLite would make them wait anyway, and the frontier stays warm.
         let mut cached = self.frontier.lock().await;
         let rows = in_write!(&self.db, tx => {
+            let held = sqlx::query_as::<_, (String, String)>(KEYS).fetch_all(&mut *tx).await?;
+            self.keys_still_hold(&held)?;
             let last = sqlx::query_as::<_, (i64, i64)>(LAST).fetch_optional(&mut *tx).await?;
             let size = last.map_or(0, |(seq, _)| u64::try_from(seq).unwrap_or(0) + 1);
             let last_pos = sqlx::query_scalar::<_, i64>(LAST_POS).bind(&batch.stream).fetch_optional(&mut *tx).await?;
@@ -145,6 +157,16 @@ impl Store {
                     nodes.iter().find(|(at, _)| *at == (level, idx)).and_then(|(_, hash)| *hash)
                         .ok_or_else(|| StoreError::Ledger(format!("node {level}/{idx} is missing")))
                 })?;
+            }
+            if let Some(new) = &batch.rotate {
+                let mut rewrapped = 0_u64;
+                for row in sqlx::query_as::<_, (String, String, Vec<u8>, Vec<u8>)>(ALL_SEALED).fetch_all(&mut *tx).await? {
+                    let sealed = self.keys.kek.rewrap(&from_row(row), new)?;
+                    sqlx::query(REWRAP).bind(&sealed.kek).bind(&sealed.wrapped).bind(&sealed.id).execute(&mut *tx).await?;
+                    rewrapped += 1;
+                }
+                let event = Event::KekRotated { from: self.keys.kek.id.clone(), to: new.id.clone(), rewrapped };
+                batch.entries.push(NewEntry::new(Actor::engine("keys"), event));
             }
             let mut frontier = cached.clone();
             let not_before = last.and_then(|(_, us)| Timestamp::from_microsecond(us).ok()).unwrap_or(Timestamp::UNIX_EPOCH);
@@ -178,6 +200,22 @@ impl Store {
             rows
         });
         Ok(rows.into_iter().map(|row| row.entry).collect())
+    }
+
+    /// Another process may have rotated the keys since we read them: what we would seal could never be opened, and
+    /// what we would sign could not be verified.
+    fn keys_still_hold(&self, held: &[(String, String)]) -> Result<(), StoreError> {
+        for (name, value) in held {
+            let same = match name.as_str() {
+                "kek" => serde_json::from_str::<KekRecord>(value)
+                    .is_ok_and(|record| record.id() == self.keys.kek.id),
+                _ => value.parse() == Ok(self.keys.number),
+            };
+            if !same {
+                return Err(StoreError::KeysRotated);
+            }
+        }
+        Ok(())
     }
 
     /// The next free position of a stream.

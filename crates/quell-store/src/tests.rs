@@ -171,3 +171,25 @@ async fn updates_are_refused_by_the_database_itself() {
         Err(StoreError::NotInitialised(_))
     ));
 }
+
+#[tokio::test]
+async fn a_process_with_rotated_keys_is_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("d");
+    let first = Store::init(&data, None, &KekSource::File(None), now()).await.unwrap();
+    let second = Store::open(&data, None, no_passphrase).await.unwrap();
+    let third = Store::open(&data, None, no_passphrase).await.unwrap();
+    let first = first.rotate_signing_key("routine", false, now()).await.unwrap();
+    let stale = second.append_to_end("INC-2026-0001", note("signed with a retired key"), now()).await;
+    assert!(matches!(stale, Err(StoreError::KeysRotated)), "{stale:?}");
+    let (first, _) = first.rotate_kek(&data, &KekSource::File(None), now()).await.unwrap();
+    let stale = third.append_to_end("INC-2026-0001", note("sealed under a lost key"), now()).await;
+    assert!(matches!(stale, Err(StoreError::KeysRotated)), "{stale:?}");
+    assert!(first.verify(None, &[]).await.unwrap().ok);
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(data.join("quell.db")).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o077, 0, "nobody else may read the state");
+    let keys = std::fs::read_dir(data.join("keys")).unwrap().count();
+    assert_eq!(keys, 1, "the old key file is gone");
+}

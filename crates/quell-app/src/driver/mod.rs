@@ -29,6 +29,8 @@ pub use failpoint::Failpoint;
 const ROOM: usize = 64;
 /// How often other processes' doings (approvals, dead workers) are looked for.
 const TICK: Duration = Duration::from_millis(250);
+/// Something may be due and have no room: look again soon, never in a spin.
+const SHORTEST: Duration = Duration::from_millis(2);
 
 /// What the driver tells its caller while it runs.
 #[derive(Clone, Debug)]
@@ -148,11 +150,7 @@ fn build_systems(app: &App, machine: &Machine) -> Result<BTreeMap<SecretId, Arc<
         systems.insert(id.clone(), Arc::new(Systems::build(secret, &app.context)?));
         secrets.push(secret);
     }
-    // The hash is over the incident's order, which is not the plan's.
-    let mut orders = vec![inventory_hash(secrets.iter().copied())];
-    secrets.sort_by(|a, b| a.id.cmp(&b.id));
-    orders.push(inventory_hash(secrets));
-    if orders.contains(&plan.inventory) {
+    if inventory_hash(secrets) == plan.inventory {
         Ok(systems)
     } else {
         Err(AppError::Usage(format!(
@@ -377,10 +375,11 @@ impl Driver<'_> {
     /// Sleeps until a task ends, a timer is due, somebody asks to stop, or the next look at the others is due.
     async fn wait(&mut self, stop: &mut tokio::sync::watch::Receiver<bool>) {
         let due = self.machine.poll_timeout().map(|at| at.duration_since(now()));
+        // Something may be due and have no room; look again soon, not at once.
         let sleep = due
             .and_then(|d| Duration::try_from(d).ok())
             .unwrap_or(if due.is_some() { Duration::ZERO } else { TICK })
-            .min(TICK);
+            .clamp(SHORTEST, TICK);
         tokio::select! {
             Some(joined) = self.tasks.join_next(), if !self.tasks.is_empty() => self.take(joined),
             () = tokio::time::sleep(sleep) => {}

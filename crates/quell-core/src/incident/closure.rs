@@ -1,6 +1,7 @@
 //! What must be true before an incident may close. Rules 1, 2 and 7 of the design.
 
 use super::state::Incident;
+use crate::event::ValueRole;
 use crate::plan::{StepAction, StepState, word};
 use crate::severity::Severity;
 
@@ -47,6 +48,15 @@ pub fn unmet(incident: &Incident) -> Vec<String> {
                 }
                 _ => {}
             }
+        }
+    }
+    let tried = |fp| incident.sealed.iter().any(|s| s.role == ValueRole::Old && s.fingerprint == fp);
+    let excepted = incident.secrets.iter().any(|a| incident.exceptions.contains_key(&a.secret));
+    for fingerprint in incident.exposures.iter().filter_map(|e| e.fingerprint) {
+        if !tried(fingerprint) && !excepted {
+            out.push(format!(
+                "the leaked value {fingerprint} itself was never tried: whose it is could not be told"
+            ));
         }
     }
     if incident.verdict.is_none() {

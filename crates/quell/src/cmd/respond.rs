@@ -50,7 +50,12 @@ pub(crate) async fn respond(options: &Options, args: &RespondArgs, out: &Out) ->
         let mut show = Show { out, started: BTreeMap::new() };
         let ended = driver::run(Arc::clone(&app), id, run, &mut |p| show.progress(p)).await?;
         // Ask a person at the terminal once; what they cannot give (a second person) is waited for or returned.
-        if ended == Ended::NeedsApproval && !agreed && can_ask() && !out.json() && ask(&app, id, out).await? {
+        if ended == Ended::NeedsApproval
+            && !agreed
+            && can_ask()
+            && !out.json()
+            && ask(&app, id, &mut stop.clone(), out).await?
+        {
             agreed = true;
             continue;
         }
@@ -58,6 +63,9 @@ pub(crate) async fn respond(options: &Options, args: &RespondArgs, out: &Out) ->
     };
     finish(&app, id, ended, out).await
 }
+
+/// Turns true at Ctrl-C.
+type Stop = tokio::sync::watch::Receiver<bool>;
 
 struct Show<'a> {
     out: &'a Out,
@@ -136,7 +144,7 @@ impl Show<'_> {
 }
 
 /// Shows what waits and asks for the incident's id.
-async fn ask(app: &App, id: IncidentId, out: &Out) -> Result<bool, AppError> {
+async fn ask(app: &App, id: IncidentId, stop: &mut Stop, out: &Out) -> Result<bool, AppError> {
     let incident = app.incident(id).await?;
     let machine = plan::machine(&incident)?;
     out.status(format!("\nThese steps of plan {} need your approval:", short(machine.plan_hash())));
@@ -161,9 +169,11 @@ async fn ask(app: &App, id: IncidentId, out: &Out) -> Result<bool, AppError> {
     let line = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line).map(|_| line)
-    })
-    .await;
-    let line = line.ok().and_then(Result::ok).unwrap_or_default();
+    });
+    let line = tokio::select! {
+        line = line => line.ok().and_then(Result::ok).unwrap_or_default(),
+        _changed = stop.changed() => String::new(),
+    };
     Ok(line.trim() == id.to_string())
 }
 

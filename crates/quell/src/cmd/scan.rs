@@ -46,7 +46,8 @@ pub(crate) async fn scan(options: &Options, args: &ScanArgs, out: &Out) -> Resul
         };
         scan::path(&args.path, &rules, key, &mut progress)?
     };
-    let target = args.path.display().to_string();
+    // Absolute, so that the value can be read again from any folder when an incident is opened.
+    let target = std::path::absolute(&args.path).unwrap_or_else(|_| args.path.clone()).display().to_string();
     let recorded = app.is_some() && !args.no_record && args.path != Path::new("-");
     let scanned = match &app {
         Some(app) if recorded => scan::record(app, &target, report).await?,
