@@ -46,7 +46,19 @@ pub fn unmet(incident: &Incident) -> Vec<String> {
                 StepAction::WriteStore { .. } | StepAction::Reload { .. } if !state.satisfies() => {
                     out.push(format!("{} is {}", step.id, word(state)));
                 }
-                _ => {}
+                StepAction::Capture
+                | StepAction::Mint
+                | StepAction::Install
+                | StepAction::ProbeNew
+                | StepAction::WriteStore { .. }
+                | StepAction::Reload { .. }
+                | StepAction::Confirm { .. }
+                | StepAction::Disable
+                | StepAction::Sever
+                | StepAction::ProveRefused
+                | StepAction::Prove
+                | StepAction::Purge { .. }
+                | StepAction::Notify { .. } => {}
             }
         }
     }

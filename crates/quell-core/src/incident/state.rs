@@ -189,7 +189,7 @@ impl Incident {
         match &entry.event {
             Event::ExposureAdded { exposure } => self.exposures.push(exposure.clone()),
             Event::SignalRecorded { signal, reason } => {
-                self.signals.push((entry.at, *signal, reason.clone()))
+                self.signals.push((entry.at, *signal, reason.clone()));
             }
             Event::SeverityAssessed { assessment } => self.severities.push((entry.at, assessment.clone())),
             Event::ClockStarted { clock, starts, due, rule } => self.clocks.push(Clock {

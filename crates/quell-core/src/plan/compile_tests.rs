@@ -80,8 +80,7 @@ fn secrets_go_by_tier_and_dependency_and_circles_are_refused() {
     let mut service = secret("m-service", ValidAtOnce::Many);
     service.after = vec!["z-admin".parse().unwrap(), "not-in-this-plan".parse().unwrap()];
     let plan =
-        compile(&input(Strategy::MakeBeforeBreak, vec![human.clone(), service.clone(), infra.clone()]))
-            .unwrap();
+        compile(&input(Strategy::MakeBeforeBreak, vec![human, service.clone(), infra.clone()])).unwrap();
     let order: Vec<&str> = plan.secrets.iter().map(SecretId::as_str).collect();
     assert_eq!(order, ["z-admin", "m-service", "a-human"]);
     let capture = plan.step(&"m-service.capture".parse().unwrap()).unwrap();

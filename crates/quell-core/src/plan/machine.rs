@@ -205,6 +205,9 @@ pub(super) enum Flaw {
     AcceptLateReports,
     PerformAfterLost,
     StartTwice,
+    BlockEverything,
+    Oversleep,
+    BelieveAnything,
 }
 
 /// One incident's plan in motion.
@@ -293,6 +296,14 @@ impl Machine {
     #[cfg(test)]
     pub(super) fn same_state(&self, other: &Self) -> bool {
         self.slots == other.slots
+    }
+
+    /// Becomes what replaying the same events would give, faster than [`Machine::replay`] does it.
+    #[cfg(test)]
+    pub(super) fn become_replay_of(&mut self, other: &Self) {
+        self.slots.clone_from(&other.slots);
+        self.events.clear();
+        self.actions.clear();
     }
 
     /// Every step is applied or skipped (best-effort ones may have failed).
@@ -544,7 +555,7 @@ impl Machine {
     /// A person decides to go on without it. Refused for steps whose result later steps need, and for proofs.
     pub fn skip(&mut self, step: &StepId, by: &str, reason: &str) -> Result<(), Refusal> {
         let i = self.find(step)?;
-        if let Some(why) = self.plan.steps.get(i).and_then(essential) {
+        if let Some(why) = self.essential(i) {
             return Err(Refusal::Essential { step: step.clone(), input: "skipped", why });
         }
         self.settle(
@@ -557,7 +568,7 @@ impl Machine {
     /// A person states that the effect is in force, with the reason. Refused where only a machine can know.
     pub fn resolve(&mut self, step: &StepId, by: &str, statement: &str) -> Result<(), Refusal> {
         let i = self.find(step)?;
-        if let Some(why) = self.plan.steps.get(i).and_then(essential) {
+        if let Some(why) = self.essential(i) {
             return Err(Refusal::Essential { step: step.clone(), input: "resolved", why });
         }
         self.settle(
@@ -565,6 +576,14 @@ impl Machine {
             "resolve",
             StepEvent::Resolved { step: step.clone(), by: by.to_owned(), statement: statement.to_owned() },
         )
+    }
+
+    fn essential(&self, i: usize) -> Option<&'static str> {
+        #[cfg(test)]
+        if self.flaw == Some(Flaw::BelieveAnything) {
+            return None;
+        }
+        self.plan.steps.get(i).and_then(essential)
     }
 
     fn settle(&mut self, i: usize, input: &'static str, event: StepEvent) -> Result<(), Refusal> {
@@ -584,6 +603,10 @@ impl Machine {
 
     /// When to call [`Machine::advance`] next, if ever.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
+        #[cfg(test)]
+        if self.flaw == Some(Flaw::Oversleep) {
+            return self.slots.iter().filter_map(|s| s.state.wakes_at()).max();
+        }
         self.slots.iter().filter_map(|s| s.state.wakes_at()).min()
     }
 
@@ -616,11 +639,12 @@ impl Machine {
             worker: worker.to_owned(),
             deadline,
         });
-        self.actions.push_back(Action::Run { step: step.clone(), attempt, phase });
+        let run = Action::Run { step, attempt, phase };
         #[cfg(test)]
         if self.flaw == Some(Flaw::StartTwice) {
-            self.actions.push_back(Action::Run { step, attempt, phase });
+            self.actions.push_back(run.clone());
         }
+        self.actions.push_back(run);
     }
 
     /// The fold. Total: an event that does not fit the state is taken as written, since it is a fact.
@@ -720,6 +744,11 @@ impl Machine {
         #[cfg(test)]
         if self.flaw == Some(Flaw::IgnoreNeeds) {
             return true;
+        }
+        #[cfg(test)]
+        if self.flaw == Some(Flaw::BlockEverything) {
+            return self.slots.iter().all(|s| !matches!(s.state, StepState::Failed { .. }))
+                && self.needs.get(i).is_some_and(|needs| needs.iter().all(|n| complete[*n]));
         }
         self.needs
             .get(i)

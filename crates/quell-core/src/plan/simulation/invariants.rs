@@ -46,6 +46,26 @@ pub(super) enum Id {
     P17,
 }
 
+pub(super) const ALL: &[Id] = &[
+    Id::P1,
+    Id::P2,
+    Id::P3,
+    Id::P4,
+    Id::P5,
+    Id::P6,
+    Id::P7,
+    Id::P8,
+    Id::P9,
+    Id::P10,
+    Id::P11,
+    Id::P12,
+    Id::P13,
+    Id::P14,
+    Id::P15,
+    Id::P16,
+    Id::P17,
+];
+
 pub(super) type Verdict = Result<(), String>;
 
 fn must(holds: bool, what: impl FnOnce() -> String) -> Verdict {

@@ -119,7 +119,16 @@ impl Sim {
                 Deed::Disable => secret.pretended,
                 // Ended while the old value still worked, because of what a person said of the step before.
                 Deed::Sever => secret.pretended || secret.by_hand,
-                _ => false,
+                Deed::Capture
+                | Deed::Mint
+                | Deed::Install
+                | Deed::ProbeNew
+                | Deed::WriteStore(_)
+                | Deed::Confirm(_)
+                | Deed::ProveRefused
+                | Deed::Prove
+                | Deed::Purge(_)
+                | Deed::Notify => false,
             };
             if self.books.steps[i].satisfied && (owed || self.spoken[i]) {
                 secret.by_hand(effect.deed, self.books.minted[s]);
@@ -167,6 +176,15 @@ impl Sim {
         false
     }
 
+    /// A part of the plan goes well.
+    pub(super) fn go_ahead(&mut self, steps: usize) {
+        self.calm = true;
+        for _ in 0..self.rng.below(steps) {
+            self.round(true);
+        }
+        self.calm = false;
+    }
+
     /// Faults stop; first nobody helps, then people do. Returns the number of rounds.
     pub(super) fn calm_down(&mut self, plan: &Plan) -> usize {
         let done_before = self.console.is_done();
@@ -187,7 +205,7 @@ impl Sim {
         if !self.console.is_done() {
             self.coverage.hit(Seen::WaitedForPeople);
         }
-        while rounds < ROUNDS_MAX && !self.stopped() && !self.settled() {
+        while rounds < ROUNDS_MAX && !self.stopped() && !self.console.is_done() {
             // Time passes also while nobody does anything: approvals expire.
             self.wall += 1000;
             self.round(true);
@@ -207,10 +225,5 @@ impl Sim {
             self.coverage.hit(Seen::DoneWhenCalm);
         }
         rounds
-    }
-
-    /// Done, and people have also made the best-effort steps right.
-    fn settled(&self) -> bool {
-        self.console.is_done()
     }
 }

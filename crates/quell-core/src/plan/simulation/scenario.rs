@@ -7,7 +7,8 @@ use crate::inventory::Tier;
 use crate::issuer::{Capabilities, Chooser, ValidAtOnce};
 use crate::plan::machine::Flaw;
 use crate::plan::{
-    Approvals, ConsumerInput, Plan, PlanInput, SecretInput, StepAction, StoreInput, Strategy, compile,
+    Approvals, Class, ConsumerInput, Machine, Plan, PlanInput, SecretInput, StepAction, StoreInput, Strategy,
+    compile,
 };
 
 /// A deliberate mistake.
@@ -25,6 +26,8 @@ pub(super) enum Wrong {
     DropNeeds(&'static str, &'static str),
     /// The compiler forgets one need, whichever.
     DropAnyNeed,
+    /// The compiler takes nothing for destructive.
+    SoftenClasses,
 }
 
 /// One random case.
@@ -32,6 +35,9 @@ pub(super) enum Wrong {
 pub(super) struct Scenario {
     pub(super) input: PlanInput,
     pub(super) plan: Plan,
+    /// The plan's machine, before anything has happened.
+    pub(super) template: Machine,
+    pub(super) wrong: Option<Wrong>,
     /// The dropped need, for [`Wrong::DropAnyNeed`].
     pub(super) dropped: Option<(&'static str, &'static str)>,
 }
@@ -39,8 +45,13 @@ pub(super) struct Scenario {
 const NAMES: [&str; 3] = ["s0", "s1", "s2"];
 const CONSUMERS: [&str; 3] = ["api", "job", "web"];
 
+/// Seeds that share a plan, since compiling and hashing one costs as much as running it.
+pub(super) const RUNS_PER_PLAN: u64 = 4;
+
 impl Scenario {
-    pub(super) fn random(rng: &mut Rng, wrong: Option<Wrong>) -> Self {
+    /// The case of which `seed` is one run.
+    pub(super) fn of(seed: u64, wrong: Option<Wrong>) -> Self {
+        let rng = &mut Rng::new(u64::MAX - seed / RUNS_PER_PLAN);
         let count = rng.pick(&[1, 1, 1, 1, 1, 1, 2, 2, 2, 3]);
         let secrets: Vec<SecretInput> = (0..count).map(|i| secret(rng, i)).collect();
         let input = PlanInput {
@@ -60,7 +71,11 @@ impl Scenario {
         if let Some(wrong) = wrong {
             dropped = spoil(&mut plan, rng, wrong);
         }
-        Self { input, plan, dropped }
+        let mut template = Machine::new(plan.clone());
+        if let Some(Wrong::Machine(flaw)) = wrong {
+            template.flaw = Some(flaw);
+        }
+        Self { input, plan, template, wrong, dropped }
     }
 
     pub(super) fn world(&self, rng: &mut Rng) -> World {
@@ -158,6 +173,12 @@ fn spoil(plan: &mut Plan, rng: &mut Rng, wrong: Wrong) -> Option<(&'static str, 
                     return Some((Deed::word(&step.action), kind(&need)));
                 }
                 left -= step.needs.len();
+            }
+            None
+        }
+        Wrong::SoftenClasses => {
+            for step in &mut plan.steps {
+                step.class = Class::Reversible;
             }
             None
         }

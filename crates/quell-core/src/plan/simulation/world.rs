@@ -79,7 +79,13 @@ impl Store {
         self.versions.last().copied()
     }
 
-    pub(super) fn purge(&mut self) {
+    fn write(&mut self, value: Value) {
+        if self.current() != Some(value) {
+            self.versions.push(value);
+        }
+    }
+
+    fn purge(&mut self) {
         self.versions.retain(|v| *v != OLD);
         self.purged = true;
     }
@@ -204,13 +210,11 @@ impl World {
 
     /// `value` is the successor as the ledger records it; `fresh` is one nobody has used.
     pub(super) fn perform(&mut self, effect: Effect, value: Option<Value>, fresh: Value) -> Answer {
-        match effect.secret {
-            Some(s) => self.secrets[s].perform(effect.deed, value, fresh),
-            None => {
-                self.notified = true;
-                Answer::Done(None)
-            }
+        if let Some(s) = effect.secret {
+            return self.secrets[s].perform(effect.deed, value, fresh);
         }
+        self.notified = true;
+        Answer::Done(None)
     }
 
     pub(super) fn observe(&self, effect: Effect, value: Option<Value>) -> Answer {
@@ -260,19 +264,24 @@ impl Secret {
             (Deed::Mint, _) => return Answer::Done(Some(self.mint(fresh))),
             (Deed::Capture, _) => self.captured = true,
             (Deed::Install, Some(value)) => self.make_live(value),
-            (Deed::WriteStore(i), Some(value)) => {
-                if self.stores[i].current() != Some(value) {
-                    self.stores[i].versions.push(value);
-                }
-            }
+            (Deed::WriteStore(i), Some(value)) => self.stores[i].write(value),
             (Deed::Reload(c), Some(value)) => self.reload(c, value),
             (Deed::Disable, _) if self.can_disable || !self.live.is_empty() => self.die(),
             (Deed::Sever, _) => self.sessions = 0,
             (Deed::Purge(i), _) => self.stores[i].purge(),
-            (Deed::Install | Deed::WriteStore(_) | Deed::Reload(_) | Deed::Disable | Deed::Notify, _)
-            | (Deed::ProbeNew | Deed::Confirm(_) | Deed::ProveRefused | Deed::Prove, _) => {
-                return self.observe(deed, value);
-            }
+            // Without a successor, or the kinds that only look.
+            (
+                Deed::Install
+                | Deed::WriteStore(_)
+                | Deed::Reload(_)
+                | Deed::Disable
+                | Deed::Notify
+                | Deed::ProbeNew
+                | Deed::Confirm(_)
+                | Deed::ProveRefused
+                | Deed::Prove,
+                _,
+            ) => return self.observe(deed, value),
         }
         Answer::Done(None)
     }
@@ -335,15 +344,9 @@ impl Secret {
     pub(super) fn by_hand(&mut self, deed: Deed, value: Option<Value>) {
         match (deed, value) {
             (Deed::Install, Some(value)) => self.make_live(value),
-            (Deed::WriteStore(i), Some(value)) => {
-                if self.stores[i].current() != Some(value) {
-                    self.stores[i].versions.push(value);
-                }
-            }
-            (Deed::Reload(c) | Deed::Confirm(c), Some(value)) => {
-                if self.live.contains(&value) {
-                    self.reload(c, value);
-                }
+            (Deed::WriteStore(i), Some(value)) => self.stores[i].write(value),
+            (Deed::Reload(c) | Deed::Confirm(c), Some(value)) if self.live.contains(&value) => {
+                self.reload(c, value);
             }
             (Deed::Disable, _) => self.die(),
             (Deed::Sever, _) if !self.old_valid => self.sessions = 0,
