@@ -67,7 +67,7 @@ pub fn unmet(incident: &Incident) -> Vec<String> {
     for fingerprint in incident.exposures.iter().filter_map(|e| e.fingerprint) {
         if !tried(fingerprint) && !excepted {
             out.push(format!(
-                "the leaked value {fingerprint} itself was never tried: whose it is could not be told"
+                "the leaked value {fingerprint} itself is not among the values that were tried"
             ));
         }
     }

@@ -60,16 +60,16 @@ fn a_contained_and_closed_incident() {
 
     | when | who | decision | reason or evidence |
     | --- | --- | --- | --- |
-    | 2026-11-22T03:03:00Z (T+3 min) | engine w-1 | plan 1 made: make-before-break, 11 steps | ines chose make-before-break: orders must be taken at night; plan c1e2bd76998d |
-    | 2026-11-22T03:04:02Z (T+4 min 2 s) | tom | orders-db.disable: approved by tom | plan c1e2bd76998d, good until 2026-11-22T03:34:02Z |
-    | 2026-11-22T03:04:02Z (T+4 min 2 s) | tom | orders-db.sever: approved by tom | plan c1e2bd76998d, good until 2026-11-22T03:34:02Z |
-    | 2026-11-22T03:04:02Z (T+4 min 2 s) | tom | orders-db.purge-0: approved by tom | plan c1e2bd76998d, good until 2026-11-22T03:34:02Z |
+    | 2026-11-22T03:03:00Z (T+3 min) | engine w-1 | plan 1 made: make-before-break, 11 steps | ines chose make-before-break: orders must be taken at night; plan a71bef5981fd |
+    | 2026-11-22T03:04:02Z (T+4 min 2 s) | tom | orders-db.disable: approved by tom | plan a71bef5981fd, good until 2026-11-22T03:34:02Z |
+    | 2026-11-22T03:04:02Z (T+4 min 2 s) | tom | orders-db.sever: approved by tom | plan a71bef5981fd, good until 2026-11-22T03:34:02Z |
+    | 2026-11-22T03:04:02Z (T+4 min 2 s) | tom | orders-db.purge-0: approved by tom | plan a71bef5981fd, good until 2026-11-22T03:34:02Z |
     | 2026-11-22T03:15:02Z (T+15 min 2 s) | tom | verdict no-evidence-logs-incomplete: no evidence of use, but the logs are incomplete | the proxy kept 6 hours only; evidence proxy.log (120 bytes, SHA-256 abababababab…) |
     | 2026-11-22T04:15:02Z (T+1 h 15 min) | tom | incident closed | The old password is dead; orders-api runs on a new one. |
 
     ## Plan and steps
 
-    Plan 1. Approvals bind to its hash `c1e2bd76998d148adfd7365464edb853ccc938a9d889cda757c6f2231b7609a1`.
+    Plan 1. Approvals bind to its hash `a71bef5981fdb022e62ecd56efb77bbc43f1effbe33e115c3df4d429691d4a8d`.
 
     | step | class | state | tries | took | unknown outcomes | approved by |
     | --- | --- | --- | --- | --- | --- | --- |
@@ -154,7 +154,7 @@ fn a_contained_and_closed_incident() {
     | 2026-11-22T03:00:00Z (T+0 s) | ines | clock next-update started, due 2026-11-22T03:15:00Z | SEV-1: next update, counted from the declaration | 13 |
     | 2026-11-22T03:00:00Z (T+0 s) | ines | clock post-mortem started, due 2026-11-24T03:00:00Z | post-mortem: 48 h, the earliest of the sources, counted from the declaration | 14 |
     | 2026-11-22T03:03:00Z (T+3 min) | ines | clock first-response met in time | 7 min before it was due | 15 |
-    | 2026-11-22T03:03:00Z (T+3 min) | engine w-1 | plan 1 made: make-before-break, 11 steps | ines chose make-before-break: orders must be taken at night; plan c1e2bd76998d | 16 |
+    | 2026-11-22T03:03:00Z (T+3 min) | engine w-1 | plan 1 made: make-before-break, 11 steps | ines chose make-before-break: orders must be taken at night; plan a71bef5981fd | 16 |
     | 2026-11-22T03:03:00Z (T+3 min) | engine w-1 | orders-db: compromised value sealed | fp:4258457b93f4113bee5b7c7082fa6dbd of orders_a (kv) | 17 |
     | 2026-11-22T03:03:00Z (T+3 min) | engine w-1 | orders-db: successor sealed | fp:d97c3db2cc0717860a1f53647afa9c2c of orders_b (chosen) | 18 |
     | 2026-11-22T03:03:00Z (T+3 min) | engine w-1 | api looked at before any change of orders-db | generation 41; principal orders_a | 19 |
@@ -174,10 +174,10 @@ fn a_contained_and_closed_incident() {
     | 2026-11-22T03:03:30Z (T+3 min 30 s) | engine w-1 | orders-db.reload-api applied by w-1 after 0.12 s | — | 33 |
     | 2026-11-22T03:03:30Z (T+3 min 30 s) | engine w-1 | orders-db.confirm-api: attempt 1 begun by w-1 | an answer is owed by 2026-11-22T03:04:01Z | 34 |
     | 2026-11-22T03:03:32Z (T+3 min 32 s) | engine w-1 | orders-db.confirm-api applied by w-1 after 1.5 s | generation=42, principal=orders_b | 35 |
-    | 2026-11-22T03:03:32Z (T+3 min 32 s) | engine w-1 | orders-db.disable: 1 approval asked for | plan c1e2bd76998d | 36 |
-    | 2026-11-22T03:04:02Z (T+4 min 2 s) | tom | orders-db.disable: approved by tom | plan c1e2bd76998d, good until 2026-11-22T03:34:02Z | 37 |
-    | 2026-11-22T03:04:02Z (T+4 min 2 s) | tom | orders-db.sever: approved by tom | plan c1e2bd76998d, good until 2026-11-22T03:34:02Z | 38 |
-    | 2026-11-22T03:04:02Z (T+4 min 2 s) | tom | orders-db.purge-0: approved by tom | plan c1e2bd76998d, good until 2026-11-22T03:34:02Z | 39 |
+    | 2026-11-22T03:03:32Z (T+3 min 32 s) | engine w-1 | orders-db.disable: 1 approval asked for | plan a71bef5981fd | 36 |
+    | 2026-11-22T03:04:02Z (T+4 min 2 s) | tom | orders-db.disable: approved by tom | plan a71bef5981fd, good until 2026-11-22T03:34:02Z | 37 |
+    | 2026-11-22T03:04:02Z (T+4 min 2 s) | tom | orders-db.sever: approved by tom | plan a71bef5981fd, good until 2026-11-22T03:34:02Z | 38 |
+    | 2026-11-22T03:04:02Z (T+4 min 2 s) | tom | orders-db.purge-0: approved by tom | plan a71bef5981fd, good until 2026-11-22T03:34:02Z | 39 |
     | 2026-11-22T03:04:02Z (T+4 min 2 s) | engine w-1 | orders-db.disable: attempt 1 begun by w-1 | an answer is owed by 2026-11-22T03:04:33Z | 40 |
     | 2026-11-22T03:04:02Z (T+4 min 2 s) | engine w-1 | orders-db.disable applied by w-1 after 0.12 s | — | 41 |
     | 2026-11-22T03:04:02Z (T+4 min 2 s) | engine w-1 | orders-db.sever: attempt 1 begun by w-1 | an answer is owed by 2026-11-22T03:04:33Z | 42 |

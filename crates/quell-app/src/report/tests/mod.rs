@@ -66,6 +66,7 @@ fn an_open_incident_says_what_is_missing() {
     ");
     insta::assert_snapshot!(section(&text, "What is still unknown or open"), @r"
     - orders-db is not proven inert at the issuer
+    - the leaked value fp:4258457b93f4113bee5b7c7082fa6dbd itself is not among the values that were tried
     - no verdict says whether it was used; \`cannot-tell\` is a verdict, silence is not
     - SEV-1 and SEV-2 need at least one action item with owner and due date
     - since when it could be seen in git:orders.git config/app.env:3
@@ -138,7 +139,7 @@ fn an_exception_and_a_skipped_step_stay_visible() {
 
     | when | who | decision | reason or evidence |
     | --- | --- | --- | --- |
-    | 2026-11-22T03:00:00Z (T+0 s) | engine w-1 | plan 1 made: make-before-break, 11 steps | ines chose make-before-break: orders must be taken at night; plan ffdf09b9026e |
+    | 2026-11-22T03:00:00Z (T+0 s) | engine w-1 | plan 1 made: make-before-break, 11 steps | ines chose make-before-break: orders must be taken at night; plan b70a67663034 |
     | 2026-11-22T03:01:00Z (T+1 min) | tom | orders-db.reload-api: another try asked for by tom | it begins by looking, if anything was ever started |
     | 2026-11-22T03:01:00Z (T+1 min) | tom | orders-db.reload-api: skipped by tom | api was stopped by hand |
     | 2026-11-22T03:01:00Z (T+1 min) | ines | orders-db.disable: stated by ines to be in force | the server was switched off |
