@@ -2,6 +2,7 @@
 
 mod connector;
 mod edge;
+mod link;
 mod purity;
 mod rule;
 mod text;
@@ -54,6 +55,7 @@ pub(crate) fn all(tree: &Tree, metadata: &serde_json::Value) -> Vec<Finding> {
     findings.extend(purity::check(tree));
     findings.extend(connector::check(tree));
     findings.extend(rule::check(tree));
+    findings.extend(link::check(tree));
     findings.extend(edge::check(tree, metadata));
     findings
 }

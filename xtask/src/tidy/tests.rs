@@ -115,6 +115,22 @@ fn a_rule_shows_examples_of_both_kinds() {
 }
 
 /// As `cargo metadata` writes it.
+#[test]
+fn links_lead_to_files_and_headings() {
+    let page = "# Two  words, `code`!\n[a](b/c.md) [b](b/) [c](#two--words-code) [d](https://example.com/x)\n\
+                [e](b/d.md) [f](b/c.md#here) [g](b/c.md#gone) [h](../out.md)\n```\n[i](never.md)\n```\n";
+    let tree = Tree::made(&[("a.md", page), ("b/c.md", "## Here\n[up](../a.md)\n")]);
+    let found = said(&link::check(&tree));
+    assert_eq!(
+        found,
+        [
+            "a.md:3: link `b/d.md`: there is no such file",
+            "a.md:3: link `b/c.md#gone`: the page has no such heading",
+            "a.md:3: link `../out.md`: there is no such file",
+        ]
+    );
+}
+
 fn workspace(dependencies: &Value) -> (Tree, Value) {
     let manifest = "[package]\n[lints]\nworkspace = true\n\n[dependencies]\nquell-store.workspace = true\n";
     let tree = Tree::made(&[("crates/quell-connect/Cargo.toml", manifest)]);
