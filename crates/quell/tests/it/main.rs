@@ -8,6 +8,11 @@
     reason = "a test that cannot go on should stop where it is"
 )]
 
+mod drill;
+mod hygiene;
+mod inventory;
 mod kill;
 mod respond;
+mod scan;
+mod search;
 mod world;

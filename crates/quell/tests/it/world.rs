@@ -1,7 +1,8 @@
 //! A small company on loopback for the tests: one PostgreSQL and one OpenBao, and any number of secrets with two
 //! consumers each. The consumers are real processes that hold a session.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -42,12 +43,16 @@ pub(crate) struct World<'a> {
     pub(crate) name: String,
     pub(crate) old_password: String,
     pub(crate) old_url: String,
-    consumers: Vec<Child>,
+    /// More of the environment of every command: passphrases, other data folders.
+    pub(crate) env: Vec<(String, PathBuf)>,
+    /// The secret as an item of an inventory's list, with absolute paths.
+    entry: String,
+    consumers: BTreeMap<String, Child>,
 }
 
 impl Drop for World<'_> {
     fn drop(&mut self) {
-        for consumer in &mut self.consumers {
+        for consumer in self.consumers.values_mut() {
             drop(consumer.kill());
             drop(consumer.wait());
         }
@@ -59,8 +64,15 @@ pub(crate) fn quell_program() -> PathBuf {
 }
 
 impl<'a> World<'a> {
-    /// `policy` is the YAML below `policy:`, one line.
+    /// `policy` is the YAML below `policy:`, one line; more top-level lines may follow it.
     pub(crate) fn new(servers: &'a Servers, name: &str, roles: Roles, policy: &str) -> Self {
+        let world = Self::bare(servers, name, roles, policy);
+        world.ok(&["init"]);
+        world
+    }
+
+    /// The same without a data folder.
+    pub(crate) fn bare(servers: &'a Servers, name: &str, roles: Roles, policy: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let old_password = format!("canary-{name}-{}", "Zx9".repeat(6));
         let (a, b, group) = (format!("{name}_a"), format!("{name}_b"), format!("{name}_owner"));
@@ -86,9 +98,18 @@ impl<'a> World<'a> {
         .unwrap();
         let path = folder.path();
         std::fs::write(path.join("token"), bao.root_token()).unwrap();
-        std::fs::write(path.join("app.env"), format!("# kept\nDATABASE_URL={old_url}\n")).unwrap();
-        let mut world =
-            Self { servers, name: name.to_owned(), old_password, old_url, consumers: Vec::new(), folder };
+        std::fs::write(path.join("admin.url"), servers.postgres.admin_url()).unwrap();
+        private(&path.join("app.env"), &format!("# kept\nDATABASE_URL={old_url}\n"));
+        let mut world = Self {
+            servers,
+            name: name.to_owned(),
+            old_password,
+            old_url,
+            env: Vec::new(),
+            entry: String::new(),
+            consumers: BTreeMap::new(),
+            folder,
+        };
         for consumer in ["api", "worker"] {
             world.start_consumer(consumer);
         }
@@ -97,32 +118,45 @@ impl<'a> World<'a> {
             Roles::Single => format!("[{a}]"),
         };
         let (api, worker) = (world.port("api"), world.port("worker"));
-        let address = bao.addr();
-        let inventory = format!(
-            r#"connections:
-  openbao: {{ address: "{address}", token: "file:token" }}
-secrets:
-  - id: {name}-db
+        let here = world.folder.path().display().to_string();
+        world.entry = format!(
+            r#"  - id: {name}-db
     kind: postgres-password
     env: prod
     issuer:
       postgres: {{ admin: "openbao:kv/infra/{name}#admin_url", roles: {roles}, settle_ms: 100 }}
     stores:
       - openbao: {{ mount: kv, path: apps/{name}, key: DATABASE_URL }}
-      - env_file: {{ path: app.env, key: DATABASE_URL }}
+      - env_file: {{ path: {here}/app.env, key: DATABASE_URL }}
     consumers:
       - name: api
         reload: {{ http: {{ url: "http://127.0.0.1:{api}/reload" }} }}
         observe: {{ http: "http://127.0.0.1:{api}/healthz", generation: ".gen", principal: ".principal" }}
       - name: worker
-        reload: {{ process: {{ pidfile: worker.pid, signal: HUP }} }}
+        reload: {{ process: {{ pidfile: {here}/worker.pid, signal: HUP }} }}
         observe: {{ http: "http://127.0.0.1:{worker}/healthz", generation: ".gen", principal: ".principal" }}
-policy: {policy}
 "#
         );
-        std::fs::write(world.path("quell.yaml"), inventory).unwrap();
-        world.ok(&["init"]);
+        world.write_inventory(&[&world], policy);
         world
+    }
+
+    /// Writes the inventory anew, with the secrets of these worlds.
+    pub(crate) fn write_inventory(&self, worlds: &[&World<'_>], policy: &str) {
+        let address = self.servers.openbao.addr();
+        let entries: String = worlds.iter().map(|w| w.entry.as_str()).collect();
+        let text = format!(
+            "connections:\n  openbao: {{ address: \"{address}\", token: \"file:token\" }}\nsecrets:\n{entries}policy: {policy}\n"
+        );
+        std::fs::write(self.path("quell.yaml"), text).unwrap();
+    }
+
+    /// Changes the inventory's text; it must hold `from`.
+    #[track_caller]
+    pub(crate) fn edit(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.path("quell.yaml")).unwrap();
+        assert!(text.contains(from), "the inventory does not hold {from}");
+        std::fs::write(self.path("quell.yaml"), text.replace(from, to)).unwrap();
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -131,6 +165,13 @@ policy: {policy}
 
     pub(crate) fn secret(&self) -> String {
         format!("{}-db", self.name)
+    }
+
+    /// Ends a consumer without a goodbye; its port stays closed.
+    pub(crate) fn kill_consumer(&mut self, name: &str) {
+        let mut child = self.consumers.remove(name).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     fn start_consumer(&mut self, name: &str) {
@@ -147,7 +188,7 @@ policy: {policy}
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        self.consumers.push(child);
+        self.consumers.insert(name.to_owned(), child);
         wait_for(|| self.path(&format!("{name}.port")).is_file(), "the consumer did not start");
     }
 
@@ -166,8 +207,14 @@ policy: {policy}
             .env("HOME", self.folder.path())
             .env("QUELL_DATA_DIR", self.path("data"))
             .env("QUELL_ACTOR", "ines")
+            .envs(self.env.iter().map(|(k, v)| (k, v)))
             .stdin(Stdio::null());
         command
+    }
+
+    /// Starts the command in the background, its output kept.
+    pub(crate) fn spawn(&self, args: &[&str]) -> Child {
+        self.quell(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     pub(crate) fn run(&self, args: &[&str]) -> Output {
@@ -194,6 +241,39 @@ policy: {policy}
     pub(crate) fn open(&self, channel: &str) -> String {
         let opened = self.json(&["incident", "open", "--secret", &self.secret(), "--channel", channel]);
         opened["incident"].as_str().unwrap().to_owned()
+    }
+
+    /// A git repository that held the old value once, in its history, and was "cleaned"; as the git program makes it.
+    pub(crate) fn leaky_repository(&self, committed: &str) -> PathBuf {
+        let repository = self.path("repository");
+        std::fs::create_dir(&repository).unwrap();
+        let git = |args: &[&str]| {
+            let output = Command::new("git")
+                .args(args)
+                .current_dir(&repository)
+                .env("HOME", self.folder.path())
+                .env("GIT_CONFIG_NOSYSTEM", "1")
+                .env("GIT_AUTHOR_DATE", committed)
+                .env("GIT_COMMITTER_DATE", committed)
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "git {args:?}: {}", text(&output.stderr));
+        };
+        git(&["init", "-q", "-b", "main"]);
+        git(&["config", "user.name", "Ines"]);
+        git(&["config", "user.email", "ines@example.com"]);
+        std::fs::write(
+            repository.join("settings.env"),
+            format!("# settings\nDATABASE_URL={}\n", self.old_url),
+        )
+        .unwrap();
+        git(&["add", "."]);
+        git(&["commit", "-q", "-m", "settings"]);
+        git(&["rm", "-q", "settings.env"]);
+        std::fs::write(repository.join("README.md"), "clean\n").unwrap();
+        git(&["add", "."]);
+        git(&["commit", "-q", "-m", "remove settings"]);
+        repository
     }
 
     /// Asks a consumer about itself.
@@ -289,6 +369,13 @@ policy: {policy}
     }
 }
 
+/// Writes a file that only its owner reads.
+pub(crate) fn private(path: &Path, content: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::write(path, content).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -303,4 +390,17 @@ pub(crate) fn wait_for(mut holds: impl FnMut() -> bool, otherwise: &str) {
         assert!(now < until, "{otherwise}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Every file below a folder.
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    let mut todo = vec![folder.to_owned()];
+    while let Some(next) = todo.pop() {
+        for entry in std::fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { todo.push(path) } else { out.push(path) }
+        }
+    }
+    out
 }
