@@ -15,4 +15,5 @@ mod kill;
 mod respond;
 mod scan;
 mod search;
+mod token;
 mod world;
