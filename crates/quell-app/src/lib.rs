@@ -20,3 +20,4 @@ pub mod systems;
 
 pub use app::{App, Options};
 pub use error::AppError;
+pub use quell_store::{KekSource, Store, StoreError};

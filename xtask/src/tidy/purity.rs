@@ -39,6 +39,8 @@ fn product(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 fn is_pure(path: &str) -> bool {
     let inside = PURE.iter().any(|folder| path.starts_with(folder));
-    let test = path.ends_with("/tests.rs") || path.split('/').any(|part| part == "tests");
+    let test = path.ends_with("/tests.rs")
+        || path.ends_with("_tests.rs")
+        || path.split('/').any(|part| part == "tests" || part == "simulation");
     inside && !test
 }

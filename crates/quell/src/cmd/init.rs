@@ -3,8 +3,8 @@
 use quell_app::app::read_passphrase;
 use quell_app::clock::now;
 use quell_app::{AppError, Options};
+use quell_app::{KekSource, Store, StoreError};
 use quell_core::secret::SecretValue;
-use quell_store::{KekSource, Store, StoreError};
 use serde_json::json;
 
 use super::ask_passphrase;

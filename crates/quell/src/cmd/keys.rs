@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use quell_app::KekSource;
 use quell_app::app::{open_store, read_passphrase};
 use quell_app::clock::now;
 use quell_app::{AppError, Options};
-use quell_store::KekSource;
 use serde_json::json;
 
 use super::init::new_passphrase;

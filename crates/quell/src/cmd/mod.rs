@@ -17,11 +17,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::CommandFactory as _;
+use quell_app::StoreError;
 use quell_app::{App, AppError, Options};
 use quell_core::IncidentId;
 use quell_core::inventory::Inventory;
 use quell_core::secret::SecretValue;
-use quell_store::StoreError;
 
 use crate::cli::{Cli, Command, Global};
 use crate::exit;

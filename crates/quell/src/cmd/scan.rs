@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use quell_app::StoreError;
 use quell_app::scan::{self, Scanned};
 use quell_app::{AppError, Options};
-use quell_store::StoreError;
 
 use super::app_without_inventory;
 use crate::cli::ScanArgs;
