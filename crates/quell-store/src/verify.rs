@@ -133,7 +133,7 @@ impl Store {
         Ok(rows.into_iter().map(|(size, note)| (u64::try_from(size).unwrap_or(u64::MAX), note)).collect())
     }
 
-    /// Tree nodes and evidence that belong to one entry.
+    /// Tree nodes, evidence and sealed values that belong to one entry.
     async fn check_row(
         &self,
         seq: u64,
@@ -158,6 +158,19 @@ impl Store {
                     problems.push(format!("entry {seq}: its evidence `{}` was changed", evidence.name));
                 }
                 Some(_) => {}
+            }
+        }
+        if let Event::ValueSealed(named) = &entry.event {
+            // Opening authenticates it, with its id; the value is dropped at once.
+            match self.unseal(&named.sealed).await {
+                Ok(_) => {}
+                Err(StoreError::NoSuchValue(id)) => {
+                    problems.push(format!("entry {seq}: its sealed value `{id}` was removed"));
+                }
+                Err(StoreError::Unsealable(id)) => {
+                    problems.push(format!("entry {seq}: its sealed value `{id}` was changed"));
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(())
