@@ -40,7 +40,14 @@ pub(crate) async fn report(options: &Options, args: &ReportArgs, out: &Out) -> R
     let checkpoint = app.store.checkpoint().await?.map(|(_, note)| note).unwrap_or_default();
     let failed = |e: &dyn std::fmt::Display| AppError::Usage(format!("the report cannot be rendered: {e}"));
     if out.json() {
-        out.object(&report::context(&incident, &entries, &checkpoint, now()))?;
+        let context = report::context(&incident, &entries, &checkpoint, now());
+        match &args.output {
+            Some(path) => {
+                evidence::write_whole(path, out.text_of(&context)?.as_bytes())?;
+                out.status(format!("wrote {}", path.display()));
+            }
+            None => out.object(&context)?,
+        }
         return Ok(exit::OK);
     }
     let template = match &args.template {
@@ -93,9 +100,17 @@ pub(crate) async fn run(options: &Options, command: &EvidenceCommand, out: &Out)
 pub(crate) async fn ledger(options: &Options, command: &LedgerCommand, out: &Out) -> Result<u8, AppError> {
     let store = quell_app::app::open_store(options, ask_passphrase).await?;
     match command {
-        LedgerCommand::Key => out.data(store.signing_key().verifier())?,
+        LedgerCommand::Key => {
+            let vkey = store.signing_key().verifier();
+            if out.json() { out.object(&json!({"vkey": vkey.to_string()}))? } else { out.data(vkey)? }
+        }
         LedgerCommand::Checkpoint => {
-            out.data(store.checkpoint().await?.map(|(_, note)| note).unwrap_or_default().trim_end())?;
+            let (size, note) = store.checkpoint().await?.unwrap_or_default();
+            if out.json() {
+                out.object(&json!({"size": size, "checkpoint": note}))?;
+            } else {
+                out.data(note.trim_end())?;
+            }
         }
         LedgerCommand::Verify { key, checkpoint } => {
             let key = match key {
