@@ -21,11 +21,13 @@ pub fn load(path: &Path) -> Result<Inventory, AppError> {
     }
     let mut texts = Vec::new();
     for file in files {
-        let meta = std::fs::metadata(&file).map_err(|e| AppError::io(&file, e))?;
-        if meta.len() > FILE_MAX {
-            return Err(complaint(&file, "larger than 4 MiB", "split it into several files in a folder"));
-        }
-        let bytes = std::fs::read(&file).map_err(|e| AppError::io(&file, e))?;
+        let bytes = match crate::files::read(&file, FILE_MAX) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
+                return Err(complaint(&file, "larger than 4 MiB", "split it into several files in a folder"));
+            }
+            Err(error) => return Err(AppError::io(&file, error)),
+        };
         let text = String::from_utf8(bytes).map_err(|e| {
             let line = e
                 .as_bytes()

@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 
 use quell_app::clock::now;
-use quell_app::{AppError, Options, evidence, proof, report};
+use quell_app::{AppError, Options, evidence, files, proof, report};
 use serde_json::json;
 
 use super::{app, app_without_inventory, ask_passphrase, incident_id};
 use crate::cli::{EvidenceCommand, LedgerCommand, ReportArgs};
 use crate::exit;
 use crate::output::{Out, Tone, tone};
+
+/// Largest template or kept checkpoint, in bytes.
+const TEXT_MAX: u64 = 1 << 20;
 
 pub(crate) async fn verify_incident(options: &Options, id: &str, out: &Out) -> Result<u8, AppError> {
     let app = app(options).await?;
@@ -52,7 +55,7 @@ pub(crate) async fn report(options: &Options, args: &ReportArgs, out: &Out) -> R
     }
     let template = match &args.template {
         Some(path) => Some(
-            std::fs::read_to_string(path)
+            files::read_text(path, TEXT_MAX)
                 .map_err(|source| AppError::Io { path: path.display().to_string(), source })?,
         ),
         None => None,
@@ -119,7 +122,7 @@ pub(crate) async fn ledger(options: &Options, command: &LedgerCommand, out: &Out
             };
             let mut kept = Vec::new();
             for path in checkpoint {
-                let text = std::fs::read_to_string(path);
+                let text = files::read_text(path, TEXT_MAX);
                 kept.push(text.map_err(|source| AppError::Io { path: path.display().to_string(), source })?);
             }
             let report = store.verify(key, &kept).await?;
