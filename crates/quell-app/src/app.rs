@@ -148,7 +148,7 @@ pub fn read_passphrase(path: &Path) -> Result<SecretValue, StoreError> {
     Ok(SecretValue::new(bytes))
 }
 
-fn context(options: &Options, inventory: &Inventory) -> Result<Context, AppError> {
+pub(crate) fn context(options: &Options, inventory: &Inventory) -> Result<Context, AppError> {
     let base = if options.inventory.is_dir() {
         options.inventory.clone()
     } else {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::systems::Systems;
-use crate::{App, AppError};
+use crate::{App, AppError, Options};
 
 /// Largest inventory file, in bytes.
 const FILE_MAX: u64 = 4 << 20;
@@ -61,6 +61,19 @@ fn complaint(file: &Path, message: &str, hint: &str) -> AppError {
         message: message.to_owned(),
         hint: hint.to_owned(),
     }])
+}
+
+/// Parses everything, the connectors' own parts too, and reaches nothing.
+pub fn check_offline(options: &Options) -> Result<Inventory, AppError> {
+    let inventory = load(&options.inventory)?;
+    let context = crate::app::context(options, &inventory)?;
+    for secret in inventory.secrets.values() {
+        drop(Systems::build(secret, &context)?);
+    }
+    for name in inventory.channels.keys() {
+        drop(crate::systems::channel(&inventory, name, &context)?);
+    }
+    Ok(inventory)
 }
 
 /// One line of `inventory check`.

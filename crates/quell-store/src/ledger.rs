@@ -108,7 +108,9 @@ impl Store {
             batch.push(entry.clone());
             match self.append(batch, now).await {
                 Ok(mut entries) => {
-                    return entries.pop().ok_or_else(|| StoreError::Ledger("nothing was appended".to_owned()));
+                    return entries
+                        .pop()
+                        .ok_or_else(|| StoreError::Ledger("nothing was appended".to_owned()));
                 }
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error),
