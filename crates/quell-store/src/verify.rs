@@ -89,10 +89,7 @@ impl Store {
             problems.push(format!("and {} more", findings.omitted));
         }
         problems.extend(more);
-        let mut warnings: Vec<String> = findings.warnings.iter().map(ToString::to_string).collect();
-        if findings.trust == quell_ledger::verify::Trust::InternallyConsistent {
-            warnings.push("internally consistent only: no key from outside was given (--key), so a rewrite by the key holder would not show".to_owned());
-        }
+        let warnings: Vec<String> = findings.warnings.iter().map(ToString::to_string).collect();
         Ok(LedgerReport {
             ok: findings.ok() && problems.is_empty(),
             entries: findings.entries,
