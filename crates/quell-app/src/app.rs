@@ -132,10 +132,13 @@ pub async fn open_store(
     Ok(Store::open(&options.data, options.database.as_deref(), passphrase).await?)
 }
 
+/// Longest passphrase, in bytes.
+const PASSPHRASE_MAX: u64 = 64 << 10;
+
 /// A passphrase from a file, one trailing newline removed.
 pub fn read_passphrase(path: &Path) -> Result<SecretValue, StoreError> {
-    let mut bytes =
-        std::fs::read(path).map_err(|source| StoreError::Io { path: path.display().to_string(), source })?;
+    let mut bytes = crate::files::read(path, PASSPHRASE_MAX)
+        .map_err(|source| StoreError::Io { path: path.display().to_string(), source })?;
     while bytes.last().is_some_and(|b| matches!(b, b'\n' | b'\r')) {
         bytes.pop();
     }
@@ -145,7 +148,7 @@ pub fn read_passphrase(path: &Path) -> Result<SecretValue, StoreError> {
     Ok(SecretValue::new(bytes))
 }
 
-fn context(options: &Options, inventory: &Inventory) -> Result<Context, AppError> {
+pub(crate) fn context(options: &Options, inventory: &Inventory) -> Result<Context, AppError> {
     let base = if options.inventory.is_dir() {
         options.inventory.clone()
     } else {

@@ -200,11 +200,8 @@ pub fn verify(path: &Path, key: Option<&str>) -> Result<Report, AppError> {
 }
 
 fn read_file(path: &Path) -> Result<archive::Files, AppError> {
-    let size = std::fs::metadata(path).map_err(|e| AppError::io(path, e))?.len();
-    if size > u64::try_from(archive::MAX_SIZE).unwrap_or(u64::MAX) {
-        return Err(wrong(&format!("{} is larger than a bundle can be", path.display())));
-    }
-    let bytes = std::fs::read(path).map_err(|e| AppError::io(path, e))?;
+    let most = u64::try_from(archive::MAX_SIZE).unwrap_or(u64::MAX);
+    let bytes = crate::files::read(path, most).map_err(|e| AppError::io(path, e))?;
     archive::read(&bytes).map_err(|e| AppError::Evidence(format!("{}: {e}", path.display())))
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::systems::Systems;
-use crate::{App, AppError};
+use crate::{App, AppError, Options};
 
 /// Largest inventory file, in bytes.
 const FILE_MAX: u64 = 4 << 20;
@@ -21,11 +21,13 @@ pub fn load(path: &Path) -> Result<Inventory, AppError> {
     }
     let mut texts = Vec::new();
     for file in files {
-        let meta = std::fs::metadata(&file).map_err(|e| AppError::io(&file, e))?;
-        if meta.len() > FILE_MAX {
-            return Err(complaint(&file, "larger than 4 MiB", "split it into several files in a folder"));
-        }
-        let bytes = std::fs::read(&file).map_err(|e| AppError::io(&file, e))?;
+        let bytes = match crate::files::read(&file, FILE_MAX) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
+                return Err(complaint(&file, "larger than 4 MiB", "split it into several files in a folder"));
+            }
+            Err(error) => return Err(AppError::io(&file, error)),
+        };
         let text = String::from_utf8(bytes).map_err(|e| {
             let line = e
                 .as_bytes()
@@ -59,6 +61,19 @@ fn complaint(file: &Path, message: &str, hint: &str) -> AppError {
         message: message.to_owned(),
         hint: hint.to_owned(),
     }])
+}
+
+/// Parses everything, the connectors' own parts too, and reaches nothing.
+pub fn check_offline(options: &Options) -> Result<Inventory, AppError> {
+    let inventory = load(&options.inventory)?;
+    let context = crate::app::context(options, &inventory)?;
+    for secret in inventory.secrets.values() {
+        drop(Systems::build(secret, &context)?);
+    }
+    for name in inventory.channels.keys() {
+        drop(crate::systems::channel(&inventory, name, &context)?);
+    }
+    Ok(inventory)
 }
 
 /// One line of `inventory check`.

@@ -9,6 +9,7 @@ pub mod drill;
 pub mod driver;
 pub mod error;
 pub mod evidence;
+pub mod files;
 pub mod incident;
 pub mod inventory;
 pub mod issue;

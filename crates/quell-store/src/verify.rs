@@ -89,10 +89,7 @@ impl Store {
             problems.push(format!("and {} more", findings.omitted));
         }
         problems.extend(more);
-        let mut warnings: Vec<String> = findings.warnings.iter().map(ToString::to_string).collect();
-        if findings.trust == quell_ledger::verify::Trust::InternallyConsistent {
-            warnings.push("internally consistent only: no key from outside was given (--key), so a rewrite by the key holder would not show".to_owned());
-        }
+        let warnings: Vec<String> = findings.warnings.iter().map(ToString::to_string).collect();
         Ok(LedgerReport {
             ok: findings.ok() && problems.is_empty(),
             entries: findings.entries,
@@ -133,7 +130,7 @@ impl Store {
         Ok(rows.into_iter().map(|(size, note)| (u64::try_from(size).unwrap_or(u64::MAX), note)).collect())
     }
 
-    /// Tree nodes and evidence that belong to one entry.
+    /// Tree nodes, evidence and sealed values that belong to one entry.
     async fn check_row(
         &self,
         seq: u64,
@@ -158,6 +155,19 @@ impl Store {
                     problems.push(format!("entry {seq}: its evidence `{}` was changed", evidence.name));
                 }
                 Some(_) => {}
+            }
+        }
+        if let Event::ValueSealed(named) = &entry.event {
+            // Opening authenticates it, with its id; the value is dropped at once.
+            match self.unseal(&named.sealed).await {
+                Ok(_) => {}
+                Err(StoreError::NoSuchValue(id)) => {
+                    problems.push(format!("entry {seq}: its sealed value `{id}` was removed"));
+                }
+                Err(StoreError::Unsealable(id)) => {
+                    problems.push(format!("entry {seq}: its sealed value `{id}` was changed"));
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(())

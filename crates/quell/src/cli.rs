@@ -17,7 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 ///
 /// See all of it in a sandbox, with nothing installed: `quell drill`.
 #[derive(Debug, Parser)]
-#[command(name = "quell", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(name = "quell", version, max_term_width = 110, arg_required_else_help = true, verbatim_doc_comment)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,

@@ -57,12 +57,16 @@ impl Out {
 
     /// One object on stdout, with the version of the format.
     pub(crate) fn object<T: Serialize>(&self, value: &T) -> Result<(), AppError> {
+        self.data(self.text_of(value)?)
+    }
+
+    /// The same as text, for a file.
+    pub(crate) fn text_of<T: Serialize>(&self, value: &T) -> Result<String, AppError> {
         let mut value = serde_json::to_value(value).map_err(|e| AppError::Usage(e.to_string()))?;
         if let serde_json::Value::Object(map) = &mut value {
             map.entry("v").or_insert_with(|| 1.into());
         }
-        let text = serde_json::to_string_pretty(&value).map_err(|e| AppError::Usage(e.to_string()))?;
-        self.data(text)
+        serde_json::to_string_pretty(&value).map_err(|e| AppError::Usage(e.to_string()))
     }
 
     /// A line of data on stdout. A closed pipe (`| head`) ends the program quietly.

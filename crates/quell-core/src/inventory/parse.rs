@@ -32,7 +32,12 @@ pub struct Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: ", self.file, self.line, self.column)?;
+        // An editor jumps to `file:line:column`; what is not known is left out.
+        match (self.line, self.column) {
+            (0, _) => write!(f, "{}: ", self.file)?,
+            (line, 0) => write!(f, "{}:{line}: ", self.file)?,
+            (line, column) => write!(f, "{}:{line}:{column}: ", self.file)?,
+        }
         if !self.key.is_empty() {
             write!(f, "`{}`: ", self.key)?;
         }
@@ -114,7 +119,9 @@ fn read(name: &str, text: &str) -> Result<File, Box<Diagnostic>> {
     let file: File = serde_saphyr::from_str(text).map_err(|error| {
         let (line, column) = error.location().map_or((0, 0), |l| (l.line(), l.column()));
         let words = error.without_snippet().to_string();
-        let words = words.split(" at line ").next().unwrap_or_default().to_owned();
+        let words = words.split(" at line ").next().unwrap_or_default();
+        // Advice to programmers about the parser's options is none to operators.
+        let words = words.split(", set Dup").next().unwrap_or_default().to_owned();
         at(line, column, words, "`quell inventory schema` prints the JSON Schema; editors complete from it")
     })?;
     Ok(file)
@@ -425,11 +432,11 @@ policy:
             ("secrets:\n  - id: a\n    kind: x\n    isuer: {}\n", "quell.yaml:4:5: unknown field `isuer`"),
             (
                 "secrets:\n  - id: a\n    kind: x\n    issuer: { postgres: {}, mysql: {} }\n",
-                "quell.yaml:2:0: `secrets.a.issuer`: must name exactly one connector, has 2: mysql, postgres",
+                "quell.yaml:2: `secrets.a.issuer`: must name exactly one connector, has 2: mysql, postgres",
             ),
             (
                 "secrets:\n  - {id: a, kind: x, issuer: {p: {}}, depends_on: [b]}\n",
-                "quell.yaml:2:0: `secrets.a.depends_on`: there is no secret `b`",
+                "quell.yaml:2: `secrets.a.depends_on`: there is no secret `b`",
             ),
             (
                 "secrets:\n  - {id: a, kind: x, issuer: {p: {}}, depends_on: [b]}\n  - {id: b, kind: x, issuer: {p: {}}, depends_on: [a]}\n",
@@ -437,7 +444,7 @@ policy:
             ),
             (
                 "secrets:\n  - {id: a, kind: x, issuer: {p: {}}}\n  - {id: a, kind: x, issuer: {p: {}}}\n",
-                "quell.yaml:3:0: `secrets.a`: `a` is already defined at quell.yaml:2",
+                "quell.yaml:3: `secrets.a`: `a` is already defined at quell.yaml:2",
             ),
             ("secrets: [\n", "quell.yaml:1:10: unclosed bracket"),
             ("policy: { notify: { page: ops } }", "there is no channel `ops`"),

@@ -1,6 +1,7 @@
 //! A checked set of rules, built in or of the user's own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use aho_corasick::AhoCorasick;
@@ -177,9 +178,11 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, ScanError> {
 
 fn read(file: &Path) -> Result<String, ScanError> {
     let failed = |error| ScanError::read(file, error);
-    let length = std::fs::metadata(file).map_err(failed)?.len();
-    if length > MAX_FILE {
+    let mut text = String::new();
+    let mut reader = std::fs::File::open(file).map_err(failed)?.take(MAX_FILE + 1);
+    reader.read_to_string(&mut text).map_err(failed)?;
+    if reader.limit() == 0 {
         return Err(failed(std::io::Error::other("larger than 16 MiB, so not a rule file")));
     }
-    std::fs::read_to_string(file).map_err(failed)
+    Ok(text)
 }

@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 
 use quell_app::clock::now;
-use quell_app::{AppError, Options, evidence, proof, report};
+use quell_app::{AppError, Options, evidence, files, proof, report};
 use serde_json::json;
 
 use super::{app, app_without_inventory, ask_passphrase, incident_id};
 use crate::cli::{EvidenceCommand, LedgerCommand, ReportArgs};
 use crate::exit;
 use crate::output::{Out, Tone, tone};
+
+/// Largest template or kept checkpoint, in bytes.
+const TEXT_MAX: u64 = 1 << 20;
 
 pub(crate) async fn verify_incident(options: &Options, id: &str, out: &Out) -> Result<u8, AppError> {
     let app = app(options).await?;
@@ -40,12 +43,19 @@ pub(crate) async fn report(options: &Options, args: &ReportArgs, out: &Out) -> R
     let checkpoint = app.store.checkpoint().await?.map(|(_, note)| note).unwrap_or_default();
     let failed = |e: &dyn std::fmt::Display| AppError::Usage(format!("the report cannot be rendered: {e}"));
     if out.json() {
-        out.object(&report::context(&incident, &entries, &checkpoint, now()))?;
+        let context = report::context(&incident, &entries, &checkpoint, now());
+        match &args.output {
+            Some(path) => {
+                evidence::write_whole(path, out.text_of(&context)?.as_bytes())?;
+                out.status(format!("wrote {}", path.display()));
+            }
+            None => out.object(&context)?,
+        }
         return Ok(exit::OK);
     }
     let template = match &args.template {
         Some(path) => Some(
-            std::fs::read_to_string(path)
+            files::read_text(path, TEXT_MAX)
                 .map_err(|source| AppError::Io { path: path.display().to_string(), source })?,
         ),
         None => None,
@@ -93,9 +103,17 @@ pub(crate) async fn run(options: &Options, command: &EvidenceCommand, out: &Out)
 pub(crate) async fn ledger(options: &Options, command: &LedgerCommand, out: &Out) -> Result<u8, AppError> {
     let store = quell_app::app::open_store(options, ask_passphrase).await?;
     match command {
-        LedgerCommand::Key => out.data(store.signing_key().verifier())?,
+        LedgerCommand::Key => {
+            let vkey = store.signing_key().verifier();
+            if out.json() { out.object(&json!({"vkey": vkey.to_string()}))? } else { out.data(vkey)? }
+        }
         LedgerCommand::Checkpoint => {
-            out.data(store.checkpoint().await?.map(|(_, note)| note).unwrap_or_default().trim_end())?;
+            let (size, note) = store.checkpoint().await?.unwrap_or_default();
+            if out.json() {
+                out.object(&json!({"size": size, "checkpoint": note}))?;
+            } else {
+                out.data(note.trim_end())?;
+            }
         }
         LedgerCommand::Verify { key, checkpoint } => {
             let key = match key {
@@ -104,7 +122,7 @@ pub(crate) async fn ledger(options: &Options, command: &LedgerCommand, out: &Out
             };
             let mut kept = Vec::new();
             for path in checkpoint {
-                let text = std::fs::read_to_string(path);
+                let text = files::read_text(path, TEXT_MAX);
                 kept.push(text.map_err(|source| AppError::Io { path: path.display().to_string(), source })?);
             }
             let report = store.verify(key, &kept).await?;

@@ -25,7 +25,7 @@ pub(crate) async fn run(options: &Options, command: &InventoryCommand, out: &Out
 
 async fn check(options: &Options, offline: bool, out: &Out) -> Result<u8, AppError> {
     if offline {
-        let inventory = inventory::load(&options.inventory)?;
+        let inventory = inventory::check_offline(options)?;
         let secrets: Vec<_> = inventory.secrets.keys().collect();
         if out.json() {
             out.object(&json!({"ok": true, "secrets": secrets}))?;

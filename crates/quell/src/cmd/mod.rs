@@ -104,9 +104,13 @@ fn options(global: &Global) -> Result<Options, AppError> {
     let database = match &global.database_file {
         None => None,
         Some(path) => {
-            let text = std::fs::read_to_string(path)
+            let text = quell_app::files::read_text(path, 64 << 10)
                 .map_err(|source| AppError::Io { path: path.display().to_string(), source })?;
-            Some(text.trim().to_owned())
+            let url = text.trim();
+            if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+                return Err(AppError::Usage(format!("{} does not hold a postgres:// URL", path.display())));
+            }
+            Some(url.to_owned())
         }
     };
     Ok(Options {
