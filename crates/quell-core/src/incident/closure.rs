@@ -8,7 +8,6 @@ use crate::severity::Severity;
 /// Everything that is not yet so; empty when it may close.
 ///
 /// Deleted messages and rewritten history are not looked at here, on purpose.
-#[expect(clippy::wildcard_enum_match_arm, reason = "only the steps that closing depends on are looked at")]
 pub fn unmet(incident: &Incident) -> Vec<String> {
     let mut out = Vec::new();
     if incident.secrets.is_empty() {

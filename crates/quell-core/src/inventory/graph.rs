@@ -143,7 +143,6 @@ impl Graph {
     }
 
     /// Graphviz.
-    #[expect(clippy::use_debug, reason = "DOT quotes text as Rust's Debug does")]
     pub fn dot(&self, start: Option<&SecretId>) -> String {
         let mut out = String::from("digraph inventory {\n  rankdir=LR;\n");
         for edge in self.edges_from(start) {

@@ -72,6 +72,16 @@ fn one_shared_principal_has_no_disable_and_says_what_breaks() {
 }
 
 #[test]
+fn a_mint_that_ends_the_old_value_asks_for_destructive_approval() {
+    let mut shared = secret("db", ValidAtOnce::One);
+    shared.capabilities.chooser = Chooser::Issuer;
+    let plan = compile(&input(Strategy::MakeBeforeBreak, vec![shared])).unwrap();
+    let mint = plan.step(&"db.mint".parse().unwrap()).unwrap();
+    assert_eq!((mint.class, mint.approvals), (Class::Destructive, 1));
+    assert!(mint.breaks.as_ref().is_some_and(|b| b.contains("api, worker")));
+}
+
+#[test]
 fn secrets_go_by_tier_and_dependency_and_circles_are_refused() {
     let mut human = secret("a-human", ValidAtOnce::Many);
     human.tier = Tier::Human;

@@ -254,6 +254,8 @@ fn matrix(has: &impl Fn(Signal) -> bool, evidence: &Evidence, say: &mut impl FnM
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     fn exposure(channel: Channel, audience: Audience) -> Exposure {
@@ -285,7 +287,7 @@ mod tests {
         for channel in Channel::ALL {
             let prod = assess(&evidence(channel, true, &[]), Profile::Sev).severity;
             let test = assess(&evidence(channel, false, &[]), Profile::Sev).severity;
-            table += &format!("{:<13} {prod} {test}\n", channel.word());
+            writeln!(table, "{:<13} {prod} {test}", channel.word()).unwrap();
         }
         insta::assert_snapshot!(table, @r"
         public-repo   SEV-1 SEV-3
