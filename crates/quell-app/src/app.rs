@@ -79,6 +79,16 @@ impl App {
         }))
     }
 
+    /// Who is asking, for decisions that carry a name.
+    pub fn named_actor(&self) -> Result<String, AppError> {
+        if self.actor.id == "unknown" {
+            let words =
+                "this decision is recorded with a name, and yours is not known; give it with --as NAME";
+            return Err(AppError::Usage(words.to_owned()));
+        }
+        Ok(self.actor.id.clone())
+    }
+
     /// Reads one incident.
     pub async fn incident(&self, id: IncidentId) -> Result<Incident, AppError> {
         Ok(self.incident_with_entries(id).await?.0)

@@ -112,7 +112,7 @@ impl AppError {
                 "check free space and permissions of the data folder, then run the command again".to_owned(),
             ],
             Self::CannotPlan(CannotPlan::NoSecret) => {
-                vec!["`quell incident add-secret INC SECRET` names one".to_owned()]
+                vec!["open an incident that names a secret: `quell incident open --secret ID`".to_owned()]
             }
             Self::Step(Refusal::OtherPlan { .. }) => {
                 vec!["`quell plan INC` shows the plan that holds now".to_owned()]

@@ -175,10 +175,11 @@ pub fn write_whole(to: &Path, bytes: &[u8]) -> Result<(), AppError> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let name =
         to.file_name().ok_or_else(|| AppError::Usage(format!("{} is not a file name", to.display())))?;
-    let beside = to.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
+    let mut random = [0_u8; 8];
+    getrandom::fill(&mut random).map_err(|e| wrong(&e))?;
+    let beside = to.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), hex::encode(random)));
     let write = || {
-        let mut file =
-            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&beside, to)

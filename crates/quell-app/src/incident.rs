@@ -5,12 +5,13 @@ use quell_core::event::{Affected, Event, SealedRef, ValueRole, Verdict};
 use quell_core::exposure::{Audience, Channel, Exposure};
 use quell_core::incident::{self as domain, Incident, OpenIncident};
 use quell_core::inventory::{Graph, StrategyPolicy};
-use quell_core::secret::SecretValue;
+use quell_core::secret::{Fingerprint, SecretValue};
 use quell_core::severity::Signal;
 use quell_core::{IncidentId, SecretId};
 use quell_store::{Batch, NewEntry, StoreError};
 
 use crate::clock::now;
+use crate::scan::names_of;
 use crate::systems::Systems;
 use crate::{App, AppError};
 
@@ -37,24 +38,15 @@ pub struct Report {
     pub finding: Option<String>,
     /// The leaked value, if it is at hand: it is sealed and used for the proof.
     pub value: Option<SecretValue>,
+    /// Names of the leaked value, from a finding, when the value itself is not at hand.
+    pub fingerprints: Vec<Fingerprint>,
     /// A drill.
     pub drill: bool,
 }
 
 /// Declares an incident: the leaked secrets and everything that they open.
 pub async fn open(app: &App, report: Report) -> Result<Incident, AppError> {
-    let graph = Graph::of(&app.inventory);
-    let mut affected: Vec<Affected> = Vec::new();
-    for id in &report.secrets {
-        known(app, id)?;
-        add(&mut affected, id, "it leaked".to_owned());
-    }
-    let leaked = affected.len();
-    for id in &report.secrets {
-        for reached in graph.exposed_secrets(id) {
-            add(&mut affected, &reached, format!("reached from {id}, which leaked"));
-        }
-    }
+    let (affected, leaked) = affected_by(app, &report.secrets)?;
     let opens_others = affected.len() - leaked;
     let production = affected.is_empty()
         || affected.iter().any(|a| {
@@ -62,7 +54,11 @@ pub async fn open(app: &App, report: Report) -> Result<Incident, AppError> {
         });
     let mut at = now();
     let channel = report.channel.unwrap_or(Channel::Unknown);
-    let fingerprint = report.value.as_ref().map(|v| app.store.keys().fingerprint.fingerprint(v));
+    let key = &app.store.keys().fingerprint;
+    let own = report.value.as_ref().map(|v| key.fingerprint(v));
+    let names = report.value.as_ref().map_or_else(|| report.fingerprints.clone(), |v| names_of(key, v));
+    // A leaked password is the password inside the URL that a store holds: that URL is what will be tried.
+    let fingerprint = held_by_stores(app, &report.secrets, &names).await.or(own).or(names.first().copied());
     let names: Vec<&str> = report.secrets.iter().map(SecretId::as_str).collect();
     let what = if names.is_empty() { "an unknown secret".to_owned() } else { names.join(", ") };
     let mut command = OpenIncident {
@@ -88,7 +84,7 @@ pub async fn open(app: &App, report: Report) -> Result<Incident, AppError> {
         let id = next_id(app, at).await?;
         let mut sealed = Vec::new();
         let mut value_events = Vec::new();
-        if let (Some(value), Some(fingerprint)) = (&report.value, fingerprint) {
+        if let (Some(value), Some(fingerprint)) = (&report.value, own) {
             let name = format!("{id}/reported");
             sealed.push(app.store.seal(&name, value)?);
             for secret in &report.secrets {
@@ -122,6 +118,39 @@ pub async fn open(app: &App, report: Report) -> Result<Incident, AppError> {
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// The leaked secrets, then everything that they open; and how many of them leaked.
+fn affected_by(app: &App, leaked: &[SecretId]) -> Result<(Vec<Affected>, usize), AppError> {
+    let graph = Graph::of(&app.inventory);
+    let mut affected: Vec<Affected> = Vec::new();
+    for id in leaked {
+        known(app, id)?;
+        add(&mut affected, id, "it leaked".to_owned());
+    }
+    let count = affected.len();
+    for id in leaked {
+        for reached in graph.exposed_secrets(id) {
+            add(&mut affected, &reached, format!("reached from {id}, which leaked"));
+        }
+    }
+    Ok((affected, count))
+}
+
+/// The value of one of these secrets' stores that goes by one of these names. A store that is down says nothing.
+async fn held_by_stores(app: &App, secrets: &[SecretId], names: &[Fingerprint]) -> Option<Fingerprint> {
+    let key = &app.store.keys().fingerprint;
+    for secret in secrets.iter().filter_map(|id| app.inventory.secrets.get(id)) {
+        let Ok(systems) = Systems::build(secret, &app.context) else { continue };
+        for store in &systems.stores {
+            if let Ok(Some(stored)) = store.read().await
+                && names_of(key, &stored.value).iter().any(|n| names.contains(n))
+            {
+                return Some(key.fingerprint(&stored.value));
+            }
+        }
+    }
+    None
 }
 
 fn known<'a>(app: &'a App, id: &SecretId) -> Result<&'a quell_core::inventory::Secret, AppError> {
@@ -181,6 +210,9 @@ pub enum Change {
 
 /// Carries out a change.
 pub async fn change(app: &App, id: IncidentId, change: &Change) -> Result<Incident, AppError> {
+    if matches!(change, Change::Exception(..)) {
+        app.named_actor()?;
+    }
     let (incident, ()) = app.decide(id, |incident, at| Ok((events_of(incident, change, at)?, ()))).await?;
     Ok(incident)
 }

@@ -21,6 +21,7 @@ pub async fn make(app: &App, id: IncidentId, again: bool) -> Result<Incident, Ap
     if incident.machine.is_some() && !again {
         return Ok(incident);
     }
+    refuse_rivals(app, &incident).await?;
     let prepared = prepare(app, &incident).await?;
     let (incident, ()) = app
         .decide(id, |incident, _| {
@@ -45,6 +46,27 @@ pub async fn make(app: &App, id: IncidentId, again: bool) -> Result<Incident, Ap
         })
         .await?;
     Ok(incident)
+}
+
+/// Two plans for one secret would overwrite each other's successor and end each other's sessions.
+async fn refuse_rivals(app: &App, incident: &Incident) -> Result<(), AppError> {
+    for other in crate::incident::list(app).await? {
+        if other.id == incident.id || other.status == Status::Closed {
+            continue;
+        }
+        let Some(machine) = other.machine.as_ref().filter(|m| !m.is_done()) else { continue };
+        let shared = machine.plan().secrets.iter().find(|s| incident.secrets.iter().any(|a| a.secret == **s));
+        if let Some(secret) = shared {
+            return Err(AppError::Refused(quell_core::incident::RefusedBecause {
+                what: format!("{} already has a plan in motion for {secret}", other.id),
+                unmet: vec![
+                    format!("`quell respond {}` finishes it; then plan {}", other.id, incident.id),
+                    format!("or add what you know to {} and leave this one", other.id),
+                ],
+            }));
+        }
+    }
+    Ok(())
 }
 
 /// What had to be asked of the systems before compiling.
@@ -76,7 +98,7 @@ async fn prepare(app: &App, incident: &Incident) -> Result<Prepared, AppError> {
         secrets.push(secret_input(app, secret, &systems, &affected.because));
         entries.push(secret);
     }
-    Ok(Prepared { secrets, warnings, hash: inventory_hash(entries) })
+    Ok(Prepared { secrets, warnings, hash: inventory_hash(&app.inventory, entries) })
 }
 
 fn secret_input(app: &App, secret: &Secret, systems: &Systems, because: &str) -> SecretInput {
@@ -163,12 +185,12 @@ pub async fn approve(
     steps: &[StepId],
 ) -> Result<(Incident, Vec<StepId>), AppError> {
     let minutes = i64::from(app.inventory.policy.approvals.expire_minutes);
-    let by = app.actor.id.clone();
+    let by = app.named_actor()?;
     app.decide(id, |incident, now| {
         let expires_at = now.checked_add(SignedDuration::from_mins(minutes)).unwrap_or(Timestamp::MAX);
         let machine =
             incident.machine.as_mut().ok_or_else(|| AppError::Usage(format!("{id} has no plan yet")))?;
-        let wanted = if steps.is_empty() { waiting_for(machine, &by) } else { steps.to_vec() };
+        let wanted = if steps.is_empty() { waiting_for(machine, &by, now) } else { steps.to_vec() };
         for step in &wanted {
             machine.approve(now, &Approval { step, plan_hash, by: &by, expires_at })?;
         }
@@ -178,14 +200,14 @@ pub async fn approve(
 }
 
 /// Steps that need approval, have not finished, and that this person has not approved.
-fn waiting_for(machine: &Machine, by: &str) -> Vec<StepId> {
+fn waiting_for(machine: &Machine, by: &str, now: Timestamp) -> Vec<StepId> {
     machine
         .states()
         .filter(|(step, _)| step.approvals > 0)
         .filter(|(_, state)| {
             matches!(state, StepState::Waiting | StepState::AwaitingApproval | StepState::Deferred { .. })
         })
-        .filter(|(step, _)| !machine.approvals(&step.id).0.contains(&by))
+        .filter(|(step, _)| !machine.approvals(&step.id, now).0.contains(&by))
         .map(|(step, _)| step.id.clone())
         .collect()
 }
@@ -210,7 +232,7 @@ pub async fn step(
     step: &StepId,
     command: &StepCommand,
 ) -> Result<Incident, AppError> {
-    let by = app.actor.id.clone();
+    let by = app.named_actor()?;
     let (incident, ()) = app
         .decide(id, |incident, _| {
             let machine =

@@ -134,12 +134,14 @@ pub async fn verify(app: &App, id: IncidentId) -> Result<Vec<Verified>, AppError
         let systems = Systems::build(entry_of, &app.context)?;
         let old: Vec<SealedRef> = incident.old_values(secret).into_iter().cloned().collect();
         let old = unseal_old(app, &old).await?;
-        let new_ref = incident.new_value(secret).filter(|_| installed(&incident, secret)).cloned();
+        // A later incident may have rotated it again: then its successor is the good value, and its sessions too.
+        let holder = newest_holder(app, &incident, secret).await?;
+        let new_ref = holder.as_ref().and_then(|h| h.new_value(secret)).cloned();
         let new = match &new_ref {
             Some(sealed) => Some(unseal(app, sealed).await?),
             None => None,
         };
-        let cutoff = install_cutoff(&incident, secret);
+        let cutoff = holder.as_ref().and_then(|h| install_cutoff(h, secret));
         let proof =
             prove(secret, &systems, &old, new_ref.as_ref().zip(new.as_ref()), cutoff.as_deref()).await;
         let before = incident.proof(secret).map(|p| p.inert);
@@ -147,6 +149,13 @@ pub async fn verify(app: &App, id: IncidentId) -> Result<Vec<Verified>, AppError
         out.push(Verified { changed: before.is_some_and(|b| b != proof.inert), before, proof });
     }
     Ok(out)
+}
+
+/// The newest incident whose successor of this secret was installed.
+async fn newest_holder(app: &App, this: &Incident, secret: &SecretId) -> Result<Option<Incident>, AppError> {
+    let mut others = crate::incident::list(app).await?;
+    others.retain(|o| o.declared >= this.declared && installed(o, secret));
+    Ok(others.into_iter().max_by_key(|o| (o.declared, o.id)))
 }
 
 /// The successor is valid at the issuer: its install (or mint, when the issuer chooses) was applied.

@@ -77,6 +77,11 @@ pub fn throwaway_key() -> Result<FingerprintKey, AppError> {
     Ok(FingerprintKey::new(key))
 }
 
+/// Matches a report to the inventory without recording the findings.
+pub async fn matched(app: &App, report: Report) -> Result<Scanned, AppError> {
+    Ok(with_secrets(report, &known(app).await?))
+}
+
 /// Without an installation: nothing can be matched.
 pub fn unmatched(report: Report) -> Scanned {
     with_secrets(report, &BTreeMap::new())
@@ -142,7 +147,7 @@ pub async fn known(app: &App) -> Result<BTreeMap<Fingerprint, SecretId>, AppErro
 }
 
 /// A value's own fingerprint, and that of the password inside if it is a URL.
-fn names_of(key: &FingerprintKey, value: &SecretValue) -> Vec<Fingerprint> {
+pub(crate) fn names_of(key: &FingerprintKey, value: &SecretValue) -> Vec<Fingerprint> {
     let mut out = vec![key.fingerprint(value)];
     out.extend(value.expose_text().and_then(password_in_url).map(|p| key.fingerprint(&p)));
     out

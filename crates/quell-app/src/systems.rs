@@ -152,11 +152,11 @@ pub fn channel(inventory: &Inventory, name: &str, context: &Context) -> Result<B
     build(&found.config, context).map_err(|source| AppError::Config { place, source })
 }
 
-/// Hash of what a plan for these secrets depends on: their issuers, stores and consumers, whatever the order of the secrets.
-pub fn inventory_hash<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> String {
+/// Hash of what a plan for these secrets depends on: their issuers, stores and consumers, the connections and channels, whatever the order of the secrets.
+pub fn inventory_hash<'a>(inventory: &Inventory, secrets: impl IntoIterator<Item = &'a Secret>) -> String {
     let mut secrets: Vec<&Secret> = secrets.into_iter().collect();
     secrets.sort_by(|a, b| a.id.cmp(&b.id));
-    let parts: Vec<Value> = secrets
+    let mut parts: Vec<Value> = secrets
         .into_iter()
         .map(|s| {
             serde_json::json!({
@@ -167,6 +167,8 @@ pub fn inventory_hash<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Stri
             })
         })
         .collect();
+    // The same secret on another server is another plan.
+    parts.push(serde_json::json!({"connections": inventory.connections, "channels": inventory.channels}));
     // Floats cannot be canonical; a configuration that has one still gets a stable text.
     let bytes =
         quell_core::json::canonical(&parts).unwrap_or_else(|_e| Value::Array(parts).to_string().into_bytes());

@@ -150,7 +150,12 @@ impl SecretSource {
         };
         let mut child = tokio::process::Command::new(program)
             .args(arguments)
-            .envs(ctx.environment.iter())
+            .env_clear()
+            .envs(
+                ctx.environment
+                    .iter()
+                    .filter(|(name, _)| crate::exec::program::INHERITED.contains(&name.as_str())),
+            )
             .current_dir(&ctx.base)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

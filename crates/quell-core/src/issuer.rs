@@ -41,8 +41,15 @@ pub struct Capabilities {
     pub self_revocable: bool,
     /// The issuer lets Quell mint a successor at all. False for things that are only revoked.
     pub can_mint: bool,
+    /// Quell can try a credential the way its bearer would. Without it nothing can be proven.
+    #[serde(default = "yes")]
+    pub can_probe: bool,
     /// How long a change takes to bind everywhere, in milliseconds. Proof is repeated after it.
     pub settle_ms: u64,
     /// What refusal looks like, for people: `28P01`, `28000`.
     pub refusals: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
 }

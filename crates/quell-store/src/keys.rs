@@ -149,8 +149,14 @@ impl Store {
         source: &KekSource,
         now: Timestamp,
     ) -> Result<(Self, u64), StoreError> {
-        let (new, record) = make_kek(folder, source)?;
         let old_record = self.db.meta("kek").await?.and_then(|r| serde_json::from_str::<KekRecord>(&r).ok());
+        let (new, record) = match (source, &old_record) {
+            // A key file that was put elsewhere stays elsewhere.
+            (KekSource::File(None), Some(KekRecord::File { path, .. })) => {
+                make_key_file(folder, Path::new(path).parent().unwrap_or(Path::new("keys")))?
+            }
+            _ => make_kek(folder, source)?,
+        };
         let record = serde_json::to_string(&record).map_err(|e| StoreError::Kek(e.to_string()))?;
         let new = std::sync::Arc::new(new);
         let rewrapped = loop {
@@ -217,6 +223,12 @@ impl Store {
         }
     }
 
+    /// True when the key-encryption key comes from a passphrase.
+    pub async fn has_passphrase(&self) -> Result<bool, StoreError> {
+        let record = self.db.meta("kek").await?.and_then(|r| serde_json::from_str::<KekRecord>(&r).ok());
+        Ok(matches!(record, Some(KekRecord::Passphrase { .. })))
+    }
+
     /// The database and what it says about itself, for `doctor`.
     pub async fn count_sealed(&self) -> Result<i64, StoreError> {
         const SQL: &str = "SELECT COUNT(*) FROM sealed";
@@ -260,6 +272,18 @@ fn make_kek(folder: &Path, source: &KekSource) -> Result<(Kek, KekRecord), Store
             Ok((kek, KekRecord::Passphrase { id, salt, memory_kib, passes, lanes }))
         }
     }
+}
+
+/// A key file named after its key, in this folder.
+fn make_key_file(data: &Path, folder: &Path) -> Result<(Kek, KekRecord), StoreError> {
+    let bytes = random_key()?;
+    let text = Zeroizing::new(hex::encode(bytes.as_slice()));
+    let kek = Kek::new(bytes);
+    let path = folder.join(format!("{}.kek", kek.id));
+    make_folder(&data.join(folder))?;
+    write_new(&data.join(&path), text.as_bytes())?;
+    let record = KekRecord::File { id: kek.id.clone(), path: path.display().to_string() };
+    Ok((kek, record))
 }
 
 fn find_kek(
@@ -313,7 +337,10 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let io = |e| StoreError::io(path, e);
     let mut file =
         std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io)
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io)?;
+    // The name must survive a power cut as well: every sealed value hangs on it.
+    let folder = path.parent().unwrap_or(path);
+    std::fs::File::open(folder).and_then(|f| f.sync_all()).map_err(|e| StoreError::io(folder, e))
 }
 
 fn make_folder(folder: &Path) -> Result<(), StoreError> {

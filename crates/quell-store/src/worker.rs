@@ -80,7 +80,12 @@ impl Store {
                     return Ok(false);
                 }
                 let path = folder.join("workers").join(worker);
-                let Ok(file) = File::open(&path) else { return Ok(false) };
+                let file = match File::open(&path) {
+                    Ok(file) => file,
+                    Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+                    // No right, no descriptor left: that says nothing about the other process.
+                    Err(_) => return Ok(true),
+                };
                 if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
                     return Ok(true);
                 }

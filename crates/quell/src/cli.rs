@@ -491,8 +491,11 @@ pub(crate) enum KeysCommand {
         /// From now on under a passphrase instead of a key file
         #[arg(long)]
         passphrase: bool,
+        /// From now on under a key file in the data folder instead of a passphrase
+        #[arg(long, conflicts_with = "passphrase")]
+        to_key_file: bool,
         /// File with the new passphrase
-        #[arg(long, value_name = "FILE", requires = "passphrase")]
+        #[arg(long, value_name = "FILE", conflicts_with = "to_key_file")]
         new_passphrase_file: Option<PathBuf>,
     },
     /// Replace the ledger's signing key and record it in the ledger

@@ -180,13 +180,19 @@ pub async fn own(
         .secrets
         .get(secret)
         .ok_or_else(|| AppError::NotFound { what: "secret", id: secret.to_string() })?;
-    if (entry.tier == Tier::Infrastructure || entry.is_production()) && !critical_too {
+    let mut affected = vec![entry];
+    let reached = quell_core::inventory::Graph::of(&app.inventory).exposed_secrets(secret);
+    affected.extend(reached.iter().filter_map(|id| app.inventory.secrets.get(id)));
+    let critical = affected.iter().find(|s| s.tier == Tier::Infrastructure || s.is_production());
+    if let Some(critical) = critical.filter(|_| !critical_too) {
+        let tier =
+            if critical.tier == Tier::Infrastructure { "infrastructure" } else { "not infrastructure" };
+        let why = if critical.id == *secret { String::new() } else { format!(", which {secret} opens,") };
         return Err(AppError::Refused(quell_core::incident::RefusedBecause {
             what: format!(
-                "{secret} is not for drills: its tier is {:?} and its environment `{}`",
-                entry.tier, entry.env
-            )
-            .to_lowercase(),
+                "{}{why} is not for drills: its tier is {tier} and its environment is `{}`",
+                critical.id, critical.env
+            ),
             unmet: vec![
                 "pick a non-critical secret (env dev, test or staging; tier service, integration or human)"
                     .to_owned(),

@@ -19,7 +19,6 @@ use quell_core::{IncidentId, SecretId, StepId};
 use quell_store::{Batch, NewEntry, Sealed, StoreError, WorkerGuard};
 use tokio::task::JoinSet;
 
-use crate::clock::now;
 use crate::systems::{Systems, inventory_hash};
 use crate::{App, AppError};
 
@@ -100,6 +99,7 @@ struct Driver<'a> {
     pending: Vec<Done>,
     on: &'a mut (dyn FnMut(&Progress) + Send),
     failpoint: Option<Failpoint>,
+    time: crate::clock::Forward,
 }
 
 /// Drives the plan of an incident. The plan must exist.
@@ -126,6 +126,7 @@ pub async fn run(
         pending: Vec::new(),
         on,
         failpoint: options.failpoint,
+        time: crate::clock::Forward::default(),
     };
     driver.begin();
     driver.run(options.stop, options.return_when_idle).await
@@ -150,7 +151,7 @@ fn build_systems(app: &App, machine: &Machine) -> Result<BTreeMap<SecretId, Arc<
         systems.insert(id.clone(), Arc::new(Systems::build(secret, &app.context)?));
         secrets.push(secret);
     }
-    if inventory_hash(secrets) == plan.inventory {
+    if inventory_hash(&app.inventory, secrets) == plan.inventory {
         Ok(systems)
     } else {
         Err(AppError::Usage(format!(
@@ -199,7 +200,7 @@ impl Driver<'_> {
 
     /// Reports what came home, starts what can start, commits, acts. False when somebody else was faster.
     async fn turn(&mut self, stopping: bool) -> Result<bool, AppError> {
-        let at = now().max(self.incident.last_at);
+        let at = self.time.now(self.incident.last_at);
         let mut entries: Vec<NewEntry> = Vec::new();
         let mut sealed: Vec<Sealed> = Vec::new();
         for done in &self.pending {
@@ -277,6 +278,7 @@ impl Driver<'_> {
         let job = perform::Job {
             app: Arc::clone(&self.app),
             incident: self.id,
+            strategy: self.machine.plan().strategy,
             actor: self.actor.clone(),
             systems: step.secret.as_ref().and_then(|s| self.systems.get(s)).map(Arc::clone),
             known: self.known(&step),
@@ -374,7 +376,8 @@ impl Driver<'_> {
 
     /// Sleeps until a task ends, a timer is due, somebody asks to stop, or the next look at the others is due.
     async fn wait(&mut self, stop: &mut tokio::sync::watch::Receiver<bool>) {
-        let due = self.machine.poll_timeout().map(|at| at.duration_since(now()));
+        let due =
+            self.machine.poll_timeout().map(|at| at.duration_since(self.time.now(self.incident.last_at)));
         // Something may be due and have no room; look again soon, not at once.
         let sleep = due
             .and_then(|d| Duration::try_from(d).ok())

@@ -9,7 +9,7 @@ use quell_core::event::{Actor, Event, SealedRef, ValueRole};
 use quell_core::incident::Incident;
 use quell_core::issuer::Chooser;
 use quell_core::outcome::{Facts, Outcome, Probe};
-use quell_core::plan::{Phase, Step, StepAction, confirmed};
+use quell_core::plan::{Phase, Step, StepAction, Strategy, confirmed};
 use quell_core::secret::{Credential, SecretValue};
 use quell_store::{NewEntry, Sealed};
 use serde_json::json;
@@ -34,6 +34,7 @@ pub(super) struct Known {
 pub(super) struct Job {
     pub(super) app: Arc<App>,
     pub(super) incident: IncidentId,
+    pub(super) strategy: Strategy,
     pub(super) actor: Actor,
     pub(super) systems: Option<Arc<Systems>>,
     pub(super) known: Known,
@@ -66,7 +67,10 @@ impl From<Outcome> for Performed {
 pub(super) async fn perform(job: &Job) -> Performed {
     match step(job).await {
         Ok(done) => done,
+        // What could not be looked at is not known, whatever the reason.
+        Err(error) if job.phase == Phase::Observe => Outcome::unknown(error.to_string()).into(),
         Err(AppError::Remote(error)) => error.outcome().into(),
+        Err(error @ AppError::Store(_)) => Outcome::retry(error.to_string()).into(),
         Err(error) => Outcome::refused(error.to_string()).into(),
     }
 }
@@ -177,6 +181,14 @@ where
             }
         }
     }
+    // What was done for some of them is a fact, although the whole is not done.
+    if let Some(Outcome::NotApplied { facts: seen, reason, .. }) = &mut worst
+        && !facts.is_empty()
+    {
+        let done: Vec<&str> = facts.keys().map(String::as_str).collect();
+        *reason = format!("done for {}; {reason}", done.join(", "));
+        seen.extend(facts.clone());
+    }
     Ok(worst.unwrap_or(Outcome::Applied { facts }).into())
 }
 
@@ -223,7 +235,9 @@ async fn capture(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
             }
         }
     }
-    if names.is_empty() {
+    // Make-before-break must know what is in use; kill-first must not wait for a store that is down.
+    let blind = job.strategy == Strategy::MakeBeforeBreak && failed.is_some();
+    if names.is_empty() || blind {
         done.outcome = failed.unwrap_or_else(|| {
             Outcome::refused(
                 "no store holds a value and none was reported; open the incident with --value-file",
@@ -231,6 +245,13 @@ async fn capture(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
         });
         return Ok(Performed::just(done.outcome));
     }
+    let mut accepted = Vec::new();
+    for old in unseal_old(&job.app, &job.known.old).await? {
+        if matches!(systems.issuer.probe(&old.credential).await, Probe::Accepted { .. }) {
+            accepted.push(json!(old.sealed.fingerprint));
+        }
+    }
+    facts.insert("accepted_before".to_owned(), accepted.into());
     for consumer in &systems.consumers {
         let seen = consumer.observe.see().await;
         let (generation, principal) = seen.map(|s| (s.generation, s.principal)).unwrap_or_default();
@@ -247,9 +268,9 @@ async fn capture(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
 }
 
 impl Job {
-    /// Unique per incident and step: marks what an issuer makes for us.
+    /// Unique per installation, incident and step (two installations both have an INC-…-0001): marks what an issuer makes for us.
     fn tag(&self) -> String {
-        format!("{}/{}", self.incident, self.step.id)
+        format!("{}/{}/{}", self.app.store.keys().install, self.incident, self.step.id)
     }
 }
 
@@ -269,7 +290,9 @@ async fn mint(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
         return Ok(Outcome::retry("nothing was chosen yet").into());
     }
     // The value that stores hold decides the shape and, with alternating principals, who is idle.
-    let in_use = job.known.old.iter().find(|o| o.place != "reported").or_else(|| job.known.old.first());
+    // A reported value says nothing about who is idle; without a store's word the issuer is asked (`choose(None)`).
+    let reported = job.known.old.first().filter(|_| systems.stores.is_empty());
+    let in_use = job.known.old.iter().find(|o| o.place != "reported").or(reported);
     let old = match in_use {
         Some(sealed) => Some(unseal(&job.app, sealed).await?),
         None => None,

@@ -41,6 +41,7 @@ fn capabilities(chooser: Chooser, valid_at_once: ValidAtOnce) -> Capabilities {
         can_disable: true,
         self_revocable: false,
         can_mint: true,
+        can_probe: true,
         settle_ms: 1,
         refusals: vec!["28P01".to_owned()],
     }

@@ -11,7 +11,7 @@ use crate::connector::Check;
 use crate::context::Context;
 
 /// What a child may inherit. Quell's own environment can hold values (`env:` references), so nothing else.
-const INHERITED: [&str; 12] = [
+pub(crate) const INHERITED: [&str; 12] = [
     "DBUS_SESSION_BUS_ADDRESS",
     "HOME",
     "LANG",

@@ -174,6 +174,7 @@ impl Issuer for DatabaseIssuer {
             can_disable: true,
             self_revocable: false,
             can_mint: true,
+            can_probe: false,
             settle_ms: 1000,
             refusals: vec!["28P01".to_owned(), "28000".to_owned()],
         }

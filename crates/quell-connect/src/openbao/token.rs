@@ -263,6 +263,7 @@ impl Issuer for TokenIssuer {
             can_disable: true,
             self_revocable: true,
             can_mint: !self.config.policies.is_empty(),
+            can_probe: true,
             // A standby that answers reads may lag behind the active node for a moment.
             settle_ms: 1000,
             refusals: vec!["403".to_owned()],

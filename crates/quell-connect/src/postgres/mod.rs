@@ -179,6 +179,7 @@ impl Issuer for Postgres {
             can_disable: true,
             self_revocable: false,
             can_mint: true,
+            can_probe: true,
             settle_ms: self.settle_ms,
             refusals: vec!["28P01".to_owned(), "28000".to_owned()],
         }

@@ -2,6 +2,7 @@
 
 use super::state::Incident;
 use crate::event::ValueRole;
+use crate::id::SecretId;
 use crate::plan::{StepAction, StepState, word};
 use crate::severity::Severity;
 
@@ -14,51 +15,8 @@ pub fn unmet(incident: &Incident) -> Vec<String> {
         out.push("no secret of the inventory is named; add it, or record an exception".to_owned());
     }
     for affected in &incident.secrets {
-        let secret = &affected.secret;
-        if incident.exceptions.contains_key(secret) {
-            continue;
-        }
-        match incident.proof(secret) {
-            None => out.push(format!("{secret} is not proven inert at the issuer")),
-            Some(proof) if !proof.inert => {
-                out.push(format!("{secret}'s newest proof failed: {}", proof.unmet.join("; ")));
-            }
-            Some(_) => {}
-        }
-        let Some(machine) = &incident.machine else { continue };
-        for (step, state) in machine.states().filter(|(s, _)| s.secret.as_ref() == Some(secret)) {
-            let open = !matches!(state, StepState::Applied);
-            match &step.action {
-                StepAction::Confirm { consumer } if open => {
-                    out.push(format!(
-                        "{consumer} is not confirmed on the new value of {secret} ({})",
-                        word(state)
-                    ));
-                }
-                StepAction::Purge { .. } if open => {
-                    out.push(format!(
-                        "copies of the old value of {secret} are not purged ({}: {})",
-                        step.id,
-                        word(state)
-                    ));
-                }
-                StepAction::WriteStore { .. } | StepAction::Reload { .. } if !state.satisfies() => {
-                    out.push(format!("{} is {}", step.id, word(state)));
-                }
-                StepAction::Capture
-                | StepAction::Mint
-                | StepAction::Install
-                | StepAction::ProbeNew
-                | StepAction::WriteStore { .. }
-                | StepAction::Reload { .. }
-                | StepAction::Confirm { .. }
-                | StepAction::Disable
-                | StepAction::Sever
-                | StepAction::ProveRefused
-                | StepAction::Prove
-                | StepAction::Purge { .. }
-                | StepAction::Notify { .. } => {}
-            }
+        if !incident.exceptions.contains_key(&affected.secret) {
+            secret_unmet(incident, &affected.secret, &mut out);
         }
     }
     let tried = |fp| incident.sealed.iter().any(|s| s.role == ValueRole::Old && s.fingerprint == fp);
@@ -79,4 +37,61 @@ pub fn unmet(incident: &Incident) -> Vec<String> {
         out.push("SEV-1 and SEV-2 need at least one action item with owner and due date".to_owned());
     }
     out
+}
+
+/// What is missing for one secret.
+fn secret_unmet(incident: &Incident, secret: &SecretId, out: &mut Vec<String>) {
+    match incident.proof(secret) {
+        None => out.push(format!("{secret} is not proven inert at the issuer")),
+        Some(proof) if !proof.inert => {
+            out.push(format!("{secret}'s newest proof failed: {}", proof.unmet.join("; ")));
+        }
+        Some(_) => {}
+    }
+    if !incident.was_live(secret) {
+        out.push(format!(
+            "no tried value of {secret} was ever seen to be valid, so its refusal proves nothing"
+        ));
+    }
+    let Some(machine) = &incident.machine else {
+        out.push(format!("no plan was carried out for {secret}"));
+        return;
+    };
+    if !machine.plan().secrets.contains(secret) {
+        out.push(format!("the plan does not cover {secret}"));
+    }
+    for (step, state) in machine.states().filter(|(s, _)| s.secret.as_ref() == Some(secret)) {
+        let open = !matches!(state, StepState::Applied);
+        match &step.action {
+            StepAction::Confirm { consumer } if open => {
+                out.push(format!(
+                    "{consumer} is not confirmed on the new value of {secret} ({})",
+                    word(state)
+                ));
+            }
+            StepAction::Purge { .. } if open => {
+                out.push(format!(
+                    "copies of the old value of {secret} are not purged ({}: {})",
+                    step.id,
+                    word(state)
+                ));
+            }
+            StepAction::WriteStore { .. } | StepAction::Reload { .. } if !state.satisfies() => {
+                out.push(format!("{} is {}", step.id, word(state)));
+            }
+            StepAction::Capture
+            | StepAction::Mint
+            | StepAction::Install
+            | StepAction::ProbeNew
+            | StepAction::WriteStore { .. }
+            | StepAction::Reload { .. }
+            | StepAction::Confirm { .. }
+            | StepAction::Disable
+            | StepAction::Sever
+            | StepAction::ProveRefused
+            | StepAction::Prove
+            | StepAction::Purge { .. }
+            | StepAction::Notify { .. } => {}
+        }
+    }
 }

@@ -169,7 +169,12 @@ pub fn close(incident: &Incident, summary: &str) -> Result<Vec<Event>, RefusedBe
     }
     let missing = unmet(incident);
     if missing.is_empty() {
-        Ok(vec![Event::Closed { summary: summary.to_owned() }])
+        let mut events = vec![Event::Closed { summary: summary.to_owned() }];
+        // What closing asks for (verdict, proof, action items) is what the post-mortem is made of.
+        if incident.clocks.iter().any(|c| c.name == "post-mortem" && c.met.is_none()) {
+            events.insert(0, Event::ClockMet { clock: "post-mortem".to_owned() });
+        }
+        Ok(events)
     } else {
         Err(RefusedBecause { what: format!("{} cannot be closed yet", incident.id), unmet: missing })
     }

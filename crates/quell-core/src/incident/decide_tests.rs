@@ -110,9 +110,58 @@ fn new_evidence_recomputes_and_keeps_history() {
     assert!(signal(&after, Signal::NotLive, "", t(2)).is_err(), "a downgrade needs a reason");
 }
 
+/// A plan of which every step is done, and a store that held the old value.
+fn carried_out(events: &mut Vec<Event>) {
+    let input =
+        crate::plan::testing::input(Strategy::KillFirst, vec![crate::plan::testing::secret("orders-db")]);
+    let plan = compile(&input).unwrap();
+    let done = plan.steps.iter().map(|s| {
+        let (by, statement) = ("ines".to_owned(), "done".to_owned());
+        Event::Step(crate::plan::StepEvent::Resolved { step: s.id.clone(), by, statement })
+    });
+    let done: Vec<Event> = done.collect();
+    events.push(Event::PlanMade { hash: plan.hash(), plan: Box::new(plan) });
+    events.extend(done);
+    events.push(held("kv"));
+}
+
+fn held(place: &str) -> Event {
+    Event::ValueSealed(crate::event::SealedRef {
+        secret: "orders-db".parse().unwrap(),
+        role: crate::event::ValueRole::Old,
+        sealed: "x".to_owned(),
+        fingerprint: FingerprintKey::new([0; 32]).fingerprint(&SecretValue::from_text("x".to_owned())),
+        principal: "a".to_owned(),
+        place: place.to_owned(),
+    })
+}
+
+#[test]
+fn a_refused_value_that_nobody_ever_saw_work_proves_nothing() {
+    let mut events = open(&command(Channel::PublicRepo), t(0)).unwrap();
+    events.push(held("reported"));
+    events.push(proof(false));
+    let unmet = close(&fold(events), "").unwrap_err().unmet;
+    assert!(unmet.iter().any(|u| u.contains("ever seen to be valid")), "{unmet:?}");
+    assert!(unmet.iter().any(|u| u.contains("no plan was carried out")), "{unmet:?}");
+}
+
+#[test]
+fn the_leaked_value_itself_must_have_been_tried() {
+    let mut command = command(Channel::PublicRepo);
+    let other = SecretValue::from_text("another".to_owned());
+    command.exposures[0].fingerprint = Some(FingerprintKey::new([0; 32]).fingerprint(&other));
+    let mut events = open(&command, t(0)).unwrap();
+    carried_out(&mut events);
+    events.push(proof(false));
+    let unmet = close(&fold(events), "").unwrap_err().unmet;
+    assert!(unmet[0].contains("is not among the values that were tried"), "{unmet:?}");
+}
+
 #[test]
 fn no_close_without_proof_and_cleaning_is_not_containing() {
     let mut events = open(&command(Channel::PublicRepo), t(0)).unwrap();
+    carried_out(&mut events);
     events.push(Event::ChannelCleaned { what: "history rewritten, message deleted".to_owned() });
     events.push(Event::VerdictRecorded { verdict: Verdict::CannotTell, reason: String::new() });
     events.push(Event::ActionItemAdded {

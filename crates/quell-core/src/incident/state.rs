@@ -307,6 +307,15 @@ impl Incident {
         out
     }
 
+    /// Some compromised value of it was what a store held, or was accepted by the issuer before anything changed.
+    pub fn was_live(&self, secret: &SecretId) -> bool {
+        let held = |s: &&SealedRef| s.secret == *secret && s.role == ValueRole::Old && s.place != "reported";
+        let captured =
+            format!("{secret}.capture").parse().ok().and_then(|step: StepId| self.facts.get(&step));
+        let accepted = captured.and_then(|f| f.get("accepted_before")).and_then(serde_json::Value::as_array);
+        self.sealed.iter().any(|s| held(&s)) || accepted.is_some_and(|a| !a.is_empty())
+    }
+
     /// The successor of a secret, if one was chosen.
     pub fn new_value(&self, secret: &SecretId) -> Option<&SealedRef> {
         self.sealed.iter().rev().find(|s| s.secret == *secret && s.role == ValueRole::New)

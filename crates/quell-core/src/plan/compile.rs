@@ -76,6 +76,14 @@ pub enum CannotPlan {
     /// An id would be too long.
     #[error("a step of `{0}` would get an unusable id; shorten the secret's or consumer's name")]
     BadStepId(SecretId),
+    /// It could be killed and never proven dead.
+    #[error(
+        "`{0}` cannot be tried as its bearer would, so nothing could be proven; give the secret an issuer that can probe it"
+    )]
+    CannotProve(SecretId),
+    /// Neither way to end the old value exists.
+    #[error("the issuer of `{0}` can neither disable the old value nor replace it")]
+    CannotKill(SecretId),
     /// Too big.
     #[error("the plan would have more than {STEPS_MAX} steps")]
     TooLarge,
@@ -125,6 +133,14 @@ pub fn choose_strategy(
 pub fn compile(input: &PlanInput) -> Result<Plan, CannotPlan> {
     if input.secrets.is_empty() {
         return Err(CannotPlan::NoSecret);
+    }
+    for secret in &input.secrets {
+        if !secret.capabilities.can_probe {
+            return Err(CannotPlan::CannotProve(secret.id.clone()));
+        }
+        if !secret.capabilities.can_disable && !secret.capabilities.can_mint {
+            return Err(CannotPlan::CannotKill(secret.id.clone()));
+        }
     }
     let order = order(&input.secrets)?;
     let mut steps: Vec<Step> = Vec::new();

@@ -284,11 +284,11 @@ impl Machine {
         self.plan.steps.iter().zip(self.slots.iter().map(|s| &s.state))
     }
 
-    /// People who approved a step and how many are needed.
-    pub fn approvals(&self, step: &StepId) -> (Vec<&str>, u8) {
+    /// People whose approval of a step still holds, and how many are needed.
+    pub fn approvals(&self, step: &StepId, now: Timestamp) -> (Vec<&str>, u8) {
         let Some(i) = self.index.get(step).copied() else { return (Vec::new(), 0) };
-        let by =
-            self.slots.get(i).map(|s| s.approvals.keys().map(String::as_str).collect()).unwrap_or_default();
+        let approvals = self.slots.get(i).map(|s| &s.approvals).into_iter().flatten();
+        let by = approvals.filter(|(_, until)| **until > now).map(|(by, _)| by.as_str()).collect();
         (by, self.plan.steps.get(i).map_or(0, |s| s.approvals))
     }
 
@@ -356,14 +356,25 @@ impl Machine {
                         self.actions.push_back(Action::AskApproval { step });
                     }
                 }
-                StepState::Running { attempt, worker, deadline, .. } if *deadline <= now => {
-                    let (step, attempt, worker) = (step.id.clone(), *attempt, worker.clone());
-                    self.emit(StepEvent::Lost {
-                        step,
-                        attempt,
-                        worker,
-                        why: "the deadline passed".to_owned(),
-                    });
+                StepState::Running { attempt, worker, deadline, phase } if *deadline <= now => {
+                    let (step, attempt, worker, phase) = (step.id.clone(), *attempt, worker.clone(), *phase);
+                    let looked = self.slots.get(i).map_or(0, |s| s.observes);
+                    if phase == Phase::Observe && looked >= OBSERVES_MAX {
+                        // Looks that are never answered must end somewhere: with a person.
+                        let reason = "its outcome is unknown, and no look at it was ever answered".to_owned();
+                        let outcome = Outcome::unknown(reason.clone());
+                        self.emit(StepEvent::Finished {
+                            step: step.clone(),
+                            attempt,
+                            phase,
+                            outcome,
+                            flow: Flow::Stuck,
+                        });
+                        self.actions.push_back(Action::Page { step, reason });
+                    } else {
+                        let why = "the deadline passed".to_owned();
+                        self.emit(StepEvent::Lost { step, attempt, worker, why });
+                    }
                 }
                 StepState::Waiting
                 | StepState::AwaitingApproval

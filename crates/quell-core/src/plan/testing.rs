@@ -12,6 +12,7 @@ pub(crate) fn capabilities(valid_at_once: ValidAtOnce) -> Capabilities {
         can_disable: true,
         self_revocable: false,
         can_mint: true,
+        can_probe: true,
         settle_ms: 1000,
         refusals: vec!["28P01".to_owned(), "28000".to_owned()],
     }

@@ -106,7 +106,9 @@ async fn open(options: &Options, args: &OpenArgs, out: &Out) -> Result<u8, AppEr
         return Ok(exit::OK);
     }
     out.data(incident.id)?;
-    severity(&incident, out);
+    for line in severity(&incident) {
+        out.status(line);
+    }
     for clock in &incident.clocks {
         out.status(clock_line(clock, now()));
     }
@@ -136,6 +138,7 @@ async fn from_finding(app: &App, id: &str, report: &mut Report, out: &Out) -> Re
     }
     report.first_exposed = report.first_exposed.or(place.author_time.filter(|t| *t <= now()));
     report.still_visible = report.still_visible.or(Some(finding.still_reachable));
+    report.fingerprints = std::iter::once(finding.fingerprint).chain(finding.parts.iter().copied()).collect();
     report.finding = Some(finding.id.clone());
     if report.value.is_none() {
         let target = last_scan_of(app, id).await?;
@@ -145,7 +148,9 @@ async fn from_finding(app: &App, id: &str, report: &mut Report, out: &Out) -> Re
             Some(Err(_)) | None => None,
         };
         if report.value.is_none() {
-            out.warning("the leaked value could not be read again; the value in the stores will be taken as the leaked one");
+            out.warning(
+                "the leaked value could not be read again; closing will ask for a proof of that very value",
+            );
         }
     }
     Ok(())
@@ -234,7 +239,9 @@ async fn show(options: &Options, id: &str, out: &Out) -> Result<u8, AppError> {
         return Ok(exit::OK);
     }
     out.data(format!("{} {} ({})", tone(Tone::Strong, incident.id), incident.title, status(&incident)))?;
-    severity(&incident, out);
+    for line in severity(&incident) {
+        out.data(line)?;
+    }
     let first = incident.first_exposed().map_or_else(|| "not known".to_owned(), |t| t.to_string());
     out.data(format!(
         "first exposed {first}; discovered {}; declared {}",
@@ -267,12 +274,12 @@ async fn show(options: &Options, id: &str, out: &Out) -> Result<u8, AppError> {
     Ok(exit::OK)
 }
 
-fn severity(incident: &Incident, out: &Out) {
-    let Some((_, assessment)) = incident.severities.last() else { return };
-    out.status(format!("severity {}", tone(Tone::Strong, &assessment.label)));
-    for reason in &assessment.reasons {
-        out.status(format!("  {}: {} [{}]", reason.severity, reason.because, reason.source));
-    }
+fn severity(incident: &Incident) -> Vec<String> {
+    let Some((_, assessment)) = incident.severities.last() else { return Vec::new() };
+    let mut lines = vec![format!("severity {}", tone(Tone::Strong, &assessment.label))];
+    lines
+        .extend(assessment.reasons.iter().map(|r| format!("  {}: {} [{}]", r.severity, r.because, r.source)));
+    lines
 }
 
 fn clock_line(clock: &Clock, at: Timestamp) -> String {

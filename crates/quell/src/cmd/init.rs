@@ -16,9 +16,9 @@ use crate::output::{Out, Tone, can_ask, tone};
 const INVENTORY: &str = include_str!("../../assets/quell.yaml");
 
 pub(crate) async fn init(options: &Options, args: &InitArgs, out: &Out) -> Result<u8, AppError> {
-    let source = match (args.passphrase, &options.passphrase_file) {
+    let source = match (args.passphrase || options.passphrase_file.is_some(), &options.passphrase_file) {
         (true, Some(path)) => KekSource::Passphrase(read_passphrase(path)?),
-        (true, None) => KekSource::Passphrase(new_passphrase()?),
+        (true, None) => KekSource::Passphrase(new_passphrase("--passphrase-file")?),
         (false, _) => KekSource::File(args.key_file.clone().map(|p| std::path::absolute(&p).unwrap_or(p))),
     };
     let store = Store::init(&options.data, options.database.as_deref(), &source, now()).await?;
@@ -56,9 +56,9 @@ pub(crate) async fn init(options: &Options, args: &InitArgs, out: &Out) -> Resul
 }
 
 /// Asks twice.
-pub(crate) fn new_passphrase() -> Result<SecretValue, StoreError> {
+pub(crate) fn new_passphrase(flag: &str) -> Result<SecretValue, StoreError> {
     if !can_ask() {
-        return Err(StoreError::Kek("a new passphrase is needed; give it with --passphrase-file".to_owned()));
+        return Err(StoreError::Kek(format!("a new passphrase is needed; give it with {flag}")));
     }
     let first = ask_passphrase()?;
     let again = ask_passphrase()?;

@@ -17,10 +17,13 @@ use crate::output::Out;
 pub(crate) async fn run(options: &Options, command: &KeysCommand, out: &Out) -> Result<u8, AppError> {
     let store = open_store(options, ask_passphrase).await?;
     match command {
-        KeysCommand::Rotate { passphrase, new_passphrase_file } => {
-            let source = match (passphrase, new_passphrase_file) {
+        KeysCommand::Rotate { passphrase, to_key_file, new_passphrase_file } => {
+            // The kind stays what it is unless somebody says otherwise.
+            let under =
+                *passphrase || new_passphrase_file.is_some() || store.has_passphrase().await? && !to_key_file;
+            let source = match (under, new_passphrase_file) {
                 (true, Some(path)) => KekSource::Passphrase(read_passphrase(path)?),
-                (true, None) => KekSource::Passphrase(new_passphrase()?),
+                (true, None) => KekSource::Passphrase(new_passphrase("--new-passphrase-file")?),
                 (false, _) => KekSource::File(None),
             };
             let (_, rewrapped) = store.rotate_kek(&options.data, &source, now()).await?;

@@ -78,7 +78,7 @@ fn step_lines(
         Class::Reversible => tone(Tone::Careful, "~"),
         Class::Destructive => tone(Tone::Bad, "!"),
     };
-    let (by, needed) = machine.approvals(&step.id);
+    let (by, needed) = machine.approvals(&step.id, quell_app::clock::now());
     let approval = match needed {
         0 => String::new(),
         _ => format!("  [approvals {}/{needed}]", by.len()),

@@ -36,28 +36,27 @@ pub(crate) async fn respond(options: &Options, args: &RespondArgs, out: &Out) ->
             stop_tx.closed().await;
         }
     });
-    let mut agreed = args.yes.is_some();
+    let mut agreed: Option<String> = match args.yes {
+        Some(_) => Some(plan::machine(&incident)?.plan_hash().to_owned()),
+        None => None,
+    };
     let ended = loop {
-        if agreed {
-            let hash = plan::machine(&app.incident(id).await?)?.plan_hash().to_owned();
-            plan::approve(&app, id, &hash, &[]).await?;
+        if let Some(hash) = &agreed {
+            plan::approve(&app, id, hash, &[]).await?;
         }
         let run = Run {
             stop: stop.clone(),
-            return_when_idle: !args.wait || can_ask() && !agreed,
+            return_when_idle: !args.wait || can_ask() && agreed.is_none(),
             failpoint: args.failpoint.as_deref().and_then(Failpoint::parse),
         };
         let mut show = Show { out, started: BTreeMap::new() };
         let ended = driver::run(Arc::clone(&app), id, run, &mut |p| show.progress(p)).await?;
         // Ask a person at the terminal once; what they cannot give (a second person) is waited for or returned.
-        if ended == Ended::NeedsApproval
-            && !agreed
-            && can_ask()
-            && !out.json()
-            && ask(&app, id, &mut stop.clone(), out).await?
-        {
-            agreed = true;
-            continue;
+        if ended == Ended::NeedsApproval && agreed.is_none() && can_ask() && !out.json() {
+            agreed = ask(&app, id, &mut stop.clone(), out).await?;
+            if agreed.is_some() {
+                continue;
+            }
         }
         break ended;
     };
@@ -143,15 +142,19 @@ impl Show<'_> {
     }
 }
 
-/// Shows what waits and asks for the incident's id.
-async fn ask(app: &App, id: IncidentId, stop: &mut Stop, out: &Out) -> Result<bool, AppError> {
+/// Shows what waits and asks for the incident's id. Gives the hash of the plan that was shown: that one is approved,
+/// whatever plan holds by then.
+async fn ask(app: &App, id: IncidentId, stop: &mut Stop, out: &Out) -> Result<Option<String>, AppError> {
     let incident = app.incident(id).await?;
     let machine = plan::machine(&incident)?;
     out.status(format!("\nThese steps of plan {} need your approval:", short(machine.plan_hash())));
     for (step, state) in machine.states() {
         let open =
             matches!(state, StepState::Waiting | StepState::AwaitingApproval | StepState::Deferred { .. });
-        if step.approvals == 0 || !open || machine.approvals(&step.id).0.contains(&app.actor.id.as_str()) {
+        if step.approvals == 0
+            || !open
+            || machine.approvals(&step.id, quell_app::clock::now()).0.contains(&app.actor.id.as_str())
+        {
             continue;
         }
         let class = if step.class == Class::Destructive {
@@ -174,7 +177,7 @@ async fn ask(app: &App, id: IncidentId, stop: &mut Stop, out: &Out) -> Result<bo
         line = line => line.ok().and_then(Result::ok).unwrap_or_default(),
         _changed = stop.changed() => String::new(),
     };
-    Ok(line.trim() == id.to_string())
+    Ok((line.trim() == id.to_string()).then(|| machine.plan_hash().to_owned()))
 }
 
 async fn finish(app: &App, id: IncidentId, ended: Ended, out: &Out) -> Result<u8, AppError> {

@@ -51,7 +51,8 @@ pub(crate) async fn scan(options: &Options, args: &ScanArgs, out: &Out) -> Resul
     let recorded = app.is_some() && !args.no_record && args.path != Path::new("-");
     let scanned = match &app {
         Some(app) if recorded => scan::record(app, &target, report).await?,
-        Some(_) | None => scan::unmatched(report),
+        Some(app) => scan::matched(app, report).await?,
+        None => scan::unmatched(report),
     };
     print(out, &scanned, recorded)?;
     Ok(if scanned.findings.is_empty() { exit::OK } else { exit::FINDINGS })

@@ -129,6 +129,7 @@ impl Story {
                 can_disable: true,
                 self_revocable: false,
                 can_mint: true,
+                can_probe: true,
                 settle_ms: 1000,
                 refusals: vec!["28P01".to_owned()],
             },

@@ -132,6 +132,7 @@ fn secret(rng: &mut Rng, i: usize) -> SecretInput {
         can_disable: !can_mint || rng.chance(75),
         self_revocable: rng.chance(30),
         can_mint,
+        can_probe: true,
         settle_ms: rng.pick(&[0, 1000, 5000]),
         refusals: vec!["28P01".to_owned()],
     };
