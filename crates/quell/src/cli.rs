@@ -81,7 +81,6 @@ pub(crate) enum Command {
     Init(InitArgs),
     /// Say whether everything that Quell needs is there
     Doctor,
-    /// Find secrets in a folder, a git history or standard input
     Scan(ScanArgs),
     /// Check the inventory, draw what a secret opens
     #[command(subcommand)]
@@ -89,9 +88,7 @@ pub(crate) enum Command {
     /// Open, look at, change and close incidents
     #[command(subcommand)]
     Incident(IncidentCommand),
-    /// Show what will happen, in which order, why, and what it breaks
     Plan(PlanArgs),
-    /// Run the plan of an incident, with approvals; continue after a crash
     Respond(RespondArgs),
     /// Approve steps of exactly the plan that you looked at
     Approve(ApproveArgs),
@@ -113,7 +110,6 @@ pub(crate) enum Command {
     Keys(KeysCommand),
     /// Issue a short-lived database credential from OpenBao
     Issue(IssueArgs),
-    /// Rehearse the whole job, timed, in a sandbox or on a secret of yours
     Drill(DrillArgs),
     /// Print a shell completion script
     Completions {
@@ -187,7 +183,6 @@ pub(crate) enum GraphFormat {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum IncidentCommand {
-    /// Declare an incident, from a finding or by hand
     Open(Box<OpenArgs>),
     /// All incidents, newest first
     List,
