@@ -134,8 +134,8 @@ pub(crate) struct InitArgs {
 
 /// Find secrets in a folder, a git history or standard input
 ///
-/// A git repository is read whole: working tree, every ref, unreachable commits too. No value is printed or
-/// stored. Exit code 10 means that something was found.
+/// A git repository is read whole: working tree, every ref, unreachable commits too. No value is
+/// printed or stored. Exit code 10 means that something was found.
 ///
 /// Examples:
 ///   quell scan .
@@ -287,8 +287,9 @@ pub(crate) enum StrategyArg {
 
 /// Declare an incident, from a finding or by hand
 ///
-/// The value is never asked for on the command line. If you have it, give it with --value-file; it is sealed and
-/// used to prove that it is dead. A finding's value is read again from where it was found.
+/// The value is never asked for on the command line. If you have it, give it with --value-file;
+/// it is sealed and used to prove that it is dead. A finding's value is read again from where it
+/// was found.
 ///
 /// Examples:
 ///   quell incident open --finding F-1a2b3c4d5e6f
@@ -357,8 +358,9 @@ pub(crate) enum PlanFormat {
 
 /// Run the plan of an incident, with approvals; continue after a crash
 ///
-/// Any number of these may run at once on one data folder or database. Ctrl-C ends running steps and leaves an
-/// incident that the same command takes up again. Without a terminal it returns (exit 4) when people must approve.
+/// Any number of these may run at once on one data folder or database. Ctrl-C ends running steps
+/// and leaves an incident that the same command takes up again. Without a terminal it returns
+/// (exit 4) when people must approve.
 ///
 /// Examples:
 ///   quell respond INC-2026-0001
