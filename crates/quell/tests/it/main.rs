@@ -1,6 +1,10 @@
 //! End to end: the real binary, a real PostgreSQL, a real OpenBao, real consumer processes.
 
+mod cli;
 mod drill;
+mod evidence;
+mod fault;
+mod hostile;
 mod hygiene;
 mod inventory;
 mod kill;

@@ -174,7 +174,7 @@ impl<'a> World<'a> {
         child.wait().unwrap();
     }
 
-    fn start_consumer(&mut self, name: &str) {
+    pub(crate) fn start_consumer(&mut self, name: &str) {
         let child = Command::new(quell_program())
             .arg("sandbox-consumer")
             .arg("--env-file")
@@ -378,6 +378,12 @@ pub(crate) fn private(path: &Path, content: &str) {
 
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Ctrl-C.
+pub(crate) fn interrupt(child: &Child) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
 }
 
 #[track_caller]
