@@ -148,11 +148,7 @@ fn build_systems(app: &App, machine: &Machine) -> Result<BTreeMap<SecretId, Arc<
         systems.insert(id.clone(), Arc::new(Systems::build(secret, &app.context)?));
         secrets.push(secret);
     }
-    // The hash is over the incident's order, which is not the plan's.
-    let mut orders = vec![inventory_hash(secrets.iter().copied())];
-    secrets.sort_by(|a, b| a.id.cmp(&b.id));
-    orders.push(inventory_hash(secrets));
-    if orders.contains(&plan.inventory) {
+    if inventory_hash(secrets) == plan.inventory {
         Ok(systems)
     } else {
         Err(AppError::Usage(format!(
