@@ -167,6 +167,11 @@ impl<'a> World<'a> {
         format!("{}-db", self.name)
     }
 
+    pub(crate) fn signal_consumer(&self, name: &str, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.consumers[name]);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
     /// Ends a consumer without a goodbye; its port stays closed.
     pub(crate) fn kill_consumer(&mut self, name: &str) {
         let mut child = self.consumers.remove(name).unwrap();
@@ -174,7 +179,7 @@ impl<'a> World<'a> {
         child.wait().unwrap();
     }
 
-    pub(crate) fn start_consumer(&mut self, name: &str) {
+    fn start_consumer(&mut self, name: &str) {
         let child = Command::new(quell_program())
             .arg("sandbox-consumer")
             .arg("--env-file")
