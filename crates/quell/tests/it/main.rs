@@ -4,6 +4,7 @@ mod cli;
 mod drill;
 mod evidence;
 mod fault;
+mod fault_disk;
 mod hostile;
 mod hygiene;
 mod inventory;
