@@ -111,6 +111,9 @@ impl AppError {
                 "nothing was half-written: every write is one transaction".to_owned(),
                 "check free space and permissions of the data folder, then run the command again".to_owned(),
             ],
+            Self::Store(StoreError::Io { path, .. }) => {
+                vec![format!("check that {path} is there, its permissions and free space; then run it again")]
+            }
             Self::CannotPlan(CannotPlan::NoSecret) => {
                 vec!["open an incident that names a secret: `quell incident open --secret ID`".to_owned()]
             }

@@ -152,7 +152,9 @@ pub fn channel(inventory: &Inventory, name: &str, context: &Context) -> Result<B
     build(&found.config, context).map_err(|source| AppError::Config { place, source })
 }
 
-/// Hash of what a plan for these secrets depends on: their issuers, stores and consumers, the connections and channels, whatever the order of the secrets.
+/// Hash of what a plan for these secrets depends on: their issuers, stores and consumers, the connections and
+/// channels. The order in which the secrets are given does not matter: an incident lists them as they were
+/// reported, a plan as they are done.
 pub fn inventory_hash<'a>(inventory: &Inventory, secrets: impl IntoIterator<Item = &'a Secret>) -> String {
     let mut secrets: Vec<&Secret> = secrets.into_iter().collect();
     secrets.sort_by(|a, b| a.id.cmp(&b.id));

@@ -81,7 +81,6 @@ pub(crate) enum Command {
     Init(InitArgs),
     /// Say whether everything that Quell needs is there
     Doctor,
-    /// Find secrets in a folder, a git history or standard input
     Scan(ScanArgs),
     /// Check the inventory, draw what a secret opens
     #[command(subcommand)]
@@ -89,9 +88,7 @@ pub(crate) enum Command {
     /// Open, look at, change and close incidents
     #[command(subcommand)]
     Incident(IncidentCommand),
-    /// Show what will happen, in which order, why, and what it breaks
     Plan(PlanArgs),
-    /// Run the plan of an incident, with approvals; continue after a crash
     Respond(RespondArgs),
     /// Approve steps of exactly the plan that you looked at
     Approve(ApproveArgs),
@@ -113,7 +110,6 @@ pub(crate) enum Command {
     Keys(KeysCommand),
     /// Issue a short-lived database credential from OpenBao
     Issue(IssueArgs),
-    /// Rehearse the whole job, timed, in a sandbox or on a secret of yours
     Drill(DrillArgs),
     /// Print a shell completion script
     Completions {
@@ -138,8 +134,8 @@ pub(crate) struct InitArgs {
 
 /// Find secrets in a folder, a git history or standard input
 ///
-/// A git repository is read whole: working tree, every ref, unreachable commits too. No value is printed or
-/// stored. Exit code 10 means that something was found.
+/// A git repository is read whole: working tree, every ref, unreachable commits too. No value is
+/// printed or stored. Exit code 10 means that something was found.
 ///
 /// Examples:
 ///   quell scan .
@@ -187,7 +183,6 @@ pub(crate) enum GraphFormat {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum IncidentCommand {
-    /// Declare an incident, from a finding or by hand
     Open(Box<OpenArgs>),
     /// All incidents, newest first
     List,
@@ -292,8 +287,9 @@ pub(crate) enum StrategyArg {
 
 /// Declare an incident, from a finding or by hand
 ///
-/// The value is never asked for on the command line. If you have it, give it with --value-file; it is sealed and
-/// used to prove that it is dead. A finding's value is read again from where it was found.
+/// The value is never asked for on the command line. If you have it, give it with --value-file;
+/// it is sealed and used to prove that it is dead. A finding's value is read again from where it
+/// was found.
 ///
 /// Examples:
 ///   quell incident open --finding F-1a2b3c4d5e6f
@@ -362,8 +358,9 @@ pub(crate) enum PlanFormat {
 
 /// Run the plan of an incident, with approvals; continue after a crash
 ///
-/// Any number of these may run at once on one data folder or database. Ctrl-C ends running steps and leaves an
-/// incident that the same command takes up again. Without a terminal it returns (exit 4) when people must approve.
+/// Any number of these may run at once on one data folder or database. Ctrl-C ends running steps
+/// and leaves an incident that the same command takes up again. Without a terminal it returns
+/// (exit 4) when people must approve.
 ///
 /// Examples:
 ///   quell respond INC-2026-0001

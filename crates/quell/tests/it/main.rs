@@ -8,7 +8,12 @@
     reason = "a test that cannot go on should stop where it is"
 )]
 
+mod cli;
 mod drill;
+mod evidence;
+mod fault;
+mod fault_disk;
+mod hostile;
 mod hygiene;
 mod inventory;
 mod kill;

@@ -167,6 +167,11 @@ impl<'a> World<'a> {
         format!("{}-db", self.name)
     }
 
+    pub(crate) fn signal_consumer(&self, name: &str, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.consumers[name]);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
     /// Ends a consumer without a goodbye; its port stays closed.
     pub(crate) fn kill_consumer(&mut self, name: &str) {
         let mut child = self.consumers.remove(name).unwrap();
@@ -378,6 +383,12 @@ pub(crate) fn private(path: &Path, content: &str) {
 
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Ctrl-C.
+pub(crate) fn interrupt(child: &Child) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
 }
 
 #[track_caller]
