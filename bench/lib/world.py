@@ -162,7 +162,10 @@ class Secret:
     def __init__(self, world, number, consumers):
         self.world, self.id = world, f"s{number}"
         self.roles = [f"{self.id}_a", f"{self.id}_b"]
-        self.env_file = world.folder / f"{self.id}.env"
+        # A folder each: Quell's env_file store locks the folder, and gives up when another write holds the lock.
+        self.folder = world.folder / self.id
+        self.folder.mkdir()
+        self.env_file = self.folder / "app.env"
         self.path = f"apps/{self.id}"
         self.names = [f"c{n}" for n in range(consumers)]
         self.pages = {}
@@ -212,7 +215,7 @@ class Secret:
             f"    issuer: {{ postgres: {{ {issuer} }} }}",
             "    stores:",
             f"      - openbao: {{ mount: secret, path: {self.path}, key: {KEY} }}",
-            f"      - env_file: {{ path: {self.env_file.name}, key: {KEY} }}",
+            f"      - env_file: {{ path: {self.id}/{self.env_file.name}, key: {KEY} }}",
             "    consumers:",
         ]
         for name in self.names:
