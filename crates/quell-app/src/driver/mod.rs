@@ -5,6 +5,8 @@
 
 mod failpoint;
 mod perform;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
