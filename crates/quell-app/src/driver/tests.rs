@@ -4,6 +4,7 @@ use quell_store::{KekSource, Store};
 
 use super::*;
 use crate::Options;
+use crate::clock::now;
 use crate::incident::{Report, open};
 
 /// Nobody listens at the issuer's address: plans are made all the same.

@@ -36,6 +36,10 @@ pub(super) struct Content {
     metadata: Metadata,
 }
 
+/// How often, and how long apart, a locked folder is tried: five seconds in all, within the limit of one call.
+const LOCK_TRIES: u32 = 1_000;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
+
 impl Place {
     /// Follows links. A file that does not exist yet is fine, its folder must exist.
     pub(super) fn find(path: &Path) -> Result<Self, Trouble> {
@@ -84,13 +88,15 @@ impl Place {
     /// Keeps other Quell processes out of this folder until dropped. `None` on file systems without such locks.
     pub(super) fn lock(&self) -> Result<Option<File>, Trouble> {
         let folder = File::open(&self.folder).map_err(|error| words("opening its folder", &error))?;
-        match folder.try_lock() {
-            Ok(()) => Ok(Some(folder)),
-            Err(TryLockError::WouldBlock) => {
-                Err(Trouble::Busy("another process is writing in this folder".to_owned()))
+        for _ in 0..LOCK_TRIES {
+            match folder.try_lock() {
+                Ok(()) => return Ok(Some(folder)),
+                // A writer holds it for milliseconds; a hundred files in one folder are written one after another.
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+                Err(TryLockError::Error(_)) => return Ok(None),
             }
-            Err(TryLockError::Error(_)) => Ok(None),
         }
+        Err(Trouble::Busy("another writer kept this folder locked".to_owned()))
     }
 
     /// Puts `text` in the place of `before`; gives the new version. `mode` is for a new file. Needs the lock.
