@@ -185,12 +185,15 @@ pub async fn approve(
     steps: &[StepId],
 ) -> Result<(Incident, Vec<StepId>), AppError> {
     let minutes = i64::from(app.inventory.policy.approvals.expire_minutes);
-    let by = app.named_actor()?;
+    let by = app.actor.id.clone();
     app.decide(id, |incident, now| {
         let expires_at = now.checked_add(SignedDuration::from_mins(minutes)).unwrap_or(Timestamp::MAX);
         let machine =
             incident.machine.as_mut().ok_or_else(|| AppError::Usage(format!("{id} has no plan yet")))?;
         let wanted = if steps.is_empty() { waiting_for(machine, &by, now) } else { steps.to_vec() };
+        if !wanted.is_empty() {
+            app.named_actor()?;
+        }
         for step in &wanted {
             machine.approve(now, &Approval { step, plan_hash, by: &by, expires_at })?;
         }

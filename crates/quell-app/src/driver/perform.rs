@@ -209,6 +209,13 @@ async fn capture(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
                 let fingerprint = key.fingerprint(&stored.value);
                 facts.insert(store.target(), json!({"fingerprint": fingerprint, "version": stored.version}));
                 // A second plan finds the first plan's successor in the store: that one is not compromised.
+                let reported =
+                    job.known.old.iter().find(|o| o.fingerprint == fingerprint && o.place == "reported");
+                if let Some(reported) = reported {
+                    // The leaked value is the one in use: now it is known whose turn is next.
+                    let seen = SealedRef { place: store.target(), ..reported.clone() };
+                    done.entries.push(NewEntry::new(job.actor.clone(), Event::ValueSealed(seen)));
+                }
                 if names.contains(&fingerprint) || ours == Some(fingerprint) {
                     continue;
                 }

@@ -300,8 +300,11 @@ impl Incident {
     pub fn old_values(&self, secret: &SecretId) -> Vec<&SealedRef> {
         let mut out: Vec<&SealedRef> = Vec::new();
         for sealed in self.sealed.iter().filter(|s| s.secret == *secret && s.role == ValueRole::Old) {
-            if !out.iter().any(|o| o.fingerprint == sealed.fingerprint) {
-                out.push(sealed);
+            match out.iter_mut().find(|o| o.fingerprint == sealed.fingerprint) {
+                None => out.push(sealed),
+                // Found in a store after it was reported: that says more than the report.
+                Some(known) if known.place == "reported" => *known = sealed,
+                Some(_) => {}
             }
         }
         out

@@ -66,6 +66,8 @@ fn an_open_incident_says_what_is_missing() {
     ");
     insta::assert_snapshot!(section(&text, "What is still unknown or open"), @r"
     - orders-db is not proven inert at the issuer
+    - no tried value of orders-db was ever seen to be valid, so its refusal proves nothing
+    - no plan was carried out for orders-db
     - the leaked value fp:4258457b93f4113bee5b7c7082fa6dbd itself is not among the values that were tried
     - no verdict says whether it was used; \`cannot-tell\` is a verdict, silence is not
     - SEV-1 and SEV-2 need at least one action item with owner and due date
