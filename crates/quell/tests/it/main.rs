@@ -1,5 +1,14 @@
 //! End to end: the real binary, a real PostgreSQL, a real OpenBao, real consumer processes.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "what a test does not expect ends it"
+)]
+
 mod cli;
 mod drill;
 mod evidence;

@@ -289,6 +289,7 @@ impl<'a> World<'a> {
     }
 
     /// Logs in for real, with psql; gives the role, or the server's words.
+    #[expect(clippy::unused_self, reason = "it is the world that is asked")]
     pub(crate) fn login(&self, url: &str) -> Result<String, String> {
         let output = Command::new("psql")
             .args(["-X", "-A", "-t", "-w", "-c", "SELECT session_user"])
