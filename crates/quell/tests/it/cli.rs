@@ -75,7 +75,7 @@ fn every_command_explains_itself() {
         for (n, line) in lines.iter().enumerate() {
             let named = line.trim_start();
             let option = named.starts_with("--")
-                || named.starts_with("-") && named.len() > 2 && named.contains(", --");
+                || named.starts_with('-') && named.len() > 2 && named.contains(", --");
             let argument = named.starts_with('<');
             if option || argument {
                 let explained =

@@ -1,6 +1,7 @@
 //! Bad input: inventories, files and words that are not what they should be. Clear errors, no panic, no harm.
 
 use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Command, Stdio};
 
@@ -47,7 +48,7 @@ fn bad_inventories_are_refused_with_file_and_line() {
     let mut bomb = String::from("connections:\n  a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
     for n in 1..9 {
         let refs = vec![format!("*a{}", n - 1); 9].join(", ");
-        bomb += &format!("  a{n}: &a{n} [{refs}]\n");
+        writeln!(bomb, "  a{n}: &a{n} [{refs}]").unwrap();
     }
     check(bomb.as_bytes());
     check(format!("secrets: {}{}\n", "[".repeat(50_000), "]".repeat(50_000)).as_bytes());
@@ -105,6 +106,7 @@ fn files_that_are_missing_or_are_something_else_are_named() {
     assert!(run(folder.path(), &["ledger", "verify"]).status.success(), "nothing was harmed");
 }
 
+#[expect(clippy::too_many_lines, reason = "a list")]
 #[test]
 fn hostile_words_never_make_it_panic() {
     let folder = installation();

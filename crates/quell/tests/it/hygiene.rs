@@ -248,7 +248,7 @@ fn planted_values_are_found_nowhere() {
         ("arguments or environment of a process", &sampled),
         ("what the webhook got", &traffic),
         ("the log channel", &std::fs::read(world.path("notices.jsonl")).unwrap()),
-        ("PostgreSQL's log", log[log_before..].as_bytes()),
+        ("PostgreSQL's log", &log.as_bytes()[log_before..]),
         ("OpenBao's audit log", &audit),
     ] {
         assert!(!bytes.is_empty(), "{place} is empty, so nothing was shown");

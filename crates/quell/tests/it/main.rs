@@ -1,11 +1,12 @@
 //! End to end: the real binary, a real PostgreSQL, a real OpenBao, real consumer processes.
 
 #![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::string_slice,
     clippy::expect_used,
-    reason = "a test that cannot go on should stop where it is"
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "what a test does not expect ends it"
 )]
 
 mod cli;

@@ -29,8 +29,7 @@ impl Planted {
         }
         add("hex", hex::encode(value).into_bytes());
         add("upper-case hex", hex::encode_upper(value).into_bytes());
-        let percent = |c: &u8| format!("%{c:02x}");
-        let all: String = value.iter().map(percent).collect();
+        let all = value.iter().flat_map(|c| ["%".to_owned(), hex::encode([*c])]).collect::<String>();
         add("all percent-encoded", all.clone().into_bytes());
         add("all percent-encoded, upper case", all.to_uppercase().into_bytes());
         let some: String = value
@@ -57,7 +56,7 @@ impl Planted {
     /// Which values are in these bytes, and how.
     pub(crate) fn in_bytes(&self, place: &str, bytes: &[u8]) -> Vec<String> {
         let holds = |form: &[u8]| {
-            let escaped: String = form.iter().map(|b| format!("\\x{b:02x}")).collect();
+            let escaped: String = form.iter().flat_map(|b| ["\\x".to_owned(), hex::encode([*b])]).collect();
             Regex::new(&format!("(?-u){escaped}")).unwrap().is_match(bytes)
         };
         self.forms
