@@ -276,7 +276,8 @@ mod tests {
         assert_eq!(resolved("file:v", &ctx).await.unwrap(), "from-file\n");
         assert_eq!(resolved("env:NAME", &ctx).await.unwrap(), "from-env\n");
         assert_eq!(resolved("exec:cat v", &ctx).await.unwrap(), "from-file\n");
-        assert_eq!(resolved("exec:printenv NAME", &ctx).await.unwrap(), "from-env\n");
+        let hidden = resolved("exec:printenv NAME", &ctx).await;
+        assert!(hidden.is_err(), "what Quell's environment holds is not a child's to read");
     }
 
     #[tokio::test]

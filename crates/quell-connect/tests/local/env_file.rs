@@ -155,7 +155,7 @@ async fn two_writers_exclude_each_other() {
     let held = fs::File::open(folder.path()).unwrap();
     held.lock().unwrap();
     let (reason, retryable) = not_applied(store.write(&secret("x")).await);
-    assert!(retryable && reason.contains("another process"), "{reason}");
+    assert!(retryable && reason.contains("another writer"), "{reason}");
     drop(held);
     assert!(store.write(&secret("x")).await.is_applied());
 }
