@@ -27,7 +27,7 @@ fn die_and_resume(server: &openbao::Server, failpoint: Option<&str>) {
             "env": "prod",
             "issuer": {"openbao": {"token": {"policies": ["default"], "ttl": "1h"}}},
             "stores": [{"env_file": {"path": "app.env", "key": "BAO_TOKEN"}}],
-            "consumers": [{"name": "job", "observe": {"exec": ["stat", "-c", "%i", file.to_str().unwrap()]}}],
+            "consumers": [{"name": "job", "observe": {"exec": ["stat", "-c", "inode-%i", file.to_str().unwrap()]}}],
         }],
         "policy": {"approvals": {"destructive": 0}},
     });
