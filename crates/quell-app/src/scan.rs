@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use quell_core::SecretId;
 use quell_core::event::{Event, INSTALLATION};
-use quell_core::inventory::Inventory;
 use quell_core::secret::{Fingerprint, FingerprintKey, SecretValue};
 use quell_scan::{Finding, Progress, Report, RuleSet, Scanner};
 use quell_store::{Batch, NewEntry, StoreError};
@@ -221,10 +220,4 @@ pub fn recover(
     finding: &str,
 ) -> Result<Option<SecretValue>, AppError> {
     Ok(Scanner::new(rules, &app.store.keys().fingerprint).recover(place, finding)?)
-}
-
-/// The secret that an inventory of one would mean, for messages.
-pub fn only_secret(inventory: &Inventory) -> Option<&SecretId> {
-    let mut ids = inventory.secrets.keys();
-    ids.next().filter(|_| ids.next().is_none())
 }
