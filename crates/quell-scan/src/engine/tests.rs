@@ -76,3 +76,25 @@ fn lines_are_bounded() {
     let long = vec![b'a'; 100_000];
     assert!(line_around(&long, &(50_000..50_010)).len() < 5000);
 }
+
+#[test]
+fn a_value_is_found_by_the_name_it_is_assigned_to() {
+    let rules = rules("[[rules]]\nid='a'\nname='acme'\nvalue='[0-9a-f]{8}'\nkeywords=['acme']\n");
+    for text in [
+        "ACME_API_KEY=0123abcd",
+        "acme.key: '0123abcd'",
+        "\"acmeToken\": \"0123abcd\",",
+        "acme_key := `0123abcd`;",
+        "$config['acme'] => '0123abcd'",
+        "curl --acme-token 0123abcd",
+        "<acme-key>0123abcd</acme-key>",
+        "https://api.acme.test/v1?acme_key=0123abcd&x=1",
+        "setAcmeKey(\"0123abcd\")",
+        "{\\\"acme_key\\\":\\\"0123abcd\\\"}",
+    ] {
+        assert_eq!(secrets(&rules, text), ["0123abcd"], "{text}");
+    }
+    for text in ["acme 0123abcdef", "ac = 0123abcd", "acme\n= 0123abcd"] {
+        assert!(secrets(&rules, text).is_empty(), "{text}");
+    }
+}

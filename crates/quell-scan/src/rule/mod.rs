@@ -3,6 +3,8 @@
 //! Beyond those keys a rule may have `kind` (the inventory kind), `source` (the issuer's page that publishes the format),
 //! `examples` and `non_examples` (templates, see [`template`]), `prefix` (how many leading bytes are public and may be
 //! shown) and `window` (how far, in bytes, a match may reach from its keyword).
+//! In place of `regex`, `name` and `value` describe a value of a given form that is assigned to something whose name
+//! matches: in any usual language, quoted or not.
 //!
 //! Named groups in a regex have a meaning: `(?P<password>…)` is a part that is a secret by itself, and
 //! `(?P<principal>…)` is the user that it belongs to.

@@ -60,7 +60,7 @@ fn rule(
     let Some(id) = keys.string("id")?.filter(|id| !id.trim().is_empty()) else {
         return Err(keys.error("id", "missing", "give every rule a unique `id`"));
     };
-    let Some(pattern) = keys.pattern("regex")? else {
+    let Some(pattern) = pattern(&mut keys)? else {
         return Err(keys.error("regex", "missing", "rules that only look at paths are not supported yet"));
     };
     let groups = pattern.regex().map_or(1, regex::bytes::Regex::captures_len);
@@ -106,6 +106,32 @@ fn rule(
     }
     keys.finish(warnings);
     Ok(rule)
+}
+
+/// `regex`, or `name` and `value`: a value of a given form that is assigned to something of a given name.
+fn pattern(keys: &mut Keys<'_>) -> Result<Option<Pattern>, Box<RuleError>> {
+    let (Some(name), value) = (keys.string("name")?, keys.string("value")?) else {
+        return keys.pattern("regex");
+    };
+    let Some(value) = value else {
+        return Err(keys.error(
+            "value",
+            "missing",
+            "`name` says what it is assigned to, `value` what it looks like",
+        ));
+    };
+    if keys.take("regex").is_some() {
+        return Err(keys.error("regex", "given beside `name`", "write `regex`, or `name` and `value`"));
+    }
+    keys.compile("value", assigned(&name, &value)).map(Some)
+}
+
+/// One regex for `NAME = value` in the usual configuration and programming languages, in URLs' queries and on command
+/// lines. The name may have other words around it, the value may be in quotes, and it must end where it ends.
+fn assigned(name: &str, value: &str) -> String {
+    let before = r"(?i:\b[a-z0-9_.\-]{0,40}";
+    let after = r#"[a-z0-9_.\- ]{0,24}["'`\\\]]{0,3}[ \t]{0,4}(?:=>|:=|==?|:|,|\|\||\(|>|[ \t])[ \t(]{0,4}["'`\\]{0,3})"#;
+    format!(r#"{before}(?:{name}){after}(?P<secret>{value})(?:["'`\\\s;,)<>\]}}&]|$)"#)
 }
 
 /// Both spellings: `[allowlist]` and `[[allowlists]]`.
