@@ -10,6 +10,8 @@
 //! `(?P<principal>…)` is the user that it belongs to.
 
 mod allowlist;
+#[cfg(test)]
+mod builtin_tests;
 mod parse;
 mod set;
 pub mod template;

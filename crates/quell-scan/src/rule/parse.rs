@@ -63,10 +63,11 @@ fn rule(
     let Some(pattern) = pattern(&mut keys)? else {
         return Err(keys.error("regex", "missing", "rules that only look at paths are not supported yet"));
     };
-    let groups = pattern.regex().map_or(1, regex::bytes::Regex::captures_len);
     let secret_group = keys.size("secretGroup")?.unwrap_or(0);
-    if trust == Trust::User && secret_group >= groups {
-        let detail = format!("group {secret_group} does not exist; the regex has {}", groups - 1);
+    // Built-in regexes stay uncompiled until they are needed: that keeps the start short.
+    let groups = || pattern.regex().map_or(1, regex::bytes::Regex::captures_len);
+    if trust == Trust::User && secret_group >= groups() {
+        let detail = format!("group {secret_group} does not exist; the regex has {}", groups() - 1);
         return Err(keys.error("secretGroup", &detail, "groups count from 1"));
     }
     let tags = keys.strings("tags")?;
