@@ -159,3 +159,18 @@ fn a_public_prefix_leaves_enough_hidden() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn no_match_is_longer_than_the_window() {
+    let set = RuleSet::builtin().unwrap();
+    let mut wrong = Vec::new();
+    // URLs begin with their keyword, and the engine reads on to their end.
+    let others = |rule: &&Rule| rule.rank != Rank::Url && !UNBOUNDED.contains(&rule.id.as_str());
+    for rule in set.rules().iter().filter(others) {
+        let longest = syntax::parse_with(rule.pattern.text(), &config()).unwrap().properties().maximum_len();
+        if longest.is_none_or(|longest| longest > rule.window) {
+            wrong.push(format!("{}: {longest:?} bytes, window {}", rule.id, rule.window));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
