@@ -11,6 +11,7 @@ pub mod error;
 pub mod evidence;
 pub mod files;
 pub mod incident;
+pub mod ingest;
 pub mod inventory;
 pub mod issue;
 pub mod plan;

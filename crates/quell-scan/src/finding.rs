@@ -1,5 +1,7 @@
 //! What a scan hands out: redacted findings, and what it could not look at.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use quell_core::secret::Fingerprint;
 use serde::{Deserialize, Serialize};
@@ -20,6 +22,15 @@ pub struct Finding {
     pub place: Place,
     /// The oldest commit that introduced this secret at this path.
     pub first_seen_commit: Option<String>,
+    /// The newest commit whose tree still had it at this path. `None` outside git, and when nothing names its blob.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen_commit: Option<String>,
+    /// When that commit was authored: with `place.author_time` the window of the exposure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen_time: Option<Timestamp>,
+    /// Refs that reach a commit that has it, such as `refs/heads/main`; at most [`Finding::MAX_REFS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refs: Vec<String>,
     /// Where it can still be seen.
     pub still_visible: Visibility,
     /// False when it is only in objects that no ref reaches. True outside git.
@@ -32,13 +43,65 @@ pub struct Finding {
     pub parts: Vec<Fingerprint>,
     /// The user in a URL, or another name beside the secret that is not secret.
     pub principal: Option<String>,
+    /// What the secret says about itself without being one: claims and expiry of a JWT, size of a key, place of a blob.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub details: BTreeMap<String, String>,
+    /// Other parts of the same credential that were found beside it: the id of a key, the passphrase of a blob.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub joined: Vec<Joined>,
+    /// How it was written there, when not as it is: decoded from base64, hex or percent-encoding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<Encoding>,
+    /// How sure the scanner is.
+    #[serde(default)]
+    pub confidence: Confidence,
     /// How often it was seen at this path (each blob of a history counts).
     pub occurrences: u64,
     /// What a reader should know, such as an allow comment without a reason.
     pub note: Option<String>,
 }
 
+/// Another part of a credential, found beside a finding.
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct Joined {
+    /// What it is, such as `access key id`.
+    pub name: String,
+    /// Its keyed hash.
+    pub fingerprint: Fingerprint,
+    /// Its text where it is no secret by itself (an id), else `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// How a secret was written where it was found.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// RFC 4648, sections 4 and 5.
+    Base64,
+    /// RFC 4648, section 8.
+    Hex,
+    /// RFC 3986, section 2.1.
+    Percent,
+}
+
+/// How sure the scanner is that a finding is a secret.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confidence {
+    /// The name or the place of a value says so, not its form.
+    Low,
+    /// The form is the issuer's.
+    #[default]
+    Medium,
+    /// The form is the issuer's and its checksum is right, or its parts were found together.
+    High,
+}
+
 impl Finding {
+    /// Refs kept in [`Finding::refs`].
+    pub const MAX_REFS: usize = 20;
+
     /// The stable name of a finding.
     pub fn id_of(rule: &str, fingerprint: &Fingerprint, file: &str) -> String {
         let mut hash = Sha256::new();

@@ -8,6 +8,7 @@ use quell_core::secret::{Fingerprint, FingerprintKey, SecretValue};
 use crate::engine::Match;
 use crate::finding::printable;
 use crate::rule::{Rank, Rule, contains};
+use crate::{Confidence, Encoding, Joined};
 
 /// A recovered value and its parts.
 #[derive(Debug)]
@@ -51,6 +52,10 @@ pub(crate) struct Hit {
     pub(crate) principal: Option<String>,
     pub(crate) preview: String,
     pub(crate) note: Option<String>,
+    pub(crate) details: BTreeMap<String, String>,
+    pub(crate) joined: Vec<Joined>,
+    pub(crate) encoding: Option<Encoding>,
+    pub(crate) confidence: Confidence,
     pub(crate) count: u64,
     pub(crate) kept: Option<Recovered>,
 }
@@ -119,6 +124,10 @@ pub(crate) fn redact(
         preview: preview(secret, rule, principal.as_deref()),
         principal,
         note: None,
+        details: BTreeMap::new(),
+        joined: Vec::new(),
+        encoding: None,
+        confidence: if rule.rank == Rank::Generic { Confidence::Low } else { Confidence::Medium },
         count: 1,
         kept,
     })

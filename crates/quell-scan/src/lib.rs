@@ -21,7 +21,7 @@ mod stream;
 mod tree;
 
 pub use error::{RuleError, ScanError};
-pub use finding::{Finding, Incomplete, Place, Progress, Report, Visibility};
+pub use finding::{Confidence, Encoding, Finding, Incomplete, Joined, Place, Progress, Report, Visibility};
 pub use hit::Recovered;
 pub use rule::RuleSet;
 pub use scanner::{Scanner, recover};

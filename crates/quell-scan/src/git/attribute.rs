@@ -87,7 +87,9 @@ impl<'a> Attribution<'a> {
             self.tree(commit.tree, &[], View { commit: None, reachable: true, current: true });
         }
         for tip in bare_tips {
-            if let Some(entries) = object::tree(&tip.data).filter(|_| tip.kind == Kind::Tree) {
+            if let Some(entries) =
+                object::tree(&tip.data, self.database.format).filter(|_| tip.kind == Kind::Tree)
+            {
                 let view = View { commit: None, reachable: true, current: false };
                 self.entries(&entries, &[], view, &mut Vec::new(), 0);
             }
@@ -191,6 +193,6 @@ impl<'a> Attribution<'a> {
 
     fn read_tree(&mut self, tree: Oid) -> Option<Vec<TreeEntry>> {
         let object = self.database.read(tree).ok().flatten().filter(|object| object.kind == Kind::Tree)?;
-        object::tree(&object.data)
+        object::tree(&object.data, self.database.format)
     }
 }

@@ -8,7 +8,7 @@ use flate2::Decompress;
 use super::cache::{Cache, Object};
 use super::pack::Pack;
 use super::repository::text;
-use super::{MAX_IN_MEMORY, Oid, Repository, Trouble, loose};
+use super::{MAX_IN_MEMORY, ObjectFormat, Oid, Repository, Trouble, loose};
 use crate::{Report, ScanError};
 
 /// Alternates of alternates are followed this far, as git does.
@@ -22,6 +22,7 @@ pub(super) struct Database {
     pub(super) loose: Vec<(Oid, PathBuf)>,
     pub(super) cache: Cache,
     pub(super) state: Decompress,
+    pub(super) format: ObjectFormat,
 }
 
 impl Database {
@@ -31,6 +32,7 @@ impl Database {
             loose: Vec::new(),
             cache: Cache::default(),
             state: Decompress::new(true),
+            format: repository.format,
         };
         for folder in object_folders(&repository.common_dir.join("objects"), report)? {
             database.list_loose(&folder, report)?;
@@ -105,7 +107,7 @@ impl Database {
             } else if has_extension(path, "promisor") {
                 report.skip(label, "this is a partial clone: what was never fetched is not here");
             } else if has_extension(path, "idx") {
-                match Pack::open(path) {
+                match Pack::open(path, self.format) {
                     Ok(pack) => self.packs.push(pack),
                     Err(trouble) => report.skip(label, trouble.to_string()),
                 }

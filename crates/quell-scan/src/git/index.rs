@@ -1,6 +1,6 @@
 //! Pack indexes, versions 1 and 2: <https://git-scm.com/docs/pack-format#_original_version_1_pack_idx_files_have_the_following_format>.
 
-use super::{Oid, Trouble};
+use super::{ObjectFormat, Oid, Trouble};
 
 /// Object names and where they lie in a pack.
 #[derive(Debug)]
@@ -10,26 +10,27 @@ pub(super) struct Index {
     /// Positions in `entries`, sorted by offset.
     by_offset: Vec<u32>,
     /// The checksum of the pack that this index is for.
-    pub(super) pack_checksum: [u8; 20],
+    pub(super) pack_checksum: Vec<u8>,
 }
 
 const CUT_OFF: Trouble = Trouble::Broken("the index is cut off");
 const FANOUT: usize = 256 * 4;
 
 impl Index {
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Trouble> {
+    pub(super) fn parse(bytes: &[u8], format: ObjectFormat) -> Result<Self, Trouble> {
         let entries = match bytes.strip_prefix(b"\xfftOc") {
-            None => version_1(bytes)?,
+            None => version_1(bytes, format)?,
             Some(rest) => match rest.split_first_chunk::<4>() {
-                Some(([0, 0, 0, 2], rest)) => version_2(rest)?,
+                Some(([0, 0, 0, 2], rest)) => version_2(rest, format)?,
                 _ => return Err(Trouble::Broken("the index has an unknown version")),
             },
         };
         if !entries.is_sorted_by(|(a, _), (b, _)| a <= b) {
             return Err(Trouble::Broken("the names in the index are not sorted"));
         }
-        let trailer = bytes.len().checked_sub(40).and_then(|at| bytes.get(at..)).ok_or(CUT_OFF)?;
-        let pack_checksum = *trailer.first_chunk::<20>().ok_or(CUT_OFF)?;
+        let trailer =
+            bytes.len().checked_sub(2 * format.length()).and_then(|at| bytes.get(at..)).ok_or(CUT_OFF)?;
+        let pack_checksum = trailer.get(..format.length()).ok_or(CUT_OFF)?.to_vec();
         let count =
             u32::try_from(entries.len()).map_err(|_large| Trouble::Broken("the index is too large"))?;
         let mut by_offset: Vec<u32> = (0..count).collect();
@@ -77,27 +78,28 @@ fn count(fanout: &[u8]) -> Result<usize, Trouble> {
     usize::try_from(last).map_err(|_large| CUT_OFF)
 }
 
-fn version_1(bytes: &[u8]) -> Result<Vec<(Oid, u64)>, Trouble> {
+fn version_1(bytes: &[u8], format: ObjectFormat) -> Result<Vec<(Oid, u64)>, Trouble> {
     let (fanout, rest) = bytes.split_at_checked(FANOUT).ok_or(CUT_OFF)?;
-    let length = count(fanout)?.checked_mul(24).ok_or(CUT_OFF)?;
+    let size = 4 + format.length();
+    let length = count(fanout)?.checked_mul(size).ok_or(CUT_OFF)?;
     let table = rest.get(..length).ok_or(CUT_OFF)?;
-    let entry = |entry: &[u8; 24]| {
+    let entry = |entry: &[u8]| {
         let (offset, name) = entry.split_first_chunk::<4>()?;
         Some((Oid::from_bytes(name)?, u64::from(u32::from_be_bytes(*offset))))
     };
-    Ok(table.as_chunks::<24>().0.iter().filter_map(entry).collect())
+    Ok(table.chunks_exact(size).filter_map(entry).collect())
 }
 
-fn version_2(bytes: &[u8]) -> Result<Vec<(Oid, u64)>, Trouble> {
+fn version_2(bytes: &[u8], format: ObjectFormat) -> Result<Vec<(Oid, u64)>, Trouble> {
     let (fanout, rest) = bytes.split_at_checked(FANOUT).ok_or(CUT_OFF)?;
     let count = count(fanout)?;
     let section = |size: usize| count.checked_mul(size).ok_or(CUT_OFF);
-    let (names, rest) = rest.split_at_checked(section(20)?).ok_or(CUT_OFF)?;
+    let (names, rest) = rest.split_at_checked(section(format.length())?).ok_or(CUT_OFF)?;
     let (_checksums, rest) = rest.split_at_checked(section(4)?).ok_or(CUT_OFF)?;
     let (offsets, large) = rest.split_at_checked(section(4)?).ok_or(CUT_OFF)?;
     let large = large.as_chunks::<8>().0;
     let mut entries = Vec::with_capacity(count);
-    for (name, offset) in names.as_chunks::<20>().0.iter().zip(offsets.as_chunks::<4>().0) {
+    for (name, offset) in names.chunks_exact(format.length()).zip(offsets.as_chunks::<4>().0) {
         let small = u32::from_be_bytes(*offset);
         let offset = if small & 0x8000_0000 == 0 {
             u64::from(small)
@@ -106,7 +108,7 @@ fn version_2(bytes: &[u8]) -> Result<Vec<(Oid, u64)>, Trouble> {
             let position = usize::try_from(small & 0x7fff_ffff).map_err(|_large| CUT_OFF)?;
             u64::from_be_bytes(*large.get(position).ok_or(CUT_OFF)?)
         };
-        entries.push((Oid(*name), offset));
+        entries.push((Oid::from_bytes(name).ok_or(CUT_OFF)?, offset));
     }
     Ok(entries)
 }

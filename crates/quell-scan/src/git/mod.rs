@@ -16,6 +16,7 @@ mod pack;
 mod refs;
 mod repository;
 mod scan;
+mod search;
 #[cfg(test)]
 mod tests;
 
@@ -27,25 +28,61 @@ pub(crate) use scan::scan;
 /// An object that is rebuilt in memory may be this large; larger blobs are streamed, which only deltas prevent.
 const MAX_IN_MEMORY: u64 = 512 << 20;
 
-/// The SHA-1 name of an object.
-#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) struct Oid([u8; 20]);
+/// The hash that names the objects of a repository: <https://git-scm.com/docs/hash-function-transition>.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) enum ObjectFormat {
+    #[default]
+    Sha1,
+    Sha256,
+}
+
+impl ObjectFormat {
+    /// Bytes of a name.
+    pub(crate) fn length(self) -> usize {
+        match self {
+            Self::Sha1 => 20,
+            Self::Sha256 => Oid::MAX,
+        }
+    }
+}
+
+/// The name of an object: a SHA-1 or a SHA-256. Names of one repository have one length.
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Oid {
+    bytes: [u8; Self::MAX],
+    format: ObjectFormat,
+}
 
 impl Oid {
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self)
+    const MAX: usize = 32;
+
+    /// A name of 20 or 32 bytes.
+    pub(crate) fn from_bytes(name: &[u8]) -> Option<Self> {
+        let format = match name.len() {
+            20 => ObjectFormat::Sha1,
+            Self::MAX => ObjectFormat::Sha256,
+            _ => return None,
+        };
+        let mut bytes = [0; Self::MAX];
+        bytes.get_mut(..name.len())?.copy_from_slice(name);
+        Some(Self { bytes, format })
     }
 
     pub(crate) fn from_hex(text: &str) -> Option<Self> {
-        let mut bytes = [0; 20];
-        hex::decode_to_slice(text, &mut bytes).ok()?;
-        Some(Self(bytes))
+        let mut bytes = [0; Self::MAX];
+        let name = bytes.get_mut(..text.len() / 2)?;
+        hex::decode_to_slice(text, name).ok()?;
+        Self::from_bytes(name)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.format.length()).unwrap_or_default()
     }
 }
 
 impl fmt::Display for Oid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        f.write_str(&hex::encode(self.as_bytes()))
     }
 }
 

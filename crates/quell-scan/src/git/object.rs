@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::Oid;
+use super::{ObjectFormat, Oid};
 
 /// A commit, as far as attribution needs it.
 #[derive(Clone, Debug)]
@@ -73,13 +73,13 @@ pub(super) struct TreeEntry {
 }
 
 /// The entries of a tree without submodules; `None` when it is broken.
-pub(super) fn tree(data: &[u8]) -> Option<Vec<TreeEntry>> {
+pub(super) fn tree(data: &[u8], format: ObjectFormat) -> Option<Vec<TreeEntry>> {
     let mut entries = Vec::new();
     let mut rest = data;
     while !rest.is_empty() {
         let end = rest.iter().position(|byte| *byte == 0)?;
         let (head, after) = rest.split_at_checked(end)?;
-        let (name, after) = after.get(1..)?.split_at_checked(20)?;
+        let (name, after) = after.get(1..)?.split_at_checked(format.length())?;
         let oid = Oid::from_bytes(name)?;
         rest = after;
         let space = head.iter().position(|byte| *byte == b' ')?;

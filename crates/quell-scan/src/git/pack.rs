@@ -8,7 +8,7 @@ use std::path::Path;
 use flate2::Decompress;
 
 use super::index::Index;
-use super::{Kind, MAX_IN_MEMORY, Oid, Trouble, delta, inflate};
+use super::{Kind, MAX_IN_MEMORY, ObjectFormat, Oid, Trouble, delta, inflate};
 use crate::git::cache::{Cache, Object};
 
 /// Git itself makes chains of at most 4095 deltas; a longer one is a cycle or an attack.
@@ -21,6 +21,7 @@ pub(super) struct Pack {
     file: File,
     /// Where the trailing checksum begins.
     end: u64,
+    format: ObjectFormat,
 }
 
 /// What an entry's header says.
@@ -43,29 +44,32 @@ pub(super) enum Form {
 
 impl Pack {
     /// Opens the pack beside an index file.
-    pub(super) fn open(index_path: &Path) -> Result<Self, Trouble> {
-        let index = Index::parse(&std::fs::read(index_path)?)?;
+    pub(super) fn open(index_path: &Path, format: ObjectFormat) -> Result<Self, Trouble> {
+        let index = Index::parse(&std::fs::read(index_path)?, format)?;
         let file = File::open(index_path.with_extension("pack"))?;
         let length = file.metadata()?.len();
-        let end =
-            length.checked_sub(20).filter(|end| *end >= 12).ok_or(Trouble::Broken("the pack is cut off"))?;
+        let end = length
+            .checked_sub(u64::try_from(format.length()).unwrap_or(32))
+            .filter(|end| *end >= 12)
+            .ok_or(Trouble::Broken("the pack is cut off"))?;
         let mut header = [0; 8];
         file.read_exact_at(&mut header, 0)?;
         if header != *b"PACK\0\0\0\x02" && header != *b"PACK\0\0\0\x03" {
             return Err(Trouble::Broken("the pack does not start with `PACK` and version 2 or 3"));
         }
-        let mut checksum = [0; 20];
+        let mut checksum = vec![0; format.length()];
         file.read_exact_at(&mut checksum, end)?;
         if checksum != index.pack_checksum {
             return Err(Trouble::Broken("the index belongs to another pack, or the pack is cut off"));
         }
-        Ok(Self { index, file, end })
+        Ok(Self { index, file, end, format })
     }
 
     pub(super) fn entry(&self, offset: u64) -> Result<Entry, Trouble> {
         let room = self.end.checked_sub(offset).filter(|room| *room > 0 && offset >= 12);
         let room = room.ok_or(Trouble::Broken("its place is outside the pack"))?;
-        let mut buffer = [0_u8; 32];
+        // Ten bytes of size and a base of 32.
+        let mut buffer = [0_u8; 48];
         let length = usize::try_from(room).unwrap_or(usize::MAX).min(buffer.len());
         let header = buffer.get_mut(..length).unwrap_or_default();
         self.file.read_exact_at(header, offset)?;
@@ -82,7 +86,7 @@ impl Pack {
                 Form::Delta { base: base.ok_or(Trouble::Broken("its delta base is outside the pack"))? }
             }
             7 => {
-                let (name, after) = rest.split_at_checked(20).ok_or(HEADER)?;
+                let (name, after) = rest.split_at_checked(self.format.length()).ok_or(HEADER)?;
                 rest = after;
                 let base = Oid::from_bytes(name).and_then(|oid| self.index.find(oid));
                 Form::Delta { base: base.ok_or(Trouble::Broken("its delta base is not in the pack"))? }

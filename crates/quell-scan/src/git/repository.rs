@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::ObjectFormat;
 use crate::ScanError;
 
 /// Small text files of git are cut here.
@@ -18,6 +19,8 @@ pub(crate) struct Repository {
     pub(crate) common_dir: PathBuf,
     /// The checked-out files, unless bare.
     pub(crate) work_tree: Option<PathBuf>,
+    /// Which hash names its objects.
+    pub(crate) format: ObjectFormat,
 }
 
 /// Finds the repository at exactly this path, if there is one.
@@ -42,9 +45,8 @@ pub(crate) fn discover(path: &Path) -> Result<Option<Repository>, ScanError> {
             detail: "it has no `objects` folder".to_owned(),
         });
     }
-    let repository = Repository { git_dir, common_dir, work_tree };
-    check_format(&repository)?;
-    Ok(Some(repository))
+    let format = format(&common_dir)?;
+    Ok(Some(Repository { git_dir, common_dir, work_tree, format }))
 }
 
 /// Reads `gitdir: …` of a work tree or submodule.
@@ -63,11 +65,12 @@ fn linked(dot_git: &Path) -> Result<PathBuf, ScanError> {
 }
 
 /// Refuses what would give false answers: <https://git-scm.com/docs/repository-version>.
-fn check_format(repository: &Repository) -> Result<(), ScanError> {
+fn format(common_dir: &Path) -> Result<ObjectFormat, ScanError> {
     let unsupported = |feature: &str| {
-        Err(ScanError::Unsupported { path: repository.common_dir.clone(), feature: feature.to_owned() })
+        Err(ScanError::Unsupported { path: common_dir.to_owned(), feature: feature.to_owned() })
     };
-    let config = text(&repository.common_dir.join("config"))?.unwrap_or_default().to_ascii_lowercase();
+    let config = text(&common_dir.join("config"))?.unwrap_or_default().to_ascii_lowercase();
+    let mut format = ObjectFormat::Sha1;
     let mut section = "";
     for line in config.lines().map(str::trim) {
         if line.starts_with('[') {
@@ -75,18 +78,18 @@ fn check_format(repository: &Repository) -> Result<(), ScanError> {
         }
         let Some((key, value)) = line.split_once('=') else { continue };
         let (key, value) = (key.trim(), value.trim().trim_matches('"'));
-        if section.starts_with("[extensions]") && key.ends_with("objectformat") && value != "sha1" {
-            return unsupported(&format!("object ids of {}", printable_format(value)));
+        if section.starts_with("[extensions]") && key.ends_with("objectformat") {
+            format = match value {
+                "sha1" => ObjectFormat::Sha1,
+                "sha256" => ObjectFormat::Sha256,
+                _ => return unsupported("object ids of an unknown hash"),
+            };
         }
         if section.starts_with("[extensions]") && key.ends_with("refstorage") && value != "files" {
             return unsupported("refs in a reftable");
         }
     }
-    Ok(())
-}
-
-fn printable_format(value: &str) -> &str {
-    if value == "sha256" { "SHA-256" } else { "an unknown format" }
+    Ok(format)
 }
 
 /// A small text file, or `None` when there is none.

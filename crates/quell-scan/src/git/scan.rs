@@ -1,24 +1,19 @@
 //! The passes over a repository: search every object once, then attribute what was found.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use sha1::{Digest as _, Sha1};
+use std::collections::BTreeSet;
 
 use super::attribute::{Attribution, Sight};
 use super::cache::Object;
 use super::commits::History;
 use super::database::Database;
-use super::object::{self, Commit};
-use super::pack::{Form, Pack};
+use super::object;
 use super::refs::{self, Refs};
-use super::{Kind, MAX_IN_MEMORY, Oid, Repository, Trouble, loose};
+use super::search::{self, Found};
+use super::{Kind, Oid, Repository};
 use crate::collect::{Collector, Origin, Sighting};
 use crate::hit::Hits;
 use crate::stream::Searcher;
 use crate::{ScanError, Visibility};
-
-/// Blobs larger than this are streamed where their storage allows it.
-const STREAM_ABOVE: u64 = 8 << 20;
 
 /// A tag of a tag of a tag is followed this far.
 const MAX_TAGS: usize = 16;
@@ -31,171 +26,10 @@ pub(crate) fn scan(
 ) -> Result<(), ScanError> {
     let refs = refs::read(repository, &mut all.report)?;
     let mut database = Database::open(repository, &mut all.report)?;
-    let mut pass = Pass {
-        searcher,
-        all,
-        found: Found::default(),
-        names: Vec::new(),
-        done: Vec::new(),
-        failed: BTreeMap::new(),
-    };
-    pass.run(&mut database);
-    let found = pass.found;
+    let found = search::run(&mut database, searcher, all);
     all.report.commits = u64::try_from(found.commits.len()).unwrap_or(u64::MAX);
     attribute(&mut database, &refs, found, all);
     Ok(())
-}
-
-/// What the first pass leaves.
-#[derive(Default)]
-struct Found {
-    blobs: BTreeMap<Oid, Hits>,
-    commits: Vec<Commit>,
-    messages: Vec<(Oid, Kind, Hits)>,
-}
-
-struct Pass<'p, 's, 'a> {
-    searcher: &'p Searcher<'s>,
-    all: &'p mut Collector<'a>,
-    found: Found,
-    /// Every object, sorted, and which have been searched: an object may be stored more than once.
-    names: Vec<Oid>,
-    done: Vec<bool>,
-    failed: BTreeMap<Oid, String>,
-}
-
-impl Pass<'_, '_, '_> {
-    fn run(&mut self, database: &mut Database) {
-        self.names = database.loose.iter().map(|(oid, _)| *oid).collect();
-        for pack in &database.packs {
-            self.names.extend(pack.index.names());
-        }
-        self.names.sort_unstable();
-        self.names.dedup();
-        self.done = vec![false; self.names.len()];
-        self.all.expect(self.names.len());
-        for (oid, file) in &database.loose {
-            if let Some(at) = self.pending(*oid) {
-                let result = self.loose(*oid, file);
-                self.settle(at, *oid, result);
-            }
-        }
-        let Database { packs, cache, state, .. } = database;
-        for (number, pack) in packs.iter().enumerate() {
-            for (oid, offset) in pack.index.in_pack_order() {
-                let Some(at) = self.pending(oid) else { continue };
-                let result = match self.shortcut(pack, oid, offset) {
-                    Ok(true) => Ok(()),
-                    Ok(false) => {
-                        pack.read(number, offset, cache, state).map(|object| self.object(oid, &object))
-                    }
-                    Err(trouble) => Err(trouble),
-                };
-                self.settle(at, oid, result);
-            }
-        }
-        for (oid, why) in std::mem::take(&mut self.failed) {
-            self.all.report.skip(oid.to_string(), why);
-        }
-    }
-
-    /// The position of an object that has not been searched yet.
-    fn pending(&self, oid: Oid) -> Option<usize> {
-        let at = self.names.binary_search(&oid).ok()?;
-        (self.done.get(at) == Some(&false)).then_some(at)
-    }
-
-    /// An object that failed stays pending: another pack may have a good copy.
-    fn settle(&mut self, at: usize, oid: Oid, result: Result<(), Trouble>) {
-        match result {
-            Ok(()) => {
-                self.failed.remove(&oid);
-                if let Some(done) = self.done.get_mut(at) {
-                    *done = true;
-                }
-            }
-            Err(trouble) => drop(self.failed.insert(oid, trouble.to_string())),
-        }
-        self.all.advance(0, 1);
-    }
-
-    fn loose(&mut self, oid: Oid, file: &std::path::Path) -> Result<(), Trouble> {
-        let opened = loose::open(file)?;
-        if opened.kind == Kind::Blob && opened.size > STREAM_ABOVE {
-            let size = opened.size;
-            return self.stream(oid, size, &mut opened.into_reader());
-        }
-        let object = Object { kind: opened.kind, data: opened.read(MAX_IN_MEMORY)?.into() };
-        self.object(oid, &object);
-        Ok(())
-    }
-
-    /// Trees are not searched, and large blobs are streamed: neither has to be rebuilt in memory.
-    fn shortcut(&mut self, pack: &Pack, oid: Oid, offset: u64) -> Result<bool, Trouble> {
-        let entry = pack.entry(offset)?;
-        match entry.form {
-            Form::Whole(Kind::Tree) => Ok(true),
-            Form::Whole(Kind::Blob) if entry.size > STREAM_ABOVE => {
-                self.stream(oid, entry.size, &mut pack.stream(entry))?;
-                Ok(true)
-            }
-            Form::Whole(_) | Form::Delta { .. } => Ok(false),
-        }
-    }
-
-    fn stream(&mut self, oid: Oid, size: u64, reader: &mut dyn std::io::Read) -> Result<(), Trouble> {
-        let all = &mut *self.all;
-        let outcome = self.searcher.reader(reader, &mut |bytes| all.advance(bytes, 0));
-        self.keep_blob(oid, outcome.hits);
-        match outcome.error {
-            Some(error) => Err(Trouble::Io(error)),
-            None if outcome.bytes < size => Err(Trouble::Broken("its compressed data is cut off")),
-            None => Ok(()),
-        }
-    }
-
-    fn object(&mut self, oid: Oid, object: &Object) {
-        if object_id(object) != oid {
-            self.all
-                .report
-                .skip(oid.to_string(), "its content does not match its id; it was searched all the same");
-        }
-        match object.kind {
-            Kind::Tree => return,
-            Kind::Blob => {
-                let hits = self.searcher.slice(&object.data);
-                self.keep_blob(oid, hits);
-            }
-            Kind::Commit | Kind::Tag => {
-                let hits = self.searcher.slice(object::headers_and_message(&object.data).1);
-                if !hits.is_empty() {
-                    self.found.messages.push((oid, object.kind, hits));
-                }
-                if object.kind == Kind::Commit {
-                    match Commit::parse(oid, &object.data) {
-                        Some(commit) => self.found.commits.push(commit),
-                        None => self.all.report.skip(oid.to_string(), "the commit names no tree"),
-                    }
-                }
-            }
-        }
-        self.all.advance(u64::try_from(object.data.len()).unwrap_or(0), 0);
-    }
-
-    fn keep_blob(&mut self, oid: Oid, hits: Hits) {
-        self.all.report.blobs = self.all.report.blobs.saturating_add(1);
-        if !hits.is_empty() {
-            self.found.blobs.insert(oid, hits);
-        }
-    }
-}
-
-/// SHA-1 over `<kind> <size>\0<content>`: <https://git-scm.com/book/en/v2/Git-Internals-Git-Objects>.
-fn object_id(object: &Object) -> Oid {
-    let mut hash = Sha1::new();
-    hash.update(format!("{} {}\0", object.kind.name(), object.data.len()));
-    hash.update(&object.data);
-    Oid(hash.finalize().into())
 }
 
 fn attribute(database: &mut Database, refs: &Refs, found: Found, all: &mut Collector<'_>) {

@@ -3,6 +3,7 @@
 mod drill;
 mod evidence;
 mod incident;
+mod ingest;
 mod init;
 mod inventory;
 mod keys;
@@ -64,6 +65,7 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Init(args) => init::init(&options, &args, out).await,
         Command::Doctor => init::doctor(&options, out).await,
         Command::Scan(args) => scan::scan(&options, &args, out).await,
+        Command::Ingest(args) => ingest::ingest(&options, &args, out).await,
         Command::Inventory(command) => inventory::run(&options, &command, out).await,
         Command::Incident(command) => incident::run(&options, command, out).await,
         Command::Plan(args) => plan::plan(&options, &args, out).await,

@@ -16,6 +16,7 @@ mod fault;
 mod fault_disk;
 mod hostile;
 mod hygiene;
+mod ingest;
 mod inventory;
 mod kill;
 mod respond;

@@ -53,11 +53,37 @@ fn shallow_clones_say_so() {
 }
 
 #[test]
-fn sha_256_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    git(folder.path(), 1_700_000_000, &["init", "-q", "--object-format=sha256"]);
-    let error = scan(folder.path()).unwrap_err().to_string();
-    assert!(error.ends_with("uses object ids of SHA-256, which is not supported yet"), "{error}");
+fn sha_256_repositories_are_scanned_loose_and_packed() {
+    let repo = Repo::of_format("sha256");
+    let token = text("npm_{alnum:36}", 9);
+    repo.write(".npmrc", &format!("//registry.example.com/:_authToken={token}\n"));
+    let first = repo.commit("token", &[]);
+    repo.write(
+        ".npmrc",
+        &format!("//registry.example.com/:_authToken={token}\n# more\n{}", "x\n".repeat(900)),
+    );
+    repo.commit("more", &[]);
+    assert_eq!(first.len(), 64);
+    for packed in [false, true] {
+        if packed {
+            repo.git(&["repack", "-adfq"]);
+        }
+        let report = repo.scan();
+        assert!(report.complete(), "{:?}", report.incomplete);
+        assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+        assert_eq!(report.findings[0].first_seen_commit.as_deref(), Some(first.as_str()));
+    }
+}
+
+#[test]
+fn object_ids_of_an_unknown_hash_are_refused() {
+    let repo = Repo::new();
+    let config = std::fs::read_to_string(repo.path.join(".git/config")).unwrap();
+    let config = config.replace("repositoryformatversion = 0", "repositoryformatversion = 1");
+    std::fs::write(repo.path.join(".git/config"), config + "[extensions]\n\tobjectformat = sha512\n")
+        .unwrap();
+    let error = scan(&repo.path).unwrap_err().to_string();
+    assert!(error.ends_with("uses object ids of an unknown hash, which is not supported yet"), "{error}");
 }
 
 #[test]

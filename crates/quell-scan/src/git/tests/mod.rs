@@ -22,11 +22,15 @@ struct Repo {
 
 impl Repo {
     fn new() -> Self {
+        Self::of_format("sha1")
+    }
+
+    fn of_format(format: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("orders");
         std::fs::create_dir(&path).unwrap();
         let repo = Self { _folder: folder, path, clock: std::cell::Cell::new(1_700_000_000) };
-        repo.git(&["init", "-q", "-b", "main"]);
+        repo.git(&["init", "-q", "-b", "main", &format!("--object-format={format}")]);
         repo
     }
 
