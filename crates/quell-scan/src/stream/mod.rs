@@ -165,7 +165,7 @@ impl<'s, 'a> State<'s, 'a> {
 }
 
 /// One match per place: the better rank wins, then the longer secret, then the earlier rule. In order of their secrets.
-fn resolve(mut matches: Vec<Match>, rules: &RuleSet) -> Vec<Match> {
+pub(crate) fn resolve(mut matches: Vec<Match>, rules: &RuleSet) -> Vec<Match> {
     let rank = |found: &Match| rules.rules().get(found.rule).map_or(Rank::Generic, |rule| rule.rank);
     matches.sort_by_key(|found| {
         (rank(found), std::cmp::Reverse(found.secret.len()), found.rule, found.secret.start)

@@ -1,0 +1,249 @@
+//! A filter for logs: text in, the same text out with every secret replaced.
+//!
+//! Only whole lines are decided, so the way in which the input arrives does not matter. The text before a line stays in view:
+//! a value may be known by the name on the line above it. A private key is held back from its first line to its last.
+
+mod key;
+#[cfg(test)]
+mod tests;
+mod token;
+
+use std::io::{self, Read, Write};
+use std::ops::Range;
+
+use crate::RuleSet;
+use crate::engine::{Engine as _, KeywordEngine};
+use crate::stream::resolve;
+
+/// Bytes taken from the input at once.
+const CHUNK: usize = 256 << 10;
+
+/// Text before a line that still explains it.
+const CONTEXT: usize = 4 << 10;
+
+/// A line longer than this is not waited for.
+const MAX_LINE: usize = 1 << 20;
+
+/// A filter with one rule set.
+#[derive(Debug)]
+pub struct Redactor<'a> {
+    rules: &'a RuleSet,
+    engine: KeywordEngine<'a>,
+    strict: bool,
+}
+
+/// What went through.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Serialize)]
+pub struct Redacted {
+    /// Bytes read.
+    pub bytes: u64,
+    /// Secrets that were replaced.
+    pub secrets: u64,
+    /// Pieces that were withheld because it cannot be decided what they are: keys without an end and lines without one, and
+    /// in strict mode also random-looking tokens that no rule knows, and lines that are no text.
+    pub withheld: u64,
+}
+
+impl<'a> Redactor<'a> {
+    /// A filter that replaces what a rule knows.
+    pub fn new(rules: &'a RuleSet) -> Self {
+        Self { rules, engine: KeywordEngine::new(rules), strict: false }
+    }
+
+    /// Also withhold what no rule knows and nobody can rule out.
+    #[must_use]
+    pub fn strict(mut self, strict: bool) -> Self {
+        self.strict = strict;
+        self
+    }
+
+    /// Filters everything, in bounded memory. The output is flushed whenever the input makes a pause.
+    ///
+    /// # Errors
+    /// Those of `input` and `output`. What was not decided by then was not written.
+    pub fn filter(&self, input: &mut dyn Read, output: &mut dyn Write) -> io::Result<Redacted> {
+        let mut stream = Stream::new(self);
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let read = match input.read(&mut chunk) {
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            stream.take(chunk.get(..read).unwrap_or_default());
+            stream.advance(read == 0, output)?;
+            // A full chunk means that more is waiting; less, that the writer has paused.
+            if read < chunk.len() {
+                output.flush()?;
+            }
+            if read == 0 {
+                return Ok(stream.sum);
+            }
+        }
+    }
+}
+
+/// What the stream is in the middle of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Within {
+    Text,
+    /// A line that was withheld for its length: it ends at the next newline.
+    Line,
+    /// A private key that was withheld for its length: it ends where its lines do.
+    Key,
+}
+
+/// One input on its way.
+struct Stream<'r, 'a> {
+    redactor: &'r Redactor<'a>,
+    /// The end of what was decided, as it came in; then what is not decided yet.
+    buffer: Vec<u8>,
+    /// Where the undecided part begins: always at the start of a line, or of a piece of a very long one.
+    fresh: usize,
+    within: Within,
+    sum: Redacted,
+}
+
+impl<'r, 'a> Stream<'r, 'a> {
+    fn new(redactor: &'r Redactor<'a>) -> Self {
+        let sum = Redacted::default();
+        Self { redactor, buffer: Vec::new(), fresh: 0, within: Within::Text, sum }
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        self.sum.bytes = self.sum.bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    fn undecided(&self) -> &[u8] {
+        self.buffer.get(self.fresh..).unwrap_or_default()
+    }
+
+    /// Decides whatever can be decided.
+    fn advance(&mut self, end: bool, output: &mut dyn Write) -> io::Result<()> {
+        while self.step(end, output)? {}
+        let forget = self.fresh.saturating_sub(CONTEXT);
+        self.buffer.drain(..forget);
+        self.fresh -= forget;
+        Ok(())
+    }
+
+    /// One decision; false when more input is needed, or nothing is left.
+    fn step(&mut self, end: bool, output: &mut dyn Write) -> io::Result<bool> {
+        let fresh = self.undecided();
+        if fresh.is_empty() {
+            return Ok(false);
+        }
+        match self.within {
+            Within::Text => {}
+            Within::Line => {
+                let rest = memchr(fresh).map_or(fresh.len(), |newline| newline);
+                self.fresh += rest;
+                if self.undecided().first() == Some(&b'\n') {
+                    self.within = Within::Text;
+                }
+                return Ok(self.within == Within::Text);
+            }
+            Within::Key => {
+                let (length, over) = key::rest(fresh, end);
+                self.fresh += length;
+                if over {
+                    self.within = Within::Text;
+                }
+                return Ok(over);
+            }
+        }
+        let whole = if end { fresh.len() } else { memrchr(fresh).map_or(0, |newline| newline + 1) };
+        if whole == 0 {
+            return if fresh.len() > MAX_LINE { self.long_line(output).map(|()| true) } else { Ok(false) };
+        }
+        let lines = fresh.get(..whole).unwrap_or_default();
+        match key::unfinished(lines) {
+            None => self.decide(whole, output).map(|()| true),
+            // Everything before the key first.
+            Some(start) if start > 0 => self.decide(start, output).map(|()| true),
+            Some(_) if fresh.len() <= key::MAX && !end => Ok(false),
+            Some(_) => {
+                self.withhold("a private key without an end", output)?;
+                self.within = Within::Key;
+                Ok(true)
+            }
+        }
+    }
+
+    /// A piece of a line that is too long to wait for: up to a blank or a delimiter, which no secret contains.
+    fn long_line(&mut self, output: &mut dyn Write) -> io::Result<()> {
+        let fresh = self.undecided();
+        let delimiter = |byte: &u8| b" \t,;\"'&<>{}".contains(byte);
+        let cut = fresh.iter().rposition(delimiter).filter(|cut| *cut > 0 && !self.redactor.strict);
+        match cut {
+            // What may still grow into a key stays.
+            Some(cut) if fresh.len() - cut <= key::MAX && key::unfinished(fresh).is_none() => {
+                self.decide(cut, output)
+            }
+            _ => {
+                self.withhold("a line of more than 1 MiB", output)?;
+                self.within = Within::Line;
+                Ok(())
+            }
+        }
+    }
+
+    fn withhold(&mut self, what: &str, output: &mut dyn Write) -> io::Result<()> {
+        self.sum.withheld = self.sum.withheld.saturating_add(1);
+        write!(output, "[WITHHELD:{what}]")
+    }
+
+    /// Writes the next `length` bytes, with their secrets replaced.
+    fn decide(&mut self, length: usize, output: &mut dyn Write) -> io::Result<()> {
+        let until = self.fresh.saturating_add(length);
+        let view = self.buffer.get(..until).unwrap_or_default();
+        let mut matches = Vec::new();
+        self.redactor.engine.scan(view, &mut |found| matches.push(found));
+        let rules = self.redactor.rules;
+        let mut cuts: Vec<(Range<usize>, String, bool)> = resolve(matches, rules)
+            .into_iter()
+            .map(|found| {
+                let rule = rules.rules().get(found.rule).map_or("secret", |rule| rule.id.as_str());
+                // Of a URL only the password: the rest of the line should stay of use.
+                (found.password.unwrap_or(found.secret), format!("[REDACTED:{rule}]"), false)
+            })
+            .collect();
+        if self.redactor.strict {
+            let fresh = view.get(self.fresh..).unwrap_or_default();
+            for odd in token::undecided(fresh) {
+                let range = odd.range.start + self.fresh..odd.range.end + self.fresh;
+                if !cuts.iter().any(|(cut, ..)| cut.start < range.end && range.start < cut.end) {
+                    cuts.push((range, format!("[WITHHELD:{}]", odd.what), true));
+                }
+            }
+        }
+        cuts.sort_by_key(|(range, ..)| (range.start, std::cmp::Reverse(range.end)));
+        let mut at = self.fresh;
+        for (range, instead, withheld) in cuts {
+            // The part of a secret that was decided with an earlier line is gone; the rest of it must not follow.
+            let start = range.start.max(at);
+            if range.end <= at {
+                continue;
+            }
+            output.write_all(view.get(at..start).unwrap_or_default())?;
+            output.write_all(instead.as_bytes())?;
+            at = range.end;
+            let count = if withheld { &mut self.sum.withheld } else { &mut self.sum.secrets };
+            *count = count.saturating_add(1);
+        }
+        output.write_all(view.get(at..).unwrap_or_default())?;
+        self.fresh = until;
+        Ok(())
+    }
+}
+
+/// The first newline.
+fn memchr(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().position(|byte| *byte == b'\n')
+}
+
+/// The last newline.
+fn memrchr(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().rposition(|byte| *byte == b'\n')
+}

@@ -1,0 +1,148 @@
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::rule::template::expand;
+
+fn text(template: &str, seed: u64) -> String {
+    expand(template, seed).unwrap()
+}
+
+/// Gives its bytes in pieces of a given size.
+struct Pieces<'a>(&'a [u8], usize);
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.1.max(1).min(self.0.len()).min(buffer.len());
+        let (now, later) = self.0.split_at(length);
+        buffer[..length].copy_from_slice(now);
+        self.0 = later;
+        Ok(length)
+    }
+}
+
+static RULES: LazyLock<RuleSet> = LazyLock::new(|| RuleSet::builtin().unwrap());
+
+fn filtered(input: &[u8], piece: usize, strict: bool) -> (String, Redacted) {
+    let mut output = Vec::new();
+    let sum = Redactor::new(&RULES).strict(strict).filter(&mut Pieces(input, piece), &mut output).unwrap();
+    assert_eq!(sum.bytes, u64::try_from(input.len()).unwrap());
+    (String::from_utf8_lossy(&output).into_owned(), sum)
+}
+
+fn redacted(input: &str) -> String {
+    filtered(input.as_bytes(), usize::MAX, false).0
+}
+
+#[test]
+fn secrets_are_replaced_and_the_rest_stays() {
+    let token = text("npm_{alnum:36}", 1);
+    let password = text("{alnum:20}", 2);
+    let input = format!("a line\r\nusing {token} now\nconnect postgres://app:{password}@db:5432/x ok\nlast");
+    let said = redacted(&input);
+    assert!(!said.contains(&token) && !said.contains(&password), "{said}");
+    assert!(
+        said.starts_with("a line\r\nusing [REDACTED:npm-token] now\nconnect postgres://app:[REDACTED:"),
+        "{said}"
+    );
+    assert!(said.ends_with("]@db:5432/x ok\nlast"), "{said}");
+}
+
+#[test]
+fn text_without_secrets_comes_out_byte_for_byte() {
+    let input = b"plain \xff\xfe bytes\0\n\n\r\nno newline at the end";
+    let mut output = Vec::new();
+    let sum = Redactor::new(&RULES).filter(&mut input.as_slice(), &mut output).unwrap();
+    assert_eq!((output.as_slice(), sum.secrets, sum.withheld), (input.as_slice(), 0, 0));
+}
+
+#[test]
+fn a_key_over_many_lines_is_one_secret_however_it_arrives() {
+    let key = text(
+        "-----BEGIN EC PRIVATE KEY-----\n{base64:64}\n{base64:64}\n{base64:20}==\n-----END EC PRIVATE KEY-----\n",
+        3,
+    );
+    let input = format!("before\n{key}after\n");
+    for piece in [1, 7, 64, 100_000] {
+        let (said, sum) = filtered(input.as_bytes(), piece, false);
+        assert_eq!(said, "before\n[REDACTED:private-key]\nafter\n", "pieces of {piece}");
+        assert_eq!(sum.secrets, 1);
+    }
+}
+
+#[test]
+fn a_key_that_does_not_end_is_withheld() {
+    let lines = text("{base64:64}\n", 4).repeat(3000);
+    for (input, after) in [
+        (format!("before\n-----BEGIN RSA PRIVATE KEY-----\n{lines}then text again\n"), "then text again\n"),
+        (format!("before\n-----BEGIN RSA PRIVATE KEY-----\n{}", &lines[..200]), ""),
+    ] {
+        for piece in [100, 1_000_000] {
+            let (said, sum) = filtered(input.as_bytes(), piece, false);
+            assert_eq!(said, format!("before\n[WITHHELD:a private key without an end]{after}"), "{piece}");
+            assert_eq!((sum.secrets, sum.withheld), (0, 1));
+        }
+    }
+}
+
+#[test]
+fn a_name_on_the_line_before_explains_a_value() {
+    let password = text("{alnum:16}4", 5);
+    let input = format!("machine api.example.com login app\n  password {password}\n");
+    for piece in [1, 1000] {
+        let (said, _) = filtered(input.as_bytes(), piece, false);
+        assert!(!said.contains(&password), "{said}");
+    }
+}
+
+#[test]
+fn very_long_lines_pass_in_pieces_or_are_withheld() {
+    let token = text("npm_{alnum:36}", 6);
+    let words = "word ".repeat(300_000);
+    let (said, sum) = filtered(format!("{words}{token} {words}\nnext\n").as_bytes(), 10_000, false);
+    assert!(!said.contains(&token) && said.contains("[REDACTED:npm-token]") && said.ends_with("\nnext\n"));
+    assert_eq!((sum.secrets, sum.withheld), (1, 0));
+    let blank = "x".repeat(3 << 20);
+    let (said, sum) = filtered(format!("{blank}{token}\nnext\n").as_bytes(), 10_000, false);
+    assert_eq!((said.as_str(), sum.withheld), ("[WITHHELD:a line of more than 1 MiB]\nnext\n", 1));
+    let (said, _) = filtered(format!("{words}{token} {words}\nnext\n").as_bytes(), 10_000, true);
+    assert_eq!(said, "[WITHHELD:a line of more than 1 MiB]\nnext\n");
+}
+
+#[test]
+fn strict_withholds_what_it_cannot_decide() {
+    let unknown = text("{alnum:30}", 8);
+    let input = format!("id {unknown} done\nA quiet line with CamelCaseWordsInIt_and_snake_case_ones\n");
+    assert!(redacted(&input).contains(&unknown), "no rule knows it");
+    let (said, sum) = filtered(input.as_bytes(), 50, true);
+    assert_eq!(
+        said,
+        "id [WITHHELD:an unknown token] done\nA quiet line with CamelCaseWordsInIt_and_snake_case_ones\n"
+    );
+    assert_eq!((sum.secrets, sum.withheld), (0, 1));
+    let (said, _) = filtered(b"one\n\xff\xfe\0\ntwo\n", 3, true);
+    assert_eq!(said, "one\n[WITHHELD:a line that is no text]\ntwo\n");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// The same output whatever the pieces, and never a planted token.
+    #[test]
+    fn pieces_do_not_matter(
+        before in "[a-z =:\n\"]{0,80}", after in "[a-z =:\n\"]{0,80}", seed in 0..1000_u64, piece in 1..90_usize,
+    ) {
+        let token = text("npm_{alnum:36}", seed);
+        let input = format!("{before} {token} {after}");
+        let whole = filtered(input.as_bytes(), usize::MAX, false);
+        let parts = filtered(input.as_bytes(), piece, false);
+        prop_assert_eq!(&whole, &parts);
+        prop_assert!(!whole.0.contains(&token));
+    }
+
+    #[test]
+    fn any_bytes_come_through(input in proptest::collection::vec(any::<u8>(), 0..600), piece in 1..90_usize, strict: bool) {
+        filtered(&input, piece, strict);
+    }
+}
