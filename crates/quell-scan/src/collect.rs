@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use quell_core::secret::FingerprintKey;
 
 use crate::finding::printable;
 use crate::hit::{Hit, Hits, Recovered};
-use crate::{Finding, Place, Progress, Report, RuleSet, Visibility};
+use crate::rule::Rule;
+use crate::{Finding, Place, Progress, Report, RuleSet, Suppressed, Visibility, decode};
 
 /// Where a set of hits was seen.
 #[derive(Debug)]
@@ -34,6 +36,10 @@ pub(crate) struct Collector<'a> {
     by_id: BTreeMap<String, (Finding, usize)>,
     wanted: Option<&'a str>,
     recovered: Option<Recovered>,
+    suppressed: BTreeMap<String, Suppressed>,
+    /// For the findings of rules that only look at paths.
+    pub(crate) key: Option<&'a FingerprintKey>,
+    pub(crate) ignore_allow_comments: bool,
     pub(crate) report: Report,
 }
 
@@ -50,6 +56,9 @@ impl<'a> Collector<'a> {
             by_id: BTreeMap::new(),
             wanted,
             recovered: None,
+            suppressed: BTreeMap::new(),
+            key: None,
+            ignore_allow_comments: false,
             report: Report::default(),
         }
     }
@@ -70,7 +79,15 @@ impl<'a> Collector<'a> {
 
     pub(crate) fn add_all(&mut self, hits: &Hits, sighting: &Sighting<'_>) {
         for hit in hits.iter() {
-            self.add(hit, sighting);
+            if self.rules.rules().get(hit.rule).is_some_and(|rule| has_required(rule, hit, hits, self.rules))
+            {
+                self.add(hit, sighting);
+            }
+        }
+        for rule in self.rules.path_rules() {
+            if let Some(key) = self.key {
+                self.add(&Hit::of_path(*rule, sighting.path, key), sighting);
+            }
         }
         if hits.dropped > 0 {
             let why = format!("{} further secrets in one file were not kept", hits.dropped);
@@ -79,14 +96,14 @@ impl<'a> Collector<'a> {
     }
 
     fn add(&mut self, hit: &Hit, sighting: &Sighting<'_>) {
-        let Some(rule) = self.rules.rules().get(hit.rule) else { return };
+        let Some(rule) = self.rules.rules().get(hit.rule).filter(|rule| !rule.skip_report) else { return };
         let path = sighting.path;
         let commit = sighting.commit.map(|origin| origin.id);
         if rule.path.as_ref().is_some_and(|pattern| !pattern.matches(path.as_bytes())) {
             return;
         }
-        let global = self.rules.allowlists().iter().filter(|list| list.concerns(&rule.id));
-        if rule.allowlists.iter().chain(global).any(|list| list.allows_place(path, commit)) {
+        let mut lists = self.rules.lists_for(rule).enumerate();
+        if lists.any(|(at, list)| list.allows_place(path, commit, hit.agreed.contains(&at))) {
             return;
         }
         let file = printable(path);
@@ -103,6 +120,18 @@ impl<'a> Collector<'a> {
             author_time: sighting.commit.and_then(|origin| origin.author_time),
             author: sighting.commit.map(|origin| printable(origin.author)),
         };
+        if let Some(allow) = hit.allow.as_ref().filter(|_| !self.ignore_allow_comments) {
+            self.report.suppressed = self.report.suppressed.saturating_add(hit.count);
+            if self.suppressed.len() < Report::MAX_SUPPRESSED {
+                self.suppressed.entry(id).or_insert_with(|| Suppressed {
+                    rule: rule.id.clone(),
+                    place,
+                    marker: allow.marker.to_owned(),
+                    reason: allow.reason.clone(),
+                });
+            }
+            return;
+        }
         if let Some((finding, earliest)) = self.by_id.get_mut(&id) {
             finding.occurrences = finding.occurrences.saturating_add(hit.count);
             finding.still_visible = finding.still_visible.min(sighting.visibility);
@@ -136,7 +165,9 @@ impl<'a> Collector<'a> {
             parts: hit.parts.clone(),
             principal: hit.principal.clone(),
             occurrences: hit.count,
-            note: hit.note.clone(),
+            note: hit.note.clone().or_else(|| {
+                hit.allow.as_ref().map(|allow| format!("allowed by a `{}` comment", allow.marker))
+            }),
         };
         self.by_id.insert(id, (finding, order));
     }
@@ -144,6 +175,12 @@ impl<'a> Collector<'a> {
     pub(crate) fn finish(self) -> (Report, Option<Recovered>) {
         let mut report = self.report;
         report.findings = self.by_id.into_values().map(|(finding, _)| finding).collect();
+        decode::cases(&mut report.findings);
+        report.suppressions = self.suppressed.into_values().collect();
+        report.suppressions.sort_by(|a, b| {
+            let key = |place: &Place| (place.line, place.column);
+            (&a.place.file, key(&a.place), &a.rule).cmp(&(&b.place.file, key(&b.place), &b.rule))
+        });
         report.findings.sort_by(|a, b| {
             let key = |finding: &Finding| (finding.place.line, finding.place.column);
             (&a.place.file, key(a), &a.rule, a.fingerprint).cmp(&(
@@ -157,4 +194,18 @@ impl<'a> Collector<'a> {
         report.incomplete.dedup();
         (report, self.recovered)
     }
+}
+
+/// Whether all rules that a hit's rule requires matched in the same file, and near enough.
+fn has_required(rule: &Rule, hit: &Hit, hits: &Hits, rules: &RuleSet) -> bool {
+    rule.required.iter().all(|required| {
+        let close = |(line, column): (u64, u64), (other_line, other_column): (u64, u64)| {
+            required.lines.is_none_or(|most| line.abs_diff(other_line) <= most)
+                && required.columns.is_none_or(|most| column.abs_diff(other_column) <= most)
+        };
+        hits.iter().any(|other| {
+            rules.rules().get(other.rule).is_some_and(|rule| rule.id == required.id)
+                && hit.places().any(|place| other.places().any(|far| close(place, far)))
+        })
+    })
 }

@@ -4,12 +4,13 @@
 //! [`Scanner::recover`], as a [`quell_core::secret::SecretValue`]; findings hold a fingerprint and a preview that says nothing.
 //!
 //! Map: [`rule`] (what a secret looks like), [`engine`] (bytes in, matches out; the part that the fast path will
-//! replace), `stream` (inputs of any length through the engine in bounded memory), `git` (an object database read
+//! replace), `decode` (what a secret says about itself without being one), `stream` (inputs of any length through the engine in bounded memory), `git` (an object database read
 //! without the git program), `tree` (files), [`Scanner`] (the entry), [`Report`] (what came out).
 //!
 //! What is absent: network, clock, environment, the git program, and any write.
 
 mod collect;
+mod decode;
 pub mod engine;
 mod error;
 mod finding;
@@ -22,7 +23,9 @@ mod stream;
 mod tree;
 
 pub use error::{RuleError, ScanError};
-pub use finding::{Confidence, Encoding, Finding, Incomplete, Joined, Place, Progress, Report, Visibility};
+pub use finding::{
+    Confidence, Encoding, Finding, Incomplete, Joined, Place, Progress, Report, Suppressed, Visibility,
+};
 pub use hit::Recovered;
 pub use redact::{Redacted, Redactor};
 pub use rule::RuleSet;

@@ -17,17 +17,24 @@ pub struct Scanner<'a> {
     rules: &'a RuleSet,
     key: &'a FingerprintKey,
     engine: KeywordEngine<'a>,
+    ignore_allow_comments: bool,
 }
 
 impl<'a> Scanner<'a> {
     /// A scanner over these rules.
     pub fn new(rules: &'a RuleSet, key: &'a FingerprintKey) -> Self {
-        Self { rules, key, engine: KeywordEngine::new(rules) }
+        Self { rules, key, engine: KeywordEngine::new(rules), ignore_allow_comments: false }
+    }
+
+    /// Whether what a comment such as `quell:allow` excepts is a finding all the same, with a note.
+    pub fn ignore_allow_comments(mut self, ignore: bool) -> Self {
+        self.ignore_allow_comments = ignore;
+        self
     }
 
     /// Scans a file, a folder, or a git repository (working tree and whole history, unreachable commits too).
     pub fn path(&self, path: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, ScanError> {
-        let mut all = Collector::new(self.rules, None, progress);
+        let mut all = self.collector(None, progress);
         self.everything(path, Keep::Nothing, &mut all)?;
         Ok(all.finish().0)
     }
@@ -35,7 +42,7 @@ impl<'a> Scanner<'a> {
     /// Scans the files of a folder only, even when it is a repository.
     pub fn tree(&self, folder: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, ScanError> {
         std::fs::read_dir(folder).map_err(|error| ScanError::read(folder, error))?;
-        let mut all = Collector::new(self.rules, None, progress);
+        let mut all = self.collector(None, progress);
         tree::scan(folder, &self.searcher(Keep::Nothing), &mut all);
         Ok(all.finish().0)
     }
@@ -47,7 +54,7 @@ impl<'a> Scanner<'a> {
         reader: &mut dyn Read,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Report, ScanError> {
-        let mut all = Collector::new(self.rules, None, progress);
+        let mut all = self.collector(None, progress);
         let outcome = self.searcher(Keep::Nothing).reader(reader, &mut |bytes| all.advance(bytes, 0));
         all.add_all(&outcome.hits, &Sighting { path: name, commit: None, visibility: Visibility::Current });
         all.report.files = 1;
@@ -68,9 +75,21 @@ impl<'a> Scanner<'a> {
     /// The same with the password and the user of a URL apart.
     pub fn recover_parts(&self, path: &Path, finding_id: &str) -> Result<Option<Recovered>, ScanError> {
         let mut quiet = |_progress: Progress| {};
-        let mut all = Collector::new(self.rules, Some(finding_id), &mut quiet);
+        let mut all = self.collector(Some(finding_id), &mut quiet);
         self.everything(path, Keep::Values, &mut all)?;
         Ok(all.finish().1)
+    }
+
+    fn collector<'c>(
+        &'c self,
+        wanted: Option<&'c str>,
+        progress: &'c mut dyn FnMut(Progress),
+    ) -> Collector<'c> {
+        let mut all = Collector::new(self.rules, wanted, progress);
+        all.key = Some(self.key);
+        // A value is recovered wherever it is, allowed or not.
+        all.ignore_allow_comments = self.ignore_allow_comments || wanted.is_some();
+        all
     }
 
     fn searcher(&self, keep: Keep) -> Searcher<'_> {

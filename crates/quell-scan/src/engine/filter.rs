@@ -21,9 +21,7 @@ pub(super) fn accepts(rules: &RuleSet, rule: &Rule, bytes: &[u8], found: &Match)
         matched: bytes.get(found.span.clone()).unwrap_or(secret),
         line: line_around(bytes, &found.span),
     };
-    let own = rule.allowlists.iter();
-    let global = rules.allowlists().iter().filter(|list| list.concerns(&rule.id));
-    !own.chain(global).any(|list| list.allows_text(&candidate))
+    !rules.lists_for(rule).any(|list| list.allows_text(&candidate)) && rule.confirms(bytes, found)
 }
 
 /// Shannon entropy in bits per byte.

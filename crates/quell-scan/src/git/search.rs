@@ -171,7 +171,8 @@ impl Pass<'_, '_, '_> {
 
     fn keep_blob(&mut self, oid: Oid, hits: Hits) {
         self.all.report.blobs = self.all.report.blobs.saturating_add(1);
-        if !hits.is_empty() {
+        // Rules that only look at paths must see every blob's.
+        if !hits.is_empty() || !self.searcher.rules.path_rules().is_empty() {
             self.found.blobs.insert(oid, hits);
         }
     }

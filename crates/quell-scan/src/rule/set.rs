@@ -1,20 +1,17 @@
 //! A checked set of rules, built in or of the user's own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use aho_corasick::AhoCorasick;
 
-use super::parse::{self, Parsed, Trust};
+use super::load::{self, Loaded, Loader};
+use super::parse::Trust;
 use super::{Allowlist, Rule};
 use crate::{RuleError, ScanError};
 
-/// A rule file larger than this is a mistake.
-const MAX_FILE: u64 = 16 << 20;
-
 /// The built-in rules, by issuer family.
-const BUILTIN: &[(&str, &str)] = &[
+pub(super) const BUILTIN: &[(&str, &str)] = &[
     ("ai.toml", include_str!("../../../../rules/ai.toml")),
     ("aws.toml", include_str!("../../../../rules/aws.toml")),
     ("azure.toml", include_str!("../../../../rules/azure.toml")),
@@ -37,6 +34,7 @@ const BUILTIN: &[(&str, &str)] = &[
     ("monitor.toml", include_str!("../../../../rules/monitor.toml")),
     ("observe.toml", include_str!("../../../../rules/observe.toml")),
     ("package.toml", include_str!("../../../../rules/package.toml")),
+    ("part.toml", include_str!("../../../../rules/part.toml")),
     ("payment.toml", include_str!("../../../../rules/payment.toml")),
     ("vault.toml", include_str!("../../../../rules/vault.toml")),
 ];
@@ -48,34 +46,49 @@ pub struct RuleSet {
     allowlists: Vec<Allowlist>,
     warnings: Vec<String>,
     keywords: KeywordIndex,
+    path_rules: Vec<usize>,
 }
 
 impl RuleSet {
     /// The rules that come with the binary.
     pub fn builtin() -> Result<Self, ScanError> {
-        let mut all = Collector::default();
-        for (name, text) in BUILTIN {
-            all.add(&format!("(built in)/{name}"), text, Trust::Builtin)?;
-        }
-        Ok(all.finish()?)
+        let mut loader = Loader::default();
+        loader.builtin()?;
+        Self::from_loader(loader, false)
     }
 
-    /// Rules of the user's own files and folders (every `*.toml` in them), in place of the built-in ones.
+    /// Rules of the user's own files and folders (every `*.toml` in them), in place of the built-in ones unless a file
+    /// says `[extend] useDefault = true`. [`RuleSet::warnings`] says so when no built-in rule is left.
     pub fn load(paths: &[PathBuf]) -> Result<Self, ScanError> {
-        let mut all = Collector::default();
+        let mut loader = Loader::default();
         for path in paths {
-            for file in files(path)? {
-                all.add(&file.display().to_string(), &read(&file)?, Trust::User)?;
+            for file in load::files(path)? {
+                loader.file(&file)?;
             }
         }
-        Ok(all.finish()?)
+        Self::from_loader(loader, true)
     }
 
     /// Rules from text; `name` stands in for the file in errors.
     pub fn parse(name: &str, text: &str) -> Result<Self, ScanError> {
-        let mut all = Collector::default();
-        all.add(name, text, Trust::User)?;
-        Ok(all.finish()?)
+        let mut loader = Loader::default();
+        loader.text(name, text, None, Trust::User)?;
+        Self::from_loader(loader, true)
+    }
+
+    fn from_loader(loader: Loader, user: bool) -> Result<Self, ScanError> {
+        let Loaded { rules, allowlists, warnings, files } = loader.finish(user)?;
+        let keywords = KeywordIndex::build(&rules).map_err(|error| {
+            Box::new(RuleError {
+                file: files,
+                rule: None,
+                key: None,
+                detail: format!("the keywords do not fit: {error}"),
+                hint: "use fewer keywords".to_owned(),
+            })
+        })?;
+        let path_rules = (0..rules.len()).filter(|at| rules.get(*at).is_some_and(|r| r.path_only)).collect();
+        Ok(Self { rules, allowlists, warnings, keywords, path_rules })
     }
 
     /// The rules, in the order of their indexes in matches.
@@ -91,6 +104,17 @@ impl RuleSet {
     /// What was odd but not fatal, such as unknown keys.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Indexes of the rules that only look at paths: every path must be shown to them, whatever its content.
+    pub(crate) fn path_rules(&self) -> &[usize] {
+        &self.path_rules
+    }
+
+    /// The lists that can except a match of a rule: its own, then the global ones.
+    pub(crate) fn lists_for<'a>(&'a self, rule: &'a Rule) -> impl Iterator<Item = &'a Allowlist> {
+        let global = self.allowlists.iter().filter(|list| list.concerns(&rule.id));
+        rule.allowlists.iter().chain(global)
     }
 
     pub(crate) fn keywords(&self) -> &KeywordIndex {
@@ -113,6 +137,9 @@ impl KeywordIndex {
         let mut by_keyword: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
         let mut always = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
+            if rule.path_only {
+                continue;
+            }
             if rule.keywords.is_empty() {
                 always.push(index);
             }
@@ -124,78 +151,4 @@ impl KeywordIndex {
         let rules = by_keyword.into_values().map(|set| set.into_iter().collect()).collect();
         Ok(Self { automaton, rules, always })
     }
-}
-
-#[derive(Default)]
-struct Collector {
-    parsed: Parsed,
-    file_of: BTreeMap<String, String>,
-    files: Vec<String>,
-}
-
-impl Collector {
-    fn add(&mut self, file: &str, text: &str, trust: Trust) -> Result<(), Box<RuleError>> {
-        let mut parsed = parse::parse(file, text, trust)?;
-        for rule in &parsed.rules {
-            if let Some(first) = self.file_of.insert(rule.id.clone(), file.to_owned()) {
-                return Err(Box::new(RuleError {
-                    file: file.to_owned(),
-                    rule: Some(rule.id.clone()),
-                    key: Some("id".to_owned()),
-                    detail: format!("the id is taken by a rule in {first}"),
-                    hint: "rename one of them".to_owned(),
-                }));
-            }
-        }
-        self.files.push(file.to_owned());
-        self.parsed.rules.append(&mut parsed.rules);
-        self.parsed.allowlists.append(&mut parsed.allowlists);
-        self.parsed.warnings.append(&mut parsed.warnings);
-        Ok(())
-    }
-
-    fn finish(self) -> Result<RuleSet, Box<RuleError>> {
-        let whole_set = |detail: String, hint: &str| {
-            let file =
-                if self.files.is_empty() { "(no rule file)".to_owned() } else { self.files.join(", ") };
-            Box::new(RuleError { file, rule: None, key: None, detail, hint: hint.to_owned() })
-        };
-        if self.parsed.rules.is_empty() {
-            return Err(whole_set(
-                "there is no rule in it".to_owned(),
-                "a scan without rules would always find nothing; add `[[rules]]` or leave out `--rules`",
-            ));
-        }
-        let keywords = KeywordIndex::build(&self.parsed.rules)
-            .map_err(|error| whole_set(format!("the keywords do not fit: {error}"), "use fewer keywords"))?;
-        let Parsed { rules, allowlists, warnings } = self.parsed;
-        Ok(RuleSet { rules, allowlists, warnings, keywords })
-    }
-}
-
-/// The rule files at a path, sorted.
-fn files(path: &Path) -> Result<Vec<PathBuf>, ScanError> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(|error| ScanError::read(path, error))? {
-        let file = entry.map_err(|error| ScanError::read(path, error))?.path();
-        if file.extension().is_some_and(|extension| extension == "toml") && file.is_file() {
-            found.push(file);
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-fn read(file: &Path) -> Result<String, ScanError> {
-    let failed = |error| ScanError::read(file, error);
-    let mut text = String::new();
-    let mut reader = std::fs::File::open(file).map_err(failed)?.take(MAX_FILE + 1);
-    reader.read_to_string(&mut text).map_err(failed)?;
-    if reader.limit() == 0 {
-        return Err(failed(std::io::Error::other("larger than 16 MiB, so not a rule file")));
-    }
-    Ok(text)
 }

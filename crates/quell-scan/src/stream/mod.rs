@@ -13,9 +13,11 @@ use std::io::{self, Read};
 use quell_core::secret::FingerprintKey;
 
 use crate::RuleSet;
-use crate::engine::{Engine, MAX_MATCH, Match, line_around};
+use crate::engine::{Engine, MAX_MATCH, Match};
 use crate::hit::{self, Hits, Keep};
 use crate::rule::Rank;
+
+pub(crate) use allow::Allow;
 
 /// How inputs are cut.
 #[derive(Clone, Copy, Debug)]
@@ -134,19 +136,15 @@ impl<'s, 'a> State<'s, 'a> {
     }
 
     fn keep(&mut self, bytes: &[u8], base: u64, start: u64, found: &Match) {
-        let Some(rule) = self.searcher.rules.rules().get(found.rule) else { return };
-        let note = match allow::on_line(line_around(bytes, &found.secret)) {
-            allow::Allow::No => None,
-            allow::Allow::Yes => return,
-            allow::Allow::WithoutReason => Some("`quell:allow` without a reason does not count".to_owned()),
-        };
-        let Some(mut hit) = hit::redact(bytes, found, rule, self.searcher.key, self.searcher.keep) else {
+        let Some(mut hit) =
+            hit::redact(bytes, found, self.searcher.rules, self.searcher.key, self.searcher.keep)
+        else {
             return;
         };
+        allow::mark(bytes, &found.secret, &mut hit);
         self.count(bytes, base, start);
         hit.line = self.line;
         hit.column = start.saturating_sub(self.line_start).saturating_add(1);
-        hit.note = note;
         self.hits.add(hit);
     }
 

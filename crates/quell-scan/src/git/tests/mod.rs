@@ -3,6 +3,7 @@
 mod forged;
 mod history;
 mod layout;
+mod rules;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
