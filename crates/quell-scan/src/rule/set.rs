@@ -15,9 +15,11 @@ const MAX_FILE: u64 = 16 << 20;
 
 /// The built-in rules, by issuer family.
 const BUILTIN: &[(&str, &str)] = &[
+    ("ai-tool.toml", include_str!("../../../../rules/ai-tool.toml")),
     ("ai.toml", include_str!("../../../../rules/ai.toml")),
     ("cloud.toml", include_str!("../../../../rules/cloud.toml")),
     ("code-host.toml", include_str!("../../../../rules/code-host.toml")),
+    ("commerce.toml", include_str!("../../../../rules/commerce.toml")),
     ("database.toml", include_str!("../../../../rules/database.toml")),
     ("file-format.toml", include_str!("../../../../rules/file-format.toml")),
     ("generic.toml", include_str!("../../../../rules/generic.toml")),
