@@ -17,9 +17,11 @@ const MAX_FILE: u64 = 16 << 20;
 const BUILTIN: &[(&str, &str)] = &[
     ("ai-tool.toml", include_str!("../../../../rules/ai-tool.toml")),
     ("ai.toml", include_str!("../../../../rules/ai.toml")),
+    ("analytics.toml", include_str!("../../../../rules/analytics.toml")),
     ("cloud.toml", include_str!("../../../../rules/cloud.toml")),
     ("code-host.toml", include_str!("../../../../rules/code-host.toml")),
     ("commerce.toml", include_str!("../../../../rules/commerce.toml")),
+    ("content.toml", include_str!("../../../../rules/content.toml")),
     ("database.toml", include_str!("../../../../rules/database.toml")),
     ("file-format.toml", include_str!("../../../../rules/file-format.toml")),
     ("generic.toml", include_str!("../../../../rules/generic.toml")),
@@ -27,9 +29,11 @@ const BUILTIN: &[(&str, &str)] = &[
     ("mail.toml", include_str!("../../../../rules/mail.toml")),
     ("message.toml", include_str!("../../../../rules/message.toml")),
     ("notify.toml", include_str!("../../../../rules/notify.toml")),
+    ("office.toml", include_str!("../../../../rules/office.toml")),
     ("package.toml", include_str!("../../../../rules/package.toml")),
     ("payment.toml", include_str!("../../../../rules/payment.toml")),
     ("vault.toml", include_str!("../../../../rules/vault.toml")),
+    ("work.toml", include_str!("../../../../rules/work.toml")),
 ];
 
 /// A checked set of rules.
