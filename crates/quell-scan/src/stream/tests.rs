@@ -140,6 +140,7 @@ fn nothing_of_a_value_is_in_a_report() {
     assert!(report.findings.len() > 40);
     let shown = format!("{}{report:?}", serde_json::to_string(&report).unwrap());
     // Any run of eight characters that only a value has would give it away; words of rules and names are shorter or known.
+    let runs: std::collections::HashSet<&[u8]> = shown.as_bytes().windows(10).collect();
     let engine = KeywordEngine::new(&rules);
     engine.scan(text.as_bytes(), &mut |found| {
         let range = found.password.unwrap_or(found.secret);
@@ -147,7 +148,7 @@ fn nothing_of_a_value_is_in_a_report() {
         let hidden = text.get(range.start + prefix.min(range.len())..range.end).unwrap();
         assert!(!shown.contains(hidden), "{}", rules.rules()[found.rule].id);
         for part in hidden.as_bytes().windows(10).filter(|part| part.iter().any(u8::is_ascii_digit)) {
-            assert!(!shown.contains(std::str::from_utf8(part).unwrap()), "{}", rules.rules()[found.rule].id);
+            assert!(!runs.contains(part), "{}", rules.rules()[found.rule].id);
         }
     });
 }
