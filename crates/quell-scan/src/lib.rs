@@ -15,13 +15,17 @@ mod error;
 mod finding;
 mod git;
 mod hit;
+mod options;
 pub mod rule;
 mod scanner;
 mod stream;
 mod tree;
 
 pub use error::{RuleError, ScanError};
-pub use finding::{Confidence, Encoding, Finding, Incomplete, Joined, Place, Progress, Report, Visibility};
+pub use finding::{
+    Confidence, Encoding, Finding, Incomplete, Joined, Place, Progress, Report, Sources, Visibility,
+};
 pub use hit::Recovered;
+pub use options::{Known, Range, Received, Selection, Staged, Update};
 pub use rule::RuleSet;
 pub use scanner::{Scanner, recover};

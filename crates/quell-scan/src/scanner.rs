@@ -9,7 +9,9 @@ use crate::collect::{Collector, Sighting};
 use crate::engine::KeywordEngine;
 use crate::hit::Keep;
 use crate::stream::{Searcher, Sizes};
-use crate::{Progress, Recovered, Report, RuleSet, ScanError, Visibility, git, tree};
+use crate::{
+    Progress, Received, Recovered, Report, RuleSet, ScanError, Selection, Staged, Visibility, git, tree,
+};
 
 /// Scans paths and streams with one rule set and one fingerprint key.
 #[derive(Debug)]
@@ -30,6 +32,46 @@ impl<'a> Scanner<'a> {
         let mut all = Collector::new(self.rules, None, progress);
         self.everything(path, Keep::Nothing, &mut all)?;
         Ok(all.finish().0)
+    }
+
+    /// Scans what chosen commits of the repository at or above `path` introduced, and their messages.
+    ///
+    /// With [`Selection::is_everything`] this is [`Scanner::path`]. A revision that names nothing is an error.
+    pub fn selected(
+        &self,
+        path: &Path,
+        selection: &Selection,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Report, ScanError> {
+        if selection.is_everything() {
+            return self.path(path, progress);
+        }
+        Err(unsupported(path, "a selection of commits"))
+    }
+
+    /// Scans what is staged in the repository at or above `path` and not in `HEAD`: what a commit would add.
+    ///
+    /// The contents are the blobs that the index names, not the files. Secrets that `HEAD` has at the same path are left
+    /// out. Nothing is written. A report that is not [`Report::complete`] must stop a commit.
+    pub fn staged(
+        &self,
+        path: &Path,
+        staged: &Staged,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Report, ScanError> {
+        let _ = (staged, progress);
+        Err(unsupported(path, "an index"))
+    }
+
+    /// Scans what a push would bring into the repository at `path`. A report that is not [`Report::complete`] must stop it.
+    pub fn received(
+        &self,
+        path: &Path,
+        received: &Received,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Report, ScanError> {
+        let _ = (received, progress);
+        Err(unsupported(path, "a push"))
     }
 
     /// Scans the files of a folder only, even when it is a repository.
@@ -95,6 +137,10 @@ impl<'a> Scanner<'a> {
         }
         Ok(())
     }
+}
+
+fn unsupported(path: &Path, feature: &str) -> ScanError {
+    ScanError::Unsupported { path: path.to_owned(), feature: feature.to_owned() }
 }
 
 /// Scans `path` again and returns the secret of one finding.

@@ -8,21 +8,27 @@ mod cache;
 mod commits;
 mod database;
 mod delta;
+mod diff;
 mod index;
 mod inflate;
 mod loose;
 mod object;
 mod pack;
+mod reflog;
 mod refs;
 mod repository;
 mod scan;
 mod search;
+mod second;
+mod shape;
+mod survey;
 #[cfg(test)]
 mod tests;
+mod tips;
 
 use std::fmt;
 
-pub(crate) use repository::{Repository, discover};
+pub(crate) use repository::{Repository, discover, discover_above};
 pub(crate) use scan::scan;
 
 /// An object that is rebuilt in memory may be this large; larger blobs are streamed, which only deltas prevent.
