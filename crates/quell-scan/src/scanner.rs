@@ -46,7 +46,10 @@ impl<'a> Scanner<'a> {
         if selection.is_everything() {
             return self.path(path, progress);
         }
-        Err(unsupported(path, "a selection of commits"))
+        let repository = git::discover_above(path)?;
+        let mut all = Collector::new(self.rules, None, progress);
+        git::scan_selected(&repository, selection, &self.searcher(Keep::Nothing), &mut all)?;
+        Ok(all.finish().0)
     }
 
     /// Scans what is staged in the repository at or above `path` and not in `HEAD`: what a commit would add.
@@ -59,8 +62,10 @@ impl<'a> Scanner<'a> {
         staged: &Staged,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Report, ScanError> {
-        let _ = (staged, progress);
-        Err(unsupported(path, "an index"))
+        let repository = git::discover_above(path)?;
+        let mut all = Collector::new(self.rules, None, progress);
+        git::scan_staged(&repository, staged, &self.searcher(Keep::Nothing), &mut all)?;
+        Ok(all.finish().0)
     }
 
     /// Scans what a push would bring into the repository at `path`. A report that is not [`Report::complete`] must stop it.
@@ -70,8 +75,10 @@ impl<'a> Scanner<'a> {
         received: &Received,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Report, ScanError> {
-        let _ = (received, progress);
-        Err(unsupported(path, "a push"))
+        let repository = git::discover_above(path)?;
+        let mut all = Collector::new(self.rules, None, progress);
+        git::scan_received(&repository, received, &self.searcher(Keep::Nothing), &mut all)?;
+        Ok(all.finish().0)
     }
 
     /// Scans the files of a folder only, even when it is a repository.
@@ -137,10 +144,6 @@ impl<'a> Scanner<'a> {
         }
         Ok(())
     }
-}
-
-fn unsupported(path: &Path, feature: &str) -> ScanError {
-    ScanError::Unsupported { path: path.to_owned(), feature: feature.to_owned() }
 }
 
 /// Scans `path` again and returns the secret of one finding.

@@ -40,7 +40,7 @@ impl Database {
         let mut database = Self::of_folders(repository, &[], report)?;
         database.listed = true;
         database.list(report)?;
-        if is_shallow(repository)? {
+        if !shallow(repository)?.is_empty() {
             report.skip(
                 "history",
                 "this is a shallow clone: older commits are not here; fetch with `--unshallow`",
@@ -96,7 +96,8 @@ impl Database {
     }
 
     /// Whether the object is named; it may be broken all the same.
-    pub(super) fn has(&self, oid: Oid) -> bool {
+    pub(super) fn has(&mut self, oid: Oid) -> bool {
+        self.open_packs(&mut Report::default());
         self.loose.binary_search_by(|(name, _)| name.cmp(&oid)).is_ok()
             || self.packs.iter().any(|pack| pack.index.find(oid).is_some())
             || (!self.listed && self.folders.iter().any(|folder| loose::path(folder, oid).exists()))
@@ -109,7 +110,7 @@ impl Database {
         (loose, packs.map(|pack| pack.index.pack_checksum.as_slice()).collect())
     }
 
-    /// Ids that begin with these hex digits: at most two, which is enough to know that they say too little.
+    /// Ids that begin with these lower-case hex digits.
     pub(super) fn beginning_with(&mut self, digits: &str) -> Vec<Oid> {
         self.open_packs(&mut Report::default());
         let fits = |oid: &Oid| oid.to_string().starts_with(digits);
@@ -126,7 +127,7 @@ impl Database {
         if let (Some(low), Some(high)) = (bounds("0"), bounds("f")) {
             let within = |oid: &Oid| *oid >= low && *oid <= high;
             for pack in &self.packs {
-                found.extend(pack.index.names().filter(within).take(3));
+                found.extend(pack.index.names().filter(within));
             }
         }
         found.into_iter().collect()
@@ -249,9 +250,10 @@ fn read_loose(file: &Path) -> Result<Object, Trouble> {
     Ok(Object { kind: opened.kind, data: opened.read(MAX_IN_MEMORY)?.into() })
 }
 
-/// Whether history was cut: <https://git-scm.com/docs/shallow>.
-pub(super) fn is_shallow(repository: &Repository) -> Result<bool, ScanError> {
-    Ok(text(&repository.common_dir.join("shallow"))?.is_some_and(|shallow| !shallow.trim().is_empty()))
+/// Commits whose parents were cut off: <https://git-scm.com/docs/shallow>.
+pub(super) fn shallow(repository: &Repository) -> Result<BTreeSet<Oid>, ScanError> {
+    let list = text(&repository.common_dir.join("shallow"))?.unwrap_or_default();
+    Ok(list.lines().filter_map(|line| Oid::from_hex(line.trim())).collect())
 }
 
 fn list_loose(objects: &Path, report: &mut Report) -> Result<Vec<(Oid, PathBuf)>, ScanError> {

@@ -35,8 +35,10 @@ pub(super) fn head(database: &mut Database, tree: Oid, report: &mut Report) {
     for (oid, why) in &seen.unread {
         report.skip(oid.to_string(), why);
     }
-    for (path, oid) in seen.files.iter().filter(|(_, oid)| !database.has(*oid)) {
-        report.skip(oid.to_string(), format!("`{}` is not here", name_text(path)));
+    for (path, oid) in &seen.files {
+        if !database.has(*oid) {
+            report.skip(oid.to_string(), format!("`{}` is not here", name_text(path)));
+        }
     }
     let more = seen.submodules.len().saturating_sub(MAX_SUBMODULES);
     for path in seen.submodules.iter().take(MAX_SUBMODULES) {
