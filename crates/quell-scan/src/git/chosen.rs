@@ -30,8 +30,10 @@ pub(crate) fn scan(
     let shallow = database::shallow(repository)?;
     let (shown, hidden) = ends(selection, &refs, &mut database)?;
     let mut walked = walk::commits(&mut database, &shown, &hidden);
+    let at_the_cut = walked.commits.iter().filter(|commit| shallow.contains(&commit.oid));
+    let cut: BTreeSet<Oid> = at_the_cut.flat_map(|commit| commit.parents.iter().copied()).collect();
     for (oid, why) in walked.unread {
-        if shallow.is_empty() {
+        if !cut.contains(&oid) {
             all.report.skip(oid.to_string(), why);
         }
     }
