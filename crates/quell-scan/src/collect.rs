@@ -1,9 +1,9 @@
 //! Hits from everywhere, grouped into findings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use quell_core::secret::FingerprintKey;
+use quell_core::secret::{Fingerprint, FingerprintKey};
 
 use crate::finding::printable;
 use crate::hit::{Hit, Hits, Recovered};
@@ -28,12 +28,61 @@ pub(crate) struct Origin<'a> {
     pub(crate) author_time: Option<Timestamp>,
 }
 
+/// What became of it later, in a history.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trail {
+    /// The newest commit that had it.
+    pub(crate) last: Option<Last>,
+    /// Names of refs that reach a commit that has it.
+    pub(crate) refs: Vec<String>,
+}
+
+/// The newest commit that had it. The greater of two is the one to name.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Last {
+    pub(crate) reachable: bool,
+    /// Position in parents-first order.
+    pub(crate) order: usize,
+    pub(crate) id: String,
+    pub(crate) author_time: Option<Timestamp>,
+}
+
+/// The name in [`Finding::refs`] of what only a reflog reaches.
+pub(crate) const REFLOG: &str = "reflog";
+
+/// A finding while it grows.
+struct Growing {
+    finding: Finding,
+    /// Position of the commit that it names as the first.
+    earliest: usize,
+    last: Option<Last>,
+}
+
+impl Growing {
+    fn follow(&mut self, trail: &Trail) {
+        if trail.last > self.last {
+            self.last.clone_from(&trail.last);
+            self.finding.last_seen_commit = self.last.as_ref().map(|last| last.id.clone());
+            self.finding.last_seen_time = self.last.as_ref().and_then(|last| last.author_time);
+        }
+        let refs = &mut self.finding.refs;
+        for name in &trail.refs {
+            if refs.len() < Finding::MAX_REFS && !refs.contains(name) {
+                refs.push(name.clone());
+            }
+        }
+        if refs.len() > 1 {
+            refs.retain(|name| name != REFLOG);
+        }
+    }
+}
+
 /// Builds a report.
 pub(crate) struct Collector<'a> {
     rules: &'a RuleSet,
     progress: &'a mut dyn FnMut(Progress),
     state: Progress,
-    by_id: BTreeMap<String, (Finding, usize)>,
+    by_id: BTreeMap<String, Growing>,
     wanted: Option<&'a str>,
     recovered: Option<Recovered>,
     suppressed: BTreeMap<String, Suppressed>,
@@ -78,24 +127,56 @@ impl<'a> Collector<'a> {
     }
 
     pub(crate) fn add_all(&mut self, hits: &Hits, sighting: &Sighting<'_>) {
+        self.add_trailed(hits, sighting, &Trail::default());
+    }
+
+    /// The same without secrets that are `known` already; returns how many those are.
+    pub(crate) fn add_new(
+        &mut self,
+        hits: &Hits,
+        known: &BTreeSet<Fingerprint>,
+        sighting: &Sighting<'_>,
+    ) -> usize {
+        let mut old = 0_usize;
         for hit in hits.iter() {
-            if self.rules.rules().get(hit.rule).is_some_and(|rule| has_required(rule, hit, hits, self.rules))
-            {
-                self.add(hit, sighting);
+            if known.contains(&hit.fingerprint) {
+                old = old.saturating_add(1);
+            } else if self.complete(hit, hits) {
+                self.add(hit, sighting, &Trail::default());
+            }
+        }
+        self.tell_dropped(hits, sighting);
+        old
+    }
+
+    /// The same with what became of them.
+    pub(crate) fn add_trailed(&mut self, hits: &Hits, sighting: &Sighting<'_>, trail: &Trail) {
+        for hit in hits.iter() {
+            if self.complete(hit, hits) {
+                self.add(hit, sighting, trail);
             }
         }
         for rule in self.rules.path_rules() {
             if let Some(key) = self.key {
-                self.add(&Hit::of_path(*rule, sighting.path, key), sighting);
+                self.add(&Hit::of_path(*rule, sighting.path, key), sighting, trail);
             }
         }
+        self.tell_dropped(hits, sighting);
+    }
+
+    /// Whether everything that the hit's rule requires is in the same file.
+    fn complete(&self, hit: &Hit, hits: &Hits) -> bool {
+        self.rules.rules().get(hit.rule).is_some_and(|rule| has_required(rule, hit, hits, self.rules))
+    }
+
+    fn tell_dropped(&mut self, hits: &Hits, sighting: &Sighting<'_>) {
         if hits.dropped > 0 {
             let why = format!("{} further secrets in one file were not kept", hits.dropped);
             self.report.skip(sighting.path, why);
         }
     }
 
-    fn add(&mut self, hit: &Hit, sighting: &Sighting<'_>) {
+    fn add(&mut self, hit: &Hit, sighting: &Sighting<'_>, trail: &Trail) {
         let Some(rule) = self.rules.rules().get(hit.rule).filter(|rule| !rule.skip_report) else { return };
         let path = sighting.path;
         let commit = sighting.commit.map(|origin| origin.id);
@@ -132,7 +213,9 @@ impl<'a> Collector<'a> {
             }
             return;
         }
-        if let Some((finding, earliest)) = self.by_id.get_mut(&id) {
+        if let Some(growing) = self.by_id.get_mut(&id) {
+            growing.follow(trail);
+            let Growing { finding, earliest, .. } = growing;
             finding.occurrences = finding.occurrences.saturating_add(hit.count);
             finding.still_visible = finding.still_visible.min(sighting.visibility);
             finding.still_reachable |= sighting.visibility != Visibility::Unreachable;
@@ -169,12 +252,14 @@ impl<'a> Collector<'a> {
                 hit.allow.as_ref().map(|allow| format!("allowed by a `{}` comment", allow.marker))
             }),
         };
-        self.by_id.insert(id, (finding, order));
+        let mut growing = Growing { finding, earliest: order, last: None };
+        growing.follow(trail);
+        self.by_id.insert(id, growing);
     }
 
     pub(crate) fn finish(self) -> (Report, Option<Recovered>) {
         let mut report = self.report;
-        report.findings = self.by_id.into_values().map(|(finding, _)| finding).collect();
+        report.findings = self.by_id.into_values().map(|growing| growing.finding).collect();
         decode::cases(&mut report.findings);
         report.suppressions = self.suppressed.into_values().collect();
         report.suppressions.sort_by(|a, b| {

@@ -16,6 +16,7 @@ mod error;
 mod finding;
 mod git;
 mod hit;
+mod options;
 mod redact;
 pub mod rule;
 mod scanner;
@@ -24,9 +25,10 @@ mod tree;
 
 pub use error::{RuleError, ScanError};
 pub use finding::{
-    Confidence, Encoding, Finding, Incomplete, Joined, Place, Progress, Report, Suppressed, Visibility,
+    Confidence, Encoding, Finding, Incomplete, Joined, Place, Progress, Report, Sources, Suppressed, Visibility,
 };
 pub use hit::Recovered;
+pub use options::{Known, Range, Received, Selection, Staged, Update};
 pub use redact::{Redacted, Redactor};
 pub use rule::RuleSet;
 pub use scanner::{Scanner, recover};

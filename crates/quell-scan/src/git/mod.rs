@@ -2,28 +2,49 @@
 //!
 //! Every object in the database counts, reachable or not: a commit that was amended away still leaks. Each unique blob is
 //! searched once; only blobs with hits are then attributed to commits and paths.
+//!
+//! Map: `scan` (everything), `chosen` (commits by `revision` and `walk`), `staged` (the index, parsed by `stage`), `received`
+//! (a push); `attribute` over `shape` (who had a blob, and when), `tips` and `tell` (which refs reach it), `survey` (what
+//! is not entered), `second` (what git moved meanwhile), `diff` (trees beside each other), `database` (objects by name).
 
 mod attribute;
 mod cache;
+mod chosen;
 mod commits;
 mod database;
 mod delta;
+mod diff;
 mod index;
 mod inflate;
+mod introduced;
 mod loose;
 mod object;
 mod pack;
+mod received;
+mod reflog;
 mod refs;
 mod repository;
+mod revision;
 mod scan;
 mod search;
+mod second;
+mod shape;
+mod stage;
+mod staged;
+mod survey;
+mod tell;
 #[cfg(test)]
 mod tests;
+mod tips;
+mod walk;
 
 use std::fmt;
 
-pub(crate) use repository::{Repository, discover};
+pub(crate) use chosen::scan as scan_selected;
+pub(crate) use received::scan as scan_received;
+pub(crate) use repository::{Repository, discover, discover_above};
 pub(crate) use scan::scan;
+pub(crate) use staged::scan as scan_staged;
 
 /// An object that is rebuilt in memory may be this large; larger blobs are streamed, which only deltas prevent.
 const MAX_IN_MEMORY: u64 = 512 << 20;
