@@ -8,7 +8,7 @@ use quell_core::secret::{Fingerprint, FingerprintKey};
 use crate::finding::printable;
 use crate::hit::{Hit, Hits, Recovered};
 use crate::rule::Rule;
-use crate::{Finding, Place, Progress, Report, RuleSet, Suppressed, Visibility, decode};
+use crate::{Finding, Place, Progress, Report, RuleSet, Suppressed, Visibility, detail};
 
 /// Where a set of hits was seen.
 #[derive(Debug)]
@@ -260,7 +260,7 @@ impl<'a> Collector<'a> {
     pub(crate) fn finish(self) -> (Report, Option<Recovered>) {
         let mut report = self.report;
         report.findings = self.by_id.into_values().map(|growing| growing.finding).collect();
-        decode::cases(&mut report.findings);
+        detail::cases(&mut report.findings);
         report.suppressions = self.suppressed.into_values().collect();
         report.suppressions.sort_by(|a, b| {
             let key = |place: &Place| (place.line, place.column);

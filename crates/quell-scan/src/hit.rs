@@ -9,7 +9,7 @@ use crate::engine::{Match, line_around};
 use crate::finding::printable;
 use crate::rule::{Candidate, Rank, Rule, Verdict, contains};
 use crate::stream::Allow;
-use crate::{Confidence, Encoding, Joined, RuleSet, decode};
+use crate::{Confidence, Encoding, Joined, RuleSet, detail};
 
 /// A recovered value and its parts.
 #[derive(Debug)]
@@ -162,9 +162,9 @@ pub(crate) fn redact(
         fingerprint,
     });
     let joined = rule.joined(bytes, found, key);
-    let mut details = decode::details(bytes, found, rule);
+    let mut details = detail::details(bytes, found, rule);
     for id in joined.iter().filter_map(|part| part.text.as_deref()) {
-        decode::of_id(id, &mut details);
+        detail::of_id(id, &mut details);
     }
     let verdict = rule.verdict(bytes, found);
     let wrong = verdict == Verdict::Wrong;

@@ -10,7 +10,7 @@
 //! What is absent: network, clock, environment, the git program, and any write.
 
 mod collect;
-mod decode;
+mod detail;
 pub mod engine;
 mod error;
 mod finding;
@@ -25,7 +25,8 @@ mod tree;
 
 pub use error::{RuleError, ScanError};
 pub use finding::{
-    Confidence, Encoding, Finding, Incomplete, Joined, Place, Progress, Report, Sources, Suppressed, Visibility,
+    Confidence, Encoding, Finding, Incomplete, Joined, Place, Progress, Report, Sources, Suppressed,
+    Visibility,
 };
 pub use hit::Recovered;
 pub use options::{Known, Range, Received, Selection, Staged, Update};

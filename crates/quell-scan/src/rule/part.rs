@@ -106,7 +106,7 @@ impl Rule {
     /// neither whether it is a finding nor what the finding says.
     pub fn context(&self) -> usize {
         let parts = self.parts.iter().map(|part| part.within.saturating_add(MARGIN));
-        let certificate = if self.kind == "private-key" { crate::decode::CERTIFICATE_WITHIN } else { 0 };
+        let certificate = if self.kind == "private-key" { crate::detail::CERTIFICATE_WITHIN } else { 0 };
         parts.max().unwrap_or(0).max(SURROUNDINGS).max(certificate)
     }
 
