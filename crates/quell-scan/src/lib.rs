@@ -10,6 +10,7 @@
 //! What is absent: network, clock, environment, the git program, and any write.
 
 mod collect;
+mod decode;
 pub mod engine;
 mod error;
 mod finding;
