@@ -20,6 +20,7 @@ pub mod rule;
 mod scanner;
 mod stream;
 mod tree;
+mod unpack;
 
 pub use error::{RuleError, ScanError};
 pub use finding::{Confidence, Encoding, Finding, Incomplete, Joined, Place, Progress, Report, Visibility};

@@ -13,7 +13,7 @@ use super::{Kind, Oid, Repository};
 use crate::collect::{Collector, Origin, Sighting};
 use crate::hit::Hits;
 use crate::stream::Searcher;
-use crate::{ScanError, Visibility};
+use crate::{ScanError, Visibility, unpack};
 
 /// A tag of a tag of a tag is followed this far.
 const MAX_TAGS: usize = 16;
@@ -44,17 +44,22 @@ fn attribute(database: &mut Database, refs: &Refs, found: Found, all: &mut Colle
     }
     let interest = found.blobs.keys().copied().collect();
     let sights = Attribution::new(database, &mut all.report, interest).run(&history, refs.head, &bare_tips);
-    for (blob, hits) in &found.blobs {
+    for (blob, parts) in &found.blobs {
         let Some(places) = sights.get(blob) else {
             let visibility =
                 if reached.contains(blob) { Visibility::Reachable } else { Visibility::Unreachable };
             let name = blob.to_string();
             let path = format!("(blob {})", name.get(..12).unwrap_or(&name));
-            all.add_all(hits, &Sighting { path: &path, commit: None, visibility });
+            for (inner, hits) in parts {
+                let path = unpack::place(&path, inner);
+                all.add_all(hits, &Sighting { path: &path, commit: None, visibility });
+            }
             continue;
         };
         for (path, sight) in places {
-            place(hits, &String::from_utf8_lossy(path), *sight, &history, all);
+            for (inner, hits) in parts {
+                place(hits, &unpack::place(&String::from_utf8_lossy(path), inner), *sight, &history, all);
+            }
         }
     }
     for (oid, kind, hits) in &found.messages {

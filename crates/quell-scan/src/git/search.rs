@@ -13,6 +13,7 @@ use super::{Kind, MAX_IN_MEMORY, ObjectFormat, Oid, Trouble, loose};
 use crate::collect::Collector;
 use crate::hit::Hits;
 use crate::stream::Searcher;
+use crate::unpack::{self, Input};
 
 /// Blobs larger than this are streamed where their storage allows it.
 const STREAM_ABOVE: u64 = 8 << 20;
@@ -20,7 +21,8 @@ const STREAM_ABOVE: u64 = 8 << 20;
 /// What the first pass leaves.
 #[derive(Default)]
 pub(super) struct Found {
-    pub(super) blobs: BTreeMap<Oid, Hits>,
+    /// What is in a blob, each part with its path inside; empty for the blob itself.
+    pub(super) blobs: BTreeMap<Oid, Vec<(String, Hits)>>,
     pub(super) commits: Vec<Commit>,
     pub(super) messages: Vec<(Oid, Kind, Hits)>,
 }
@@ -131,9 +133,7 @@ impl Pass<'_, '_, '_> {
     }
 
     fn stream(&mut self, oid: Oid, size: u64, reader: &mut dyn std::io::Read) -> Result<(), Trouble> {
-        let all = &mut *self.all;
-        let outcome = self.searcher.reader(reader, &mut |bytes| all.advance(bytes, 0));
-        self.keep_blob(oid, outcome.hits);
+        let outcome = self.blob(oid, Input::Reader(reader));
         match outcome.error {
             Some(error) => Err(Trouble::Io(error)),
             None if outcome.bytes < size => Err(Trouble::Broken("its compressed data is cut off")),
@@ -150,8 +150,7 @@ impl Pass<'_, '_, '_> {
         match object.kind {
             Kind::Tree => return,
             Kind::Blob => {
-                let hits = self.searcher.slice(&object.data);
-                self.keep_blob(oid, hits);
+                self.blob(oid, Input::Bytes(&object.data));
             }
             Kind::Commit | Kind::Tag => {
                 let hits = self.searcher.slice(object::headers_and_message(&object.data).1);
@@ -169,11 +168,17 @@ impl Pass<'_, '_, '_> {
         self.all.advance(u64::try_from(object.data.len()).unwrap_or(0), 0);
     }
 
-    fn keep_blob(&mut self, oid: Oid, hits: Hits) {
+    fn blob(&mut self, oid: Oid, input: Input<'_>) -> unpack::Outcome {
         self.all.report.blobs = self.all.report.blobs.saturating_add(1);
-        if !hits.is_empty() {
-            self.found.blobs.insert(oid, hits);
+        let mut parts = unpack::Parts::default();
+        let outcome = unpack::scan(input, self.searcher, &unpack::Limits::default(), &mut parts);
+        for (inner, why) in parts.skipped {
+            self.all.report.skip(unpack::place(&oid.to_string(), &inner), why);
         }
+        if !parts.hits.is_empty() {
+            self.found.blobs.insert(oid, parts.hits);
+        }
+        outcome
     }
 }
 
