@@ -14,6 +14,9 @@ mod decode;
 pub mod engine;
 mod error;
 mod finding;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod git;
 mod hit;
 pub mod rule;

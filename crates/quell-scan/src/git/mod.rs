@@ -8,6 +8,8 @@ mod cache;
 mod commits;
 mod database;
 mod delta;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod index;
 mod inflate;
 mod loose;

@@ -15,7 +15,7 @@ mod office;
 mod pdf;
 mod tar;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod wide;
 mod zip;
 

@@ -64,7 +64,7 @@ fn cells_of_a_notebook_are_joined_and_unescaped() {
     assert_eq!(seen.hits.len(), 2, "and once");
 }
 
-fn pdf(streams: &[(&str, Vec<u8>)]) -> Vec<u8> {
+pub(super) fn pdf(streams: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut out = b"%PDF-1.7\n".to_vec();
     for (number, (entries, data)) in (1..).zip(streams) {
         out.extend(format!("{number} 0 obj\n<< /Length {} {entries} >>\nstream\n", data.len()).bytes());

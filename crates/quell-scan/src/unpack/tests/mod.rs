@@ -23,6 +23,28 @@ fn token(seed: u64) -> String {
     expand("mrk_{a-z0-9:24}", seed).unwrap()
 }
 
+/// One of everything, for the mutator.
+pub(crate) fn corpus() -> Vec<Vec<u8>> {
+    let line = format!("key = {}\n", token(1)).into_bytes();
+    let inner = build::zip(&[("a", &line), ("word/document.xml", b"<w:p><w:t>x</w:t></w:p>")]);
+    let wide: Vec<u8> = "some text as UTF-16".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    vec![
+        build::gz(&build::tar(&[("x.zip", &inner)])),
+        build::tar(&[("a", &line), ("x.zip", &inner)]),
+        build::zip(&[("x.gz", &build::gz(&line)), ("y.zip", &inner)]),
+        build::bz2(&line),
+        build::xz(&line),
+        build::zst(&line),
+        build::ar(&[("a", &line), ("data.tar", &build::tar(&[("a", &line)]))]),
+        wide,
+        documents::pdf(&[
+            ("/Filter /FlateDecode", build::zlib(b"BT [(a) -300 <62>] TJ ET")),
+            ("", b"BT (x) Tj".to_vec()),
+        ]),
+        br#"{"cells": [{"source": ["a"], "outputs": [{"text": "b"}]}], "nbformat": 4}"#.to_vec(),
+    ]
+}
+
 /// What came out of an input.
 #[derive(Debug, Default)]
 struct Seen {
