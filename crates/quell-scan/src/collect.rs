@@ -8,6 +8,8 @@ use quell_core::secret::{Fingerprint, FingerprintKey};
 use crate::finding::printable;
 use crate::hit::{Hit, Hits, Recovered};
 use crate::rule::Rule;
+use crate::stream::Searcher;
+use crate::unpack::{self, Input};
 use crate::{Finding, Place, Progress, Report, RuleSet, Suppressed, Visibility, detail};
 
 /// Where a set of hits was seen.
@@ -257,6 +259,16 @@ impl<'a> Collector<'a> {
         self.by_id.insert(id, growing);
     }
 
+    /// Scans an input with all that is inside it, and returns how far the input itself was read.
+    pub(crate) fn unpack(
+        &mut self,
+        input: Input<'_>,
+        searcher: &Searcher<'_>,
+        sighting: &Sighting<'_>,
+    ) -> unpack::Outcome {
+        unpack::scan(input, searcher, &unpack::Limits::default(), &mut Inside { all: self, sighting })
+    }
+
     pub(crate) fn finish(self) -> (Report, Option<Recovered>) {
         let mut report = self.report;
         report.findings = self.by_id.into_values().map(|growing| growing.finding).collect();
@@ -293,4 +305,25 @@ fn has_required(rule: &Rule, hit: &Hit, hits: &Hits, rules: &RuleSet) -> bool {
                 && hit.places().any(|place| other.places().any(|far| close(place, far)))
         })
     })
+}
+
+/// Puts what is inside an input at places of its own.
+struct Inside<'c, 'a, 's> {
+    all: &'c mut Collector<'a>,
+    sighting: &'c Sighting<'s>,
+}
+
+impl unpack::Sink for Inside<'_, '_, '_> {
+    fn hits(&mut self, inner: &str, hits: Hits) {
+        let path = unpack::place(self.sighting.path, inner);
+        self.all.add_all(&hits, &Sighting { path: &path, ..*self.sighting });
+    }
+
+    fn skipped(&mut self, inner: &str, why: String) {
+        self.all.report.skip(unpack::place(self.sighting.path, inner), why);
+    }
+
+    fn bytes(&mut self, count: u64) {
+        self.all.advance(count, 0);
+    }
 }

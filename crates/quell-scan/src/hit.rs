@@ -135,6 +135,18 @@ impl Hits {
     pub(crate) fn is_empty(&self) -> bool {
         self.by_secret.is_empty()
     }
+
+    /// Drops the secrets that are in `known`.
+    pub(crate) fn forget(&mut self, known: &Self) {
+        self.by_secret.retain(|secret, _| !known.by_secret.contains_key(secret));
+    }
+
+    /// Adds a note to every hit that has none.
+    pub(crate) fn note_all(&mut self, note: &str) {
+        for hit in self.by_secret.values_mut() {
+            hit.note.get_or_insert_with(|| note.to_owned());
+        }
+    }
 }
 
 /// What a match is, once its bytes are reduced to a fingerprint. `bytes` reach [`Rule::context`] around it, or to an end.

@@ -10,10 +10,14 @@
 //! What is absent: network, clock, environment, the git program, and any write.
 
 mod collect;
+mod decode;
 mod detail;
 pub mod engine;
 mod error;
 mod finding;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod git;
 mod hit;
 mod options;
@@ -22,6 +26,7 @@ pub mod rule;
 mod scanner;
 mod stream;
 mod tree;
+mod unpack;
 
 pub use error::{RuleError, ScanError};
 pub use finding::{

@@ -9,6 +9,7 @@ use crate::collect::{Collector, Sighting};
 use crate::engine::KeywordEngine;
 use crate::hit::Keep;
 use crate::stream::{Searcher, Sizes};
+use crate::unpack::Input;
 use crate::{
     Progress, Received, Recovered, Report, RuleSet, ScanError, Selection, Staged, Visibility, git, tree,
 };
@@ -104,8 +105,8 @@ impl<'a> Scanner<'a> {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Report, ScanError> {
         let mut all = self.collector(None, progress);
-        let outcome = self.searcher(Keep::Nothing).reader(reader, &mut |bytes| all.advance(bytes, 0));
-        all.add_all(&outcome.hits, &Sighting { path: name, commit: None, visibility: Visibility::Current });
+        let sighting = Sighting { path: name, commit: None, visibility: Visibility::Current };
+        let outcome = all.unpack(Input::Reader(reader), &self.searcher(Keep::Nothing), &sighting);
         all.report.files = 1;
         if let Some(error) = outcome.error {
             if outcome.bytes == 0 {

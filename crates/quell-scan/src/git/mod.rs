@@ -14,6 +14,8 @@ mod commits;
 mod database;
 mod delta;
 mod diff;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod index;
 mod inflate;
 mod introduced;

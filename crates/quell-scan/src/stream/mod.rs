@@ -9,13 +9,14 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::ops::Range;
 
 use quell_core::secret::FingerprintKey;
 
-use crate::RuleSet;
 use crate::engine::{Engine, MAX_MATCH, Match};
-use crate::hit::{self, Hits, Keep};
+use crate::hit::{self, Hit, Hits, Keep};
 use crate::rule::Rank;
+use crate::{RuleSet, decode};
 
 pub(crate) use allow::Allow;
 
@@ -50,6 +51,7 @@ pub(crate) struct Searcher<'a> {
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) hits: Hits,
+    #[cfg_attr(not(test), expect(dead_code, reason = "callers hear of bytes as they are read"))]
     pub(crate) bytes: u64,
     /// Why reading stopped early. What was read before is in `hits`.
     pub(crate) error: Option<io::Error>,
@@ -125,23 +127,34 @@ impl<'s, 'a> State<'s, 'a> {
                 matches.push(found);
             }
         });
-        for found in resolve(matches, self.searcher.rules) {
-            let start = base.saturating_add(wide(found.secret.start));
+        let mut hits: Vec<(Range<usize>, Hit)> = resolve(matches, self.searcher.rules)
+            .into_iter()
+            .filter_map(|found| Some((found.secret.clone(), self.redacted(bytes, &found)?)))
+            .collect();
+        decode::search(bytes, self.searcher.engine, &mut |run, text, matches| {
+            for found in resolve(matches, self.searcher.rules) {
+                if let Some(hit) = self.redacted(text, &found) {
+                    hits.push((run.range.clone(), Hit { encoding: Some(run.encoding), ..hit }));
+                }
+            }
+        });
+        hits.sort_by_key(|(span, _)| span.start);
+        for (span, hit) in hits {
+            let start = base.saturating_add(wide(span.start));
             if start >= from && start < until {
-                self.keep(bytes, base, start, &found);
+                self.keep(bytes, base, start, &span, hit);
             }
         }
         let end = base.saturating_add(wide(bytes.len()));
         self.count(bytes, base, until.min(end));
     }
 
-    fn keep(&mut self, bytes: &[u8], base: u64, start: u64, found: &Match) {
-        let Some(mut hit) =
-            hit::redact(bytes, found, self.searcher.rules, self.searcher.key, self.searcher.keep)
-        else {
-            return;
-        };
-        allow::mark(bytes, &found.secret, &mut hit);
+    fn redacted(&self, bytes: &[u8], found: &Match) -> Option<Hit> {
+        hit::redact(bytes, found, self.searcher.rules, self.searcher.key, self.searcher.keep)
+    }
+
+    fn keep(&mut self, bytes: &[u8], base: u64, start: u64, span: &Range<usize>, mut hit: Hit) {
+        allow::mark(bytes, span, &mut hit);
         self.count(bytes, base, start);
         hit.line = self.line;
         hit.column = start.saturating_sub(self.line_start).saturating_add(1);

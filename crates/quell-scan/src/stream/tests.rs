@@ -80,6 +80,17 @@ fn a_line_of_megabytes_is_searched_in_blocks() {
 }
 
 #[test]
+fn encoded_secrets_are_found_where_their_run_begins() {
+    let token = expand("ghp_{alnum:36}", 3).unwrap();
+    let report = scan(format!("one\nb: {}\nx npm\n", hex::encode(format!("t={token}"))).as_bytes());
+    assert_eq!(rules_of(&report), ["github-token"]);
+    let finding = &report.findings[0];
+    assert_eq!((finding.place.line, finding.place.column), (2, 4));
+    assert_eq!(finding.encoding, Some(crate::Encoding::Hex));
+    assert_eq!(finding.fingerprint, key().fingerprint_bytes(token.as_bytes()));
+}
+
+#[test]
 fn a_url_gives_user_password_and_kind() {
     let password = expand("{alnum:10}%2F{alnum:5}", 9).unwrap();
     let report = scan(format!("A=1\nDATABASE_URL=postgres://app:{password}@db.internal/orders\n").as_bytes());

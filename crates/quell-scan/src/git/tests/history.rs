@@ -211,3 +211,22 @@ fn rules_for_paths_see_the_paths_of_the_history() {
     let files: Vec<_> = report.findings.iter().map(|finding| finding.place.file.as_str()).collect();
     assert_eq!(files, ["keep.conf"]);
 }
+
+#[test]
+fn archives_in_a_history_are_looked_into_and_attributed() {
+    let repo = Repo::new();
+    let token = expand("ghp_{alnum:36}", 77).unwrap();
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(token.len() as u64);
+    builder.append_data(&mut header, "etc/app.env", token.as_bytes()).unwrap();
+    std::fs::write(repo.path.join("backup.tar"), builder.into_inner().unwrap()).unwrap();
+    let first = repo.commit("add", &[]);
+    std::fs::remove_file(repo.path.join("backup.tar")).unwrap();
+    repo.commit("remove", &[]);
+    let report = repo.scan();
+    let places: Vec<_> = report.findings.iter().map(|finding| finding.place.file.as_str()).collect();
+    assert_eq!(places, ["backup.tar!/etc/app.env"]);
+    assert_eq!(report.findings[0].first_seen_commit.as_deref(), Some(first.trim()));
+    assert_eq!(report.findings[0].still_visible, Visibility::Reachable);
+}
