@@ -1,11 +1,12 @@
 //! Hits from everywhere, grouped into findings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use crate::finding::printable;
 use crate::hit::{Hit, Hits, Recovered};
+use crate::rule::Rank;
 use crate::{Finding, Place, Progress, Report, RuleSet, Visibility};
 
 /// Where a set of hits was seen.
@@ -69,8 +70,23 @@ impl<'a> Collector<'a> {
     }
 
     pub(crate) fn add_all(&mut self, hits: &Hits, sighting: &Sighting<'_>) {
-        for hit in hits.iter() {
-            self.add(hit, sighting);
+        // What a rule for such paths has named needs no second name.
+        let rules = self.rules.rules();
+        let for_path = |hit: &Hit| {
+            let path = rules.get(hit.rule).and_then(|rule| rule.path.as_ref());
+            path.map(|pattern| pattern.matches(sighting.path.as_bytes()))
+        };
+        let mut named = BTreeSet::new();
+        for hit in hits.iter().filter(|hit| for_path(hit) == Some(true)) {
+            if named.insert(hit.fingerprint) {
+                self.add(hit, sighting);
+            }
+        }
+        for hit in hits.iter().filter(|hit| for_path(hit).is_none()) {
+            let generic = rules.get(hit.rule).is_some_and(|rule| rule.rank == Rank::Generic);
+            if !(generic && named.contains(&hit.fingerprint)) {
+                self.add(hit, sighting);
+            }
         }
         if hits.dropped > 0 {
             let why = format!("{} further secrets in one file were not kept", hits.dropped);
@@ -82,9 +98,6 @@ impl<'a> Collector<'a> {
         let Some(rule) = self.rules.rules().get(hit.rule) else { return };
         let path = sighting.path;
         let commit = sighting.commit.map(|origin| origin.id);
-        if rule.path.as_ref().is_some_and(|pattern| !pattern.matches(path.as_bytes())) {
-            return;
-        }
         let global = self.rules.allowlists().iter().filter(|list| list.concerns(&rule.id));
         if rule.allowlists.iter().chain(global).any(|list| list.allows_place(path, commit)) {
             return;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use quell_core::secret::{Fingerprint, FingerprintKey, SecretValue};
 
-use crate::engine::Match;
+use crate::engine::{Match, confidence};
 use crate::finding::printable;
 use crate::rule::{Rank, Rule, contains};
 use crate::{Confidence, Encoding, Joined};
@@ -127,7 +127,7 @@ pub(crate) fn redact(
         details: BTreeMap::new(),
         joined: Vec::new(),
         encoding: None,
-        confidence: if rule.rank == Rank::Generic { Confidence::Low } else { Confidence::Medium },
+        confidence: confidence(rule, bytes, found),
         count: 1,
         kept,
     })

@@ -18,6 +18,8 @@ const BUILTIN: &[(&str, &str)] = &[
     ("ai.toml", include_str!("../../../../rules/ai.toml")),
     ("cloud.toml", include_str!("../../../../rules/cloud.toml")),
     ("code-host.toml", include_str!("../../../../rules/code-host.toml")),
+    ("command-line.toml", include_str!("../../../../rules/command-line.toml")),
+    ("credential-file.toml", include_str!("../../../../rules/credential-file.toml")),
     ("database.toml", include_str!("../../../../rules/database.toml")),
     ("file-format.toml", include_str!("../../../../rules/file-format.toml")),
     ("generic.toml", include_str!("../../../../rules/generic.toml")),
