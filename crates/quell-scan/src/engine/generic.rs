@@ -34,6 +34,10 @@ pub(super) fn score(rule: &Rule, bytes: &[u8], found: &Match) -> Option<i32> {
     if written != Written::Quoted && bytes.get(found.secret.end).is_some_and(|next| b"([{".contains(next)) {
         return None;
     }
+    // `$request->password` as far as the pattern takes it.
+    if text.first() == Some(&b'$') && text.last() == Some(&b'-') && bytes.get(secret.end) == Some(&b'>') {
+        return None;
+    }
     let score = value::judge(text, class, written)?;
     let echo = name::words(&name) == name::words(text);
     if echo { None } else { Some(score) }

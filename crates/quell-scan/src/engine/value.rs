@@ -22,6 +22,9 @@ const RANDOM: i32 = 10;
 /// Half bits from which it needs no name that promises much.
 pub(super) const VERY_RANDOM: i32 = 24;
 
+/// The same for a value that some `key` names.
+const KEYLIKE: i32 = 18;
+
 /// The randomness of a value that may be a secret, `None` for one that is none.
 pub(super) fn judge(value: &[u8], class: Class, written: Written) -> Option<i32> {
     if placeholder(value) || regular(value) || reference(value) || code(value, written) || hashed(value) {
@@ -34,7 +37,7 @@ pub(super) fn judge(value: &[u8], class: Class, written: Written) -> Option<i32>
     let secret = match class {
         Class::Password => password(value, score, written),
         Class::Token => token(value, score, written),
-        Class::Key => value.len() >= 16 && score >= VERY_RANDOM && mixed(value),
+        Class::Key => value.len() >= 16 && score >= KEYLIKE && mixed(value),
     };
     secret.then_some(score)
 }
