@@ -54,6 +54,7 @@ pub(super) fn template(text: &[u8]) -> bool {
             "[[", "]]",
         ])
         || format_verb(text)
+        || lower.ends_with(b"...")
         || wrapped("%", "%")
         || wrapped("{", "}")
         || wrapped("[", "]")

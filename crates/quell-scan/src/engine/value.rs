@@ -201,6 +201,8 @@ fn hashed(value: &[u8]) -> bool {
             b"sha384",
             b"sha512",
             b"md5",
+            b"scram-sha",
+            b"{bcrypt",
             b"{ssha",
             b"{sha",
             b"{md5",
