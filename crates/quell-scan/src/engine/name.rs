@@ -74,7 +74,9 @@ pub(super) fn class(name: &[u8]) -> Option<Class> {
 /// Whether the secret word is the name's last.
 pub(super) fn ends_secret(name: &[u8]) -> bool {
     let words = words(name);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+    // Rails' `secret_key_base`.
+    words.pop_if(|last| *last == "base");
     words.len().checked_sub(1).is_some_and(|last| secret_word(&words, last).is_some())
 }
 
