@@ -7,7 +7,7 @@ use quell_core::secret::{Fingerprint, FingerprintKey};
 
 use crate::finding::printable;
 use crate::hit::{Hit, Hits, Recovered};
-use crate::rule::Rule;
+use crate::rule::{Rank, Rule};
 use crate::stream::Searcher;
 use crate::unpack::{self, Input};
 use crate::{Finding, Place, Progress, Report, RuleSet, Suppressed, Visibility, detail};
@@ -140,10 +140,10 @@ impl<'a> Collector<'a> {
         sighting: &Sighting<'_>,
     ) -> usize {
         let mut old = 0_usize;
-        for hit in hits.iter() {
+        for hit in self.chosen(hits, sighting) {
             if known.contains(&hit.fingerprint) {
                 old = old.saturating_add(1);
-            } else if self.complete(hit, hits) {
+            } else {
                 self.add(hit, sighting, &Trail::default());
             }
         }
@@ -153,10 +153,8 @@ impl<'a> Collector<'a> {
 
     /// The same with what became of them.
     pub(crate) fn add_trailed(&mut self, hits: &Hits, sighting: &Sighting<'_>, trail: &Trail) {
-        for hit in hits.iter() {
-            if self.complete(hit, hits) {
-                self.add(hit, sighting, trail);
-            }
+        for hit in self.chosen(hits, sighting) {
+            self.add(hit, sighting, trail);
         }
         for rule in self.rules.path_rules() {
             if let Some(key) = self.key {
@@ -164,6 +162,25 @@ impl<'a> Collector<'a> {
             }
         }
         self.tell_dropped(hits, sighting);
+    }
+
+    /// Hits that count at a path: rules for other paths do not, and what a rule for this path has named needs no second,
+    /// generic name.
+    fn chosen<'h>(&self, hits: &'h Hits, sighting: &Sighting<'_>) -> Vec<&'h Hit> {
+        let rules = self.rules.rules();
+        let for_path = |hit: &Hit| {
+            let path = rules.get(hit.rule).and_then(|rule| rule.path.as_ref());
+            path.map(|pattern| pattern.matches(sighting.path.as_bytes()))
+        };
+        let whole = || hits.iter().filter(|hit| self.complete(hit, hits));
+        let mut named = BTreeSet::new();
+        let mut chosen: Vec<&Hit> =
+            whole().filter(|hit| for_path(hit) == Some(true) && named.insert(hit.fingerprint)).collect();
+        chosen.extend(whole().filter(|hit| for_path(hit).is_none()).filter(|hit| {
+            let generic = rules.get(hit.rule).is_some_and(|rule| rule.rank == Rank::Generic);
+            !(generic && named.contains(&hit.fingerprint))
+        }));
+        chosen
     }
 
     /// Whether everything that the hit's rule requires is in the same file.
@@ -182,9 +199,6 @@ impl<'a> Collector<'a> {
         let Some(rule) = self.rules.rules().get(hit.rule).filter(|rule| !rule.skip_report) else { return };
         let path = sighting.path;
         let commit = sighting.commit.map(|origin| origin.id);
-        if rule.path.as_ref().is_some_and(|pattern| !pattern.matches(path.as_bytes())) {
-            return;
-        }
         let mut lists = self.rules.lists_for(rule).enumerate();
         if lists.any(|(at, list)| list.allows_place(path, commit, hit.agreed.contains(&at))) {
             return;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use quell_core::secret::{Fingerprint, FingerprintKey, SecretValue};
 
-use crate::engine::{Match, line_around};
+use crate::engine::{Match, confidence, line_around};
 use crate::finding::printable;
 use crate::rule::{Candidate, Rank, Rule, Verdict, contains};
 use crate::stream::Allow;
@@ -182,10 +182,10 @@ pub(crate) fn redact(
     let wrong = verdict == Verdict::Wrong;
     let confidence = if verdict == Verdict::Right || !(wrong || joined.is_empty()) {
         Confidence::High
-    } else if wrong || rule.rank == Rank::Generic {
+    } else if wrong {
         Confidence::Low
     } else {
-        Confidence::Medium
+        confidence(rule, bytes, found)
     };
     Some(Hit {
         rule: found.rule,

@@ -40,26 +40,6 @@ fn entropy_of_known_texts() {
 }
 
 #[test]
-fn placeholders_are_known() {
-    for text in [
-        "${DB}",
-        "$DB_PASSWORD",
-        "{{ x }}",
-        "<secret>",
-        "changeme",
-        "xxxxxxxx",
-        "********",
-        "password",
-        "%DB%",
-    ] {
-        assert!(filter::placeholder(text.as_bytes()), "{text}");
-    }
-    for text in ["hunter2-hunter2", "$aLt3d", "p4ssw0rd!!"] {
-        assert!(!filter::placeholder(text.as_bytes()), "{text}");
-    }
-}
-
-#[test]
 fn allowlists_combine() {
     let text = "[[rules]]\nid='a'\nregex='''k=(\\w+)'''\nkeywords=['k=']\n\
         [[rules.allowlists]]\nstopwords=['Fine']\n\
@@ -97,4 +77,26 @@ fn a_value_is_found_by_the_name_it_is_assigned_to() {
     for text in ["acme 0123abcdef", "ac = 0123abcd", "acme\n= 0123abcd"] {
         assert!(secrets(&rules, text).is_empty(), "{text}");
     }
+}
+
+#[test]
+fn every_match_of_a_built_in_rule_holds_one_of_its_keywords() {
+    let rules = RuleSet::builtin().unwrap();
+    let mut seen = 0;
+    for rule in rules.rules() {
+        for (index, example) in rule.examples.iter().enumerate() {
+            let text = crate::rule::template::expand(example, index as u64 + 1).unwrap();
+            KeywordEngine::new(&rules).scan(text.as_bytes(), &mut |hit| {
+                let by = &rules.rules()[hit.rule];
+                let matched = text.as_bytes()[hit.span].to_ascii_lowercase();
+                assert!(
+                    by.keywords.iter().any(|word| crate::rule::contains(&matched, word.as_bytes())),
+                    "{} in {example:?}",
+                    by.id
+                );
+                seen += 1;
+            });
+        }
+    }
+    assert!(seen > 200, "{seen}");
 }

@@ -176,14 +176,19 @@ impl<'s, 'a> State<'s, 'a> {
 }
 
 /// One match per place: the better rank wins, then the longer secret, then the earlier rule. In order of their secrets.
-pub(crate) fn resolve(mut matches: Vec<Match>, rules: &RuleSet) -> Vec<Match> {
-    let rank = |found: &Match| rules.rules().get(found.rule).map_or(Rank::Generic, |rule| rule.rank);
-    matches.sort_by_key(|found| {
+///
+/// Rules for some paths only stand apart: whether they count is known once the path is (see the collector).
+pub(crate) fn resolve(matches: Vec<Match>, rules: &RuleSet) -> Vec<Match> {
+    let rule = |found: &Match| rules.rules().get(found.rule);
+    let rank = |found: &Match| rule(found).map_or(Rank::Generic, |rule| rule.rank);
+    let (mut all, mut open): (Vec<_>, Vec<_>) =
+        matches.into_iter().partition(|found| rule(found).is_some_and(|rule| rule.path.is_some()));
+    open.sort_by_key(|found| {
         (rank(found), std::cmp::Reverse(found.secret.len()), found.rule, found.secret.start)
     });
     // Start to (end, match). Kept secrets never overlap, so one neighbour on each side decides.
     let mut kept: BTreeMap<usize, Match> = BTreeMap::new();
-    for found in matches {
+    for found in open {
         let before = kept
             .range(..=found.secret.start)
             .next_back()
@@ -194,7 +199,9 @@ pub(crate) fn resolve(mut matches: Vec<Match>, rules: &RuleSet) -> Vec<Match> {
             kept.insert(found.secret.start, found);
         }
     }
-    kept.into_values().collect()
+    all.extend(kept.into_values());
+    all.sort_by_key(|found| (found.secret.start, found.rule));
+    all
 }
 
 fn wide(size: usize) -> u64 {
