@@ -156,7 +156,7 @@ impl<'a> Collector<'a> {
         for hit in self.chosen(hits, sighting) {
             self.add(hit, sighting, trail);
         }
-        for rule in self.rules.path_rules() {
+        for rule in self.rules.path_rules().iter().filter(|rule| self.rules.is_for(**rule, sighting.path)) {
             if let Some(key) = self.key {
                 self.add(&Hit::of_path(*rule, sighting.path, key), sighting, trail);
             }
@@ -280,7 +280,13 @@ impl<'a> Collector<'a> {
         searcher: &Searcher<'_>,
         sighting: &Sighting<'_>,
     ) -> unpack::Outcome {
-        unpack::scan(input, searcher, &unpack::Limits::default(), &mut Inside { all: self, sighting })
+        let mut inside = Inside { all: self, sighting, seen: false };
+        let outcome = unpack::scan(input, searcher, &unpack::Limits::default(), &mut inside);
+        if !inside.seen {
+            // Rules that only look at paths want every file, readable or not.
+            self.add_all(&Hits::default(), sighting);
+        }
+        outcome
     }
 
     pub(crate) fn finish(self) -> (Report, Option<Recovered>) {
@@ -325,10 +331,13 @@ fn has_required(rule: &Rule, hit: &Hit, hits: &Hits, rules: &RuleSet) -> bool {
 struct Inside<'c, 'a, 's> {
     all: &'c mut Collector<'a>,
     sighting: &'c Sighting<'s>,
+    /// Whether the input itself has been seen.
+    seen: bool,
 }
 
 impl unpack::Sink for Inside<'_, '_, '_> {
     fn hits(&mut self, inner: &str, hits: Hits) {
+        self.seen |= inner.is_empty();
         let path = unpack::place(self.sighting.path, inner);
         self.all.add_all(&hits, &Sighting { path: &path, ..*self.sighting });
     }

@@ -127,6 +127,12 @@ impl RuleSet {
         &self.path_rules
     }
 
+    /// Whether a rule is for a path: those without a path pattern are for all.
+    pub(crate) fn is_for(&self, rule: usize, path: &str) -> bool {
+        let pattern = self.rules.get(rule).and_then(|rule| rule.path.as_ref());
+        pattern.is_none_or(|pattern| pattern.matches(path.as_bytes()))
+    }
+
     /// The lists that can except a match of a rule: its own, then the global ones.
     pub(crate) fn lists_for<'a>(&'a self, rule: &'a Rule) -> impl Iterator<Item = &'a Allowlist> {
         let global = self.allowlists.iter().filter(|list| list.concerns(&rule.id));
