@@ -16,13 +16,17 @@ mod finding;
 mod git;
 mod hit;
 pub mod known;
+mod options;
 pub mod rule;
 mod scanner;
 mod stream;
 mod tree;
 
 pub use error::{RuleError, ScanError};
-pub use finding::{Confidence, Encoding, Finding, Incomplete, Joined, Place, Progress, Report, Visibility};
+pub use finding::{
+    Confidence, Encoding, Finding, Incomplete, Joined, Place, Progress, Report, Sources, Visibility,
+};
 pub use hit::Recovered;
+pub use options::{Known, Range, Received, Selection, Staged, Update};
 pub use rule::RuleSet;
 pub use scanner::{Scanner, recover};

@@ -31,7 +31,7 @@ pub(crate) fn of(error: &AppError) -> ExitCode {
         | AppError::Inventory(_)
         | AppError::Config { .. }
         | AppError::NotFound { .. }
-        | AppError::Scan(ScanError::Rule(_))
+        | AppError::Scan(ScanError::Rule(_) | ScanError::Revision { .. } | ScanError::NoRepository { .. })
         | AppError::Rule(_) => USAGE,
         AppError::Refused(_) | AppError::Step(_) | AppError::CannotPlan(_) => REFUSED,
         AppError::Remote(_) => REMOTE,

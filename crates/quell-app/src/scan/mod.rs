@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use quell_core::SecretId;
 use quell_core::secret::{Fingerprint, FingerprintKey, SecretValue};
 use quell_scan::known::Known;
-use quell_scan::{Finding, Progress, Report, RuleSet, Scanner};
+use quell_scan::{Finding, Progress, Received, Report, RuleSet, Scanner, Selection, Staged};
 use serde::Serialize;
 
 pub use baseline::{Baseline, Entry};
@@ -63,6 +63,10 @@ pub struct Scanned {
     pub incomplete: Vec<quell_scan::Incomplete>,
     /// How many more could not be read.
     pub incomplete_more: u64,
+    /// What a reader should know about the scan as a whole.
+    pub notes: Vec<String>,
+    /// Where in a repository the scan looked.
+    pub sources: quell_scan::Sources,
 }
 
 impl Scanned {
@@ -87,6 +91,12 @@ pub enum Target<'a> {
     Path(&'a Path),
     /// The files of a folder only, even when it is a repository.
     Tree(&'a Path),
+    /// What chosen commits of a repository introduced.
+    Selected(&'a Path, Selection),
+    /// What is staged in a repository.
+    Staged(&'a Path, Staged),
+    /// What a push brings.
+    Received(&'a Path, Received),
     /// A stream, under a name that stands in for its path.
     Stream(&'a str, &'a mut dyn Read),
 }
@@ -96,6 +106,9 @@ impl std::fmt::Debug for Target<'_> {
         match self {
             Self::Path(path) => write!(f, "Path({})", path.display()),
             Self::Tree(folder) => write!(f, "Tree({})", folder.display()),
+            Self::Selected(path, selection) => write!(f, "Selected({}, {selection:?})", path.display()),
+            Self::Staged(path, staged) => write!(f, "Staged({}, {staged:?})", path.display()),
+            Self::Received(path, received) => write!(f, "Received({}, {received:?})", path.display()),
             Self::Stream(name, _) => write!(f, "Stream({name})"),
         }
     }
@@ -131,6 +144,9 @@ pub fn run(
     }
     let mut report = match target {
         Target::Path(path) => scanner.path(path, progress)?,
+        Target::Selected(path, selection) => scanner.selected(path, &selection, progress)?,
+        Target::Staged(path, staged) => scanner.staged(path, &staged, progress)?,
+        Target::Received(path, received) => scanner.received(path, &received, progress)?,
         Target::Tree(folder) => scanner.tree(folder, progress)?,
         Target::Stream(name, input) => scanner.reader(name, input, progress)?,
     };
@@ -198,6 +214,8 @@ fn with_secrets(report: Report, known: &BTreeMap<Fingerprint, SecretId>) -> Scan
         files: report.files,
         incomplete: report.incomplete,
         incomplete_more: report.incomplete_more,
+        notes: report.notes,
+        sources: report.sources,
     }
 }
 

@@ -3,6 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use quell_scan::Range;
 
 const WHAT: &str = "What to scan";
 const HOW: &str = "What to look for";
@@ -31,6 +35,21 @@ pub(crate) struct ScanArgs {
     /// Only the files, not the history
     #[arg(long, help_heading = WHAT)]
     pub(crate) no_git: bool,
+    /// Only commits at or after this time or day (RFC 3339, or such as 2026-05-01, UTC)
+    #[arg(long, value_name = "TIME", value_parser = time, help_heading = WHAT, conflicts_with = "no_git")]
+    pub(crate) since: Option<Timestamp>,
+    /// Only commits that this branch reaches; repeat for several
+    #[arg(long, value_name = "NAME", help_heading = WHAT, conflicts_with = "no_git")]
+    pub(crate) branch: Vec<String>,
+    /// Only these commits: `A..B`, `A...B` or `B`, such as `origin/main..HEAD`; repeat for several
+    #[arg(long, value_name = "RANGE", help_heading = WHAT, conflicts_with = "no_git")]
+    pub(crate) commits: Vec<Range>,
+    /// Only what is staged and not in HEAD, for a pre-commit hook. Opens no installation, writes nothing
+    #[arg(long, help_heading = WHAT, conflicts_with_all = ["since", "branch", "commits", "no_git", "known", "pre_receive"])]
+    pub(crate) staged: bool,
+    /// Only what a push brings: reads `old new ref` lines on stdin, for a pre-receive hook. Opens no installation
+    #[arg(long, help_heading = WHAT, conflicts_with_all = ["since", "branch", "commits", "no_git", "known"])]
+    pub(crate) pre_receive: bool,
     /// Look for the values of the inventory's secrets, in all common spellings, instead of what the rules describe
     #[arg(long, help_heading = HOW)]
     pub(crate) known: bool,
@@ -70,6 +89,22 @@ pub(crate) struct ScanArgs {
     /// Do not record findings in the ledger
     #[arg(long, help_heading = SAY)]
     pub(crate) no_record: bool,
+}
+
+impl ScanArgs {
+    /// True for the scans of hooks: fast, and nothing but the repository is opened.
+    pub(crate) fn in_hook(&self) -> bool {
+        self.staged || self.pre_receive
+    }
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    let day = || text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok();
+    match (text.parse::<Timestamp>(), day()) {
+        (Ok(time), _) => Ok(time),
+        (Err(_), Some(day)) => Ok(day.timestamp()),
+        (Err(_), None) => Err("a time as 2026-05-01T12:00:00Z or a day as 2026-05-01".to_owned()),
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]

@@ -3,19 +3,23 @@
 mod progress;
 mod table;
 
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use quell_app::scan::format::{About, Format};
 use quell_app::scan::{self, Baseline, IgnoreFile, Scanned, Target, Tools};
 use quell_app::{App, AppError, Options, StoreError, clock, evidence};
-use quell_scan::{Report, RuleSet};
+use quell_scan::{Received, Report, RuleSet, Selection, Staged, Update};
 
 use self::progress::Meter;
 use super::app_without_inventory;
 use crate::cli::{ScanArgs, ScanFormat};
 use crate::exit;
 use crate::output::Out;
+
+/// Longest standard input of a pre-receive hook, in bytes: some hundred thousand refs.
+const MAX_PUSH: u64 = 64 << 20;
 
 pub(crate) async fn scan(options: &Options, args: &ScanArgs, out: &Out) -> Result<u8, AppError> {
     let format = format(args, out)?;
@@ -25,7 +29,7 @@ pub(crate) async fn scan(options: &Options, args: &ScanArgs, out: &Out) -> Resul
         out.warning(warning);
     }
     let mut baseline = baseline(args)?;
-    let app = installation(options).await?;
+    let app = if args.in_hook() { None } else { installation(options).await? };
     let values = if args.known { Some(values(app.as_deref(), out).await?) } else { None };
     let throwaway = scan::throwaway_key()?;
     // Without an installation the baseline's key makes ids that are the same in every run.
@@ -41,7 +45,7 @@ pub(crate) async fn scan(options: &Options, args: &ScanArgs, out: &Out) -> Resul
         ignore_file: ignore_file.as_ref(),
         known: values.as_ref().map(|values| &values.known),
     };
-    let (mut report, ignored) = search(args, tools, out)?;
+    let (mut report, ignored) = search(args, options, tools, out)?;
     if let Some(values) = values {
         report.incomplete.extend(values.missed);
     }
@@ -59,7 +63,7 @@ pub(crate) async fn scan(options: &Options, args: &ScanArgs, out: &Out) -> Resul
     table::gaps(out, &scanned);
     if !args.quiet {
         table::closing(out, &scanned);
-        if !scanned.findings.is_empty() {
+        if !scanned.findings.is_empty() && !args.in_hook() {
             table::hints(out, &scanned, recorded, app.is_some() || baseline.is_some());
         }
     }
@@ -134,21 +138,58 @@ async fn values(app: Option<&App>, out: &Out) -> Result<scan::Values, AppError> 
     Ok(values)
 }
 
-fn search(args: &ScanArgs, tools: Tools<'_>, out: &Out) -> Result<(Report, scan::Ignored), AppError> {
+fn search(
+    args: &ScanArgs,
+    options: &Options,
+    tools: Tools<'_>,
+    out: &Out,
+) -> Result<(Report, scan::Ignored), AppError> {
     let mut meter = Meter::new(out, args.quiet);
-    let result = if args.path == Path::new("-") {
-        let mut input = std::io::stdin().lock();
-        scan::run(Target::Stream("-", &mut input), tools, &mut |state| meter.show(state))
-    } else {
-        let target = if args.no_git && args.path.is_dir() {
-            Target::Tree(&args.path)
-        } else {
-            Target::Path(&args.path)
-        };
-        scan::run(target, tools, &mut |state| meter.show(state))
-    };
+    let mut input = std::io::stdin().lock();
+    let target = target(args, options, &mut input)?;
+    let result = scan::run(target, tools, &mut |state| meter.show(state));
     meter.clear();
     result
+}
+
+fn target<'a>(
+    args: &'a ScanArgs,
+    options: &Options,
+    input: &'a mut dyn std::io::Read,
+) -> Result<Target<'a>, AppError> {
+    let path = args.path.as_path();
+    // What git tells its hooks: <https://git-scm.com/docs/githooks>.
+    let told = |name: &str| options.environment.get(name).filter(|text| !text.is_empty());
+    if args.staged {
+        let index_file = told("GIT_INDEX_FILE").map(std::path::PathBuf::from);
+        return Ok(Target::Staged(path, Staged { index_file }));
+    }
+    if args.pre_receive {
+        let mut text = String::new();
+        let read = input.take(MAX_PUSH).read_to_string(&mut text);
+        let failed = |source| AppError::Io { path: "standard input".to_owned(), source };
+        if u64::try_from(read.map_err(failed)?).is_ok_and(|length| length == MAX_PUSH) {
+            return Err(AppError::Usage("a push of this many refs is not read".to_owned()));
+        }
+        let folders =
+            ["GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES"].into_iter().filter_map(told);
+        let object_folders = folders.flat_map(std::env::split_paths).collect();
+        let updates = Update::parse_lines(&text)?;
+        return Ok(Target::Received(path, Received { updates, object_folders, ..Received::default() }));
+    }
+    if path == Path::new("-") {
+        return Ok(Target::Stream("-", input));
+    }
+    if args.no_git && path.is_dir() {
+        return Ok(Target::Tree(path));
+    }
+    let selection = Selection {
+        branches: args.branch.clone(),
+        ranges: args.commits.clone(),
+        since: args.since,
+        ..Selection::default()
+    };
+    Ok(if selection.is_everything() { Target::Path(path) } else { Target::Selected(path, selection) })
 }
 
 fn accept(

@@ -131,6 +131,9 @@ pub(super) fn gaps(out: &Out, scanned: &Scanned) {
 
 /// What was left out, and the sums.
 pub(super) fn closing(out: &Out, scanned: &Scanned) {
+    for note in &scanned.notes {
+        out.status(format!("note: {note}"));
+    }
     let ignored = scanned.ignored;
     if ignored.baseline > 0 {
         out.status(format!("{} finding(s) left out: their values are in the baseline", ignored.baseline));
