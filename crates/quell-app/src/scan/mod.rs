@@ -198,8 +198,8 @@ fn with_secrets(report: Report, known: &BTreeMap<Fingerprint, SecretId>) -> Scan
         .findings
         .into_iter()
         .map(|finding| {
-            let names = std::iter::once(&finding.fingerprint).chain(&finding.parts);
-            let secret = names.filter_map(|name| known.get(name)).next().cloned();
+            let mut names = std::iter::once(&finding.fingerprint).chain(&finding.parts);
+            let secret = names.find_map(|name| known.get(name)).cloned();
             Matched { finding, secret }
         })
         .collect();

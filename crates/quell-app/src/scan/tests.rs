@@ -164,7 +164,7 @@ fn rule_files_are_checked_against_their_examples() {
         format!("{rule}examples = [\"acme_{{lower:10}}\"]\nnon_examples = [\"acme_{{lower:4}}\"]\n"),
     )
     .unwrap();
-    let checked = check_rules(&[file.clone()]).unwrap();
+    let checked = check_rules(std::slice::from_ref(&file)).unwrap();
     assert_eq!((checked.rules, checked.examples, checked.problems.len()), (1, 2, 0), "{checked:?}");
     std::fs::write(
         &file,

@@ -193,7 +193,7 @@ fn no_value_is_in_any_output() {
             for word in line.split(|c: char| !c.is_ascii_alphanumeric()).filter(value).take(1) {
                 planted.add(&rule.id, word.as_bytes());
             }
-            content.push_str(&format!("{line}\n\n"));
+            content.extend([line.as_str(), "\n\n"]);
         }
     }
     let folder = installation();
@@ -208,4 +208,83 @@ fn no_value_is_in_any_output() {
     }
     scan(folder.path(), 0, &["code", "--write-baseline", "data/b.json", "--reason", "a test of ours"]);
     assert_eq!(planted.in_folder(&folder.path().join("data")), [""; 0]);
+}
+
+fn git(folder: &Path, args: &[&str]) {
+    let output = std::process::Command::new("git")
+        .args(["-c", "user.name=Ines", "-c", "user.email=ines@example.com", "-c", "init.defaultBranch=main"])
+        .args(args)
+        .current_dir(folder)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_SYSTEM", "/dev/null")
+        .env("GIT_COMMITTER_DATE", "2026-03-01T08:00:00Z")
+        .env("GIT_AUTHOR_DATE", "2026-03-01T08:00:00Z")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "git {args:?}: {}", text(&output.stderr));
+}
+
+#[test]
+fn commits_and_the_index_can_be_chosen() {
+    let folder = folder_with(&token(1));
+    let (at, code) = (folder.path(), folder.path().join("code"));
+    git(&code, &["init", "--quiet"]);
+    git(&code, &["add", "."]);
+    git(&code, &["commit", "--quiet", "-m", "one"]);
+    git(&code, &["checkout", "--quiet", "-b", "side"]);
+    std::fs::write(code.join("staged.env"), token(2)).unwrap();
+    // What HEAD has already stops no commit; what is staged does.
+    scan(at, 0, &["code", "--staged"]);
+    git(&code, &["add", "staged.env"]);
+    std::fs::write(code.join("staged.env"), "clean again\n").unwrap();
+    let said = text(&scan(at, 10, &["code", "--staged"]).stdout);
+    assert!(said.contains("staged.env:1:1") && !said.contains("app.env"), "{said}");
+    assert!(!at.join("data").exists(), "a hook opens no installation");
+
+    git(&code, &["commit", "--quiet", "-m", "two"]);
+    let said = text(&scan(at, 10, &["code", "--commits", "main..side"]).stdout);
+    assert!(said.contains("staged.env") && !said.contains("app.env"), "{said}");
+    let said = text(&scan(at, 10, &["code", "--branch", "main"]).stdout);
+    assert!(said.contains("app.env") && !said.contains("staged.env"), "{said}");
+    scan(at, 0, &["code", "--since", "2027-01-01"]);
+    scan(at, 10, &["code", "--since", "2026-02-28T23:59:59Z"]);
+    scan(at, 2, &["code", "--since", "yesterday"]);
+    scan(at, 2, &["code", "--branch", "no-such-branch"]);
+    scan(at, 2, &["code", "--staged", "--known"]);
+}
+
+#[test]
+fn a_push_is_judged_by_what_it_brings() {
+    use std::io::Write as _;
+    let folder = folder_with(&token(1));
+    let code = folder.path().join("code");
+    git(&code, &["init", "--quiet"]);
+    git(&code, &["commit", "--quiet", "--allow-empty", "-m", "one"]);
+    git(&code, &["checkout", "--quiet", "--detach"]);
+    git(&code, &["add", "."]);
+    git(&code, &["commit", "--quiet", "-m", "two"]);
+    let id = std::fs::read_to_string(code.join(".git/HEAD")).unwrap().trim().to_owned();
+    // Nothing but the push names the new commit.
+    git(&code, &["checkout", "--quiet", "main"]);
+    let push = |line: &str| {
+        let mut child = super::cli::quell_in(folder.path())
+            .args(["scan", "code", "--pre-receive"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(line.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let zero = "0".repeat(40);
+    let found = push(&format!("{zero} {id} refs/heads/new\n"));
+    assert_eq!(found.status.code(), Some(10), "{}", text(&found.stderr));
+    assert!(text(&found.stdout).contains("app.env:1:1"));
+    assert_eq!(
+        push(&format!("{id} {zero} refs/heads/new\n")).status.code(),
+        Some(0),
+        "a deletion brings nothing"
+    );
+    assert_ne!(push("nonsense\n").status.code(), Some(0), "what is not understood does not pass");
 }

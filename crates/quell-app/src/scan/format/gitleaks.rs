@@ -17,7 +17,7 @@ fn one(matched: &Matched) -> Value {
     let (author, email) = place.author.as_deref().map(author).unwrap_or_default();
     let commit = place.commit.as_deref().unwrap_or_default();
     let start = if commit.is_empty() { String::new() } else { format!("{commit}:") };
-    let mut tags: Vec<String> = vec![format!("kind:{}", finding.kind)];
+    let mut tags: Vec<String> = vec![format!("finding:{}", finding.id), format!("kind:{}", finding.kind)];
     tags.extend(matched.secret.iter().map(|secret| format!("secret:{secret}")));
     json!({
         "RuleID": finding.rule,

@@ -121,16 +121,16 @@ fn sentence(matched: &Matched) -> String {
     let finding = &matched.finding;
     let mut text = finding.description.clone();
     if !finding.preview.trim_matches('…').is_empty() {
-        text.push_str(&format!(" ({})", finding.preview));
+        text = format!("{text} ({})", finding.preview);
     }
     if let Some(secret) = &matched.secret {
-        text.push_str(&format!(", the inventory's secret {secret}"));
+        text = format!("{text}, the inventory's secret {secret}");
     }
-    text.push_str(&format!("; {}", super::group::seen(finding.still_visible)));
+    text = format!("{text}; {}", super::group::seen(finding.still_visible));
     if let Some(commit) = &finding.first_seen_commit {
-        text.push_str(&format!(", since commit {}", super::group::short(commit)));
+        text = format!("{text}, since commit {}", super::group::short(commit));
     }
-    text.push_str(&format!(". Finding {}.", finding.id));
+    text = format!("{text}. Finding {}.", finding.id);
     text
 }
 

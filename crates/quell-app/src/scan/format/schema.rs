@@ -45,10 +45,10 @@ impl Schema {
                         if known.is_some_and(|known| known.contains_key(name)) {
                             continue;
                         }
-                        match rule {
-                            Value::Bool(true) => {}
-                            Value::Bool(false) => problems.push(format!("{at}/{name}: is not in the schema")),
-                            schema => self.check(schema, value, &format!("{at}/{name}"), problems),
+                        if *rule == Value::Bool(false) {
+                            problems.push(format!("{at}/{name}: is not in the schema"));
+                        } else if *rule != Value::Bool(true) {
+                            self.check(rule, value, &format!("{at}/{name}"), problems);
                         }
                     }
                     true

@@ -50,11 +50,11 @@ fn line(state: Progress, elapsed_ms: u64) -> String {
     let mut text = format!("{megabytes} MB, {rate} MB/s");
     let Some(total) = state.total.filter(|total| *total > 0) else { return text };
     let done = state.done.min(total);
-    text.push_str(&format!(", {done} of {total} ({} %)", done.saturating_mul(100) / total));
+    text = format!("{text}, {done} of {total} ({} %)", done.saturating_mul(100) / total);
     // Before this the guess would be a wild one.
     if elapsed_ms >= 1000 && done.saturating_mul(50) >= total {
         let left = elapsed_ms.saturating_mul(total - done).checked_div(done).unwrap_or(0);
-        text.push_str(&format!(", about {} left", duration(left)));
+        text = format!("{text}, about {} left", duration(left));
     }
     text
 }

@@ -1,7 +1,6 @@
 //! The result for people: one entry for each value, with all its places.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use quell_app::scan::{Group, Matched, Scanned};
 use quell_scan::{Confidence, Encoding, Report, Visibility};
@@ -88,8 +87,7 @@ fn window(group: &Group) -> String {
         Visibility::Unreachable => tone(Tone::Careful, "only in objects that no ref reaches"),
     };
     if let Some(time) = group.last_seen {
-        // The name is a commit's, so the text cannot hold anything else.
-        let _written = write!(text, "until {time}{}; now ", commit(&group.last_seen_commit));
+        text = format!("{text}until {time}{}; now ", commit(&group.last_seen_commit));
     }
     text + &visible
 }
