@@ -73,6 +73,7 @@ pub(super) fn render(scanned: &Scanned, about: About<'_>) -> Result<String, AppE
     engine
         .template_from_named_str("scan-report.html.j2", TEMPLATE)
         .and_then(|template| template.render(Serde(page)))
+        .map(|text| text + "\n")
         .map_err(|error| AppError::Evidence(format!("the page could not be made: {error}")))
 }
 
