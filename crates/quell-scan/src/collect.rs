@@ -10,7 +10,7 @@ use crate::hit::{Hit, Hits, Recovered};
 use crate::rule::{Rank, Rule};
 use crate::stream::Searcher;
 use crate::unpack::{self, Input};
-use crate::{Finding, Place, Progress, Report, RuleSet, Suppressed, Visibility, detail};
+use crate::{Finding, Place, Progress, Report, RuleSet, Suppressed, Visibility, detail, known};
 
 /// Where a set of hits was seen.
 #[derive(Debug)]
@@ -185,7 +185,8 @@ impl<'a> Collector<'a> {
 
     /// Whether everything that the hit's rule requires is in the same file.
     fn complete(&self, hit: &Hit, hits: &Hits) -> bool {
-        self.rules.rules().get(hit.rule).is_some_and(|rule| has_required(rule, hit, hits, self.rules))
+        // A value of the inventory is of no rule.
+        self.rules.rules().get(hit.rule).is_none_or(|rule| has_required(rule, hit, hits, self.rules))
     }
 
     fn tell_dropped(&mut self, hits: &Hits, sighting: &Sighting<'_>) {
@@ -196,15 +197,22 @@ impl<'a> Collector<'a> {
     }
 
     fn add(&mut self, hit: &Hit, sighting: &Sighting<'_>, trail: &Trail) {
-        let Some(rule) = self.rules.rules().get(hit.rule).filter(|rule| !rule.skip_report) else { return };
+        let rule = self.rules.rules().get(hit.rule);
+        if rule.is_none() && hit.rule != known::INDEX {
+            return;
+        }
+        let (rule_id, description, kind) = rule
+            .map_or((known::RULE, known::DESCRIPTION, known::RULE), |rule| {
+                (rule.id.as_str(), rule.description.as_str(), rule.kind.as_str())
+            });
         let path = sighting.path;
         let commit = sighting.commit.map(|origin| origin.id);
-        let mut lists = self.rules.lists_for(rule).enumerate();
-        if lists.any(|(at, list)| list.allows_place(path, commit, hit.agreed.contains(&at))) {
+        // No list and no path excuses a value of the inventory.
+        if rule.is_some_and(|rule| self.elsewhere(rule, hit, path, commit)) {
             return;
         }
         let file = printable(path);
-        let id = Finding::id_of(&rule.id, &hit.fingerprint, &file);
+        let id = Finding::id_of(rule_id, &hit.fingerprint, &file);
         if self.wanted == Some(id.as_str()) && self.recovered.is_none() {
             self.recovered = hit.kept.as_ref().map(Recovered::duplicate);
         }
@@ -221,7 +229,7 @@ impl<'a> Collector<'a> {
             self.report.suppressed = self.report.suppressed.saturating_add(hit.count);
             if self.suppressed.len() < Report::MAX_SUPPRESSED {
                 self.suppressed.entry(id).or_insert_with(|| Suppressed {
-                    rule: rule.id.clone(),
+                    rule: rule_id.to_owned(),
                     place,
                     marker: allow.marker.to_owned(),
                     reason: allow.reason.clone(),
@@ -245,9 +253,9 @@ impl<'a> Collector<'a> {
         }
         let finding = Finding {
             id: id.clone(),
-            rule: rule.id.clone(),
-            description: rule.description.clone(),
-            kind: rule.kind.clone(),
+            rule: rule_id.to_owned(),
+            description: description.to_owned(),
+            kind: kind.to_owned(),
             first_seen_commit: place.commit.clone(),
             place,
             last_seen_commit: None,
@@ -261,6 +269,7 @@ impl<'a> Collector<'a> {
             still_reachable: sighting.visibility != Visibility::Unreachable,
             preview: hit.preview.clone(),
             fingerprint: hit.fingerprint,
+            baseline: hit.baseline,
             parts: hit.parts.clone(),
             principal: hit.principal.clone(),
             occurrences: hit.count,
@@ -287,6 +296,12 @@ impl<'a> Collector<'a> {
             self.add_all(&Hits::default(), sighting);
         }
         outcome
+    }
+
+    /// True when a rule does not hold at a path or in a commit, or is only there for others.
+    fn elsewhere(&self, rule: &Rule, hit: &Hit, path: &str, commit: Option<&str>) -> bool {
+        let mut lists = self.rules.lists_for(rule).enumerate();
+        rule.skip_report || lists.any(|(at, list)| list.allows_place(path, commit, hit.agreed.contains(&at)))
     }
 
     pub(crate) fn finish(self) -> (Report, Option<Recovered>) {

@@ -4,8 +4,10 @@
 //! [`Scanner::recover`], as a [`quell_core::secret::SecretValue`]; findings hold a fingerprint and a preview that says nothing.
 //!
 //! Map: [`rule`] (what a secret looks like), [`engine`] (bytes in, matches out; the part that the fast path will
-//! replace), `decode` (what a secret says about itself without being one), `stream` (inputs of any length through the engine in bounded memory), `git` (an object database read
-//! without the git program), `tree` (files), [`Scanner`] (the entry), [`Report`] (what came out).
+//! replace), `detail` (what a secret says about itself without being one), `decode` (encoded text), `stream` (inputs of any
+//! length through the engine in bounded memory), `unpack` (what is inside archives and documents), `git` (an object database
+//! read without the git program), `tree` (files), [`known`] (values of the inventory), [`Redactor`] (a filter for logs),
+//! [`Scanner`] (the entry), [`Report`] (what came out).
 //!
 //! What is absent: network, clock, environment, the git program, and any write.
 
@@ -20,6 +22,7 @@ mod finding;
 pub mod fuzz;
 mod git;
 mod hit;
+pub mod known;
 mod options;
 mod redact;
 pub mod rule;

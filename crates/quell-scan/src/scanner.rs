@@ -8,7 +8,8 @@ use quell_core::secret::{FingerprintKey, SecretValue};
 use crate::collect::{Collector, Sighting};
 use crate::engine::KeywordEngine;
 use crate::hit::Keep;
-use crate::stream::{Searcher, Sizes};
+use crate::known::Known;
+use crate::stream::{Also, Searcher, Sizes};
 use crate::unpack::Input;
 use crate::{
     Progress, Received, Recovered, Report, RuleSet, ScanError, Selection, Staged, Visibility, git, tree,
@@ -21,17 +22,36 @@ pub struct Scanner<'a> {
     key: &'a FingerprintKey,
     engine: KeywordEngine<'a>,
     ignore_allow_comments: bool,
+    also: Also<'a>,
 }
 
 impl<'a> Scanner<'a> {
     /// A scanner over these rules.
     pub fn new(rules: &'a RuleSet, key: &'a FingerprintKey) -> Self {
-        Self { rules, key, engine: KeywordEngine::new(rules), ignore_allow_comments: false }
+        Self {
+            rules,
+            key,
+            engine: KeywordEngine::new(rules),
+            ignore_allow_comments: false,
+            also: Also::default(),
+        }
     }
 
     /// Whether what a comment such as `quell:allow` excepts is a finding all the same, with a note.
     pub fn ignore_allow_comments(mut self, ignore: bool) -> Self {
         self.ignore_allow_comments = ignore;
+        self
+    }
+
+    /// Findings carry a second fingerprint, under the key of a baseline file.
+    pub fn with_baseline_key(mut self, key: &'a FingerprintKey) -> Self {
+        self.also.baseline_key = Some(key);
+        self
+    }
+
+    /// Looks for these values, too. Findings name the rule [`crate::known::RULE`].
+    pub fn with_known(mut self, known: &'a Known) -> Self {
+        self.also.known = Some(known);
         self
     }
 
@@ -143,7 +163,14 @@ impl<'a> Scanner<'a> {
     }
 
     fn searcher(&self, keep: Keep) -> Searcher<'_> {
-        Searcher { rules: self.rules, engine: &self.engine, key: self.key, keep, sizes: Sizes::default() }
+        Searcher {
+            rules: self.rules,
+            engine: &self.engine,
+            key: self.key,
+            keep,
+            sizes: Sizes::default(),
+            also: self.also,
+        }
     }
 
     fn everything(&self, path: &Path, keep: Keep, all: &mut Collector<'_>) -> Result<(), ScanError> {

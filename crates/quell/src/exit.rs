@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use quell_app::AppError;
+use quell_scan::ScanError;
 
 /// Done.
 pub(crate) const OK: u8 = 0;
@@ -18,6 +19,8 @@ pub(crate) const WAITING: u8 = 4;
 pub(crate) const REMOTE: u8 = 5;
 /// Findings are present, or a verification found problems.
 pub(crate) const FINDINGS: u8 = 10;
+/// Nothing was found, but something was not read.
+pub(crate) const INCOMPLETE: u8 = 11;
 /// Stopped by Ctrl-C; the incident can be taken up again.
 pub(crate) const INTERRUPTED: u8 = 130;
 
@@ -28,6 +31,7 @@ pub(crate) fn of(error: &AppError) -> ExitCode {
         | AppError::Inventory(_)
         | AppError::Config { .. }
         | AppError::NotFound { .. }
+        | AppError::Scan(ScanError::Rule(_) | ScanError::Revision { .. } | ScanError::NoRepository { .. })
         | AppError::Rule(_) => USAGE,
         AppError::Refused(_) | AppError::Step(_) | AppError::CannotPlan(_) => REFUSED,
         AppError::Remote(_) => REMOTE,

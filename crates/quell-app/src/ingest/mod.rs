@@ -139,6 +139,7 @@ fn finding(app: &App, format: Format, foreign: &Foreign, names: &[Fingerprint]) 
         still_reachable: true,
         preview: "…".to_owned(),
         fingerprint,
+        baseline: None,
         parts: names.iter().skip(1).copied().collect(),
         principal: None,
         details: std::collections::BTreeMap::new(),

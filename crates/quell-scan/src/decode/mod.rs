@@ -78,6 +78,8 @@ pub(crate) fn decode(run: &[u8], encoding: Encoding) -> Option<Vec<u8>> {
             let decoded = percent_decode(run);
             (is_text(&decoded) && decoded.len() < run.len()).then_some(decoded)
         }
+        // Rules bear escapes themselves; only known values are looked for in this spelling.
+        Encoding::Json => None,
     }
 }
 

@@ -9,6 +9,7 @@ mod inventory;
 mod keys;
 mod plan;
 mod respond;
+mod rules;
 mod scan;
 
 use std::collections::BTreeMap;
@@ -29,7 +30,7 @@ use crate::exit;
 use crate::output::{Out, can_ask};
 
 /// Runs one command.
-#[expect(clippy::wildcard_enum_match_arm, reason = "two commands need no runtime, all others go on")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "three commands need no runtime, all others go on")]
 pub(crate) fn run(cli: Cli, out: &Out) -> Result<ExitCode, AppError> {
     // What needs no runtime starts none: help, completions and the manual are printed in a few milliseconds.
     match &cli.command {
@@ -39,6 +40,7 @@ pub(crate) fn run(cli: Cli, out: &Out) -> Result<ExitCode, AppError> {
             out.raw(&script)?;
             return Ok(exit::OK.into());
         }
+        Command::Rules(command) => return rules::run(command, out).map(ExitCode::from),
         Command::Man => {
             let mut page = Vec::new();
             clap_mangen::Man::new(Cli::command())
@@ -80,7 +82,7 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Issue(args) => keys::issue(&options, &args, out).await,
         Command::Drill(args) => drill::drill(&options, &args, out).await,
         Command::SandboxConsumer(args) => drill::consumer(args).await,
-        Command::Completions { .. } | Command::Man => Ok(exit::OK),
+        Command::Completions { .. } | Command::Man | Command::Rules(_) => Ok(exit::OK),
     }
 }
 
