@@ -8,7 +8,7 @@ use quell_core::secret::{FingerprintKey, SecretValue};
 use crate::collect::{Collector, Sighting};
 use crate::engine::KeywordEngine;
 use crate::hit::Keep;
-use crate::stream::{Searcher, Sizes};
+use crate::stream::Searcher;
 use crate::{Progress, Recovered, Report, RuleSet, ScanError, Visibility, git, tree};
 
 /// Scans paths and streams with one rule set and one fingerprint key.
@@ -17,12 +17,25 @@ pub struct Scanner<'a> {
     rules: &'a RuleSet,
     key: &'a FingerprintKey,
     engine: KeywordEngine<'a>,
+    incremental: bool,
+    threads: Option<usize>,
 }
 
 impl<'a> Scanner<'a> {
     /// A scanner over these rules.
     pub fn new(rules: &'a RuleSet, key: &'a FingerprintKey) -> Self {
-        Self { rules, key, engine: KeywordEngine::new(rules) }
+        Self { rules, key, engine: KeywordEngine::new(rules), incremental: true, threads: None }
+    }
+
+    /// Whether the objects of a pack are searched where they differ from what they are stored as a change of (as is
+    /// usual), or all in full. What is found is the same; a full search takes several times as long.
+    pub fn incremental(self, incremental: bool) -> Self {
+        Self { incremental, ..self }
+    }
+
+    /// Threads that search at the same time; as many as there are cores unless said otherwise.
+    pub fn threads(self, threads: usize) -> Self {
+        Self { threads: Some(threads.max(1)), ..self }
     }
 
     /// Scans a file, a folder, or a git repository (working tree and whole history, unreachable commits too).
@@ -74,7 +87,8 @@ impl<'a> Scanner<'a> {
     }
 
     fn searcher(&self, keep: Keep) -> Searcher<'_> {
-        Searcher { rules: self.rules, engine: &self.engine, key: self.key, keep, sizes: Sizes::default() }
+        let usual = Searcher::new(&self.engine, self.key, keep);
+        Searcher { incremental: self.incremental, threads: self.threads.unwrap_or(usual.threads), ..usual }
     }
 
     fn everything(&self, path: &Path, keep: Keep, all: &mut Collector<'_>) -> Result<(), ScanError> {

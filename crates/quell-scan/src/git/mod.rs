@@ -8,6 +8,7 @@ mod cache;
 mod commits;
 mod database;
 mod delta;
+mod forest;
 mod index;
 mod inflate;
 mod loose;
@@ -19,6 +20,7 @@ mod scan;
 mod search;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use std::fmt;
 

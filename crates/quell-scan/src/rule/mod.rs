@@ -11,6 +11,7 @@
 
 mod allowlist;
 mod parse;
+pub(crate) mod reach;
 mod set;
 pub mod template;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use regex::bytes::{Regex, RegexBuilder};
 
 pub use allowlist::{Allowlist, Condition, Target};
 pub(crate) use allowlist::{Candidate, contains};
+pub(crate) use reach::analyze;
 pub use set::RuleSet;
 
 /// Memory that one compiled regex may take; larger ones are refused when they are loaded.

@@ -63,9 +63,11 @@ fn rule(
     let Some(pattern) = pattern(&mut keys)? else {
         return Err(keys.error("regex", "missing", "rules that only look at paths are not supported yet"));
     };
-    let groups = pattern.regex().map_or(1, regex::bytes::Regex::captures_len);
     let secret_group = keys.size("secretGroup")?.unwrap_or(0);
-    if trust == Trust::User && secret_group >= groups {
+    // To compile built-in rules at every start would take longer than a small scan.
+    let groups = || pattern.regex().map_or(1, regex::bytes::Regex::captures_len);
+    if trust == Trust::User && secret_group >= groups() {
+        let groups = groups();
         let detail = format!("group {secret_group} does not exist; the regex has {}", groups - 1);
         return Err(keys.error("secretGroup", &detail, "groups count from 1"));
     }

@@ -1,13 +1,13 @@
 //! A checked set of rules, built in or of the user's own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-
-use aho_corasick::AhoCorasick;
+use std::sync::OnceLock;
 
 use super::parse::{self, Parsed, Trust};
 use super::{Allowlist, Rule};
+use crate::engine::Plan;
 use crate::{RuleError, ScanError};
 
 /// A rule file larger than this is a mistake.
@@ -34,7 +34,7 @@ pub struct RuleSet {
     rules: Vec<Rule>,
     allowlists: Vec<Allowlist>,
     warnings: Vec<String>,
-    keywords: KeywordIndex,
+    plan: OnceLock<Plan>,
 }
 
 impl RuleSet {
@@ -75,41 +75,14 @@ impl RuleSet {
         &self.allowlists
     }
 
+    /// The rules as the engine needs them, worked out once.
+    pub(crate) fn plan(&self) -> &Plan {
+        self.plan.get_or_init(|| Plan::new(self))
+    }
+
     /// What was odd but not fatal, such as unknown keys.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
-    }
-
-    pub(crate) fn keywords(&self) -> &KeywordIndex {
-        &self.keywords
-    }
-}
-
-/// Which rules a keyword wakes.
-#[derive(Debug)]
-pub(crate) struct KeywordIndex {
-    pub(crate) automaton: AhoCorasick,
-    /// Rule indexes by pattern id.
-    pub(crate) rules: Vec<Vec<usize>>,
-    /// Rules that run over everything.
-    pub(crate) always: Vec<usize>,
-}
-
-impl KeywordIndex {
-    fn build(rules: &[Rule]) -> Result<Self, aho_corasick::BuildError> {
-        let mut by_keyword: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
-        let mut always = Vec::new();
-        for (index, rule) in rules.iter().enumerate() {
-            if rule.keywords.is_empty() {
-                always.push(index);
-            }
-            for keyword in &rule.keywords {
-                by_keyword.entry(keyword).or_default().insert(index);
-            }
-        }
-        let automaton = AhoCorasick::builder().ascii_case_insensitive(true).build(by_keyword.keys())?;
-        let rules = by_keyword.into_values().map(|set| set.into_iter().collect()).collect();
-        Ok(Self { automaton, rules, always })
     }
 }
 
@@ -153,10 +126,8 @@ impl Collector {
                 "a scan without rules would always find nothing; add `[[rules]]` or leave out `--rules`",
             ));
         }
-        let keywords = KeywordIndex::build(&self.parsed.rules)
-            .map_err(|error| whole_set(format!("the keywords do not fit: {error}"), "use fewer keywords"))?;
         let Parsed { rules, allowlists, warnings } = self.parsed;
-        Ok(RuleSet { rules, allowlists, warnings, keywords })
+        Ok(RuleSet { rules, allowlists, warnings, plan: OnceLock::new() })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod forged;
 mod history;
+mod incremental;
 mod layout;
 
 use std::path::{Path, PathBuf};
