@@ -298,6 +298,22 @@ impl<'a> Collector<'a> {
         outcome
     }
 
+    /// Adds an input and what is inside it, searched before.
+    pub(crate) fn add_parts(&mut self, parts: unpack::Parts, sighting: &Sighting<'_>) {
+        let mut seen = false;
+        for (inner, hits) in parts.hits {
+            seen |= inner.is_empty();
+            let path = unpack::place(sighting.path, &inner);
+            self.add_all(&hits, &Sighting { path: &path, ..*sighting });
+        }
+        if !seen {
+            self.add_all(&Hits::default(), sighting);
+        }
+        for (inner, why) in parts.skipped {
+            self.report.skip(unpack::place(sighting.path, &inner), why);
+        }
+    }
+
     /// True when a rule does not hold at a path or in a commit, or is only there for others.
     fn elsewhere(&self, rule: &Rule, hit: &Hit, path: &str, commit: Option<&str>) -> bool {
         let mut lists = self.rules.lists_for(rule).enumerate();

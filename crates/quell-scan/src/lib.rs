@@ -3,8 +3,8 @@
 //! Bytes go in, redacted findings come out. A raw value never leaves this crate except through
 //! [`Scanner::recover`], as a [`quell_core::secret::SecretValue`]; findings hold a fingerprint and a preview that says nothing.
 //!
-//! Map: [`rule`] (what a secret looks like), [`engine`] (bytes in, matches out; the part that the fast path will
-//! replace), `detail` (what a secret says about itself without being one), `decode` (encoded text), `stream` (inputs of any
+//! Map: [`rule`] (what a secret looks like), [`engine`] (bytes in, matches out, in full or from what was found
+//! in an older version), `detail` (what a secret says about itself without being one), `decode` (encoded text), `stream` (inputs of any
 //! length through the engine in bounded memory), `unpack` (what is inside archives and documents), `git` (an object database
 //! read without the git program), `tree` (files), [`known`] (values of the inventory), [`Redactor`] (a filter for logs),
 //! [`Scanner`] (the entry), [`Report`] (what came out).

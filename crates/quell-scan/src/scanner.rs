@@ -9,7 +9,7 @@ use crate::collect::{Collector, Sighting};
 use crate::engine::KeywordEngine;
 use crate::hit::Keep;
 use crate::known::Known;
-use crate::stream::{Also, Searcher, Sizes};
+use crate::stream::{Also, Searcher};
 use crate::unpack::Input;
 use crate::{
     Progress, Received, Recovered, Report, RuleSet, ScanError, Selection, Staged, Visibility, git, tree,
@@ -23,6 +23,8 @@ pub struct Scanner<'a> {
     engine: KeywordEngine<'a>,
     ignore_allow_comments: bool,
     also: Also<'a>,
+    incremental: bool,
+    threads: Option<usize>,
 }
 
 impl<'a> Scanner<'a> {
@@ -32,9 +34,22 @@ impl<'a> Scanner<'a> {
             rules,
             key,
             engine: KeywordEngine::new(rules),
+            incremental: true,
+            threads: None,
             ignore_allow_comments: false,
             also: Also::default(),
         }
+    }
+
+    /// Whether the objects of a pack are searched where they differ from what they are stored as a change of (as is
+    /// usual), or all in full. What is found is the same; a full search takes several times as long.
+    pub fn incremental(self, incremental: bool) -> Self {
+        Self { incremental, ..self }
+    }
+
+    /// Threads that search at the same time; as many as there are cores unless said otherwise.
+    pub fn threads(self, threads: usize) -> Self {
+        Self { threads: Some(threads.max(1)), ..self }
     }
 
     /// Whether what a comment such as `quell:allow` excepts is a finding all the same, with a note.
@@ -163,13 +178,12 @@ impl<'a> Scanner<'a> {
     }
 
     fn searcher(&self, keep: Keep) -> Searcher<'_> {
+        let usual = Searcher::new(&self.engine, self.key, keep);
         Searcher {
-            rules: self.rules,
-            engine: &self.engine,
-            key: self.key,
-            keep,
-            sizes: Sizes::default(),
+            incremental: self.incremental,
+            threads: self.threads.unwrap_or(usual.threads),
             also: self.also,
+            ..usual
         }
     }
 

@@ -1,28 +1,88 @@
 //! Files of a folder: what git would see, and `.env*` files although git ignores them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 
 use ignore::WalkBuilder;
 
 use crate::collect::{Collector, Sighting};
 use crate::stream::Searcher;
-use crate::unpack::Input;
+use crate::unpack::{self, Input, Limits, Parts};
 use crate::{ScanError, Visibility};
 
 /// Scans every file below `root`. Links are not followed, and `.git` is not entered.
 pub(crate) fn scan(root: &Path, searcher: &Searcher<'_>, all: &mut Collector<'_>) {
     let files = list(root, all);
     all.expect(files.len());
-    for file in files {
-        let relative = file.strip_prefix(root).unwrap_or(&file);
-        let path = slashed(relative);
-        if let Err(error) = one(&file, &path, searcher, all) {
-            all.report.skip(path, error.to_string());
+    let names: Vec<(PathBuf, String)> = files
+        .into_iter()
+        .map(|file| {
+            let path = slashed(file.strip_prefix(root).unwrap_or(&file));
+            (file, path)
+        })
+        .collect();
+    let (next, (tell, told)) = (AtomicUsize::new(0), mpsc::sync_channel(64));
+    std::thread::scope(|scope| {
+        for _ in 0..searcher.threads.clamp(1, names.len().max(1)) {
+            let (tell, next, names) = (tell.clone(), &next, &names);
+            scope.spawn(move || {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some((file, _)) = names.get(number) else { break };
+                    drop(tell.send((number, look(file, searcher))));
+                }
+            });
         }
+        drop(tell);
+        // Outcomes are added in the order of the names, however the threads came by.
+        let mut early = BTreeMap::new();
+        let mut names = names.iter().enumerate().peekable();
+        for part in told {
+            let (number, outcome) = part;
+            early.insert(number, outcome);
+            while let Some(((_, (_, path)), outcome)) = names
+                .peek()
+                .and_then(|(number, _)| early.remove(number))
+                .and_then(|done| Some((names.next()?, done)))
+            {
+                if let Err(error) = settle(path, outcome, all) {
+                    all.report.skip(path, error.to_string());
+                }
+            }
+        }
+    });
+}
+
+/// What a thread tells of a file: what is in it, and how far it was read.
+type Told = std::io::Result<(Parts, unpack::Outcome)>;
+
+fn look(file: &Path, searcher: &Searcher<'_>) -> Told {
+    let mut file = File::open(file)?;
+    let mut parts = Parts::default();
+    let outcome = unpack::scan(Input::File(&mut file), searcher, &Limits::default(), &mut parts);
+    Ok((parts, outcome))
+}
+
+fn settle(path: &str, told: Told, all: &mut Collector<'_>) -> std::io::Result<()> {
+    let sighting = Sighting { path, commit: None, visibility: Visibility::Current };
+    let (parts, outcome) = match told {
+        Ok(told) => told,
+        Err(error) => {
+            all.advance(0, 1);
+            return Err(error);
+        }
+    };
+    all.advance(parts.bytes, 1);
+    all.add_parts(parts, &sighting);
+    if let Some(error) = outcome.error {
+        return Err(error);
     }
+    all.report.files = all.report.files.saturating_add(1);
+    Ok(())
 }
 
 /// Scans a single file under the name `path`.

@@ -1,21 +1,29 @@
 //! Bytes in, matches out.
 //!
-//! The trait is small on purpose: everything around it (blocks, lines, git, grouping) stays when a faster engine comes.
+//! Map: [`crate::rule::reach`] says by which literals a regex can be woken and how far a match may lie around them;
+//! `plan` gathers that for all rules; `prefilter` finds the literals; `worker` tries a regex at one place; `carry` searches a
+//! text in full, or from what was found in the text that it was made from.
 
+mod carry;
 mod filter;
 mod generic;
 mod keyword;
 mod letters;
 mod name;
 mod placeholder;
+mod plan;
+mod prefilter;
 #[cfg(test)]
 mod tests;
 mod value;
+mod worker;
 
 use std::ops::Range;
 
+pub(crate) use carry::{Piece, Searched};
 pub(crate) use filter::confidence;
 pub use keyword::KeywordEngine;
+pub(crate) use plan::Plan;
 
 /// Longest match that is found whole, wherever it lies in an input.
 pub const MAX_MATCH: usize = 64 << 10;
@@ -43,9 +51,16 @@ pub trait Engine: Send + Sync {
     fn scan(&self, bytes: &[u8], sink: &mut dyn FnMut(Match));
 }
 
+/// How far the line around a match is looked at, on each side. Nothing that a filter decides may depend on bytes that are
+/// further away: results are carried to other versions of a text where these bytes are the same.
+pub(crate) const SIDE: usize = 512;
+
+/// How far filters and the parts of a rule look around a match, at most: a part lies within 512 bytes, and its regex reads
+/// 128 more.
+pub(crate) const AROUND: usize = 704;
+
 /// The line around a span, cut to a bounded length on both sides.
 pub(crate) fn line_around<'a>(bytes: &'a [u8], span: &Range<usize>) -> &'a [u8] {
-    const SIDE: usize = 2 << 10;
     let first = span.start.saturating_sub(SIDE);
     let before = bytes.get(first..span.start).unwrap_or_default();
     let start = before.iter().rposition(|byte| *byte == b'\n').map_or(first, |at| first + at + 1);

@@ -49,10 +49,10 @@ pub fn archive(bytes: &[u8]) {
     });
     static ENGINE: LazyLock<Option<KeywordEngine<'static>>> =
         LazyLock::new(|| RULES.as_ref().map(KeywordEngine::new));
-    let (Some(rules), Some(engine)) = (RULES.as_ref(), ENGINE.as_ref()) else { return };
+    let Some(engine) = ENGINE.as_ref() else { return };
     let key = FingerprintKey::new([7; 32]);
     let sizes = Sizes { block: 16 << 10, overlap: 4 << 10 };
-    let searcher = Searcher { rules, engine, key: &key, keep: Keep::Nothing, sizes };
+    let searcher = Searcher { sizes, ..Searcher::new(engine, &key, Keep::Nothing) };
     let limits =
         Limits { unpacked: 1 << 20, free: 1 << 18, members: 200, memory: 64 << 10, ..Limits::default() };
     let mut bounds = Bounds { bytes: 0 };

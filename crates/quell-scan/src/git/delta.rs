@@ -1,11 +1,30 @@
 //! Deltas of packs: <https://git-scm.com/docs/pack-format#_deltified_representation>.
 
 use super::Trouble;
+use crate::engine::Piece;
 
 const CUT_OFF: Trouble = Trouble::Broken("its delta is cut off");
 
+/// Copies shorter than this count as new bytes: to search them costs less than to keep books about them.
+const MIN_PIECE: usize = 32;
+
 /// Rebuilds an object from its base.
 pub(super) fn apply(base: &[u8], delta: &[u8], limit: u64) -> Result<Vec<u8>, Trouble> {
+    let mut out = Vec::new();
+    apply_into(base, delta, limit, &mut out, &mut Vec::new())?;
+    Ok(out)
+}
+
+/// The same into a buffer, whose old content goes, with the parts of it that are the base's.
+pub(super) fn apply_into(
+    base: &[u8],
+    delta: &[u8],
+    limit: u64,
+    out: &mut Vec<u8>,
+    pieces: &mut Vec<Piece>,
+) -> Result<(), Trouble> {
+    out.clear();
+    pieces.clear();
     let mut rest = delta;
     let base_size = size(&mut rest)?;
     let result_size = size(&mut rest)?;
@@ -17,7 +36,8 @@ pub(super) fn apply(base: &[u8], delta: &[u8], limit: u64) -> Result<Vec<u8>, Tr
     }
     let result_size = usize::try_from(result_size).map_err(|_large| CUT_OFF)?;
     // The declared size is not believed before the instructions have borne it out.
-    let mut out = Vec::with_capacity(result_size.min(1 << 20));
+    out.reserve(result_size.min(1 << 20));
+    let mut last = Piece::default();
     while let Some((command, after)) = rest.split_first() {
         rest = after;
         let piece = if command & 0x80 != 0 {
@@ -26,6 +46,14 @@ pub(super) fn apply(base: &[u8], delta: &[u8], limit: u64) -> Result<Vec<u8>, Tr
                 0 => 0x1_0000,
                 length => length,
             };
+            let to = out.len();
+            if last.from + last.length == offset && last.to + last.length == to {
+                // A long copy is cut into several instructions; there is no seam between them.
+                last.length = last.length.saturating_add(length);
+            } else {
+                pieces.extend(Some(last).filter(|piece| piece.length >= MIN_PIECE));
+                last = Piece { to, from: offset, length };
+            }
             base.get(offset..offset.saturating_add(length))
                 .ok_or(Trouble::Broken("its delta copies from beyond its base"))?
         } else if *command == 0 {
@@ -40,8 +68,9 @@ pub(super) fn apply(base: &[u8], delta: &[u8], limit: u64) -> Result<Vec<u8>, Tr
         }
         out.extend_from_slice(piece);
     }
+    pieces.extend(Some(last).filter(|piece| piece.length >= MIN_PIECE));
     if out.len() == result_size {
-        Ok(out)
+        Ok(())
     } else {
         Err(Trouble::Broken("its delta makes fewer bytes than it declares"))
     }

@@ -43,6 +43,11 @@ impl Index {
         self.entries.get(at).map(|(_, offset)| *offset)
     }
 
+    /// All names, sorted.
+    pub(super) fn names(&self) -> impl Iterator<Item = Oid> {
+        self.entries.iter().map(|(oid, _)| *oid)
+    }
+
     /// Names and offsets in pack order.
     pub(super) fn in_pack_order(&self) -> impl Iterator<Item = (Oid, u64)> {
         self.by_offset.iter().filter_map(|position| at(&self.entries, *position))
@@ -56,8 +61,28 @@ impl Index {
         at(&self.entries, *self.by_offset.get(after)?).map(|(_, next)| next)
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = Oid> {
-        self.entries.iter().map(|(oid, _)| *oid)
+    /// How many objects there are.
+    pub(super) fn len(&self) -> usize {
+        self.by_offset.len()
+    }
+
+    /// The number of the object at this offset, counted in pack order.
+    pub(super) fn position(&self, offset: u64) -> Option<u32> {
+        let found = self.by_offset.partition_point(|position| {
+            at(&self.entries, *position).is_some_and(|(_, other)| other < offset)
+        });
+        let number = u32::try_from(found).ok()?;
+        (self.place(number) == Some(offset)).then_some(number)
+    }
+
+    /// The offset of an object by its number in pack order.
+    pub(super) fn place(&self, number: u32) -> Option<u64> {
+        at(&self.entries, *self.by_offset.get(usize::try_from(number).ok()?)?).map(|(_, offset)| offset)
+    }
+
+    /// The name of an object by its number in pack order.
+    pub(super) fn name(&self, number: u32) -> Option<Oid> {
+        at(&self.entries, *self.by_offset.get(usize::try_from(number).ok()?)?).map(|(oid, _)| oid)
     }
 }
 

@@ -13,7 +13,9 @@ mod chosen;
 mod commits;
 mod database;
 mod delta;
+mod descend;
 mod diff;
+mod forest;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 mod index;

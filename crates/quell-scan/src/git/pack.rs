@@ -14,6 +14,20 @@ use crate::git::cache::{Cache, Object};
 /// Git itself makes chains of at most 4095 deltas; a longer one is a cycle or an attack.
 const MAX_CHAIN: usize = 4200;
 
+/// Ten bytes of size and a base of 32.
+const HEADER_SIZE: usize = 48;
+
+/// Bytes that are read at once: headers in pack order, and entries of usual size.
+const WINDOW: usize = 128 << 10;
+const READ: usize = 64 << 10;
+
+/// A piece of a pack in memory.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    bytes: Vec<u8>,
+    start: u64,
+}
+
 /// An opened pack and its index.
 #[derive(Debug)]
 pub(super) struct Pack {
@@ -38,7 +52,14 @@ pub(super) struct Entry {
 /// How an entry is stored.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Form {
-    Delta { base: u64 },
+    /// Made from the object at this offset.
+    Delta {
+        base: u64,
+    },
+    /// Made from an object that is not in this pack.
+    Foreign {
+        base: Oid,
+    },
     Whole(Kind),
 }
 
@@ -66,14 +87,61 @@ impl Pack {
     }
 
     pub(super) fn entry(&self, offset: u64) -> Result<Entry, Trouble> {
+        let mut header = [0_u8; HEADER_SIZE];
+        let length = self.room(offset)?.min(header.len());
+        let header = header.get_mut(..length).unwrap_or_default();
+        self.file.read_exact_at(header, offset)?;
+        self.parse(offset, header)
+    }
+
+    /// The same for many entries in the order of their offsets.
+    pub(super) fn entry_near(&self, offset: u64, window: &mut Window) -> Result<Entry, Trouble> {
+        let length = self.room(offset)?.min(HEADER_SIZE);
+        let inside = |window: &Window| {
+            let start = usize::try_from(offset.checked_sub(window.start)?).ok()?;
+            (window.bytes.len().checked_sub(start)? >= length).then_some(start)
+        };
+        if inside(window).is_none() {
+            window.start = offset;
+            window.bytes.resize(self.room(offset)?.min(WINDOW), 0);
+            self.file.read_exact_at(&mut window.bytes, offset)?;
+        }
+        let start = inside(window).unwrap_or(0);
+        self.parse(offset, window.bytes.get(start..start.saturating_add(length)).unwrap_or_default())
+    }
+
+    /// Reads an entry's header, and what follows it as far as is cheap, into `buffer`.
+    pub(super) fn head(&self, offset: u64, buffer: &mut Vec<u8>) -> Result<Entry, Trouble> {
+        let next = self.index.next_offset(offset).unwrap_or(self.end).saturating_sub(offset);
+        let length = self.room(offset)?.min(usize::try_from(next).unwrap_or(usize::MAX).max(HEADER_SIZE));
+        buffer.resize(length.min(READ), 0);
+        self.file.read_exact_at(buffer, offset)?;
+        self.parse(offset, buffer)
+    }
+
+    /// The compressed bytes of the entry that [`Pack::head`] has just read into `buffer`.
+    pub(super) fn body<'b>(&self, entry: Entry, buffer: &'b mut Vec<u8>) -> Result<&'b [u8], Trouble> {
+        let skip = usize::try_from(entry.data.saturating_sub(entry.offset)).unwrap_or(usize::MAX);
+        let length = self.compressed_length(entry)?.saturating_add(skip);
+        let read = buffer.len();
+        if length > read {
+            buffer.resize(length, 0);
+            let at = entry.offset.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+            self.file.read_exact_at(buffer.get_mut(read..).unwrap_or_default(), at)?;
+        }
+        Ok(buffer.get(skip..).unwrap_or_default())
+    }
+
+    /// Bytes from an offset to the end of what the pack holds.
+    fn room(&self, offset: u64) -> Result<usize, Trouble> {
         let room = self.end.checked_sub(offset).filter(|room| *room > 0 && offset >= 12);
         let room = room.ok_or(Trouble::Broken("its place is outside the pack"))?;
-        // Ten bytes of size and a base of 32.
-        let mut buffer = [0_u8; 48];
-        let length = usize::try_from(room).unwrap_or(usize::MAX).min(buffer.len());
-        let header = buffer.get_mut(..length).unwrap_or_default();
-        self.file.read_exact_at(header, offset)?;
-        let mut rest = &*header;
+        Ok(usize::try_from(room).unwrap_or(usize::MAX))
+    }
+
+    fn parse(&self, offset: u64, header: &[u8]) -> Result<Entry, Trouble> {
+        let length = header.len();
+        let mut rest = header;
         let (code, size) = type_and_size(&mut rest)?;
         let form = match code {
             1 => Form::Whole(Kind::Commit),
@@ -88,8 +156,8 @@ impl Pack {
             7 => {
                 let (name, after) = rest.split_at_checked(self.format.length()).ok_or(HEADER)?;
                 rest = after;
-                let base = Oid::from_bytes(name).and_then(|oid| self.index.find(oid));
-                Form::Delta { base: base.ok_or(Trouble::Broken("its delta base is not in the pack"))? }
+                let base = Oid::from_bytes(name).ok_or(HEADER)?;
+                self.index.find(base).map_or(Form::Foreign { base }, |base| Form::Delta { base })
             }
             _ => return Err(Trouble::Broken("its type is unknown")),
         };
@@ -128,6 +196,7 @@ impl Pack {
                     chain.push(entry);
                     at = base;
                 }
+                Form::Foreign { .. } => return Err(Trouble::Broken("its delta base is not in the pack")),
             }
             if chain.len() > MAX_CHAIN {
                 return Err(Trouble::Broken("its delta chain is longer than 4200, or a cycle"));
@@ -142,17 +211,20 @@ impl Pack {
     }
 
     fn inflate(&self, entry: Entry, state: &mut Decompress) -> Result<Vec<u8>, Trouble> {
+        let mut compressed = vec![0; self.compressed_length(entry)?];
+        self.file.read_exact_at(&mut compressed, entry.data)?;
+        inflate::inflate(state, &compressed, entry.size)
+    }
+
+    /// How many bytes an entry can take in the pack.
+    fn compressed_length(&self, entry: Entry) -> Result<usize, Trouble> {
         if entry.size > MAX_IN_MEMORY {
             return Err(Trouble::TooLarge(entry.size, MAX_IN_MEMORY));
         }
         // Stored blocks cost five bytes per 64 KiB, zlib's frame six; a gap in the pack is not read.
         let most = entry.size.saturating_add(entry.size / 512).saturating_add(1024);
         let length = self.end_of(entry).saturating_sub(entry.data).min(most);
-        let length =
-            usize::try_from(length).map_err(|_large| Trouble::Broken("is larger than the address space"))?;
-        let mut compressed = vec![0; length];
-        self.file.read_exact_at(&mut compressed, entry.data)?;
-        inflate::inflate(state, &compressed, entry.size)
+        usize::try_from(length).map_err(|_large| Trouble::Broken("is larger than the address space"))
     }
 
     /// Where the compressed bytes of an entry end at the latest.

@@ -1,22 +1,30 @@
 //! The first pass over a repository: every object is searched once, in whatever order is fastest.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, SyncSender};
 
 use sha1::{Digest as _, Sha1};
 use sha2::Sha256;
 
-use super::cache::Object;
 use super::database::Database;
-use super::object::{self, Commit};
-use super::pack::{Form, Pack};
+use super::descend::{Batch, Grove, Walker};
+use super::forest::Forest;
+use super::object::Commit;
 use super::{Kind, MAX_IN_MEMORY, ObjectFormat, Oid, Trouble, loose};
 use crate::collect::Collector;
 use crate::hit::Hits;
 use crate::stream::Searcher;
 use crate::unpack::{self, Input};
 
-/// Blobs larger than this are streamed where their storage allows it.
+/// Loose blobs larger than this are streamed.
 const STREAM_ABOVE: u64 = 8 << 20;
+
+/// Objects after which a thread tells what it has.
+const TELL_AFTER: u64 = 512;
+
+/// Trees of deltas with more objects than this are begun first, so that no thread is left with one at the end.
+const LARGE_TREE: u32 = 300;
 
 /// Paths inside a blob (the empty one is the blob itself), and what was found there.
 pub(super) type Inside = Vec<(String, Hits)>;
@@ -24,159 +32,190 @@ pub(super) type Inside = Vec<(String, Hits)>;
 /// What the first pass leaves.
 #[derive(Default)]
 pub(super) struct Found {
-    /// What is in a blob, each part with its path inside; empty for the blob itself.
     pub(super) blobs: BTreeMap<Oid, Inside>,
+    /// By name.
     pub(super) commits: Vec<Commit>,
     pub(super) messages: Vec<(Oid, Kind, Hits)>,
 }
 
 /// Searches every object of the database once.
 pub(super) fn run(database: &mut Database, searcher: &Searcher<'_>, all: &mut Collector<'_>) -> Found {
-    let mut pass = Pass {
-        searcher,
-        all,
-        found: Found::default(),
-        names: Vec::new(),
-        done: Vec::new(),
-        failed: BTreeMap::new(),
-        format: database.format,
-    };
-    pass.run(database);
-    pass.found
+    let mut pass = Pass { all, found: Found::default(), failed: BTreeMap::new() };
+    pass.loose(database, searcher);
+    for number in 0..database.packs.len() {
+        pass.pack(database, number, searcher);
+    }
+    pass.second_copies(database, searcher);
+    let Pass { mut found, failed, all } = pass;
+    for (oid, (_, why)) in failed {
+        all.report.skip(oid.to_string(), why);
+    }
+    found.commits.sort_by_key(|commit| commit.oid);
+    found.messages.sort_by_key(|(oid, ..)| *oid);
+    found
 }
 
-struct Pass<'p, 's, 'a> {
-    searcher: &'p Searcher<'s>,
+/// Where a copy of an object lies: in which pack, or loose.
+type Place = Option<usize>;
+
+struct Pass<'p, 'a> {
     all: &'p mut Collector<'a>,
     found: Found,
-    /// Every object, sorted, and which have been searched: an object may be stored more than once.
-    names: Vec<Oid>,
-    done: Vec<bool>,
-    failed: BTreeMap<Oid, String>,
-    format: ObjectFormat,
+    /// Objects that could not be read, and where.
+    failed: BTreeMap<Oid, (Place, String)>,
 }
 
-impl Pass<'_, '_, '_> {
-    fn run(&mut self, database: &mut Database) {
-        self.names = database.loose.iter().map(|(oid, _)| *oid).collect();
-        for pack in &database.packs {
-            self.names.extend(pack.index.names());
+impl Pass<'_, '_> {
+    fn loose(&mut self, database: &Database, searcher: &Searcher<'_>) {
+        let list = &database.loose;
+        self.all.expect(list.len());
+        let format = database.format;
+        let next = AtomicUsize::new(0);
+        let work = |tell: &SyncSender<Batch>| {
+            let mut walker = Walker::new(searcher, format);
+            while let Some((oid, file)) = list.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if let Err(trouble) = loose_object(&mut walker, *oid, file) {
+                    walker.batch.objects += 1;
+                    walker.batch.failed.push((*oid, trouble.to_string()));
+                }
+                hand_over(&mut walker, tell, TELL_AFTER);
+            }
+            hand_over(&mut walker, tell, 0);
+        };
+        self.threads(searcher.threads.min(list.len()), None, &work);
+    }
+
+    fn pack(&mut self, database: &mut Database, number: usize, searcher: &Searcher<'_>) {
+        let format = database.format;
+        let (earlier, later) = database.packs.split_at(number);
+        let Some(pack) = later.first() else { return };
+        let loose = &database.loose;
+        // An object that is stored twice is searched where it comes first.
+        let wanted = |oid: Oid| {
+            loose.binary_search_by(|(name, _)| name.cmp(&oid)).is_err()
+                && earlier.iter().all(|pack| pack.index.find(oid).is_none())
+        };
+        let mut forest = Forest::build(pack, &wanted);
+        let broken = std::mem::take(&mut forest.broken);
+        let grove = Grove { pack, forest: &forest, wanted: &wanted };
+        let count = if earlier.is_empty() && loose.is_empty() {
+            pack.index.len()
+        } else {
+            pack.index.in_pack_order().filter(|(oid, _)| wanted(*oid)).count()
+        };
+        self.all.expect(count);
+        self.all.advance(0, u64::from(forest.trees));
+        let (mut roots, rest): (Vec<_>, Vec<_>) =
+            forest.roots.iter().partition(|(root, _)| forest.wanted(*root) > LARGE_TREE);
+        roots.sort_by_key(|(root, _)| std::cmp::Reverse(forest.wanted(*root)));
+        roots.extend(rest);
+        let next = AtomicUsize::new(0);
+        let work = |tell: &SyncSender<Batch>| {
+            let mut walker = Walker::new(searcher, format);
+            while let Some((root, kind)) = roots.get(next.fetch_add(1, Ordering::Relaxed)) {
+                walker.tree(grove, *root, *kind);
+                hand_over(&mut walker, tell, TELL_AFTER);
+            }
+            hand_over(&mut walker, tell, 0);
+        };
+        self.threads(searcher.threads, Some(number), &work);
+        let mut walker = Walker::new(searcher, format);
+        for (number, trouble) in broken {
+            walker.fail(grove, number, &trouble.to_string());
         }
-        self.names.sort_unstable();
-        self.names.dedup();
-        self.done = vec![false; self.names.len()];
-        self.all.expect(self.names.len());
-        for (oid, file) in &database.loose {
-            if let Some(at) = self.pending(*oid) {
-                let result = self.loose(*oid, file);
-                self.settle(at, *oid, result);
+        self.take(Some(number), std::mem::take(&mut walker.batch));
+        self.grafts(database, number, &forest, searcher);
+    }
+
+    /// Deltas whose base is in another pack, or loose.
+    fn grafts(&mut self, database: &mut Database, number: usize, forest: &Forest, searcher: &Searcher<'_>) {
+        let mut walker = Walker::new(searcher, database.format);
+        for (root, base) in &forest.foreign {
+            let base = database.read(*base);
+            let (earlier, later) = database.packs.split_at(number);
+            let Some(pack) = later.first() else { return };
+            let loose = &database.loose;
+            let wanted = |oid: Oid| {
+                loose.binary_search_by(|(name, _)| name.cmp(&oid)).is_err()
+                    && earlier.iter().all(|pack| pack.index.find(oid).is_none())
+            };
+            let grove = Grove { pack, forest, wanted: &wanted };
+            match base {
+                Ok(Some(base)) => walker.grafted(grove, *root, base.kind, &base.data),
+                Ok(None) => walker.fail(grove, *root, "its delta base is not in the pack"),
+                Err(trouble) => walker.fail(grove, *root, &trouble.to_string()),
             }
         }
+        self.take(Some(number), walker.batch);
+    }
+
+    /// Objects that could not be read where they come first may have a good copy elsewhere.
+    fn second_copies(&mut self, database: &mut Database, searcher: &Searcher<'_>) {
+        let mut walker = Walker::new(searcher, database.format);
         let Database { packs, cache, state, .. } = database;
-        for (number, pack) in packs.iter().enumerate() {
-            for (oid, offset) in pack.index.in_pack_order() {
-                let Some(at) = self.pending(oid) else { continue };
-                let result = match self.shortcut(pack, oid, offset) {
-                    Ok(true) => Ok(()),
-                    Ok(false) => {
-                        pack.read(number, offset, cache, state).map(|object| self.object(oid, &object))
-                    }
-                    Err(trouble) => Err(trouble),
-                };
-                self.settle(at, oid, result);
-            }
-        }
-        for (oid, why) in std::mem::take(&mut self.failed) {
-            self.all.report.skip(oid.to_string(), why);
-        }
-    }
-
-    /// The position of an object that has not been searched yet.
-    fn pending(&self, oid: Oid) -> Option<usize> {
-        let at = self.names.binary_search(&oid).ok()?;
-        (self.done.get(at) == Some(&false)).then_some(at)
-    }
-
-    /// An object that failed stays pending: another pack may have a good copy.
-    fn settle(&mut self, at: usize, oid: Oid, result: Result<(), Trouble>) {
-        match result {
-            Ok(()) => {
-                self.failed.remove(&oid);
-                if let Some(done) = self.done.get_mut(at) {
-                    *done = true;
-                }
-            }
-            Err(trouble) => drop(self.failed.insert(oid, trouble.to_string())),
-        }
-        self.all.advance(0, 1);
-    }
-
-    fn loose(&mut self, oid: Oid, file: &std::path::Path) -> Result<(), Trouble> {
-        let opened = loose::open(file)?;
-        if opened.kind == Kind::Blob && opened.size > STREAM_ABOVE {
-            let size = opened.size;
-            return self.stream(oid, size, &mut opened.into_reader());
-        }
-        let object = Object { kind: opened.kind, data: opened.read(MAX_IN_MEMORY)?.into() };
-        self.object(oid, &object);
-        Ok(())
-    }
-
-    /// Trees are not searched, and large blobs are streamed: neither has to be rebuilt in memory.
-    fn shortcut(&mut self, pack: &Pack, oid: Oid, offset: u64) -> Result<bool, Trouble> {
-        let entry = pack.entry(offset)?;
-        match entry.form {
-            Form::Whole(Kind::Tree) => Ok(true),
-            Form::Whole(Kind::Blob) if entry.size > STREAM_ABOVE => {
-                self.stream(oid, entry.size, &mut pack.stream(entry))?;
-                Ok(true)
-            }
-            Form::Whole(_) | Form::Delta { .. } => Ok(false),
-        }
-    }
-
-    fn stream(&mut self, oid: Oid, size: u64, reader: &mut dyn std::io::Read) -> Result<(), Trouble> {
-        let outcome = self.blob(oid, Input::Reader(reader));
-        match outcome.error {
-            Some(error) => Err(Trouble::Io(error)),
-            None if outcome.bytes < size => Err(Trouble::Broken("its compressed data is cut off")),
-            None => Ok(()),
-        }
-    }
-
-    fn object(&mut self, oid: Oid, object: &Object) {
-        if object_id(object, self.format) != Some(oid) {
-            self.all
-                .report
-                .skip(oid.to_string(), "its content does not match its id; it was searched all the same");
-        }
-        match object.kind {
-            Kind::Tree => return,
-            Kind::Blob => {
-                self.blob(oid, Input::Bytes(&object.data));
-            }
-            Kind::Commit | Kind::Tag => {
-                let hits = self.searcher.slice(object::headers_and_message(&object.data).1);
-                if !hits.is_empty() {
-                    self.found.messages.push((oid, object.kind, hits));
-                }
-                if object.kind == Kind::Commit {
-                    match Commit::parse(oid, &object.data) {
-                        Some(commit) => self.found.commits.push(commit),
-                        None => self.all.report.skip(oid.to_string(), "the commit names no tree"),
-                    }
+        for (oid, (place, _)) in &self.failed {
+            for (number, pack) in packs.iter().enumerate() {
+                let Some(offset) = pack.index.find(*oid).filter(|_| *place != Some(number)) else { continue };
+                if let Ok(object) = pack.read(number, offset, cache, state) {
+                    walker.object(*oid, object.kind, &object.data);
+                    walker.batch.healed.push(*oid);
+                    break;
                 }
             }
         }
-        self.all.advance(u64::try_from(object.data.len()).unwrap_or(0), 0);
+        // They have been counted where they failed.
+        walker.batch.objects = 0;
+        let batch = walker.batch;
+        for oid in &batch.healed {
+            self.failed.remove(oid);
+        }
+        self.take(None, batch);
     }
 
-    fn blob(&mut self, oid: Oid, input: Input<'_>) -> unpack::Outcome {
-        self.all.report.blobs = self.all.report.blobs.saturating_add(1);
-        let (outcome, parts) = inside(oid, input, self.searcher, self.all);
-        self.found.keep(oid, parts, self.searcher);
-        outcome
+    /// Runs `work` on some threads, and takes what they tell on this one.
+    fn threads(&mut self, threads: usize, place: Place, work: &(dyn Fn(&SyncSender<Batch>) + Sync)) {
+        let (tell, told) = mpsc::sync_channel(16);
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                let tell = tell.clone();
+                scope.spawn(move || work(&tell));
+            }
+            drop(tell);
+            for batch in told {
+                self.take(place, batch);
+            }
+        });
     }
+
+    fn take(&mut self, place: Place, batch: Batch) {
+        self.found.blobs.extend(batch.blobs);
+        self.found.commits.extend(batch.commits);
+        self.found.messages.extend(batch.messages);
+        self.failed.extend(batch.failed.into_iter().map(|(oid, why)| (oid, (place, why))));
+        for (what, why) in batch.notes {
+            self.all.report.skip(what, why);
+        }
+        self.all.report.blobs = self.all.report.blobs.saturating_add(batch.blob_count);
+        self.all.advance(batch.bytes, batch.objects);
+    }
+}
+
+/// Tells what a thread has, if that is enough. Nobody listens only when the receiving thread has given up.
+fn hand_over(walker: &mut Walker<'_, '_>, tell: &SyncSender<Batch>, least: u64) {
+    if walker.batch.objects >= least {
+        drop(tell.send(std::mem::take(&mut walker.batch)));
+    }
+}
+
+fn loose_object(walker: &mut Walker<'_, '_>, oid: Oid, file: &std::path::Path) -> Result<(), Trouble> {
+    let opened = loose::open(file)?;
+    let (kind, size) = (opened.kind, opened.size);
+    if kind != Kind::Blob || size <= STREAM_ABOVE {
+        let data = opened.read(MAX_IN_MEMORY)?;
+        walker.object(oid, kind, &data);
+        return Ok(());
+    }
+    walker.stream(oid, size, &mut opened.into_reader())
 }
 
 /// Searches a blob and all that is inside it.
@@ -195,26 +234,30 @@ pub(super) fn inside(
 }
 
 impl Found {
-    pub(super) fn keep(&mut self, oid: Oid, mut parts: Inside, searcher: &Searcher<'_>) {
-        // Rules that only look at paths must see every blob's.
-        if parts.is_empty() && !searcher.rules.path_rules().is_empty() {
-            parts.push((String::new(), Hits::default()));
-        }
-        if !parts.is_empty() {
+    pub(super) fn keep(&mut self, oid: Oid, parts: Inside, searcher: &Searcher<'_>) {
+        if let Some(parts) = worth_keeping(parts, searcher) {
             self.blobs.insert(oid, parts);
         }
     }
 }
 
+/// Blobs without hits are forgotten, unless there are rules that only look at paths: those must see every blob's.
+pub(super) fn worth_keeping(mut parts: Inside, searcher: &Searcher<'_>) -> Option<Inside> {
+    if parts.is_empty() && !searcher.rules.path_rules().is_empty() {
+        parts.push((String::new(), Hits::default()));
+    }
+    (!parts.is_empty()).then_some(parts)
+}
+
 /// The hash over `<kind> <size>\0<content>`: <https://git-scm.com/book/en/v2/Git-Internals-Git-Objects>.
-fn object_id(object: &Object, format: ObjectFormat) -> Option<Oid> {
-    let header = format!("{} {}\0", object.kind.name(), object.data.len());
+pub(super) fn object_id(kind: Kind, data: &[u8], format: ObjectFormat) -> Option<Oid> {
+    let header = format!("{} {}\0", kind.name(), data.len());
     match format {
         ObjectFormat::Sha1 => {
-            Oid::from_bytes(&Sha1::new().chain_update(header).chain_update(&object.data).finalize())
+            Oid::from_bytes(&Sha1::new().chain_update(header).chain_update(data).finalize())
         }
         ObjectFormat::Sha256 => {
-            Oid::from_bytes(&Sha256::new().chain_update(header).chain_update(&object.data).finalize())
+            Oid::from_bytes(&Sha256::new().chain_update(header).chain_update(data).finalize())
         }
     }
 }

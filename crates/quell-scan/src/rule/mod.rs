@@ -22,6 +22,7 @@ mod load;
 mod parse;
 mod part;
 mod re2;
+pub(crate) mod reach;
 mod set;
 pub mod template;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub(crate) use allowlist::{Candidate, contains};
 pub use checksum::Checksum;
 pub(crate) use checksum::{Verdict, decode as decode_base64url};
 pub use part::{Part, Required};
+pub(crate) use reach::analyze;
 pub use set::RuleSet;
 
 /// Memory that one compiled regex may take; larger ones are refused when they are loaded.

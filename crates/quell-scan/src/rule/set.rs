@@ -1,13 +1,12 @@
 //! A checked set of rules, built in or of the user's own.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-
-use aho_corasick::AhoCorasick;
+use std::sync::OnceLock;
 
 use super::load::{self, Loaded, Loader};
 use super::parse::Trust;
 use super::{Allowlist, Rule};
+use crate::engine::Plan;
 use crate::{RuleError, ScanError};
 
 /// The built-in rules, by issuer family.
@@ -61,7 +60,7 @@ pub struct RuleSet {
     rules: Vec<Rule>,
     allowlists: Vec<Allowlist>,
     warnings: Vec<String>,
-    keywords: KeywordIndex,
+    plan: OnceLock<Plan>,
     path_rules: Vec<usize>,
 }
 
@@ -93,19 +92,13 @@ impl RuleSet {
     }
 
     fn from_loader(loader: Loader, user: bool) -> Result<Self, ScanError> {
-        let Loaded { rules, allowlists, warnings, files } = loader.finish(user)?;
-        Self::of(rules, allowlists, warnings).map_err(|error| match error {
-            ScanError::Rule(mut rule) => {
-                rule.file = files;
-                rule.into()
-            }
-            other => other,
-        })
+        let Loaded { rules, allowlists, warnings, .. } = loader.finish(user)?;
+        Ok(Self::of(rules, allowlists, warnings))
     }
 
     /// No rules at all: for a search that looks for known values only.
     pub fn none() -> Result<Self, ScanError> {
-        Self::of(Vec::new(), Vec::new(), Vec::new())
+        Ok(Self::of(Vec::new(), Vec::new(), Vec::new()))
     }
 
     /// Only these rules (all, if none is named) without those.
@@ -128,21 +121,12 @@ impl RuleSet {
         if rules.is_empty() {
             return Err(wrong(None, "no rule is left", "a scan without rules finds nothing").into());
         }
-        Self::of(rules, self.allowlists, self.warnings)
+        Ok(Self::of(rules, self.allowlists, self.warnings))
     }
 
-    fn of(rules: Vec<Rule>, allowlists: Vec<Allowlist>, warnings: Vec<String>) -> Result<Self, ScanError> {
-        let keywords = KeywordIndex::build(&rules).map_err(|error| {
-            Box::new(RuleError {
-                file: "(choice of rules)".to_owned(),
-                rule: None,
-                key: None,
-                detail: format!("the keywords do not fit: {error}"),
-                hint: "use fewer keywords".to_owned(),
-            })
-        })?;
+    fn of(rules: Vec<Rule>, allowlists: Vec<Allowlist>, warnings: Vec<String>) -> Self {
         let path_rules = (0..rules.len()).filter(|at| rules.get(*at).is_some_and(|r| r.path_only)).collect();
-        Ok(Self { rules, allowlists, warnings, keywords, path_rules })
+        Self { rules, allowlists, warnings, plan: OnceLock::new(), path_rules }
     }
 
     /// The rules, in the order of their indexes in matches.
@@ -153,6 +137,11 @@ impl RuleSet {
     /// Exceptions that hold for all rules (or those that they name).
     pub fn allowlists(&self) -> &[Allowlist] {
         &self.allowlists
+    }
+
+    /// The rules as the engine needs them, worked out once.
+    pub(crate) fn plan(&self) -> &Plan {
+        self.plan.get_or_init(|| Plan::new(self))
     }
 
     /// What was odd but not fatal, such as unknown keys.
@@ -175,40 +164,5 @@ impl RuleSet {
     pub(crate) fn lists_for<'a>(&'a self, rule: &'a Rule) -> impl Iterator<Item = &'a Allowlist> {
         let global = self.allowlists.iter().filter(|list| list.concerns(&rule.id));
         rule.allowlists.iter().chain(global)
-    }
-
-    pub(crate) fn keywords(&self) -> &KeywordIndex {
-        &self.keywords
-    }
-}
-
-/// Which rules a keyword wakes.
-#[derive(Debug)]
-pub(crate) struct KeywordIndex {
-    pub(crate) automaton: AhoCorasick,
-    /// Rule indexes by pattern id.
-    pub(crate) rules: Vec<Vec<usize>>,
-    /// Rules that run over everything.
-    pub(crate) always: Vec<usize>,
-}
-
-impl KeywordIndex {
-    fn build(rules: &[Rule]) -> Result<Self, aho_corasick::BuildError> {
-        let mut by_keyword: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
-        let mut always = Vec::new();
-        for (index, rule) in rules.iter().enumerate() {
-            if rule.path_only {
-                continue;
-            }
-            if rule.keywords.is_empty() {
-                always.push(index);
-            }
-            for keyword in &rule.keywords {
-                by_keyword.entry(keyword).or_default().insert(index);
-            }
-        }
-        let automaton = AhoCorasick::builder().ascii_case_insensitive(true).build(by_keyword.keys())?;
-        let rules = by_keyword.into_values().map(|set| set.into_iter().collect()).collect();
-        Ok(Self { automaton, rules, always })
     }
 }

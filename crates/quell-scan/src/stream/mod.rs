@@ -10,14 +10,16 @@ mod tests;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use quell_core::secret::FingerprintKey;
 
-use crate::engine::{Engine, MAX_MATCH, Match};
+use crate::RuleSet;
+use crate::decode::{self, Run};
+use crate::engine::{KeywordEngine, MAX_MATCH, Match, Searched};
 use crate::hit::{self, Hit, Hits, Keep};
 use crate::known::Known;
 use crate::rule::Rank;
-use crate::{RuleSet, decode};
 
 pub(crate) use allow::Allow;
 
@@ -42,11 +44,15 @@ const BINARY_PROBE: usize = 8000;
 /// Rules, engine and key: all that it takes to turn bytes into hits.
 pub(crate) struct Searcher<'a> {
     pub(crate) rules: &'a RuleSet,
-    pub(crate) engine: &'a dyn Engine,
+    pub(crate) engine: &'a KeywordEngine<'a>,
     pub(crate) key: &'a FingerprintKey,
     pub(crate) keep: Keep,
     pub(crate) sizes: Sizes,
     pub(crate) also: Also<'a>,
+    /// Whether what was found in an object is carried to the objects that are stored as changes of it.
+    pub(crate) incremental: bool,
+    /// Threads that search at the same time.
+    pub(crate) threads: usize,
 }
 
 /// What a search may do beside the rules.
@@ -62,51 +68,212 @@ pub(crate) struct Also<'a> {
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) hits: Hits,
-    #[cfg_attr(not(test), expect(dead_code, reason = "callers hear of bytes as they are read"))]
     pub(crate) bytes: u64,
     /// Why reading stopped early. What was read before is in `hits`.
     pub(crate) error: Option<io::Error>,
 }
 
-impl Searcher<'_> {
+impl<'a> Searcher<'a> {
+    /// A searcher with the usual settings, on all cores.
+    pub(crate) fn new(engine: &'a KeywordEngine<'a>, key: &'a FingerprintKey, keep: Keep) -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let rules = engine.rules();
+        let (sizes, also) = (Sizes::default(), Also::default());
+        Self { rules, engine, key, keep, sizes, also, incremental: true, threads }
+    }
+
     /// Searches bytes that are in memory already.
     pub(crate) fn slice(&self, bytes: &[u8]) -> Hits {
         if bytes.len() <= self.sizes.block {
-            let mut state = State::new(self);
-            state.block(bytes, 0, 0, u64::MAX);
-            return state.hits;
+            return self.finish(bytes, &self.engine.full(bytes));
         }
         self.reader(&mut &*bytes, &mut |_| {}).hits
     }
 
+    /// The hits of bytes that the engine has searched.
+    pub(crate) fn finish(&self, bytes: &[u8], searched: &Searched) -> Hits {
+        let seen = Seen::of(self.engine, bytes, searched);
+        if seen.is_empty() && self.also.known.is_none() {
+            return Hits::default();
+        }
+        let mut state = State::new(self);
+        state.block(&Block { bytes, base: 0, from: 0, until: u64::MAX }, seen);
+        state.hits
+    }
+
     /// Searches a stream; `on_bytes` hears of every block.
     pub(crate) fn reader(&self, reader: &mut dyn Read, on_bytes: &mut dyn FnMut(u64)) -> Outcome {
-        let mut state = State::new(self);
-        let mut buffer: Vec<u8> = Vec::new();
-        let mut base = 0_u64;
-        let mut from = 0_u64;
-        let mut bytes = 0_u64;
-        let capacity = self.sizes.block.saturating_add(self.sizes.overlap.saturating_mul(2));
-        loop {
-            let space = capacity.saturating_sub(buffer.len());
-            let before = buffer.len();
-            let error = reader.take(wide(space)).read_to_end(&mut buffer).err();
-            let fresh = buffer.len().saturating_sub(before);
-            bytes = bytes.saturating_add(wide(fresh));
-            on_bytes(wide(fresh));
-            let last = fresh < space || error.is_some();
-            let end = base.saturating_add(wide(buffer.len()));
-            let until = if last { u64::MAX } else { end.saturating_sub(wide(self.sizes.overlap)) };
-            state.block(&buffer, base, from, until);
-            if last {
-                return Outcome { hits: state.hits, bytes, error };
-            }
-            from = until;
-            let next = until.saturating_sub(wide(self.sizes.overlap));
-            let gone = usize::try_from(next.saturating_sub(base)).unwrap_or(0).min(buffer.len());
-            buffer.drain(..gone);
-            base = base.saturating_add(wide(gone));
+        let mut blocks = Blocks::new(self.sizes);
+        let first = blocks.next(reader, on_bytes);
+        if blocks.ended || self.threads < 2 {
+            return self.in_order(first, blocks, reader, on_bytes);
         }
+        self.in_parallel(first, blocks, reader, on_bytes)
+    }
+
+    fn in_order(
+        &self,
+        first: Owned,
+        mut blocks: Blocks,
+        reader: &mut dyn Read,
+        on_bytes: &mut dyn FnMut(u64),
+    ) -> Outcome {
+        let mut state = State::new(self);
+        let mut block = first;
+        loop {
+            state.block(&block.borrow(), self.seen(&block.bytes));
+            if blocks.ended {
+                return blocks.outcome(state);
+            }
+            block = blocks.next(reader, on_bytes);
+        }
+    }
+
+    /// Blocks are searched by several threads; reading and counting lines stays here, in order.
+    fn in_parallel(
+        &self,
+        first: Owned,
+        mut blocks: Blocks,
+        reader: &mut dyn Read,
+        on_bytes: &mut dyn FnMut(u64),
+    ) -> Outcome {
+        let mut state = State::new(self);
+        let (give, take) = mpsc::channel::<(usize, Arc<[u8]>)>();
+        let (tell, told) = mpsc::channel();
+        let take = Mutex::new(take);
+        std::thread::scope(|scope| {
+            for _ in 0..self.threads {
+                let (take, tell) = (&take, tell.clone());
+                scope.spawn(move || {
+                    while let Some((number, bytes)) = next_of(take) {
+                        if tell.send((number, self.seen(&bytes))).is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+            drop(tell);
+            // Blocks that are not done, oldest first, and what was seen in those whose turn has not come.
+            let mut open = BTreeMap::from([(0, first)]);
+            let mut early = BTreeMap::new();
+            let (mut given, mut done) = (0, 0);
+            loop {
+                while open.len() <= self.threads && !blocks.ended {
+                    let number = done + open.len();
+                    open.insert(number, blocks.next(reader, on_bytes));
+                }
+                while let Some(block) = open.get(&given) {
+                    drop(give.send((given, Arc::clone(&block.bytes))));
+                    given += 1;
+                }
+                if open.is_empty() {
+                    break;
+                }
+                let Ok((number, seen)) = told.recv() else { break };
+                early.insert(number, seen);
+                while let Some(seen) = early.remove(&done) {
+                    if let Some(block) = open.remove(&done) {
+                        state.block(&block.borrow(), seen);
+                    }
+                    done += 1;
+                }
+            }
+            drop(give);
+        });
+        blocks.outcome(state)
+    }
+
+    fn seen(&self, bytes: &[u8]) -> Seen {
+        Seen::of(self.engine, bytes, &self.engine.full(bytes))
+    }
+}
+
+/// What the engine saw in some bytes.
+struct Seen {
+    matches: Vec<Match>,
+    /// Encoded runs with matches in them.
+    decoded: Vec<Run>,
+}
+
+impl Seen {
+    fn of(engine: &KeywordEngine<'_>, bytes: &[u8], searched: &Searched) -> Self {
+        Self { matches: engine.matches(bytes, searched), decoded: searched.decoded().to_vec() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.matches.is_empty() && self.decoded.is_empty()
+    }
+}
+
+/// The next thing to do for one of several threads.
+fn next_of<T>(queue: &Mutex<mpsc::Receiver<T>>) -> Option<T> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}
+
+/// A part of an input: it lies at `base`, and answers for what starts in `from..until`.
+struct Block<'b> {
+    bytes: &'b [u8],
+    base: u64,
+    from: u64,
+    until: u64,
+}
+
+struct Owned {
+    bytes: Arc<[u8]>,
+    base: u64,
+    from: u64,
+    until: u64,
+}
+
+impl Owned {
+    fn borrow(&self) -> Block<'_> {
+        Block { bytes: &self.bytes, base: self.base, from: self.from, until: self.until }
+    }
+}
+
+/// Cuts a stream into blocks.
+struct Blocks {
+    sizes: Sizes,
+    /// What the next block begins with, and where that lies.
+    tail: Vec<u8>,
+    base: u64,
+    from: u64,
+    bytes: u64,
+    ended: bool,
+    error: Option<io::Error>,
+}
+
+impl Blocks {
+    fn new(sizes: Sizes) -> Self {
+        Self { sizes, tail: Vec::new(), base: 0, from: 0, bytes: 0, ended: false, error: None }
+    }
+
+    fn next(&mut self, reader: &mut dyn Read, on_bytes: &mut dyn FnMut(u64)) -> Owned {
+        let overlap = self.sizes.overlap;
+        let capacity = self.sizes.block.saturating_add(overlap.saturating_mul(2));
+        let mut bytes = std::mem::take(&mut self.tail);
+        let before = bytes.len();
+        let space = capacity.saturating_sub(before);
+        self.error = reader.take(wide(space)).read_to_end(&mut bytes).err();
+        let fresh = bytes.len().saturating_sub(before);
+        self.bytes = self.bytes.saturating_add(wide(fresh));
+        on_bytes(wide(fresh));
+        self.ended = fresh < space || self.error.is_some();
+        let (base, from) = (self.base, self.from);
+        let end = base.saturating_add(wide(bytes.len()));
+        let until = if self.ended { u64::MAX } else { end.saturating_sub(wide(overlap)) };
+        if !self.ended {
+            let keep = bytes.len().saturating_sub(overlap.saturating_mul(2));
+            self.tail.reserve_exact(capacity);
+            self.tail.extend_from_slice(bytes.get(keep..).unwrap_or_default());
+            self.base = base.saturating_add(wide(keep));
+            self.from = until;
+        }
+        Owned { bytes: bytes.into(), base, from, until }
+    }
+
+    fn outcome(self, state: State<'_, '_>) -> Outcome {
+        Outcome { hits: state.hits, bytes: self.bytes, error: self.error }
     }
 }
 
@@ -126,38 +293,39 @@ impl<'s, 'a> State<'s, 'a> {
         Self { searcher, hits: Hits::default(), binary: None, counted: 0, line: 1, line_start: 0 }
     }
 
-    /// Searches `bytes`, which lie at `base`, and keeps the matches whose secret starts in `from..until`.
-    fn block(&mut self, bytes: &[u8], base: u64, from: u64, until: u64) {
+    /// Keeps what a block answers for. Blocks come in order.
+    fn block(&mut self, block: &Block<'_>, seen: Seen) {
+        let &Block { bytes, base, from, until } = block;
         let probe = bytes.get(..BINARY_PROBE).unwrap_or(bytes);
         let binary = *self.binary.get_or_insert_with(|| probe.contains(&0));
-        let rules = self.searcher.rules.rules();
-        let mark = (self.counted, self.line, self.line_start);
-        let mut matches = Vec::new();
-        self.searcher.engine.scan(bytes, &mut |found| {
-            let generic = rules.get(found.rule).is_none_or(|rule| rule.rank == Rank::Generic);
-            if !(binary && generic) {
-                matches.push(found);
-            }
-        });
-        let mut hits: Vec<(Range<usize>, Hit)> = resolve(matches, self.searcher.rules)
+        let rules = self.searcher.rules;
+        let generic =
+            |found: &Match| rules.rules().get(found.rule).is_none_or(|rule| rule.rank == Rank::Generic);
+        let Seen { mut matches, decoded } = seen;
+        matches.retain(|found| !(binary && generic(found)));
+        let mut hits: Vec<(Range<usize>, Hit)> = resolve(matches, rules)
             .into_iter()
             .filter_map(|found| Some((found.secret.clone(), self.redacted(bytes, &found)?)))
             .collect();
-        decode::search(bytes, self.searcher.engine, &mut |run, text, matches| {
-            for found in resolve(matches, self.searcher.rules) {
-                if let Some(hit) = self.redacted(text, &found) {
-                    hits.push((run.range.clone(), Hit { encoding: Some(run.encoding), ..hit }));
+        for run in &decoded {
+            decode::search_run(bytes, run, self.searcher.engine, &mut |run, text, matches| {
+                for found in resolve(matches, rules) {
+                    if let Some(hit) = self.redacted(text, &found) {
+                        hits.push((run.range.clone(), Hit { encoding: Some(run.encoding), ..hit }));
+                    }
                 }
-            }
-        });
+            });
+        }
+        // Lines are counted forward only.
         hits.sort_by_key(|(span, _)| span.start);
+        let mark = (self.counted, self.line, self.line_start);
         for (span, hit) in hits {
             let start = base.saturating_add(wide(span.start));
             if start >= from && start < until {
                 self.keep(bytes, base, start, &span, hit);
             }
         }
-        // Lines are counted forward only, and known values are in an order of their own.
+        // Known values are in an order of their own.
         (self.counted, self.line, self.line_start) = mark;
         self.known(bytes, base, from, until);
         let end = base.saturating_add(wide(bytes.len()));
@@ -205,9 +373,8 @@ impl<'s, 'a> State<'s, 'a> {
         let from = usize::try_from(self.counted.saturating_sub(base)).unwrap_or(usize::MAX);
         let to = usize::try_from(until.saturating_sub(base)).unwrap_or(usize::MAX);
         let Some(part) = bytes.get(from..to) else { return };
-        if let Some(last) = part.iter().rposition(|byte| *byte == b'\n') {
-            let newlines: u64 = part.iter().map(|byte| u64::from(*byte == b'\n')).sum();
-            self.line = self.line.saturating_add(newlines);
+        if let Some(last) = memchr::memrchr(b'\n', part) {
+            self.line = self.line.saturating_add(wide(memchr::memchr_iter(b'\n', part).count()));
             self.line_start = self.counted.saturating_add(wide(last)).saturating_add(1);
         }
         self.counted = until;

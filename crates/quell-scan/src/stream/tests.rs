@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::engine::KeywordEngine;
+use crate::engine::Engine as _;
 use crate::rule::template::expand;
 use crate::{Finding, Report, Scanner};
 
@@ -23,8 +23,7 @@ fn rules_of(report: &Report) -> Vec<&str> {
 fn hits(rules: &RuleSet, text: &[u8], sizes: Sizes) -> Vec<(u64, u64, u64)> {
     let key = key();
     let engine = KeywordEngine::new(rules);
-    let searcher =
-        Searcher { rules, engine: &engine, key: &key, keep: Keep::Nothing, sizes, also: Also::default() };
+    let searcher = Searcher { sizes, ..Searcher::new(&engine, &key, Keep::Nothing) };
     let outcome = searcher.reader(&mut &*text, &mut |_| {});
     assert!(outcome.error.is_none());
     assert_eq!(outcome.bytes, wide(text.len()));

@@ -118,6 +118,11 @@ pub(crate) fn place(outer: &str, inner: &str) -> String {
     if inner.is_empty() { outer.to_owned() } else { format!("{outer}!/{inner}") }
 }
 
+/// Whether there is nothing inside: the bytes are searched as they are.
+pub(crate) fn is_plain(bytes: &[u8]) -> bool {
+    kind(bytes.get(..HEAD).unwrap_or(bytes)).is_none() && !zip::may_follow(bytes)
+}
+
 /// Scans an input and all that is inside it.
 pub(crate) fn scan(
     input: Input<'_>,
@@ -128,9 +133,7 @@ pub(crate) fn scan(
     let meter = Meter::new(limits);
     let mut job = Job { searcher, limits, meter: &meter, sink };
     match input {
-        Input::Bytes(bytes)
-            if kind(bytes.get(..HEAD).unwrap_or(bytes)).is_none() && !zip::may_follow(bytes) =>
-        {
+        Input::Bytes(bytes) if is_plain(bytes) => {
             job.text(&Place::default(), bytes, &Hits::default());
             return Outcome { bytes: bytes.len() as u64, error: None };
         }

@@ -3,6 +3,7 @@
 mod attribution;
 mod forged;
 mod history;
+mod incremental;
 mod layout;
 mod received;
 mod robust;

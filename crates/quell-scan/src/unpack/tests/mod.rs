@@ -12,7 +12,6 @@ use crate::RuleSet;
 use crate::engine::KeywordEngine;
 use crate::hit::Keep;
 use crate::rule::template::expand;
-use crate::stream::Sizes;
 
 static RULES: std::sync::LazyLock<RuleSet> = std::sync::LazyLock::new(|| {
     let text = "[[rules]]\nid='mark'\nregex='''mrk_[a-z0-9]{24}'''\nkeywords=['mrk_']\n";
@@ -92,8 +91,7 @@ fn key() -> FingerprintKey {
 fn run(input: Input<'_>, limits: &Limits) -> Seen {
     let key = key();
     let engine = KeywordEngine::new(&RULES);
-    let searcher =
-        Searcher { rules: &RULES, engine: &engine, key: &key, keep: Keep::Nothing, sizes: Sizes::default() };
+    let searcher = Searcher::new(&engine, &key, Keep::Nothing);
     let mut seen = Seen::default();
     let outcome = scan(input, &searcher, limits, &mut seen);
     assert!(outcome.error.is_none(), "{outcome:?}");

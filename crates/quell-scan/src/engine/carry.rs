@@ -1,0 +1,302 @@
+//! What was found in one text, carried to a text that is made of pieces of it.
+//!
+//! Literals are found again only where bytes are new, and around the seams where pieces meet. A site is tried again only
+//! where something within its reach has changed. Everything else moves by arithmetic. As each result depends on its
+//! surroundings alone, the outcome is that of a full search.
+
+use std::ops::Range;
+
+use super::Match;
+use super::keyword::KeywordEngine;
+use super::prefilter::Spot;
+use super::worker::{Outcome, Worker, index};
+use crate::decode::{self, Run};
+
+/// A piece of the new text that stands in the old one.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Piece {
+    /// Where it starts in the new text.
+    pub(crate) to: usize,
+    /// Where it starts in the old text.
+    pub(crate) from: usize,
+    pub(crate) length: usize,
+}
+
+/// What a search of a text leaves for the texts that are made from it.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(crate) struct Searched {
+    /// Sorted.
+    pub(super) spots: Vec<Spot>,
+    /// Sorted by place and site.
+    pub(super) outcomes: Vec<Outcome>,
+    /// Encoded runs with matches in them, in order.
+    decoded: Vec<Run>,
+    length: usize,
+}
+
+/// A piece, and whether it stands at the very start or end of both texts: there it has no neighbour that could differ.
+struct Clean {
+    from: usize,
+    end: usize,
+    at_start: bool,
+    at_end: bool,
+}
+
+impl Clean {
+    /// Whether everything within these distances is in the piece.
+    fn holds(&self, at: u32, before: usize, after: usize) -> bool {
+        let at = index(at);
+        (self.at_start || at.checked_sub(before).is_some_and(|low| low >= self.from))
+            && (self.at_end || at.saturating_add(after) <= self.end)
+    }
+}
+
+impl KeywordEngine<'_> {
+    /// Searches a text of less than 4 GiB in full.
+    pub(crate) fn full(&self, bytes: &[u8]) -> Searched {
+        self.with_worker(|worker| {
+            let mut next = Searched { length: bytes.len(), ..Searched::default() };
+            self.spots(bytes, 0..bytes.len(), &mut |spot| next.spots.push(spot));
+            next.spots.sort_unstable();
+            for spot in &next.spots {
+                self.wake(worker, bytes, *spot, &mut next.outcomes);
+            }
+            self.decode(bytes, 0..bytes.len(), &mut next.decoded);
+            next.settle();
+            next
+        })
+    }
+
+    /// Searches a text that is made of pieces of another one, in the order of the new text and without overlaps.
+    pub(crate) fn carried(&self, old: &Searched, bytes: &[u8], pieces: &[Piece]) -> Searched {
+        self.with_worker(|worker| {
+            let mut next = Searched { length: bytes.len(), ..Searched::default() };
+            for piece in pieces {
+                self.carry(worker, old, bytes, *piece, &mut next);
+            }
+            let mut fresh = Vec::new();
+            let seams = self.seams(bytes.len(), pieces);
+            for range in edges(old, bytes.len(), pieces).into_iter().chain(seams.iter().cloned()) {
+                self.decode(bytes, range, &mut next.decoded);
+            }
+            for range in seams {
+                self.spots(bytes, range, &mut |spot| {
+                    if !self.inside(pieces, spot) {
+                        fresh.push(spot);
+                    }
+                });
+            }
+            for spot in &fresh {
+                self.wake(worker, bytes, *spot, &mut next.outcomes);
+            }
+            next.spots.append(&mut fresh);
+            next.spots.sort_unstable();
+            next.settle();
+            next
+        })
+    }
+
+    /// The matches of a text, from what was found in it: what only the text as a whole decides is decided here.
+    pub(crate) fn matches(&self, bytes: &[u8], searched: &Searched) -> Vec<Match> {
+        let plan = self.plan();
+        let open = |rule: usize| {
+            let gate = plan.rules.get(rule).map(|rule| rule.gate.as_slice()).unwrap_or_default();
+            gate.is_empty() || searched.spots.iter().any(|spot| gate.contains(&spot.literal))
+        };
+        let mut all: Vec<Match> = Vec::new();
+        for outcome in &searched.outcomes {
+            if let Some(found) = outcome.found.as_ref().filter(|found| open(found.rule)) {
+                all.push(found.clone());
+            }
+        }
+        for rule in plan.whole.iter().filter(|rule| open(**rule)) {
+            self.with_worker(|worker| {
+                worker.everywhere(self.rules(), plan, bytes, *rule, &mut |found| all.push(found));
+            });
+        }
+        let order = |found: &Match| (found.rule, found.secret.start, found.secret.end, found.span.start);
+        all.sort_unstable_by_key(order);
+        all.dedup_by_key(|found| (found.rule, found.secret.clone()));
+        all
+    }
+
+    /// Literals that matter in a part of the text.
+    fn spots(&self, bytes: &[u8], range: Range<usize>, sink: &mut dyn FnMut(Spot)) {
+        let plan = self.plan();
+        let Some(part) = bytes.get(range.clone()) else { return };
+        plan.prefilter.find(part, &mut |spot| {
+            let Some(literal) = plan.literals.get(index(spot.literal)) else { return };
+            let start = index(spot.start);
+            let text = part.get(start..start.saturating_add(literal.length)).unwrap_or_default();
+            let wanted = |exact: &Option<Box<[u8]>>| exact.as_ref().is_none_or(|exact| **exact == *text);
+            if literal.gate || literal.links.iter().any(|link| wanted(&link.exact)) {
+                let start = u32::try_from(start.saturating_add(range.start)).unwrap_or(u32::MAX);
+                sink(Spot { start, ..spot });
+            }
+        });
+    }
+
+    /// Encoded runs that touch a part of the text and have matches in them.
+    fn decode(&self, bytes: &[u8], range: Range<usize>, out: &mut Vec<Run>) {
+        decode::runs(bytes, range, &mut |run| {
+            decode::search_run(bytes, &run, self, &mut |run, _decoded, _matches| out.push(run.clone()));
+        });
+    }
+
+    /// Tries all sites of a literal.
+    fn wake(&self, worker: &mut Worker, bytes: &[u8], spot: Spot, out: &mut Vec<Outcome>) {
+        let plan = self.plan();
+        for link in plan.literals.get(index(spot.literal)).map(|literal| &literal.links).into_iter().flatten()
+        {
+            let text = bytes.get(index(spot.start)..).unwrap_or_default();
+            if link.exact.as_ref().is_none_or(|exact| text.starts_with(exact)) {
+                out.extend(worker.evaluate(self.rules(), plan, bytes, link.site, spot.start));
+            }
+        }
+    }
+
+    /// Moves what a piece brings along, and tries again what its neighbours may have changed.
+    fn carry(&self, worker: &mut Worker, old: &Searched, bytes: &[u8], piece: Piece, next: &mut Searched) {
+        let plan = self.plan();
+        let end = piece.from.saturating_add(piece.length);
+        let clean = Clean {
+            from: piece.from,
+            end,
+            at_start: piece.from == 0 && piece.to == 0,
+            at_end: end == old.length && piece.to.saturating_add(piece.length) == bytes.len(),
+        };
+        // A run depends on its own bytes and on one on each side.
+        let within = |run: &&Run| {
+            let at = u32::try_from(run.range.start).unwrap_or(u32::MAX);
+            run.range.start >= piece.from && run.range.end <= end && clean.holds(at, 1, run.range.len() + 1)
+        };
+        next.decoded.extend(old.decoded.iter().filter(within).map(|run| Run {
+            range: run.range.start - piece.from + piece.to..run.range.end - piece.from + piece.to,
+            encoding: run.encoding,
+        }));
+        let first = old.spots.partition_point(|spot| index(spot.start) < piece.from);
+        let mut rest = old.outcomes.partition_point(|outcome| index(outcome.at) < piece.from);
+        for spot in old.spots.get(first..).unwrap_or_default() {
+            let at = index(spot.start);
+            if at >= end {
+                break;
+            }
+            let Some(literal) = plan.literals.get(index(spot.literal)) else { continue };
+            if at.saturating_add(literal.length) > end {
+                continue;
+            }
+            let Ok(start) = u32::try_from(at - piece.from + piece.to) else { continue };
+            let moved = Spot { start, ..*spot };
+            next.spots.push(moved);
+            while old.outcomes.get(rest).is_some_and(|outcome| outcome.at < spot.start) {
+                rest += 1;
+            }
+            let known = old.outcomes.get(rest..).unwrap_or_default();
+            let known = known.iter().take_while(|outcome| outcome.at == spot.start);
+            let usual = clean.holds(spot.start, literal.before, literal.after);
+            if usual && known.clone().next().is_none() {
+                continue;
+            }
+            for link in &literal.links {
+                let outcome = known.clone().find(|outcome| index(outcome.site) == link.site);
+                let site = plan.sites.get(link.site);
+                let kept = match (outcome, site) {
+                    (Some(outcome), _) => {
+                        clean.holds(spot.start, index(outcome.before), index(outcome.after))
+                    }
+                    (None, Some(site)) => {
+                        usual || {
+                            use super::plan::LOOK;
+                            clean.holds(
+                                spot.start,
+                                site.before.saturating_add(LOOK),
+                                site.after.saturating_add(LOOK),
+                            )
+                        }
+                    }
+                    (None, None) => true,
+                };
+                if kept {
+                    next.outcomes.extend(outcome.map(|outcome| outcome.moved(start)));
+                } else {
+                    let text = bytes.get(index(start)..).unwrap_or_default();
+                    if link.exact.as_ref().is_none_or(|exact| text.starts_with(exact)) {
+                        next.outcomes.extend(worker.evaluate(self.rules(), plan, bytes, link.site, start));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where literals can stand that no piece holds whole: new bytes, and a literal's length around them.
+    fn seams(&self, length: usize, pieces: &[Piece]) -> Vec<Range<usize>> {
+        let margin = self.plan().prefilter.longest().saturating_sub(1);
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        let mut add = |gap: Range<usize>| {
+            let range = gap.start.saturating_sub(margin)..gap.end.saturating_add(margin).min(length);
+            match ranges.last_mut() {
+                Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+                _ => ranges.push(range),
+            }
+        };
+        let mut at = 0;
+        for piece in pieces {
+            if piece.to > 0 {
+                add(at..piece.to);
+            }
+            at = piece.to.saturating_add(piece.length);
+        }
+        if at < length {
+            add(at..length);
+        }
+        ranges
+    }
+
+    /// Whether one piece holds a literal whole.
+    fn inside(&self, pieces: &[Piece], spot: Spot) -> bool {
+        let start = index(spot.start);
+        let length = self.plan().literals.get(index(spot.literal)).map_or(0, |literal| literal.length);
+        let after = pieces.partition_point(|piece| piece.to <= start);
+        let piece = after.checked_sub(1).and_then(|at| pieces.get(at));
+        piece.is_some_and(|piece| start.saturating_add(length) <= piece.to.saturating_add(piece.length))
+    }
+}
+
+/// Where the text begins or ends in the middle of what was the old one: a run may be whole there that was none.
+fn edges(old: &Searched, length: usize, pieces: &[Piece]) -> Vec<Range<usize>> {
+    let mut edges = Vec::new();
+    if pieces.first().is_some_and(|piece| piece.to == 0 && piece.from > 0) {
+        edges.push(0..1.min(length));
+    }
+    let cut = |piece: &Piece| {
+        piece.to.saturating_add(piece.length) == length
+            && piece.from.saturating_add(piece.length) < old.length
+    };
+    if pieces.last().is_some_and(cut) {
+        edges.push(length.saturating_sub(1)..length);
+    }
+    edges
+}
+
+impl Searched {
+    /// Encoded runs with matches in them.
+    pub(crate) fn decoded(&self) -> &[Run] {
+        &self.decoded
+    }
+
+    /// Bytes of memory that this takes, roughly.
+    pub(crate) fn weight(&self) -> usize {
+        self.spots.len() * size_of::<Spot>()
+            + self.outcomes.len() * size_of::<Outcome>()
+            + self.decoded.len() * size_of::<Run>()
+    }
+
+    fn settle(&mut self) {
+        self.outcomes.sort_unstable_by_key(|outcome| (outcome.at, outcome.site));
+        self.outcomes.dedup_by_key(|outcome| (outcome.at, outcome.site));
+        self.decoded.sort_by_key(|run| (run.range.start, run.range.end, run.encoding));
+        self.decoded.dedup();
+        self.spots.shrink_to_fit();
+        self.outcomes.shrink_to_fit();
+    }
+}

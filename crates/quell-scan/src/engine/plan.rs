@@ -1,0 +1,211 @@
+//! Rules as the engine sees them: literals that wake sites, and regexes that are compiled when a site is first woken.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use regex_automata::meta;
+use regex_automata::nfa::thompson::WhichCaptures;
+use regex_automata::util::syntax;
+use regex_syntax::hir::Hir;
+
+use super::MAX_MATCH;
+use super::prefilter::Prefilter;
+use crate::RuleSet;
+use crate::rule::{self, Rule};
+
+/// Memory of one compiled regex, as in [`crate::rule`].
+const SIZE_LIMIT: usize = 16 << 20;
+
+/// Memory that a thread may spend on the lazy automaton of one regex.
+const CACHE_LIMIT: usize = 1 << 20;
+
+/// Look-around sees this many bytes beyond what is searched: a character of UTF-8.
+pub(super) const LOOK: usize = 4;
+
+/// All that does not change from text to text.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(super) prefilter: Prefilter,
+    /// By the numbers that [`Prefilter`] gives.
+    pub(super) literals: Vec<Lit>,
+    pub(super) sites: Vec<Site>,
+    /// By rule.
+    pub(super) rules: Vec<RulePlan>,
+    /// Rules that run over everything.
+    pub(super) whole: Vec<usize>,
+}
+
+/// A literal, folded to lower case.
+#[derive(Debug, Default)]
+pub(super) struct Lit {
+    pub(super) length: usize,
+    pub(super) links: Vec<Link>,
+    /// What the searches that it wakes look at, at most, before and after its start.
+    pub(super) before: usize,
+    pub(super) after: usize,
+    /// Whether some rule asks whether it occurs at all.
+    pub(super) gate: bool,
+}
+
+/// From a literal to a site.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) site: usize,
+    /// The literal as it must stand there, if its case counts.
+    pub(super) exact: Option<Box<[u8]>>,
+}
+
+/// Where a rule's regex is tried: see [`crate::rule::reach`].
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) rule: usize,
+    pub(super) before: usize,
+    pub(super) after: usize,
+    pub(super) grows: bool,
+    tail: Option<Hir>,
+    compiled: OnceLock<Option<meta::Regex>>,
+}
+
+/// A rule's regex, and what else decides whether it counts.
+#[derive(Debug)]
+pub(super) struct RulePlan {
+    text: String,
+    compiled: OnceLock<Option<Main>>,
+    /// One of these literals must occur somewhere. Empty: no matter.
+    pub(super) gate: Vec<u32>,
+}
+
+/// The regex of a rule with its groups.
+#[derive(Debug)]
+pub(super) struct Main {
+    pub(super) regex: meta::Regex,
+    pub(super) secret: Option<usize>,
+    pub(super) password: Option<usize>,
+    pub(super) principal: Option<usize>,
+}
+
+impl Plan {
+    pub(crate) fn new(set: &RuleSet) -> Self {
+        let mut builder = Builder::default();
+        for (index, rule) in set.rules().iter().enumerate() {
+            builder.rule(index, rule);
+        }
+        builder.finish()
+    }
+}
+
+#[derive(Default)]
+struct Builder {
+    numbers: BTreeMap<Vec<u8>, u32>,
+    literals: Vec<Lit>,
+    sites: Vec<Site>,
+    rules: Vec<RulePlan>,
+    whole: Vec<usize>,
+}
+
+impl Builder {
+    fn rule(&mut self, index: usize, rule: &Rule) {
+        let reach = rule::analyze(rule.pattern.text(), &rule.keywords, rule.window, MAX_MATCH);
+        let mut gate = Vec::new();
+        if !reach.implied || reach.sites.is_empty() {
+            for word in &rule.keywords {
+                let number = self.literal(word.as_bytes());
+                gate.push(number);
+                if let Some(lit) = self.lit(number) {
+                    lit.gate = true;
+                }
+            }
+        }
+        if reach.sites.is_empty() {
+            self.whole.push(index);
+        }
+        for site in reach.sites {
+            let number = self.sites.len();
+            for literal in site.literals {
+                let lit = self.literal(&literal.bytes.to_ascii_lowercase());
+                if let Some(lit) = self.lit(lit) {
+                    lit.before = lit.before.max(site.before.saturating_add(LOOK));
+                    lit.after = lit.after.max(site.after.saturating_add(LOOK));
+                    let exact = literal.exact.then(|| literal.bytes.into_boxed_slice());
+                    lit.links.push(Link { site: number, exact });
+                }
+            }
+            self.sites.push(Site {
+                rule: index,
+                before: site.before,
+                after: site.after,
+                grows: site.grows,
+                tail: site.tail,
+                compiled: OnceLock::new(),
+            });
+        }
+        let text = rule.pattern.text().to_owned();
+        self.rules.push(RulePlan { text, compiled: OnceLock::new(), gate });
+    }
+
+    fn literal(&mut self, folded: &[u8]) -> u32 {
+        if let Some(number) = self.numbers.get(folded) {
+            return *number;
+        }
+        let number = u32::try_from(self.literals.len()).unwrap_or(u32::MAX);
+        self.numbers.insert(folded.to_vec(), number);
+        self.literals.push(Lit { length: folded.len(), ..Lit::default() });
+        number
+    }
+
+    fn lit(&mut self, number: u32) -> Option<&mut Lit> {
+        self.literals.get_mut(usize::try_from(number).ok()?)
+    }
+
+    fn finish(self) -> Plan {
+        let mut texts = vec![Vec::new(); self.literals.len()];
+        for (text, number) in self.numbers {
+            if let Some(slot) = usize::try_from(number).ok().and_then(|number| texts.get_mut(number)) {
+                *slot = text;
+            }
+        }
+        Plan {
+            prefilter: Prefilter::new(&texts),
+            literals: self.literals,
+            sites: self.sites,
+            rules: self.rules,
+            whole: self.whole,
+        }
+    }
+}
+
+impl Site {
+    /// What must match from the literal on. `None`: the whole regex.
+    pub(super) fn tail(&self) -> Option<&meta::Regex> {
+        let hir = self.tail.as_ref()?;
+        let compile = || {
+            let config = config().which_captures(WhichCaptures::Implicit);
+            meta::Builder::new().configure(config).build_from_hir(hir).ok()
+        };
+        self.compiled.get_or_init(compile).as_ref()
+    }
+}
+
+impl RulePlan {
+    /// The regex; `None` only for a built-in rule that does not compile, which a test rules out.
+    pub(super) fn main(&self) -> Option<&Main> {
+        self.compiled.get_or_init(|| Main::new(&self.text)).as_ref()
+    }
+}
+
+impl Main {
+    fn new(text: &str) -> Option<Self> {
+        let build = |unicode: bool| {
+            let syntax = syntax::Config::new().unicode(unicode).utf8(false);
+            meta::Builder::new().configure(config()).syntax(syntax).build(text).ok()
+        };
+        let regex = build(false).or_else(|| build(true))?;
+        let group = |name: &str| regex.group_info().to_index(regex_automata::PatternID::ZERO, name);
+        let (secret, password, principal) = (group("secret"), group("password"), group("principal"));
+        Some(Self { regex, secret, password, principal })
+    }
+}
+
+fn config() -> meta::Config {
+    meta::Config::new().utf8_empty(false).nfa_size_limit(Some(SIZE_LIMIT)).hybrid_cache_capacity(CACHE_LIMIT)
+}

@@ -1,0 +1,220 @@
+//! One thread's search of one place: the regexes' scratch memory, and what a site finds where its literal stands.
+
+use std::ops::Range;
+
+use regex_automata::meta::{self, Regex};
+use regex_automata::util::captures::Captures;
+use regex_automata::{Anchored, Input};
+
+use super::plan::{LOOK, Main, Plan, Site};
+use super::{AROUND, MAX_MATCH, Match, filter};
+use crate::RuleSet;
+use crate::rule::Rule;
+
+/// Scratch memory of one thread, made as it is needed.
+#[derive(Debug, Default)]
+pub(super) struct Worker {
+    mains: Vec<Option<(meta::Cache, Captures)>>,
+    tails: Vec<Option<meta::Cache>>,
+}
+
+/// What a site found, kept when it is anything but "no match within the usual distance".
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Outcome {
+    /// Where the literal starts.
+    pub(super) at: u32,
+    pub(super) site: u32,
+    /// How many bytes before and after `at` this depends on.
+    pub(super) before: u32,
+    pub(super) after: u32,
+    pub(super) found: Option<Match>,
+}
+
+impl Outcome {
+    /// The same in another text.
+    pub(super) fn moved(&self, to: u32) -> Self {
+        let shift = |range: &Range<usize>| {
+            let place = |at: usize| at.wrapping_sub(index(self.at)).wrapping_add(index(to));
+            place(range.start)..place(range.end)
+        };
+        let found = self.found.as_ref().map(|found| Match {
+            rule: found.rule,
+            span: shift(&found.span),
+            secret: shift(&found.secret),
+            password: found.password.as_ref().map(shift),
+            principal: found.principal.as_ref().map(shift),
+        });
+        Self { at: to, found, ..*self }
+    }
+}
+
+impl Worker {
+    /// Tries a site where one of its literals starts; `None` stands for "no match", which depends on
+    /// [`Site::before`] and [`Site::after`] bytes and the look-around at their ends.
+    pub(super) fn evaluate(
+        &mut self,
+        rules: &RuleSet,
+        plan: &Plan,
+        bytes: &[u8],
+        site: usize,
+        at: u32,
+    ) -> Option<Outcome> {
+        let number = u32::try_from(site).ok()?;
+        let site = plan.sites.get(site)?;
+        let start = index(at);
+        let first = site.after.saturating_add(start).min(bytes.len());
+        if let Some(tail) = site.tail() {
+            let cache = slot(&mut self.tails, index(number))?.get_or_insert_with(|| tail.create_cache());
+            let text = seen(bytes, site, first);
+            let input = Input::new(text).span(start..first).anchored(Anchored::Yes).earliest(true);
+            tail.search_half_with(cache, &input)?;
+        }
+        let main = plan.rules.get(site.rule)?.main()?;
+        let scratch = slot(&mut self.mains, site.rule)?;
+        let (cache, captures) =
+            scratch.get_or_insert_with(|| (main.regex.create_cache(), main.regex.create_captures()));
+        let from = start.saturating_sub(site.before);
+        let (whole, view) = locate(&main.regex, cache, bytes, site, start, from);
+        if whole.is_none() && view <= first {
+            return None;
+        }
+        // Even that there is no match may depend on bytes further away than usual.
+        let matched = whole.is_some();
+        let whole = whole.unwrap_or(start..start);
+        let rule = rules.rules().get(site.rule)?;
+        let text = seen(bytes, site, view);
+        let found = matched
+            .then(|| capture(main, cache, captures, text, whole.clone(), view, site.rule, rule))
+            .flatten()
+            .filter(|found| filter::accepts(rules, rule, bytes, found));
+        // Filters look at the line around a match, too.
+        let low = from.saturating_sub(LOOK).min(whole.start.saturating_sub(AROUND));
+        let high = view.saturating_add(LOOK).max(whole.end.saturating_add(AROUND));
+        let usual = (site.before.saturating_add(LOOK), site.after.saturating_add(LOOK));
+        // At the edges of a text the distances are those that would be looked at, were it longer.
+        let before = start.saturating_sub(low).max(usual.0).max(reach(start, whole.start));
+        let after = high.saturating_sub(start).max(usual.1);
+        Some(Outcome {
+            at,
+            site: number,
+            before: u32::try_from(before).ok()?,
+            after: u32::try_from(after).ok()?,
+            found,
+        })
+    }
+
+    /// Runs a rule over everything.
+    pub(super) fn everywhere(
+        &mut self,
+        rules: &RuleSet,
+        plan: &Plan,
+        bytes: &[u8],
+        rule_index: usize,
+        sink: &mut dyn FnMut(Match),
+    ) {
+        let (Some(rule), Some(main)) =
+            (rules.rules().get(rule_index), plan.rules.get(rule_index).and_then(|rule| rule.main()))
+        else {
+            return;
+        };
+        let Some(scratch) = slot(&mut self.mains, rule_index) else { return };
+        let (cache, captures) =
+            scratch.get_or_insert_with(|| (main.regex.create_cache(), main.regex.create_captures()));
+        let mut at = 0;
+        while at <= bytes.len() {
+            let Some(whole) = main.regex.search_with(cache, &Input::new(bytes).range(at..)) else { break };
+            at = whole.end().max(whole.start() + 1);
+            let view = bytes.len();
+            let found = capture(main, cache, captures, bytes, whole.range(), view, rule_index, rule);
+            if let Some(found) = found.filter(|found| filter::accepts(rules, rule, bytes, found)) {
+                sink(found);
+            }
+        }
+    }
+}
+
+/// What look-around may see. A view that may grow is the end of the text until it has grown, so that `\b` and `$` let a
+/// match reach it: that is how a match which goes on is told from none.
+fn seen<'b>(bytes: &'b [u8], site: &Site, view: usize) -> &'b [u8] {
+    if site.grows { bytes.get(..view).unwrap_or(bytes) } else { bytes }
+}
+
+/// How far a filter's look at the line reaches before the literal.
+fn reach(start: usize, match_start: usize) -> usize {
+    start.saturating_sub(match_start).saturating_add(AROUND)
+}
+
+/// Finds the match that holds the literal's first byte, if there is one, and where the search's view ended.
+fn locate(
+    regex: &Regex,
+    cache: &mut meta::Cache,
+    bytes: &[u8],
+    site: &Site,
+    start: usize,
+    from: usize,
+) -> (Option<Range<usize>>, usize) {
+    let mut after = site.after;
+    let mut at = from;
+    loop {
+        let view = start.saturating_add(after).min(bytes.len());
+        if at > start {
+            return (None, view);
+        }
+        let anchored = if site.before == 0 { Anchored::Yes } else { Anchored::No };
+        let input = Input::new(seen(bytes, site, view)).span(at..view).anchored(anchored);
+        let found = regex.search_with(cache, &input).map(|found| found.range());
+        let Some(whole) = found.filter(|whole| whole.start <= start) else { return (None, view) };
+        if whole.end <= start {
+            at = whole.end.max(whole.start + 1);
+        } else if whole.end == view && view < bytes.len() && site.grows && after < MAX_MATCH {
+            // It may be longer than the view, or no match at all (`\b`).
+            after = after.saturating_mul(2).clamp(1 << 10, MAX_MATCH);
+        } else {
+            return (Some(whole), view);
+        }
+    }
+}
+
+fn capture(
+    main: &Main,
+    cache: &mut meta::Cache,
+    captures: &mut Captures,
+    bytes: &[u8],
+    whole: Range<usize>,
+    view: usize,
+    rule_index: usize,
+    rule: &Rule,
+) -> Option<Match> {
+    let input = Input::new(bytes).span(whole.start..view).anchored(Anchored::Yes);
+    main.regex.search_captures_with(cache, &input, captures);
+    let whole = captures.get_match()?.range();
+    let group = |number: usize| captures.get_group(number).map(|span| span.range());
+    let named = |number: Option<usize>| number.and_then(group).filter(|range| !range.is_empty());
+    let principal = named(main.principal);
+    let first_group = || {
+        (1..captures.group_len())
+            .filter_map(group)
+            .find(|range| !range.is_empty() && Some(range) != principal.as_ref())
+    };
+    let secret = match rule.secret_group {
+        0 => named(main.secret).or_else(first_group).unwrap_or_else(|| whole.clone()),
+        number => group(number)?,
+    };
+    if secret.is_empty() {
+        return None;
+    }
+    Some(Match { rule: rule_index, span: whole, secret, password: named(main.password), principal })
+}
+
+/// A place in a list that grows as far as it is used.
+fn slot<T>(list: &mut Vec<Option<T>>, at: usize) -> Option<&mut Option<T>> {
+    if at >= list.len() {
+        list.resize_with(at.saturating_add(1), || None);
+    }
+    list.get_mut(at)
+}
+
+/// Positions are 32 bits wide, sizes of memory at least that.
+pub(super) fn index(at: u32) -> usize {
+    usize::try_from(at).unwrap_or(usize::MAX)
+}
