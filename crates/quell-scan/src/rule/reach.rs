@@ -6,7 +6,7 @@
 
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::literal::{ExtractKind, Extractor};
-use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind};
+use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, ClassUnicodeRange, Hir, HirKind};
 
 use super::DEFAULT_WINDOW;
 
@@ -51,13 +51,31 @@ const MAX_BRANCHES: usize = 12;
 /// A match may lie this far before its literal; a pattern that allows more is cut there.
 const MAX_BEFORE: usize = 512;
 
-/// Finds the sites of a regex. `window` stands in where it has no bound.
-pub(crate) fn analyze(text: &str, keywords: &[String], window: usize, max_match: usize) -> Reach {
+/// Elements after a place that decide with which texts a match goes on there. More would only cost time at every start.
+const AHEAD: usize = 6;
+
+/// A literal as rare as this at the front of a regex is good enough to stop looking.
+const RARE: f64 = 14.0;
+
+/// Finds the sites of a regex. `window` stands in where it has no bound; `inside` says that every match is known to hold a
+/// keyword, so that the keywords themselves can stand in where the regex shows no better literal.
+pub(crate) fn analyze(
+    text: &str,
+    keywords: &[String],
+    inside: bool,
+    window: usize,
+    max_match: usize,
+) -> Reach {
     let parse = |unicode: bool| ParserBuilder::new().unicode(unicode).utf8(false).build().parse(text).ok();
     let Some(hir) = parse(false).or_else(|| parse(true)) else { return Reach::default() };
     let search = Search { keywords, window: if window == 0 { DEFAULT_WINDOW } else { window }, max_match };
-    let Some(cover) = search.best(&flatten(&hir), 2) else { return Reach::default() };
-    Reach { sites: cover.sites, implied: cover.implied }
+    let parts = flatten(&hir);
+    let best = search.best(&parts).filter(|cover| cover.implied);
+    let cover = best
+        .or_else(|| search.branches(&parts).filter(|cover| cover.implied))
+        .or_else(|| inside.then(|| search.by_keywords(&hir)).flatten())
+        .or_else(|| search.best(&parts));
+    cover.map_or_else(Reach::default, |cover| Reach { sites: cover.sites, implied: cover.implied })
 }
 
 /// Sites that together catch every match, and how good they are.
@@ -84,26 +102,32 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// The best cover of a sequence.
-    fn best(&self, parts: &[Hir], depth: usize) -> Option<Cover> {
+    fn best(&self, parts: &[Hir]) -> Option<Cover> {
         let mut best: Option<Cover> = None;
-        let mut offer = |cover: Option<Cover>| {
-            if let Some(cover) = cover.filter(|new| best.as_ref().is_none_or(|old| new.beats(old))) {
-                best = Some(cover);
-            }
-        };
+        let mut in_word = false;
         for at in 0..parts.len() {
-            offer(self.literals(parts, at));
-        }
-        if depth > 0 {
-            for at in 0..parts.len() {
-                offer(self.branches(parts, at, depth));
+            // A word is worth looking at from its start only.
+            let word = parts.get(at).is_some_and(worded);
+            if !word || in_word {
+                in_word = word;
+                continue;
+            }
+            in_word = true;
+            let cover = self.literals(parts, at);
+            if let Some(cover) = cover.filter(|new| best.as_ref().is_none_or(|old| new.beats(old))) {
+                let done = cover.implied && cover.bits >= RARE;
+                best = Some(cover);
+                if done {
+                    break;
+                }
             }
         }
         best
     }
 
-    /// Each branch of an alternation by itself.
-    fn branches(&self, parts: &[Hir], at: usize, depth: usize) -> Option<Cover> {
+    /// Each branch of a regex that is an alternation by itself.
+    fn branches(&self, parts: &[Hir]) -> Option<Cover> {
+        let at = parts.iter().position(|part| matches!(part.kind(), HirKind::Alternation(_)))?;
         let HirKind::Alternation(branches) = parts.get(at)?.kind() else { return None };
         if branches.len() > MAX_BRANCHES {
             return None;
@@ -113,12 +137,31 @@ impl Search<'_> {
             let mut variant = parts.get(..at)?.to_vec();
             variant.extend(flatten(branch));
             variant.extend_from_slice(parts.get(at + 1..)?);
-            let cover = self.best(&variant, depth - 1)?;
+            let cover = self.best(&variant)?;
             whole.implied &= cover.implied;
             whole.bits = whole.bits.min(cover.bits);
             whole.sites.extend(cover.sites);
         }
         Some(whole)
+    }
+
+    /// The keywords themselves, with whatever the regex allows around them.
+    fn by_keywords(&self, hir: &Hir) -> Option<Cover> {
+        let literals: Vec<Literal> = self
+            .keywords
+            .iter()
+            .map(|word| Literal { bytes: word.as_bytes().to_ascii_lowercase(), exact: false })
+            .collect();
+        let length = hir.properties().maximum_len();
+        let bounded = length.filter(|length| *length <= self.max_match);
+        let site = Site {
+            literals,
+            before: length.unwrap_or(self.window).min(self.window).min(MAX_BEFORE),
+            after: bounded.unwrap_or(self.window),
+            grows: bounded.is_none(),
+            tail: None,
+        };
+        (!self.keywords.is_empty()).then(|| Cover { sites: vec![site], implied: true, bits: 0.0 })
     }
 
     /// The literals with which what starts at an element begins.
@@ -128,10 +171,9 @@ impl Search<'_> {
         if matches!(rest.first()?.kind(), HirKind::Look(_)) && at > 0 {
             return None;
         }
-        let tail = Hir::concat(rest.to_vec());
-        let exact = prefixes(&tail);
-        let folded: Vec<Hir> = rest.iter().map(fold).collect();
-        let folded = prefixes(&Hir::concat(folded));
+        let near = rest.get(..AHEAD).unwrap_or(rest);
+        let exact = prefixes(&Hir::concat(near.to_vec()));
+        let folded = prefixes(&Hir::concat(near.iter().map(fold).collect()));
         let quality = |list: &[Vec<u8>]| list.iter().map(|bytes| bits(bytes)).fold(f64::MAX, f64::min);
         let (list, is_exact) = match (exact, folded) {
             (Some(exact), Some(folded))
@@ -164,9 +206,26 @@ impl Search<'_> {
             before,
             after: bounded.unwrap_or(self.window),
             grows: bounded.is_none(),
-            tail: (before > 0).then_some(tail),
+            tail: (before > 0).then(|| Hir::concat(rest.to_vec())),
         };
         Some(Cover { sites: vec![site], implied, bits: rarity })
+    }
+}
+
+/// Whether an element can be the start of a literal: a text, a letter in either case, or a choice of texts.
+fn worded(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Literal(_) | HirKind::Alternation(_) => true,
+        HirKind::Class(Class::Bytes(class)) => {
+            class.ranges().iter().map(|range| usize::from(range.end() - range.start()) + 1).sum::<usize>()
+                <= 4
+        }
+        HirKind::Class(Class::Unicode(class)) => {
+            class.ranges().iter().map(ClassUnicodeRange::len).sum::<usize>() <= 4
+        }
+        HirKind::Repetition(repetition) => repetition.min > 0 && worded(&repetition.sub),
+        HirKind::Capture(group) => worded(&group.sub),
+        HirKind::Empty | HirKind::Look(_) | HirKind::Concat(_) => false,
     }
 }
 
@@ -266,7 +325,7 @@ mod tests {
 
     fn reach(text: &str, keywords: &[&str]) -> Reach {
         let keywords: Vec<String> = keywords.iter().map(|word| (*word).to_owned()).collect();
-        analyze(text, &keywords, 4096, 65536)
+        analyze(text, &keywords, false, 4096, 65536)
     }
 
     fn shown(reach: &Reach) -> Vec<(Vec<String>, usize, usize, bool)> {
@@ -327,7 +386,8 @@ mod tests {
     fn no_built_in_rule_runs_over_everything() {
         let rules = crate::RuleSet::builtin().unwrap();
         for rule in rules.rules() {
-            let found = analyze(rule.pattern.text(), &rule.keywords, rule.window, 65536);
+            let found =
+                analyze(rule.pattern.text(), &rule.keywords, rule.keywords_inside, rule.window, 65536);
             // A rule without a literal runs over whole files, but only over those that have a keyword of it.
             let gated = found.sites.is_empty() && !rule.keywords.is_empty();
             assert!(gated || found.implied && !found.sites.is_empty(), "{}: {:?}", rule.id, shown(&found));
