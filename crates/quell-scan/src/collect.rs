@@ -1,8 +1,9 @@
 //! Hits from everywhere, grouped into findings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use quell_core::secret::Fingerprint;
 
 use crate::finding::printable;
 use crate::hit::{Hit, Hits, Recovered};
@@ -26,12 +27,61 @@ pub(crate) struct Origin<'a> {
     pub(crate) author_time: Option<Timestamp>,
 }
 
+/// What became of it later, in a history.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trail {
+    /// The newest commit that had it.
+    pub(crate) last: Option<Last>,
+    /// Names of refs that reach a commit that has it.
+    pub(crate) refs: Vec<String>,
+}
+
+/// The newest commit that had it. The greater of two is the one to name.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Last {
+    pub(crate) reachable: bool,
+    /// Position in parents-first order.
+    pub(crate) order: usize,
+    pub(crate) id: String,
+    pub(crate) author_time: Option<Timestamp>,
+}
+
+/// The name in [`Finding::refs`] of what only a reflog reaches.
+pub(crate) const REFLOG: &str = "reflog";
+
+/// A finding while it grows.
+struct Growing {
+    finding: Finding,
+    /// Position of the commit that it names as the first.
+    earliest: usize,
+    last: Option<Last>,
+}
+
+impl Growing {
+    fn follow(&mut self, trail: &Trail) {
+        if trail.last > self.last {
+            self.last.clone_from(&trail.last);
+            self.finding.last_seen_commit = self.last.as_ref().map(|last| last.id.clone());
+            self.finding.last_seen_time = self.last.as_ref().and_then(|last| last.author_time);
+        }
+        let refs = &mut self.finding.refs;
+        for name in &trail.refs {
+            if refs.len() < Finding::MAX_REFS && !refs.contains(name) {
+                refs.push(name.clone());
+            }
+        }
+        if refs.len() > 1 {
+            refs.retain(|name| name != REFLOG);
+        }
+    }
+}
+
 /// Builds a report.
 pub(crate) struct Collector<'a> {
     rules: &'a RuleSet,
     progress: &'a mut dyn FnMut(Progress),
     state: Progress,
-    by_id: BTreeMap<String, (Finding, usize)>,
+    by_id: BTreeMap<String, Growing>,
     wanted: Option<&'a str>,
     recovered: Option<Recovered>,
     pub(crate) report: Report,
@@ -69,16 +119,44 @@ impl<'a> Collector<'a> {
     }
 
     pub(crate) fn add_all(&mut self, hits: &Hits, sighting: &Sighting<'_>) {
+        self.add_trailed(hits, sighting, &Trail::default());
+    }
+
+    /// The same without secrets that are `known` already; returns how many those are.
+    pub(crate) fn add_new(
+        &mut self,
+        hits: &Hits,
+        known: &BTreeSet<Fingerprint>,
+        sighting: &Sighting<'_>,
+    ) -> usize {
+        let mut old = 0_usize;
         for hit in hits.iter() {
-            self.add(hit, sighting);
+            if known.contains(&hit.fingerprint) {
+                old = old.saturating_add(1);
+            } else {
+                self.add(hit, sighting, &Trail::default());
+            }
         }
+        self.tell_dropped(hits, sighting);
+        old
+    }
+
+    /// The same with what became of them.
+    pub(crate) fn add_trailed(&mut self, hits: &Hits, sighting: &Sighting<'_>, trail: &Trail) {
+        for hit in hits.iter() {
+            self.add(hit, sighting, trail);
+        }
+        self.tell_dropped(hits, sighting);
+    }
+
+    fn tell_dropped(&mut self, hits: &Hits, sighting: &Sighting<'_>) {
         if hits.dropped > 0 {
             let why = format!("{} further secrets in one file were not kept", hits.dropped);
             self.report.skip(sighting.path, why);
         }
     }
 
-    fn add(&mut self, hit: &Hit, sighting: &Sighting<'_>) {
+    fn add(&mut self, hit: &Hit, sighting: &Sighting<'_>, trail: &Trail) {
         let Some(rule) = self.rules.rules().get(hit.rule) else { return };
         let path = sighting.path;
         let commit = sighting.commit.map(|origin| origin.id);
@@ -103,7 +181,9 @@ impl<'a> Collector<'a> {
             author_time: sighting.commit.and_then(|origin| origin.author_time),
             author: sighting.commit.map(|origin| printable(origin.author)),
         };
-        if let Some((finding, earliest)) = self.by_id.get_mut(&id) {
+        if let Some(growing) = self.by_id.get_mut(&id) {
+            growing.follow(trail);
+            let Growing { finding, earliest, .. } = growing;
             finding.occurrences = finding.occurrences.saturating_add(hit.count);
             finding.still_visible = finding.still_visible.min(sighting.visibility);
             finding.still_reachable |= sighting.visibility != Visibility::Unreachable;
@@ -138,12 +218,14 @@ impl<'a> Collector<'a> {
             occurrences: hit.count,
             note: hit.note.clone(),
         };
-        self.by_id.insert(id, (finding, order));
+        let mut growing = Growing { finding, earliest: order, last: None };
+        growing.follow(trail);
+        self.by_id.insert(id, growing);
     }
 
     pub(crate) fn finish(self) -> (Report, Option<Recovered>) {
         let mut report = self.report;
-        report.findings = self.by_id.into_values().map(|(finding, _)| finding).collect();
+        report.findings = self.by_id.into_values().map(|growing| growing.finding).collect();
         report.findings.sort_by(|a, b| {
             let key = |finding: &Finding| (finding.place.line, finding.place.column);
             (&a.place.file, key(a), &a.rule, a.fingerprint).cmp(&(

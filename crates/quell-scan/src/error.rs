@@ -34,6 +34,40 @@ pub enum ScanError {
         /// What is wrong.
         detail: String,
     },
+    /// There is no repository where one is needed.
+    #[error("{} is no git repository; name the folder that has `.git` in it, or one below it", path.display())]
+    NoRepository {
+        /// Where one was looked for.
+        path: PathBuf,
+    },
+    /// A revision or a range of commits names nothing, or more than one thing.
+    #[error("`{revision}` {detail}; {hint}")]
+    Revision {
+        /// As it was given, made printable.
+        revision: String,
+        /// What is wrong.
+        detail: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A line of a push is not `old new name`.
+    #[error("line {line} of the push is broken: {detail}; give the hook's standard input as git wrote it")]
+    Update {
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong. Never repeats the line.
+        detail: String,
+    },
+    /// The index (what is staged) cannot be read, so nothing can be said about it.
+    #[error("the index {} {detail}; {hint}", path.display())]
+    Index {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+        /// What to do.
+        hint: String,
+    },
 }
 
 impl ScanError {

@@ -171,6 +171,30 @@ pub struct Report {
     pub incomplete: Vec<Incomplete>,
     /// How many further things were not scanned.
     pub incomplete_more: u64,
+    /// What a reader should know although nothing is missing, such as submodules. At most [`Report::MAX_INCOMPLETE`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// Where in a repository the scan looked.
+    #[serde(default)]
+    pub sources: Sources,
+}
+
+/// Where in a repository a scan looked, counted. All zero outside git.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Sources {
+    /// Refs of all kinds, with the `HEAD` of each work tree that stands on no branch.
+    pub refs: u64,
+    /// Refs below `refs/tags/`.
+    pub tags: u64,
+    /// Refs below `refs/notes/`.
+    pub notes: u64,
+    /// Entries of the stash.
+    pub stashes: u64,
+    /// Different commits named in reflogs.
+    pub reflog_entries: u64,
+    /// Commits that no ref reaches (some of them a reflog does).
+    pub unreachable_commits: u64,
 }
 
 impl Report {
@@ -180,6 +204,14 @@ impl Report {
     /// True when everything was read.
     pub fn complete(&self) -> bool {
         self.incomplete.is_empty() && self.incomplete_more == 0
+    }
+
+    /// Adds a note, once.
+    pub(crate) fn note(&mut self, text: impl Into<String>) {
+        let text = printable(&text.into());
+        if self.notes.len() < Self::MAX_INCOMPLETE && !self.notes.contains(&text) {
+            self.notes.push(text);
+        }
     }
 
     pub(crate) fn skip(&mut self, what: impl Into<String>, why: impl Into<String>) {
@@ -210,4 +242,16 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
         .collect()
+}
+
+/// A path or name that need not be UTF-8: bytes that are none are written `\xff`, so that different names stay different.
+pub(crate) fn name_text(name: &[u8]) -> String {
+    let mut text = String::with_capacity(name.len());
+    for chunk in name.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            text.extend(std::ascii::escape_default(*byte).map(char::from));
+        }
+    }
+    text
 }

@@ -15,6 +15,7 @@ mod error;
 mod finding;
 mod git;
 mod hit;
+mod options;
 mod redact;
 pub mod rule;
 mod scanner;
@@ -22,8 +23,11 @@ mod stream;
 mod tree;
 
 pub use error::{RuleError, ScanError};
-pub use finding::{Confidence, Encoding, Finding, Incomplete, Joined, Place, Progress, Report, Visibility};
+pub use finding::{
+    Confidence, Encoding, Finding, Incomplete, Joined, Place, Progress, Report, Sources, Visibility,
+};
 pub use hit::Recovered;
+pub use options::{Known, Range, Received, Selection, Staged, Update};
 pub use redact::{Redacted, Redactor};
 pub use rule::RuleSet;
 pub use scanner::{Scanner, recover};

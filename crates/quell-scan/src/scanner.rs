@@ -9,7 +9,9 @@ use crate::collect::{Collector, Sighting};
 use crate::engine::KeywordEngine;
 use crate::hit::Keep;
 use crate::stream::{Searcher, Sizes};
-use crate::{Progress, Recovered, Report, RuleSet, ScanError, Visibility, git, tree};
+use crate::{
+    Progress, Received, Recovered, Report, RuleSet, ScanError, Selection, Staged, Visibility, git, tree,
+};
 
 /// Scans paths and streams with one rule set and one fingerprint key.
 #[derive(Debug)]
@@ -29,6 +31,53 @@ impl<'a> Scanner<'a> {
     pub fn path(&self, path: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, ScanError> {
         let mut all = Collector::new(self.rules, None, progress);
         self.everything(path, Keep::Nothing, &mut all)?;
+        Ok(all.finish().0)
+    }
+
+    /// Scans what chosen commits of the repository at or above `path` introduced, and their messages.
+    ///
+    /// With [`Selection::is_everything`] this is [`Scanner::path`]. A revision that names nothing is an error.
+    pub fn selected(
+        &self,
+        path: &Path,
+        selection: &Selection,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Report, ScanError> {
+        if selection.is_everything() {
+            return self.path(path, progress);
+        }
+        let repository = git::discover_above(path)?;
+        let mut all = Collector::new(self.rules, None, progress);
+        git::scan_selected(&repository, selection, &self.searcher(Keep::Nothing), &mut all)?;
+        Ok(all.finish().0)
+    }
+
+    /// Scans what is staged in the repository at or above `path` and not in `HEAD`: what a commit would add.
+    ///
+    /// The contents are the blobs that the index names, not the files. Secrets that `HEAD` has at the same path are left
+    /// out. Nothing is written. A report that is not [`Report::complete`] must stop a commit.
+    pub fn staged(
+        &self,
+        path: &Path,
+        staged: &Staged,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Report, ScanError> {
+        let repository = git::discover_above(path)?;
+        let mut all = Collector::new(self.rules, None, progress);
+        git::scan_staged(&repository, staged, &self.searcher(Keep::Nothing), &mut all)?;
+        Ok(all.finish().0)
+    }
+
+    /// Scans what a push would bring into the repository at `path`. A report that is not [`Report::complete`] must stop it.
+    pub fn received(
+        &self,
+        path: &Path,
+        received: &Received,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Report, ScanError> {
+        let repository = git::discover_above(path)?;
+        let mut all = Collector::new(self.rules, None, progress);
+        git::scan_received(&repository, received, &self.searcher(Keep::Nothing), &mut all)?;
         Ok(all.finish().0)
     }
 

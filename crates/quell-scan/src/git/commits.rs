@@ -10,7 +10,8 @@ use super::object::Commit;
 #[derive(Debug, Default)]
 pub(super) struct History {
     pub(super) commits: Vec<Commit>,
-    pub(super) reachable: Vec<bool>,
+    reachable: Vec<bool>,
+    parents: Vec<Vec<usize>>,
     position: BTreeMap<Oid, usize>,
 }
 
@@ -54,8 +55,26 @@ impl History {
         let mut slots: Vec<Option<Commit>> = found.into_iter().map(Some).collect();
         let commits: Vec<Commit> =
             order.into_iter().filter_map(|at| slots.get_mut(at).and_then(Option::take)).collect();
-        let position = commits.iter().enumerate().map(|(at, commit)| (commit.oid, at)).collect();
-        Self { reachable: vec![false; commits.len()], commits, position }
+        let position: BTreeMap<Oid, usize> =
+            commits.iter().enumerate().map(|(at, commit)| (commit.oid, at)).collect();
+        let parents = commits
+            .iter()
+            .map(|commit| commit.parents.iter().filter_map(|parent| position.get(parent)).copied().collect())
+            .collect();
+        Self { reachable: vec![false; commits.len()], parents, commits, position }
+    }
+
+    /// Positions of the parents that are here.
+    pub(super) fn parents(&self, at: usize) -> &[usize] {
+        self.parents.get(at).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    pub(super) fn is_reachable(&self, at: usize) -> bool {
+        self.reachable.get(at) == Some(&true)
+    }
+
+    pub(super) fn unreachable(&self) -> usize {
+        self.reachable.iter().filter(|reachable| !**reachable).count()
     }
 
     pub(super) fn find(&self, oid: Oid) -> Option<(usize, &Commit)> {
@@ -63,18 +82,82 @@ impl History {
         self.commits.get(at).map(|commit| (at, commit))
     }
 
-    pub(super) fn contains_reachable(&self, oid: Oid) -> bool {
-        self.position.get(&oid).and_then(|at| self.reachable.get(*at)).copied().unwrap_or(false)
+    /// Marks a commit and all its ancestors.
+    pub(super) fn reach(&mut self, tip: usize) {
+        let Self { reachable, parents, .. } = self;
+        mark(reachable, parents, tip);
     }
 
-    /// Marks a commit and all its ancestors.
-    pub(super) fn reach(&mut self, tip: Oid) {
-        let mut stack = vec![tip];
-        while let Some(oid) = stack.pop() {
-            let Some(at) = self.position.get(&oid) else { continue };
-            let Some(mark) = self.reachable.get_mut(*at).filter(|mark| !**mark) else { continue };
+    /// The commits that any of these reaches.
+    pub(super) fn reached_by(&self, tips: impl IntoIterator<Item = usize>) -> Vec<bool> {
+        let mut marks = vec![false; self.commits.len()];
+        for tip in tips {
+            mark(&mut marks, &self.parents, tip);
+        }
+        marks
+    }
+
+    /// For each group of commits the tips that reach one of it, as positions in `tips`: at most `most`, in order.
+    ///
+    /// Sixty-four tips go through the history at a time, so that ten thousand cost neither memory nor much time.
+    pub(super) fn tips_that_reach(
+        &self,
+        tips: &[usize],
+        groups: &[&[usize]],
+        most: usize,
+    ) -> Vec<Vec<usize>> {
+        let mut found: Vec<Vec<usize>> = vec![Vec::new(); groups.len()];
+        let mut first = 0;
+        for batch in tips.chunks(64) {
+            if found.iter().all(|names| names.len() >= most) {
+                break;
+            }
+            let masks = self.spread(batch);
+            for (group, names) in groups.iter().zip(&mut found) {
+                let mask = group.iter().filter_map(|at| masks.get(*at)).fold(0, |sum, mask| sum | mask);
+                let set =
+                    (0..batch.len()).filter(|bit| mask & 1_u64.checked_shl(bit_of(*bit)).unwrap_or(0) != 0);
+                let room = most.saturating_sub(names.len());
+                names.extend(set.take(room).map(|bit| first + bit));
+            }
+            first += batch.len();
+        }
+        found
+    }
+
+    /// One bit for each tip, on every commit that it reaches.
+    fn spread(&self, batch: &[usize]) -> Vec<u64> {
+        let mut masks = vec![0_u64; self.commits.len()];
+        for (bit, tip) in batch.iter().enumerate() {
+            if let Some(mask) = masks.get_mut(*tip) {
+                *mask |= 1_u64.checked_shl(bit_of(bit)).unwrap_or(0);
+            }
+        }
+        // Parents come first, so one pass from the newest to the oldest is enough.
+        for at in (0..masks.len()).rev() {
+            let mask = masks.get(at).copied().unwrap_or(0);
+            if mask != 0 {
+                for parent in self.parents(at) {
+                    if let Some(other) = masks.get_mut(*parent) {
+                        *other |= mask;
+                    }
+                }
+            }
+        }
+        masks
+    }
+}
+
+fn bit_of(position: usize) -> u32 {
+    u32::try_from(position).unwrap_or(u32::MAX)
+}
+
+fn mark(marks: &mut [bool], parents: &[Vec<usize>], tip: usize) {
+    let mut stack = vec![tip];
+    while let Some(at) = stack.pop() {
+        if let Some(mark) = marks.get_mut(at).filter(|mark| !**mark) {
             *mark = true;
-            stack.extend(self.commits.get(*at).map(|commit| commit.parents.as_slice()).unwrap_or_default());
+            stack.extend(parents.get(at).into_iter().flatten());
         }
     }
 }

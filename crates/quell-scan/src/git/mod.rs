@@ -5,25 +5,42 @@
 
 mod attribute;
 mod cache;
+mod chosen;
 mod commits;
 mod database;
 mod delta;
+mod diff;
 mod index;
 mod inflate;
+mod introduced;
 mod loose;
 mod object;
 mod pack;
+mod received;
+mod reflog;
 mod refs;
 mod repository;
+mod revision;
 mod scan;
 mod search;
+mod second;
+mod shape;
+mod stage;
+mod staged;
+mod survey;
+mod tell;
 #[cfg(test)]
 mod tests;
+mod tips;
+mod walk;
 
 use std::fmt;
 
-pub(crate) use repository::{Repository, discover};
+pub(crate) use chosen::scan as scan_selected;
+pub(crate) use received::scan as scan_received;
+pub(crate) use repository::{Repository, discover, discover_above};
 pub(crate) use scan::scan;
+pub(crate) use staged::scan as scan_staged;
 
 /// An object that is rebuilt in memory may be this large; larger blobs are streamed, which only deltas prevent.
 const MAX_IN_MEMORY: u64 = 512 << 20;

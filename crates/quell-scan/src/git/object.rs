@@ -64,33 +64,70 @@ pub(super) fn tag_target(data: &[u8]) -> Option<Oid> {
         .find_map(|line| oid_of(line.strip_prefix(b"object ")?))
 }
 
-/// One entry of a tree.
-#[derive(Clone, Debug)]
-pub(super) struct TreeEntry {
-    pub(super) name: Vec<u8>,
-    pub(super) oid: Oid,
-    pub(super) tree: bool,
+/// What a tree's entry is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Mode {
+    /// A file or a link.
+    Blob,
+    /// A commit of another repository (mode 160000).
+    Submodule,
+    Tree,
 }
 
-/// The entries of a tree without submodules; `None` when it is broken.
-pub(super) fn tree(data: &[u8], format: ObjectFormat) -> Option<Vec<TreeEntry>> {
-    let mut entries = Vec::new();
-    let mut rest = data;
-    while !rest.is_empty() {
-        let end = rest.iter().position(|byte| *byte == 0)?;
-        let (head, after) = rest.split_at_checked(end)?;
-        let (name, after) = after.get(1..)?.split_at_checked(format.length())?;
-        let oid = Oid::from_bytes(name)?;
-        rest = after;
-        let space = head.iter().position(|byte| *byte == b' ')?;
-        let (mode, name) = (head.get(..space)?, head.get(space + 1..)?);
-        // 160000 is a commit of another repository.
-        if mode != b"160000" {
-            let tree = mode == b"40000" || mode == b"040000";
-            entries.push(TreeEntry { name: name.to_vec(), oid, tree });
+/// One entry of a tree.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) oid: Oid,
+    pub(super) mode: Mode,
+}
+
+/// A tree is broken from here on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BrokenTree;
+
+/// The entries of a tree in stored order; see [`entries`].
+#[derive(Clone, Debug)]
+pub(super) struct Entries<'a> {
+    rest: &'a [u8],
+    format: ObjectFormat,
+}
+
+/// The entries of a tree: `<mode> <name>\0<id>` each. Ends after the first broken one.
+pub(super) fn entries(data: &[u8], format: ObjectFormat) -> Entries<'_> {
+    Entries { rest: data, format }
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Result<Entry<'a>, BrokenTree>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
         }
+        let entry = self.entry();
+        if entry.is_none() {
+            self.rest = &[];
+        }
+        Some(entry.ok_or(BrokenTree))
     }
-    Some(entries)
+}
+
+impl<'a> Entries<'a> {
+    fn entry(&mut self) -> Option<Entry<'a>> {
+        let end = self.rest.iter().position(|byte| *byte == 0)?;
+        let (head, after) = self.rest.split_at_checked(end)?;
+        let (oid, after) = after.get(1..)?.split_at_checked(self.format.length())?;
+        let oid = Oid::from_bytes(oid)?;
+        self.rest = after;
+        let space = head.iter().position(|byte| *byte == b' ')?;
+        let mode = match head.get(..space)? {
+            b"40000" | b"040000" => Mode::Tree,
+            b"160000" => Mode::Submodule,
+            _ => Mode::Blob,
+        };
+        Some(Entry { name: head.get(space + 1..)?, oid, mode })
+    }
 }
 
 fn oid_of(name: &[u8]) -> Option<Oid> {

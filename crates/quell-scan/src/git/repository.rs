@@ -23,6 +23,17 @@ pub(crate) struct Repository {
     pub(crate) format: ObjectFormat,
 }
 
+/// Finds the repository at this path or the nearest folder above it, as git does.
+pub(crate) fn discover_above(path: &Path) -> Result<Repository, ScanError> {
+    let start = path.canonicalize().map_err(|error| ScanError::read(path, error))?;
+    for folder in start.ancestors() {
+        if let Some(repository) = discover(folder)? {
+            return Ok(repository);
+        }
+    }
+    Err(ScanError::NoRepository { path: path.to_owned() })
+}
+
 /// Finds the repository at exactly this path, if there is one.
 pub(crate) fn discover(path: &Path) -> Result<Option<Repository>, ScanError> {
     let dot_git = path.join(".git");
@@ -42,7 +53,7 @@ pub(crate) fn discover(path: &Path) -> Result<Option<Repository>, ScanError> {
     if !common_dir.join("objects").is_dir() {
         return Err(ScanError::BrokenRepository {
             path: git_dir,
-            detail: "it has no `objects` folder".to_owned(),
+            detail: "it has no `objects` folder; scan a complete clone, or restore the folder".to_owned(),
         });
     }
     let format = format(&common_dir)?;
@@ -55,7 +66,7 @@ fn linked(dot_git: &Path) -> Result<PathBuf, ScanError> {
         |detail: &str| ScanError::BrokenRepository { path: dot_git.to_owned(), detail: detail.to_owned() };
     let content = text(dot_git)?.unwrap_or_default();
     let Some(target) = content.strip_prefix("gitdir:") else {
-        return Err(broken("the `.git` file does not start with `gitdir:`"));
+        return Err(broken("the `.git` file does not start with `gitdir:`; `git worktree repair` may help"));
     };
     let folder = dot_git.parent().unwrap_or(Path::new("")).join(target.trim());
     if !folder.is_dir() {
@@ -86,7 +97,7 @@ fn format(common_dir: &Path) -> Result<ObjectFormat, ScanError> {
             };
         }
         if section.starts_with("[extensions]") && key.ends_with("refstorage") && value != "files" {
-            return unsupported("refs in a reftable");
+            return unsupported("refs in a reftable (`git refs migrate --ref-format=files` changes that)");
         }
     }
     Ok(format)
@@ -94,14 +105,23 @@ fn format(common_dir: &Path) -> Result<ObjectFormat, ScanError> {
 
 /// A small text file, or `None` when there is none.
 pub(super) fn text(path: &Path) -> Result<Option<String>, ScanError> {
+    Ok(bytes(path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// The same for files with names in them, which need not be UTF-8.
+pub(super) fn bytes(path: &Path) -> Result<Option<Vec<u8>>, ScanError> {
     let failed = |error| ScanError::read(path, error);
     match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => return Ok(None),
         Err(error) => return Err(failed(error)),
         Ok(data) if data.len() > MAX_TEXT => return Err(failed(std::io::Error::other("larger than 64 MiB"))),
+        Ok(data) if data.is_dir() => return Ok(None),
         Ok(_data) => {}
     }
-    let bytes = std::fs::read(path).map_err(failed)?;
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    match std::fs::read(path) {
+        // Git replaces such files by renaming and removes loose refs when it packs them.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some).map_err(failed),
+    }
 }

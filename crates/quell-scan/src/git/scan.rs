@@ -1,22 +1,15 @@
 //! The passes over a repository: search every object once, then attribute what was found.
 
-use std::collections::BTreeSet;
-
-use super::attribute::{Attribution, Sight};
-use super::cache::Object;
+use super::attribute::Attribution;
 use super::commits::History;
-use super::database::Database;
-use super::object;
-use super::refs::{self, Refs};
-use super::search::{self, Found};
-use super::{Kind, Oid, Repository};
-use crate::collect::{Collector, Origin, Sighting};
-use crate::hit::Hits;
+use super::database::{self, Database};
+use super::search;
+use super::tell::Telling;
+use super::tips::Tips;
+use super::{Oid, Repository, reflog, refs, second, survey};
+use crate::collect::Collector;
 use crate::stream::Searcher;
-use crate::{ScanError, Visibility};
-
-/// A tag of a tag of a tag is followed this far.
-const MAX_TAGS: usize = 16;
+use crate::{Report, ScanError, Sources};
 
 /// Scans all objects of a repository.
 pub(crate) fn scan(
@@ -25,90 +18,66 @@ pub(crate) fn scan(
     all: &mut Collector<'_>,
 ) -> Result<(), ScanError> {
     let refs = refs::read(repository, &mut all.report)?;
+    let logs = reflog::read(repository, &mut all.report);
     let mut database = Database::open(repository, &mut all.report)?;
-    let found = search::run(&mut database, searcher, all);
-    all.report.commits = u64::try_from(found.commits.len()).unwrap_or(u64::MAX);
-    attribute(&mut database, &refs, found, all);
+    let mut found = search::run(&mut database, searcher, all);
+    second::look(repository, &database, searcher, &mut found, all);
+    let mut history = History::new(std::mem::take(&mut found.commits));
+    all.report.commits = wide(history.commits.len());
+    let tips = Tips::follow(&refs, &logs, &mut database, &mut history, &mut all.report);
+    let stash = refs.find("refs/stash").into_iter().chain(logs.stash.iter().copied());
+    all.report.sources = Sources {
+        refs: wide(refs.all.len()),
+        tags: wide(refs.below("refs/tags/").count()),
+        notes: wide(refs.below("refs/notes/").count()),
+        stashes: wide(stash.collect::<std::collections::BTreeSet<Oid>>().len()),
+        reflog_entries: wide(logs.named.len()),
+        unreachable_commits: wide(history.unreachable()),
+    };
+    if database::shallow(repository)?.is_empty() {
+        missing_parents(&history, &mut all.report);
+    }
+    let head = refs.head.and_then(|head| history.find(head)).map(|(_, commit)| (commit.oid, commit.tree));
+    if let Some((_, tree)) = head {
+        survey::head(&mut database, tree, &mut all.report);
+    }
+    let interesting = !found.blobs.is_empty() || !found.messages.is_empty();
+    if interesting || database.promisor {
+        let interest = found.blobs.keys().copied().collect();
+        let (sights, missing) = Attribution::new(&mut database, &mut all.report, interest).run(
+            &history,
+            head.map(|(head, _)| head),
+            &tips.trees,
+        );
+        if database.promisor && missing > 0 {
+            let why = format!(
+                "this is a partial clone: {missing} objects that its trees name were never fetched; \
+                 `git fetch --refetch --no-filter` gets them"
+            );
+            all.report.skip("history", why);
+        }
+        let mut telling = Telling { history: &history, tips: &tips, all };
+        let mut told = telling.blobs(&found, &sights);
+        told.extend(telling.messages(&found));
+        telling.tell(&told);
+    }
     Ok(())
 }
 
-fn attribute(database: &mut Database, refs: &Refs, found: Found, all: &mut Collector<'_>) {
-    if found.blobs.is_empty() && found.messages.is_empty() {
-        return;
-    }
-    let mut history = History::new(found.commits);
-    let mut reached = BTreeSet::new();
-    let mut bare_tips = Vec::new();
-    for tip in &refs.tips {
-        peel(*tip, database, &mut history, &mut reached, &mut bare_tips, all);
-    }
-    let interest = found.blobs.keys().copied().collect();
-    let sights = Attribution::new(database, &mut all.report, interest).run(&history, refs.head, &bare_tips);
-    for (blob, hits) in &found.blobs {
-        let Some(places) = sights.get(blob) else {
-            let visibility =
-                if reached.contains(blob) { Visibility::Reachable } else { Visibility::Unreachable };
-            let name = blob.to_string();
-            let path = format!("(blob {})", name.get(..12).unwrap_or(&name));
-            all.add_all(hits, &Sighting { path: &path, commit: None, visibility });
-            continue;
-        };
-        for (path, sight) in places {
-            place(hits, &String::from_utf8_lossy(path), *sight, &history, all);
+/// A commit that is named and not here means that history is not whole.
+fn missing_parents(history: &History, report: &mut Report) {
+    for (at, commit) in history.commits.iter().enumerate() {
+        if history.parents(at).len() != commit.parents.len() {
+            for parent in commit.parents.iter().filter(|parent| history.find(**parent).is_none()) {
+                report.skip(
+                    parent.to_string(),
+                    format!("it is a parent of commit {} and not here", commit.oid),
+                );
+            }
         }
-    }
-    for (oid, kind, hits) in &found.messages {
-        let reachable = history.contains_reachable(*oid) || reached.contains(oid);
-        let sight = Sight { first: history.find(*oid).map(|(at, _)| at), reachable, current: false };
-        let path = if *kind == Kind::Tag { "(tag message)" } else { "(commit message)" };
-        place(hits, path, sight, &history, all);
     }
 }
 
-fn place(hits: &Hits, path: &str, sight: Sight, history: &History, all: &mut Collector<'_>) {
-    let visibility = match sight {
-        Sight { current: true, .. } => Visibility::Current,
-        Sight { reachable: true, .. } => Visibility::Reachable,
-        Sight { .. } => Visibility::Unreachable,
-    };
-    let commit = sight.first.and_then(|at| history.commits.get(at).map(|commit| (at, commit)));
-    let id = commit.map(|(_, commit)| commit.oid.to_string()).unwrap_or_default();
-    let origin = commit.map(|(order, commit)| Origin {
-        order,
-        id: &id,
-        author: &commit.author,
-        author_time: commit.authored_at,
-    });
-    all.add_all(hits, &Sighting { path, commit: origin, visibility });
-}
-
-/// Follows a ref's tip through tags to a commit, or to the odd tree or blob.
-fn peel(
-    tip: Oid,
-    database: &mut Database,
-    history: &mut History,
-    reached: &mut BTreeSet<Oid>,
-    bare_tips: &mut Vec<Object>,
-    all: &mut Collector<'_>,
-) {
-    let mut at = tip;
-    for _ in 0..MAX_TAGS {
-        if history.find(at).is_some() {
-            history.reach(at);
-            return;
-        }
-        if !reached.insert(at) {
-            return;
-        }
-        match database.read(at) {
-            Ok(Some(object)) if object.kind == Kind::Tag => match object::tag_target(&object.data) {
-                Some(target) => at = target,
-                None => return all.report.skip(at.to_string(), "the tag names no object"),
-            },
-            Ok(Some(object)) => return bare_tips.push(object),
-            Ok(None) => return all.report.skip(at.to_string(), "a ref points to it, and it is not here"),
-            Err(trouble) => return all.report.skip(at.to_string(), trouble.to_string()),
-        }
-    }
-    all.report.skip(tip.to_string(), "a ref points to a tag that is nested too deep");
+fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }

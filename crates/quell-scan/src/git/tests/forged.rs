@@ -168,13 +168,14 @@ fn a_tree_that_holds_itself_many_times_over_ends() {
     let repository = crate::git::discover(&repo.path).unwrap().unwrap();
     let mut database = crate::git::database::Database::open(&repository, &mut report).unwrap();
     let interest = std::iter::once(Oid::from_hex(&repo.git(&["hash-object", "t.txt"])).unwrap()).collect();
-    let bomb = database.read(Oid::from_hex(&tree).unwrap()).unwrap().unwrap();
+    let bomb = Oid::from_hex(&tree).unwrap();
     let history = crate::git::commits::History::default();
-    let sights = crate::git::attribute::Attribution::limited(&mut database, &mut report, interest, 1000).run(
-        &history,
-        None,
-        &[bomb],
-    );
+    let (sights, _missing) =
+        crate::git::attribute::Attribution::limited(&mut database, &mut report, interest, 1000).run(
+            &history,
+            None,
+            &[bomb],
+        );
     assert!(!sights.values().next().unwrap().is_empty());
     assert!(!report.complete());
 }
@@ -187,7 +188,7 @@ proptest::proptest! {
         drop(Index::parse(&[b"\xfftOc\0\0\0\x02", bytes.as_slice()].concat(), ObjectFormat::Sha256));
         drop(Commit::parse(oid, &bytes));
         drop(Commit::parse(oid, &[b"tree ", bytes.as_slice()].concat()));
-        drop(object::tree(&bytes, ObjectFormat::Sha1));
+        proptest::prop_assert!(object::entries(&bytes, ObjectFormat::Sha1).count() <= bytes.len());
         proptest::prop_assert!(object::tag_target(&bytes).is_none() || bytes.len() > 40);
         drop(delta::apply(b"some base", &bytes, 1 << 20));
         drop(inflate::inflate(&mut flate2::Decompress::new(true), &bytes, 100));

@@ -1,8 +1,13 @@
 //! Real repositories, made by the real git program; and forged ones.
 
+mod attribution;
 mod forged;
 mod history;
 mod layout;
+mod received;
+mod robust;
+mod selection;
+mod staged;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -58,6 +63,15 @@ impl Repo {
         self.path.join(".git/objects").join(folder).join(name)
     }
 
+    /// Writes a blob that nothing names.
+    fn write_blob(&self, content: &str) -> String {
+        let file = self.path.join(".git/new-blob");
+        std::fs::write(&file, content).unwrap();
+        let oid = self.git(&["hash-object", "-w", ".git/new-blob"]);
+        std::fs::remove_file(file).unwrap();
+        oid
+    }
+
     fn scan(&self) -> Report {
         scan(&self.path).unwrap()
     }
@@ -86,6 +100,17 @@ fn git(folder: &Path, time: u64, args: &[&str]) -> String {
 
 fn key() -> FingerprintKey {
     FingerprintKey::new([9; 32])
+}
+
+/// Runs something with a scanner over the built-in rules.
+fn with_scanner<T>(run: impl FnOnce(&Scanner<'_>) -> T) -> T {
+    let (rules, key) = (RuleSet::builtin().unwrap(), key());
+    run(&Scanner::new(&rules, &key))
+}
+
+/// A token of npm, and nothing like one before the test runs.
+fn token(seed: u64) -> String {
+    text("npm_{alnum:36}", seed)
 }
 
 fn scan(path: &Path) -> Result<Report, ScanError> {
