@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cli_gate::{GateCommand, RedactArgs};
+
 /// Take a leaked secret from finding to proven inert, with evidence a stranger can verify
 ///
 /// The main path, with a leak in a git repository:
@@ -82,6 +84,9 @@ pub(crate) enum Command {
     /// Say whether everything that Quell needs is there
     Doctor,
     Scan(ScanArgs),
+    Redact(RedactArgs),
+    #[command(subcommand)]
+    Gate(GateCommand),
     /// Check the inventory, draw what a secret opens
     #[command(subcommand)]
     Inventory(InventoryCommand),
@@ -257,6 +262,9 @@ pub(crate) enum IncidentCommand {
         /// Until when, a date
         #[arg(long)]
         due: String,
+        /// The gate that it ships: pre-commit, pre-push, pre-receive, redact, env. Only `quell gate prove` closes it then
+        #[arg(long)]
+        gate: Option<String>,
     },
     /// An action item is done, with what shows it
     ActionDone {

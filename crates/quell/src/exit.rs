@@ -18,6 +18,8 @@ pub(crate) const WAITING: u8 = 4;
 pub(crate) const REMOTE: u8 = 5;
 /// Findings are present, or a verification found problems.
 pub(crate) const FINDINGS: u8 = 10;
+/// Nothing was found, but something was not read.
+pub(crate) const INCOMPLETE: u8 = 11;
 /// Stopped by Ctrl-C; the incident can be taken up again.
 pub(crate) const INTERRUPTED: u8 = 130;
 

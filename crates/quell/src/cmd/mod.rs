@@ -2,11 +2,13 @@
 
 mod drill;
 mod evidence;
+mod gate;
 mod incident;
 mod init;
 mod inventory;
 mod keys;
 mod plan;
+mod redact;
 mod respond;
 mod scan;
 
@@ -28,7 +30,7 @@ use crate::exit;
 use crate::output::{Out, can_ask};
 
 /// Runs one command.
-#[expect(clippy::wildcard_enum_match_arm, reason = "two commands need no runtime, all others go on")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "few commands need no runtime, all others go on")]
 pub(crate) fn run(cli: Cli, out: &Out) -> Result<ExitCode, AppError> {
     // What needs no runtime starts none: help, completions and the manual are printed in a few milliseconds.
     match &cli.command {
@@ -45,6 +47,12 @@ pub(crate) fn run(cli: Cli, out: &Out) -> Result<ExitCode, AppError> {
                 .map_err(|source| AppError::Io { path: "manual".to_owned(), source })?;
             out.raw(&page)?;
             return Ok(exit::OK.into());
+        }
+        Command::Redact(args) => return redact::redact(args, out).map(ExitCode::from),
+        Command::Gate(command) => {
+            if let Some(done) = gate::local(command, out) {
+                return done.map(ExitCode::from);
+            }
         }
         _ => {}
     }
@@ -64,6 +72,7 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Init(args) => init::init(&options, &args, out).await,
         Command::Doctor => init::doctor(&options, out).await,
         Command::Scan(args) => scan::scan(&options, &args, out).await,
+        Command::Gate(command) => gate::run(&options, &command, out).await,
         Command::Inventory(command) => inventory::run(&options, &command, out).await,
         Command::Incident(command) => incident::run(&options, command, out).await,
         Command::Plan(args) => plan::plan(&options, &args, out).await,
@@ -78,7 +87,7 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Issue(args) => keys::issue(&options, &args, out).await,
         Command::Drill(args) => drill::drill(&options, &args, out).await,
         Command::SandboxConsumer(args) => drill::consumer(args).await,
-        Command::Completions { .. } | Command::Man => Ok(exit::OK),
+        Command::Completions { .. } | Command::Man | Command::Redact(_) => Ok(exit::OK),
     }
 }
 
