@@ -79,7 +79,7 @@ fn say(program: &Path, words: &[&str]) -> anyhow::Result<String> {
 fn cli(program: &Path) -> anyhow::Result<String> {
     let mut page = String::from(
         "# Commands\n\nWhat `--help` says, for every command. Written by `cargo xtask codegen`; edit \
-         `crates/quell/src/cli.rs` instead. The global options stand once, in the first block, and go with every \
+         `crates/quell/src/cli/` instead. The global options stand once, in the first block, and go with every \
          command. What commands exit with: [exit codes](exit-codes.md).\n",
     );
     let mut todo: Vec<Vec<String>> = vec![Vec::new()];

@@ -95,6 +95,7 @@ impl AppError {
             Self::NotFound { what: "secret", .. } => {
                 vec!["`quell inventory check` lists the secrets of the inventory".to_owned()]
             }
+            Self::NotFound { what: "rule", .. } => vec!["`quell rules list` names all rules".to_owned()],
             Self::NotFound { what: "finding", .. } => {
                 vec!["`quell scan PATH` records findings with their ids".to_owned()]
             }

@@ -7,7 +7,8 @@ use quell_core::secret::Fingerprint;
 
 use crate::finding::printable;
 use crate::hit::{Hit, Hits, Recovered};
-use crate::{Finding, Place, Progress, Report, RuleSet, Visibility};
+use crate::rule::Rule;
+use crate::{Finding, Place, Progress, Report, RuleSet, Visibility, known};
 
 /// Where a set of hits was seen.
 #[derive(Debug)]
@@ -157,18 +158,22 @@ impl<'a> Collector<'a> {
     }
 
     fn add(&mut self, hit: &Hit, sighting: &Sighting<'_>, trail: &Trail) {
-        let Some(rule) = self.rules.rules().get(hit.rule) else { return };
-        let path = sighting.path;
-        let commit = sighting.commit.map(|origin| origin.id);
-        if rule.path.as_ref().is_some_and(|pattern| !pattern.matches(path.as_bytes())) {
+        let rule = self.rules.rules().get(hit.rule);
+        if rule.is_none() && hit.rule != known::INDEX {
             return;
         }
-        let global = self.rules.allowlists().iter().filter(|list| list.concerns(&rule.id));
-        if rule.allowlists.iter().chain(global).any(|list| list.allows_place(path, commit)) {
+        let (rule_id, description, kind) = rule
+            .map_or((known::RULE, known::DESCRIPTION, known::RULE), |rule| {
+                (rule.id.as_str(), rule.description.as_str(), rule.kind.as_str())
+            });
+        let path = sighting.path;
+        let commit = sighting.commit.map(|origin| origin.id);
+        // No list and no path excuses a value of the inventory.
+        if rule.is_some_and(|rule| self.elsewhere(rule, path, commit)) {
             return;
         }
         let file = printable(path);
-        let id = Finding::id_of(&rule.id, &hit.fingerprint, &file);
+        let id = Finding::id_of(rule_id, &hit.fingerprint, &file);
         if self.wanted == Some(id.as_str()) && self.recovered.is_none() {
             self.recovered = hit.kept.as_ref().map(Recovered::duplicate);
         }
@@ -197,9 +202,9 @@ impl<'a> Collector<'a> {
         }
         let finding = Finding {
             id: id.clone(),
-            rule: rule.id.clone(),
-            description: rule.description.clone(),
-            kind: rule.kind.clone(),
+            rule: rule_id.to_owned(),
+            description: description.to_owned(),
+            kind: kind.to_owned(),
             first_seen_commit: place.commit.clone(),
             place,
             last_seen_commit: None,
@@ -213,6 +218,7 @@ impl<'a> Collector<'a> {
             still_reachable: sighting.visibility != Visibility::Unreachable,
             preview: hit.preview.clone(),
             fingerprint: hit.fingerprint,
+            baseline: hit.baseline,
             parts: hit.parts.clone(),
             principal: hit.principal.clone(),
             occurrences: hit.count,
@@ -221,6 +227,15 @@ impl<'a> Collector<'a> {
         let mut growing = Growing { finding, earliest: order, last: None };
         growing.follow(trail);
         self.by_id.insert(id, growing);
+    }
+
+    /// True when a rule does not hold at a path or in a commit.
+    fn elsewhere(&self, rule: &Rule, path: &str, commit: Option<&str>) -> bool {
+        if rule.path.as_ref().is_some_and(|pattern| !pattern.matches(path.as_bytes())) {
+            return true;
+        }
+        let global = self.rules.allowlists().iter().filter(|list| list.concerns(&rule.id));
+        rule.allowlists.iter().chain(global).any(|list| list.allows_place(path, commit))
     }
 
     pub(crate) fn finish(self) -> (Report, Option<Recovered>) {

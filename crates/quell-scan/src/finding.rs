@@ -39,6 +39,9 @@ pub struct Finding {
     pub preview: String,
     /// Keyed hash of the secret (for a URL: of the whole URL as written).
     pub fingerprint: Fingerprint,
+    /// The same under the key of a baseline file, which is not the installation's. Not part of any output.
+    #[serde(skip)]
+    pub baseline: Option<Fingerprint>,
     /// Keyed hashes of the parts that are secrets by themselves: the percent-decoded password of a URL.
     pub parts: Vec<Fingerprint>,
     /// The user in a URL, or another name beside the secret that is not secret.
@@ -81,6 +84,8 @@ pub enum Encoding {
     Base64,
     /// RFC 4648, section 8.
     Hex,
+    /// RFC 8259, section 7.
+    Json,
     /// RFC 3986, section 2.1.
     Percent,
 }

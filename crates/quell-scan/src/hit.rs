@@ -48,6 +48,8 @@ pub(crate) struct Hit {
     pub(crate) line: u64,
     pub(crate) column: u64,
     pub(crate) fingerprint: Fingerprint,
+    /// Under the key of a baseline file.
+    pub(crate) baseline: Option<Fingerprint>,
     pub(crate) parts: Vec<Fingerprint>,
     pub(crate) principal: Option<String>,
     pub(crate) preview: String,
@@ -120,6 +122,7 @@ pub(crate) fn redact(
         line: 0,
         column: 0,
         fingerprint,
+        baseline: None,
         parts,
         preview: preview(secret, rule, principal.as_deref()),
         principal,

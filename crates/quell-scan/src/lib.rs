@@ -5,7 +5,7 @@
 //!
 //! Map: [`rule`] (what a secret looks like), [`engine`] (bytes in, matches out; the part that the fast path will
 //! replace), `stream` (inputs of any length through the engine in bounded memory), `git` (an object database read
-//! without the git program), `tree` (files), [`Scanner`] (the entry), [`Report`] (what came out).
+//! without the git program), `tree` (files), [`known`] (values of the inventory), [`Scanner`] (the entry), [`Report`] (what came out).
 //!
 //! What is absent: network, clock, environment, the git program, and any write.
 
@@ -15,6 +15,7 @@ mod error;
 mod finding;
 mod git;
 mod hit;
+pub mod known;
 mod options;
 mod redact;
 pub mod rule;

@@ -8,7 +8,8 @@ use quell_core::secret::{FingerprintKey, SecretValue};
 use crate::collect::{Collector, Sighting};
 use crate::engine::KeywordEngine;
 use crate::hit::Keep;
-use crate::stream::{Searcher, Sizes};
+use crate::known::Known;
+use crate::stream::{Also, Searcher, Sizes};
 use crate::{
     Progress, Received, Recovered, Report, RuleSet, ScanError, Selection, Staged, Visibility, git, tree,
 };
@@ -19,12 +20,25 @@ pub struct Scanner<'a> {
     rules: &'a RuleSet,
     key: &'a FingerprintKey,
     engine: KeywordEngine<'a>,
+    also: Also<'a>,
 }
 
 impl<'a> Scanner<'a> {
     /// A scanner over these rules.
     pub fn new(rules: &'a RuleSet, key: &'a FingerprintKey) -> Self {
-        Self { rules, key, engine: KeywordEngine::new(rules) }
+        Self { rules, key, engine: KeywordEngine::new(rules), also: Also::default() }
+    }
+
+    /// Findings carry a second fingerprint, under the key of a baseline file.
+    pub fn with_baseline_key(mut self, key: &'a FingerprintKey) -> Self {
+        self.also.baseline_key = Some(key);
+        self
+    }
+
+    /// Looks for these values, too. Findings name the rule [`crate::known::RULE`].
+    pub fn with_known(mut self, known: &'a Known) -> Self {
+        self.also.known = Some(known);
+        self
     }
 
     /// Scans a file, a folder, or a git repository (working tree and whole history, unreachable commits too).
@@ -123,7 +137,14 @@ impl<'a> Scanner<'a> {
     }
 
     fn searcher(&self, keep: Keep) -> Searcher<'_> {
-        Searcher { rules: self.rules, engine: &self.engine, key: self.key, keep, sizes: Sizes::default() }
+        Searcher {
+            rules: self.rules,
+            engine: &self.engine,
+            key: self.key,
+            keep,
+            sizes: Sizes::default(),
+            also: self.also,
+        }
     }
 
     fn everything(&self, path: &Path, keep: Keep, all: &mut Collector<'_>) -> Result<(), ScanError> {

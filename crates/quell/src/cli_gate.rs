@@ -90,9 +90,12 @@ pub(crate) struct InstallArgs {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum HookArg {
-    PreCommit,
-    PrePush,
-    PreReceive,
+    #[value(name = "pre-commit")]
+    Commit,
+    #[value(name = "pre-push")]
+    Push,
+    #[value(name = "pre-receive")]
+    Receive,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use quell_app::AppError;
+use quell_scan::ScanError;
 
 /// Done.
 pub(crate) const OK: u8 = 0;
@@ -30,6 +31,7 @@ pub(crate) fn of(error: &AppError) -> ExitCode {
         | AppError::Inventory(_)
         | AppError::Config { .. }
         | AppError::NotFound { .. }
+        | AppError::Scan(ScanError::Rule(_) | ScanError::Revision { .. } | ScanError::NoRepository { .. })
         | AppError::Rule(_) => USAGE,
         AppError::Refused(_) | AppError::Step(_) | AppError::CannotPlan(_) => REFUSED,
         AppError::Remote(_) => REMOTE,

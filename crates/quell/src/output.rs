@@ -79,6 +79,19 @@ impl Out {
         written(std::io::stdout().write_all(bytes).and_then(|()| std::io::stdout().flush()))
     }
 
+    /// Lines of data on stdout, in colour where that is shown.
+    pub(crate) fn styled(&self, text: &str) -> Result<(), AppError> {
+        let mut to = anstream::stdout().lock();
+        written(to.write_all(text.as_bytes()).and_then(|()| to.flush()))
+    }
+
+    /// Replaces the line at the cursor on stderr, which is a terminal.
+    pub(crate) fn redraw(&self, line: &str) {
+        let mut to = std::io::stderr().lock();
+        // ECMA-48: carriage return, erase to the end of the line.
+        let _told = write!(to, "\r\x1b[K{line}").and_then(|()| to.flush());
+    }
+
     /// A line for people on stderr.
     pub(crate) fn status(&self, line: impl Display) {
         // If stderr is gone there is nobody to tell.

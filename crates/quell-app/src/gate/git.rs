@@ -87,6 +87,8 @@ impl Git {
         }
         if self.whose == Whose::Nobody {
             command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
+            // The format of a new repository is said where it is made.
+            command.env_remove("GIT_DEFAULT_HASH").env_remove("GIT_DEFAULT_REF_FORMAT");
             for name in ["GIT_AUTHOR", "GIT_COMMITTER"] {
                 command.env(format!("{name}_NAME"), "quell gate prove");
                 command.env(format!("{name}_EMAIL"), "quell@localhost.invalid");

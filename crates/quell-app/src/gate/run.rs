@@ -1,20 +1,26 @@
 //! What a hook asks: may this commit, this push go through?
 //!
-//! Nothing is written, and no installation is opened. Rules never come from the repository that is looked at.
+//! Nothing is written, and no installation is opened. Rules never come from the repository that is looked at; what it brings
+//! can only accept single values, each with a reason: a comment on the line, and on the author's machine [`BASELINE`].
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use quell_core::gate::is_env_file;
-use quell_scan::{Known, Received, Report, RuleSet, Scanner, Staged, Update};
+use quell_core::secret::FingerprintKey;
+use quell_scan::{Known, Received, Report, RuleSet, ScanError, Scanner, Staged, Update};
 
 use super::Hook;
 use super::git::{Git, printable};
-use crate::{AppError, files, scan};
+use crate::scan::{self, Baseline};
+use crate::{AppError, files};
 
 /// More lines than any push has, in bytes.
 pub const MAX_LINES: u64 = 64 << 20;
+
+/// The baseline file that hooks of a clone read, at the top of the work tree (`quell scan --write-baseline`).
+pub const BASELINE: &str = ".quell-baseline";
 
 /// What git tells a hook in its environment, and where it runs.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +42,8 @@ pub struct Surroundings {
 pub struct Ran {
     /// What the scan found, and what it could not read.
     pub report: Report,
+    /// How many findings the baseline accepts.
+    pub accepted: usize,
     /// `.env` files that the commit adds.
     pub added: Vec<String>,
     /// `.env` files that were tracked before: known, and not a reason to stop this commit.
@@ -45,12 +53,13 @@ pub struct Ran {
 /// Looks at what is staged.
 pub fn pre_commit(around: &Surroundings, rules: &RuleSet) -> Result<Ran, AppError> {
     let repository = locate(around)?;
-    let key = scan::throwaway_key()?;
     let index_file = around.index_file.as_ref().map(|path| around.folder.join(path));
     let staged = Staged { index_file };
-    let report = Scanner::new(rules, &key).staged(&repository, &staged, &mut |_| {})?;
+    let baseline = baseline(&around.folder)?;
+    let (report, accepted) =
+        checked(rules, baseline.as_ref(), |scanner| scanner.staged(&repository, &staged, &mut |_| {}))?;
     let (added, tracked) = env_files(&around.folder)?;
-    Ok(Ran { report, added, tracked })
+    Ok(Ran { report, accepted, added, tracked })
 }
 
 /// `.env` files in the index: those that `HEAD` does not have, and the others.
@@ -79,7 +88,7 @@ pub fn pre_push(around: &Surroundings, rules: &RuleSet, remote: &str, lines: &st
     received(
         around,
         rules,
-        Received { updates, object_folders: Vec::new(), known: Known::Remote(remote.to_owned()) },
+        &Received { updates, object_folders: Vec::new(), known: Known::Remote(remote.to_owned()) },
     )
 }
 
@@ -97,13 +106,40 @@ pub fn pre_receive(around: &Surroundings, rules: &RuleSet, lines: &str) -> Resul
     if let Some(list) = &around.alternates {
         object_folders.extend(paths_of(list)?.into_iter().map(|path| around.folder.join(path)));
     }
-    received(around, rules, Received { updates, object_folders, known: Known::AllRefs })
+    received(around, rules, &Received { updates, object_folders, known: Known::AllRefs })
 }
 
-fn received(around: &Surroundings, rules: &RuleSet, received: Received) -> Result<Ran, AppError> {
-    let key = scan::throwaway_key()?;
-    let report = Scanner::new(rules, &key).received(&locate(around)?, &received, &mut |_| {})?;
-    Ok(Ran { report, added: Vec::new(), tracked: Vec::new() })
+fn received(around: &Surroundings, rules: &RuleSet, received: &Received) -> Result<Ran, AppError> {
+    // On the server nothing of what is pushed may speak for itself.
+    let baseline = if received.known == Known::AllRefs { None } else { baseline(&around.folder)? };
+    let repository = locate(around)?;
+    let (report, accepted) =
+        checked(rules, baseline.as_ref(), |scanner| scanner.received(&repository, received, &mut |_| {}))?;
+    Ok(Ran { report, accepted, added: Vec::new(), tracked: Vec::new() })
+}
+
+/// The baseline of a work tree. One that is there and cannot be read is an error.
+fn baseline(folder: &Path) -> Result<Option<Baseline>, AppError> {
+    let path = folder.join(BASELINE);
+    if path.symlink_metadata().is_ok() { Baseline::load(&path).map(Some) } else { Ok(None) }
+}
+
+/// A scan without what the baseline accepts, and how many findings that were.
+fn checked(
+    rules: &RuleSet,
+    baseline: Option<&Baseline>,
+    scan: impl Fn(&Scanner<'_>) -> Result<Report, ScanError>,
+) -> Result<(Report, usize), AppError> {
+    let key: FingerprintKey = scan::throwaway_key()?;
+    let mut scanner = Scanner::new(rules, &key);
+    if let Some(baseline) = baseline {
+        scanner = scanner.with_baseline_key(baseline.key());
+    }
+    let mut report = scan(&scanner)?;
+    let found = report.findings.len();
+    report.findings.retain(|finding| !baseline.is_some_and(|baseline| baseline.has(finding)));
+    let accepted = found.saturating_sub(report.findings.len());
+    Ok((report, accepted))
 }
 
 /// The lines of <https://git-scm.com/docs/githooks#_pre_push>. The local name is as it was typed and may hold blanks.

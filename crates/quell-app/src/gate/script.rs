@@ -50,7 +50,8 @@ impl Script {
     pub fn text(&self) -> Result<String, AppError> {
         let quell = plain(&self.quell)?;
         let rules = self.rules.iter().map(|path| plain(path)).collect::<Result<Vec<_>, _>>()?;
-        let options: String = rules.iter().map(|path| format!(" --rules {}", quoted(path))).collect();
+        let options: Vec<String> = rules.iter().map(|path| format!(" --rules {}", quoted(path))).collect();
+        let options = options.concat();
         let gate = self.hook.word();
         let made = Made { format: FORMAT, gate: gate.to_owned(), quell: quell.clone(), rules };
         let made = serde_json::to_string(&made).map_err(|error| AppError::Usage(error.to_string()))?;

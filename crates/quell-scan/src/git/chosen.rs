@@ -36,7 +36,7 @@ pub(crate) fn scan(
         }
     }
     let (since, until) =
-        (selection.since.map(|time| time.as_second()), selection.until.map(|time| time.as_second()));
+        (selection.since.map(jiff::Timestamp::as_second), selection.until.map(jiff::Timestamp::as_second));
     walked.commits.retain(|commit| {
         since.is_none_or(|since| commit.committed_at >= since)
             && until.is_none_or(|until| commit.committed_at <= until)

@@ -110,18 +110,13 @@ pub(super) fn head(repository: &Repository, report: &mut Report) -> Result<Optio
             return Err(broken());
         }
         let file = std::ffi::OsStr::new(std::str::from_utf8(target).map_err(|_not_text| broken())?);
-        value = match bytes(&repository.common_dir.join(file))? {
-            Some(value) => value.trim_ascii().to_vec(),
-            None => {
-                if all.is_none() {
-                    all = Some(packed(repository, report)?);
-                }
-                match all.as_ref().and_then(|all| all.get(target)) {
-                    Some(value) => value.clone(),
-                    None => return Ok(None),
-                }
-            }
-        };
+        let loose = bytes(&repository.common_dir.join(file))?;
+        if all.is_none() && loose.is_none() {
+            all = Some(packed(repository, report)?);
+        }
+        let found = loose.or_else(|| all.as_ref().and_then(|all| all.get(target)).cloned());
+        let Some(found) = found else { return Ok(None) };
+        value = found.trim_ascii().to_vec();
     }
     Err(broken())
 }

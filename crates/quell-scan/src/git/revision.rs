@@ -71,7 +71,12 @@ impl Resolver<'_> {
             at = match sign {
                 '~' => self.back(at, count)?,
                 '^' if count == 0 => at,
-                '^' => self.parent(at, count)?,
+                '^' => self.parent(at, count)?.ok_or_else(|| {
+                    wrong(
+                        "asks for a parent that the commit does not have",
+                        "`git log --parents` lists parents",
+                    )
+                })?,
                 _ => return Err(wrong("is of a form that is not read", "put `~n` or `^n` behind a name")),
             };
         }
@@ -81,16 +86,17 @@ impl Resolver<'_> {
     fn back(&mut self, from: Oid, count: usize) -> Result<Oid, Wrong> {
         let mut at = from;
         for _ in 0..count {
-            at = self.parent(at, 1)?;
+            let first = || wrong("goes back to before the first commit", "go back fewer commits");
+            at = self.parent(at, 1)?.ok_or_else(first)?;
         }
         Ok(at)
     }
 
-    fn parent(&mut self, commit: Oid, number: usize) -> Result<Oid, Wrong> {
+    fn parent(&mut self, commit: Oid, number: usize) -> Result<Option<Oid>, Wrong> {
         let read = self.database.read(commit).ok().flatten();
         let commit = read.and_then(|object| Commit::parse(commit, &object.data));
-        let parent = commit.and_then(|commit| commit.parents.get(number.saturating_sub(1)).copied());
-        parent.ok_or_else(|| wrong("goes back to before the first commit", "go back fewer commits"))
+        let unread = || wrong("goes by way of a commit that is not here", "fetch it; `git fsck` says more");
+        Ok(commit.ok_or_else(unread)?.parents.get(number.saturating_sub(1)).copied())
     }
 
     fn base(&mut self, name: &str) -> Result<Oid, Wrong> {

@@ -51,7 +51,7 @@ pub(crate) fn scan(
         );
         if database.promisor && missing > 0 {
             let why = format!(
-                "this is a partial clone: {missing} objects that its trees name were never fetched; \
+                "this is a partial clone: objects that its trees name and that were never fetched: {missing}; \
                  `git fetch --refetch --no-filter` gets them"
             );
             all.report.skip("history", why);

@@ -199,7 +199,7 @@ impl<'a> Reader<'a> {
             let used = before.saturating_sub(self.rest.len()).saturating_sub(1);
             self.take(7_usize.saturating_sub(used % 8))?;
         }
-        let deep = path.iter().filter(|byte| **byte == b'/').count() > MAX_DEPTH;
+        let deep = path.split(|byte| *byte == b'/').count() > MAX_DEPTH;
         if path.is_empty() || deep {
             return Err(StageError::Broken("a path is empty or too deep"));
         }

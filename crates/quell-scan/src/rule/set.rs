@@ -65,6 +65,47 @@ impl RuleSet {
         Ok(all.finish()?)
     }
 
+    /// No rules at all: for a search that looks for known values only.
+    pub fn none() -> Result<Self, ScanError> {
+        Self::of(Vec::new(), Vec::new(), Vec::new())
+    }
+
+    /// Only these rules (all, if none is named) without those.
+    pub fn select(self, only: &[String], without: &[String]) -> Result<Self, ScanError> {
+        let wrong = |rule: Option<&String>, detail: &str, hint: &str| {
+            Box::new(RuleError {
+                file: "(choice of rules)".to_owned(),
+                rule: rule.cloned(),
+                key: None,
+                detail: detail.to_owned(),
+                hint: hint.to_owned(),
+            })
+        };
+        let unknown = only.iter().chain(without).find(|id| !self.rules.iter().any(|rule| rule.id == **id));
+        if let Some(id) = unknown {
+            return Err(wrong(Some(id), "there is no such rule", "`quell rules list` names all").into());
+        }
+        let mut rules = self.rules;
+        rules.retain(|rule| (only.is_empty() || only.contains(&rule.id)) && !without.contains(&rule.id));
+        if rules.is_empty() {
+            return Err(wrong(None, "no rule is left", "a scan without rules finds nothing").into());
+        }
+        Self::of(rules, self.allowlists, self.warnings)
+    }
+
+    fn of(rules: Vec<Rule>, allowlists: Vec<Allowlist>, warnings: Vec<String>) -> Result<Self, ScanError> {
+        let keywords = KeywordIndex::build(&rules).map_err(|error| {
+            Box::new(RuleError {
+                file: "(choice of rules)".to_owned(),
+                rule: None,
+                key: None,
+                detail: format!("the keywords do not fit: {error}"),
+                hint: "use fewer keywords".to_owned(),
+            })
+        })?;
+        Ok(Self { rules, allowlists, warnings, keywords })
+    }
+
     /// The rules, in the order of their indexes in matches.
     pub fn rules(&self) -> &[Rule] {
         &self.rules

@@ -15,6 +15,7 @@ use quell_core::secret::FingerprintKey;
 use crate::RuleSet;
 use crate::engine::{Engine, MAX_MATCH, Match, line_around};
 use crate::hit::{self, Hits, Keep};
+use crate::known::Known;
 use crate::rule::Rank;
 
 /// How inputs are cut.
@@ -42,6 +43,16 @@ pub(crate) struct Searcher<'a> {
     pub(crate) key: &'a FingerprintKey,
     pub(crate) keep: Keep,
     pub(crate) sizes: Sizes,
+    pub(crate) also: Also<'a>,
+}
+
+/// What a search may do beside the rules.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Also<'a> {
+    /// The key of a baseline file: hits get a second fingerprint under it.
+    pub(crate) baseline_key: Option<&'a FingerprintKey>,
+    /// Values to look for.
+    pub(crate) known: Option<&'a Known>,
 }
 
 /// What was found in an input, and how far it was read.
@@ -116,6 +127,7 @@ impl<'s, 'a> State<'s, 'a> {
         let probe = bytes.get(..BINARY_PROBE).unwrap_or(bytes);
         let binary = *self.binary.get_or_insert_with(|| probe.contains(&0));
         let rules = self.searcher.rules.rules();
+        let mark = (self.counted, self.line, self.line_start);
         let mut matches = Vec::new();
         self.searcher.engine.scan(bytes, &mut |found| {
             let generic = rules.get(found.rule).is_none_or(|rule| rule.rank == Rank::Generic);
@@ -129,6 +141,9 @@ impl<'s, 'a> State<'s, 'a> {
                 self.keep(bytes, base, start, &found);
             }
         }
+        // Lines are counted forward only, and known values are in an order of their own.
+        (self.counted, self.line, self.line_start) = mark;
+        self.known(bytes, base, from, until);
         let end = base.saturating_add(wide(bytes.len()));
         self.count(bytes, base, until.min(end));
     }
@@ -143,11 +158,34 @@ impl<'s, 'a> State<'s, 'a> {
         let Some(mut hit) = hit::redact(bytes, found, rule, self.searcher.key, self.searcher.keep) else {
             return;
         };
+        let secret = bytes.get(found.secret.clone()).unwrap_or_default();
+        hit.baseline = self.searcher.also.baseline_key.map(|key| key.fingerprint_bytes(secret));
         self.count(bytes, base, start);
         hit.line = self.line;
         hit.column = start.saturating_sub(self.line_start).saturating_add(1);
         hit.note = note;
         self.hits.add(hit);
+    }
+
+    /// Keeps the known values that start in `from..until`. Neither comments nor lists of exceptions hide them.
+    fn known(&mut self, bytes: &[u8], base: u64, from: u64, until: u64) {
+        let Some(known) = self.searcher.also.known else { return };
+        let mut all = Vec::new();
+        known.find(bytes, self.searcher.key, &mut |seen| all.push(seen));
+        all.sort_by_key(|seen| seen.span.start);
+        for seen in all {
+            let start = base.saturating_add(wide(seen.span.start));
+            if start < from || start >= until {
+                continue;
+            }
+            let mut hit = seen.hit();
+            let text = bytes.get(seen.span.clone()).unwrap_or_default();
+            hit.baseline = self.searcher.also.baseline_key.map(|key| key.fingerprint_bytes(text));
+            self.count(bytes, base, start);
+            hit.line = self.line;
+            hit.column = start.saturating_sub(self.line_start).saturating_add(1);
+            self.hits.add(hit);
+        }
     }
 
     /// Counts lines up to an offset.

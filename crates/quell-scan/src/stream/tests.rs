@@ -21,7 +21,8 @@ fn rules_of(report: &Report) -> Vec<&str> {
 fn hits(rules: &RuleSet, text: &[u8], sizes: Sizes) -> Vec<(u64, u64, u64)> {
     let key = key();
     let engine = KeywordEngine::new(rules);
-    let searcher = Searcher { rules, engine: &engine, key: &key, keep: Keep::Nothing, sizes };
+    let searcher =
+        Searcher { rules, engine: &engine, key: &key, keep: Keep::Nothing, sizes, also: Also::default() };
     let outcome = searcher.reader(&mut &*text, &mut |_| {});
     assert!(outcome.error.is_none());
     assert_eq!(outcome.bytes, wide(text.len()));

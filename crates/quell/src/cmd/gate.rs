@@ -47,9 +47,9 @@ pub(super) async fn run(options: &Options, command: &GateCommand, out: &Out) -> 
 
 fn hook_of(hook: HookArg) -> Hook {
     match hook {
-        HookArg::PreCommit => Hook::PreCommit,
-        HookArg::PrePush => Hook::PrePush,
-        HookArg::PreReceive => Hook::PreReceive,
+        HookArg::Commit => Hook::PreCommit,
+        HookArg::Push => Hook::PrePush,
+        HookArg::Receive => Hook::PreReceive,
     }
 }
 
@@ -192,6 +192,7 @@ fn run_hook(args: &RunArgs, out: &Out) -> Result<u8, AppError> {
         out.object(&json!({
             "gate": hook.word(),
             "findings": ran.report.findings,
+            "accepted": ran.accepted,
             "env_files": ran.added,
             "incomplete": ran.report.incomplete,
             "incomplete_more": ran.report.incomplete_more,
@@ -240,6 +241,9 @@ fn said(hook: Hook, ran: &Ran, out: &Out) {
     if ran.report.incomplete_more > 0 {
         out.status(format!("and {} more were not read", ran.report.incomplete_more));
     }
+    if ran.accepted > 0 {
+        out.status(format!("{} accepted by {}", ran.accepted, run::BASELINE));
+    }
     for path in &ran.tracked {
         out.warning(format!("{path} is tracked since before; `quell gate env` says what to do"));
     }
@@ -250,6 +254,7 @@ fn said(hook: Hook, ran: &Ran, out: &Out) {
         Hook::PreCommit => {
             out.hint("take the value out and stage the file again, or `git restore --staged FILE`");
             out.hint("if it is no secret: `quell:allow <reason>` in a comment on its line");
+            out.hint("or accept the value: `quell scan . --write-baseline .quell-baseline --reason WHY`");
             out.hint("if it is one, and was ever pushed or shown: it leaked; `quell scan .` and `quell incident open`");
         }
         Hook::PrePush => {

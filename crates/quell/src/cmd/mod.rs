@@ -10,6 +10,7 @@ mod keys;
 mod plan;
 mod redact;
 mod respond;
+mod rules;
 mod scan;
 
 use std::collections::BTreeMap;
@@ -40,6 +41,7 @@ pub(crate) fn run(cli: Cli, out: &Out) -> Result<ExitCode, AppError> {
             out.raw(&script)?;
             return Ok(exit::OK.into());
         }
+        Command::Rules(command) => return rules::run(command, out).map(ExitCode::from),
         Command::Man => {
             let mut page = Vec::new();
             clap_mangen::Man::new(Cli::command())
@@ -87,7 +89,7 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Issue(args) => keys::issue(&options, &args, out).await,
         Command::Drill(args) => drill::drill(&options, &args, out).await,
         Command::SandboxConsumer(args) => drill::consumer(args).await,
-        Command::Completions { .. } | Command::Man | Command::Redact(_) => Ok(exit::OK),
+        Command::Completions { .. } | Command::Man | Command::Redact(_) | Command::Rules(_) => Ok(exit::OK),
     }
 }
 

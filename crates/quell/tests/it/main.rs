@@ -21,6 +21,7 @@ mod inventory;
 mod kill;
 mod respond;
 mod scan;
+mod scan_results;
 mod search;
 mod token;
 mod world;

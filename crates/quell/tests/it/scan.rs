@@ -103,3 +103,56 @@ fn a_clean_folder_is_clean_and_a_missing_one_is_an_error() {
     assert_eq!(missing.status.code(), Some(1), "{}", text(&missing.stderr));
     assert!(text(&missing.stderr).contains("not-there"), "{}", text(&missing.stderr));
 }
+
+#[test]
+fn the_values_of_the_inventory_are_found_wherever_they_are() {
+    use base64::Engine as _;
+    let servers = Servers::start();
+    let world = World::new(&servers, "knw", Roles::Alternating, "{ approvals: { destructive: 0 } }");
+    let folder = world.path("backup");
+    std::fs::create_dir(&folder).unwrap();
+    let encoded = base64::engine::general_purpose::STANDARD.encode(format!("user:{}", world.old_password));
+    std::fs::write(folder.join("ci.log"), format!("ok\nAuthorization: Basic {encoded}\n")).unwrap();
+    std::fs::write(folder.join("dump.sql"), format!("-- {}\n", world.old_url)).unwrap();
+    std::fs::write(folder.join("other.env"), "PASSWORD=something-else-1234567\n").unwrap();
+    let folder = folder.to_str().unwrap();
+
+    let output = world.run(&["scan", "--known", folder, "--json"]);
+    assert_eq!(output.status.code(), Some(10), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    assert!(!said.contains(&world.old_password), "{said}");
+    let all: Value = serde_json::from_str(&said).unwrap();
+    let findings = all["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), 2, "{all}");
+    for finding in findings {
+        assert_eq!(
+            (&finding["rule"], &finding["secret"]),
+            (&"known-secret".into(), &"knw-db".into()),
+            "{finding}"
+        );
+    }
+    assert_eq!(
+        (&findings[0]["place"]["file"], &findings[0]["encoding"]),
+        (&"ci.log".into(), &"base64".into())
+    );
+    assert_eq!(
+        (&findings[1]["place"]["file"], &findings[1]["place"]["line"]),
+        (&"dump.sql".into(), &1.into())
+    );
+
+    // Without its stores the value is still known by its fingerprint, and the gap is said.
+    std::fs::remove_file(world.path("token")).unwrap();
+    std::fs::remove_file(world.path("app.env")).unwrap();
+    let output = world.run(&["scan", "--known", folder, "--json"]);
+    assert_eq!(output.status.code(), Some(10), "{}", text(&output.stderr));
+    let all: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&all["findings"][0]["place"]["file"], &all["complete"]),
+        (&"dump.sql".into(), &false.into()),
+        "{all}"
+    );
+    std::fs::remove_file(world.path("backup/dump.sql")).unwrap();
+    let output = world.run(&["scan", "--known", folder]);
+    assert_eq!(output.status.code(), Some(11), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("nothing found in what was read"), "{}", text(&output.stderr));
+}

@@ -112,7 +112,6 @@ mod tests {
     fn every_job_holds_the_same_lines_and_a_pinned_version() {
         for host in [Host::Github, Host::Gitlab, Host::Jenkins, Host::Azure, Host::Generic] {
             let text = host.snippet("1.2.3");
-            assert!(!text.contains('@') || host == Host::Github, "{host:?}: {text}");
             assert!(!text.contains("@SCAN@") && !text.contains("@VERSION@"), "{host:?}: {text}");
             assert!(text.contains("1.2.3"), "{host:?}: {text}");
             let lines: Vec<&str> = text.lines().map(str::trim).collect();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use quell_core::secret::{Fingerprint, FingerprintKey};
+use quell_core::secret::{Fingerprint, FingerprintKey, SecretValue};
 use quell_scan::{Finding, Redactor, Scanner};
 
 use super::Shown;
@@ -37,8 +37,8 @@ pub(super) fn redact(
         std::iter::once(finding.fingerprint).chain(finding.parts.iter().copied()).collect();
     let mut shown = Shown::not(finding, "");
     let Some(lengths) = lengths(&scanner, target, finding)? else {
-        shown.why = "the secret is not there any more, so nothing can be shown with it".to_owned();
-        return Ok(shown);
+        let why = "the secret is not there any more, so nothing can be shown with it";
+        return Ok(Shown::not(finding, why));
     };
     let redactor = Redactor::new(&rules);
     let mut filtered = Vec::new();
@@ -52,13 +52,13 @@ pub(super) fn redact(
     let mut control = Vec::new();
     redactor.filter(&mut CONTROL.as_bytes(), &mut control).map_err(io)?;
     shown.accepted = control == CONTROL.as_bytes();
-    shown.why = match (there, found || left, shown.accepted) {
+    let why = match (there, found || left, shown.accepted) {
         (false, ..) => "the value does not stand there as it is, so its absence would prove nothing",
         (true, true, _) => "the value is still in what the filter lets through",
         (true, false, false) => "the filter changes harmless text",
         (true, false, true) => "`quell redact` took the value out and left harmless text alone",
-    }
-    .to_owned();
+    };
+    why.clone_into(&mut shown.why);
     Ok(shown)
 }
 
@@ -66,8 +66,8 @@ pub(super) fn redact(
 fn lengths(scanner: &Scanner<'_>, target: &Path, finding: &Finding) -> Result<Option<Vec<usize>>, AppError> {
     let recovered = scanner.recover_parts(target, &finding.id)?;
     Ok(recovered.map(|parts| {
-        let password = parts.password.as_ref().map(|value| value.expose().len());
-        std::iter::once(parts.secret.expose().len()).chain(password).collect()
+        let password = parts.password.as_ref().map(SecretValue::len);
+        std::iter::once(parts.secret.len()).chain(password).collect()
     }))
 }
 

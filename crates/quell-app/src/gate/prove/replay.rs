@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::Shown;
 use crate::gate::env::{self, Problem};
 use crate::gate::git::{Ended, Git, printable};
+use crate::gate::run::BASELINE;
 use crate::gate::script::Script;
 use crate::gate::{Hook, install};
 use crate::{AppError, files};
@@ -27,6 +28,8 @@ struct Leak {
     objects: PathBuf,
     /// `sha1` or `sha256`.
     format: String,
+    /// What the leaky repository accepts.
+    baseline: Option<PathBuf>,
 }
 
 /// Commits or pushes the leak again through a hook, and a harmless change before it.
@@ -132,7 +135,9 @@ fn leak(finding: &Finding, target: &Path) -> Result<Result<Leak, String>, AppErr
         return Ok(Err(format!("the path {} cannot stand in a list of alternates", objects.display())));
     }
     let format = git.line(&["rev-parse", "--show-object-format"])?;
-    Ok(Ok(Leak { blob, parent, objects, format }))
+    let top = git.perhaps(&["rev-parse", "--show-toplevel"])?.map(PathBuf::from);
+    let baseline = top.map(|top| top.join(BASELINE)).filter(|path| path.exists());
+    Ok(Ok(Leak { blob, parent, objects, format, baseline }))
 }
 
 /// The private repositories.
@@ -175,6 +180,11 @@ impl Stage {
             work.bytes(&["read-tree", parent])?;
         }
         work.bytes(&["config", "remote.origin.url", &server.folder().display().to_string()])?;
+        // It holds names of values, and decides about this leak as it does in the leaky repository.
+        if let Some(baseline) = &leak.baseline {
+            let io = |error| AppError::io(baseline, error);
+            std::fs::copy(baseline, work.folder().join(BASELINE)).map_err(io)?;
+        }
         let installed = install::install(guarded.folder(), script, false)?;
         let text =
             files::read(&installed.path, 1 << 20).map_err(|error| AppError::io(&installed.path, error))?;

@@ -121,7 +121,7 @@ fn what_only_a_reflog_or_the_stash_reaches_says_so() {
     }
     let finding = finding_of(&report, &lost);
     assert_eq!((finding.refs.len(), finding.last_seen_commit.as_ref()), (0, None));
-    assert!(finding.place.file.contains(&blob[..12]));
+    assert!(finding.place.file.contains(short(&blob, 12)));
     let sources = report.sources;
     assert_eq!((sources.refs, sources.stashes, sources.tags, sources.notes), (2, 2, 0, 0));
     assert!(sources.reflog_entries >= 3 && sources.unreachable_commits == 1, "{sources:?}");
@@ -165,8 +165,8 @@ fn ten_thousand_refs_are_counted_and_twenty_are_named() {
     let secret = token(13);
     repo.write("t.txt", &secret);
     let commit = repo.commit("add", &[]);
-    let lines: String = (0..10_000).map(|number| format!("{commit} refs/tags/t{number:05}\n")).collect();
-    std::fs::write(repo.path.join(".git/packed-refs"), lines).unwrap();
+    let lines: Vec<String> = (0..10_000).map(|number| format!("{commit} refs/tags/t{number:05}\n")).collect();
+    std::fs::write(repo.path.join(".git/packed-refs"), lines.concat()).unwrap();
     let report = repo.scan();
     let finding = finding_of(&report, &secret);
     assert_eq!((report.sources.refs, finding.refs.len()), (10_001, Finding::MAX_REFS));

@@ -108,6 +108,11 @@ fn with_scanner<T>(run: impl FnOnce(&Scanner<'_>) -> T) -> T {
     run(&Scanner::new(&rules, &key))
 }
 
+/// The first digits of an id.
+fn short(id: &str, digits: usize) -> &str {
+    id.split_at(digits).0
+}
+
 /// A token of npm, and nothing like one before the test runs.
 fn token(seed: u64) -> String {
     text("npm_{alnum:36}", seed)

@@ -135,7 +135,7 @@ fn what_was_not_received_stops_a_push() {
     server.push(&["main"]);
     let seen = server.bare.parent().unwrap().join("seen");
     let blob = server.repo.git(&["rev-parse", "HEAD:t.txt"]);
-    let file = seen.join("objects").join(&blob[..2]).join(&blob[2..]);
+    let file = seen.join("objects").join(short(&blob, 2)).join(blob.split_at(2).1);
     let good = std::fs::read(&file).unwrap();
     make_writable(&file);
     std::fs::write(&file, &good[..good.len() / 2]).unwrap();

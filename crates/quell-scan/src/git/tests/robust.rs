@@ -22,7 +22,10 @@ fn partial_clones_say_what_is_missing() {
         .iter()
         .map(|part| format!("{}: {}", part.what.replace(&blob, "OLD"), part.why))
         .collect();
-    insta::assert_snapshot!(parts.join("\n"), @"");
+    insta::assert_snapshot!(parts.join("\n"), @r"
+    OLD: `old.txt` is not here; `git fetch --refetch --no-filter` gets it
+    history: this is a partial clone: objects that its trees name and that were never fetched: 1; `git fetch --refetch --no-filter` gets them
+    ");
 }
 
 #[test]

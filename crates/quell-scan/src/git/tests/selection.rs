@@ -35,14 +35,14 @@ impl Line {
     /// Which of the files have findings.
     fn numbers(report: &Report) -> String {
         assert!(report.complete(), "{:?}", report.incomplete);
-        report.findings.iter().map(|finding| finding.place.file[1..2].to_owned()).collect()
+        report.findings.iter().map(|finding| short(&finding.place.file, 2).replace('f', "")).collect()
     }
 }
 
 #[test]
 fn ranges_choose_commits_as_git_log_does() {
     let line = line();
-    let short = &line.commits[1][..9];
+    let short = short(&line.commits[1], 9);
     line.repo.git(&["tag", "-a", "v1", "-m", "release", "main~3"]);
     for (range, expected) in [
         ("main~2..main", "34"),
@@ -81,7 +81,7 @@ fn branches_and_times_choose_commits() {
     assert_eq!(Line::numbers(&line.select(&branch("side")).unwrap()), "0125");
     let since = Selection { since: at(4), ..Selection::default() };
     assert_eq!(Line::numbers(&line.select(&since).unwrap()), "345");
-    assert_eq!(Line::numbers(&line.select(&Selection { until: at(4), ..since.clone() }).unwrap()), "3");
+    assert_eq!(Line::numbers(&line.select(&Selection { until: at(4), ..since }).unwrap()), "3");
     assert_eq!(Line::numbers(&line.select(&Selection { since: at(3), ..branch("side") }).unwrap()), "25");
     assert!(line.select(&Selection::default()).unwrap().findings.len() == 6);
 }
@@ -134,35 +134,51 @@ fn unknown_and_unclear_revisions_are_errors() {
         "main:f0.txt",
         "twice",
         "main~x",
-        &blob[..12],
+        short(&blob, 12),
         "0123456789012345678901234567890123456789",
         "main..nothing",
     ]
     .iter()
-    .map(|range| line.range(range).unwrap_err().to_string().replace(&blob[..12], "BLOB"))
+    .map(|range| line.range(range).unwrap_err().to_string().replace(short(&blob, 12), "BLOB"))
     .collect();
-    insta::assert_snapshot!(errors.join("\n"), @"");
+    insta::assert_snapshot!(errors.join("\n"), @r"
+    `nothing` is no commit, branch or tag of this repository; `git log --all --oneline` lists what is here; fetch what is not
+    `main~9` goes back to before the first commit; go back fewer commits
+    `main^2` asks for a parent that the commit does not have; `git log --parents` lists parents
+    `main@{1}` is of a form that is not read; give a branch, a tag, an id, or these with `~n` and `^n`
+    `main:f0.txt` is of a form that is not read; give a branch, a tag, an id, or these with `~n` and `^n`
+    `twice` names more than one ref; write it in full, such as `refs/heads/main`
+    `main~x` is of a form that is not read; put `~n` or `^n` behind a name
+    `BLOB` is no commit; give a commit, a branch or a tag
+    `0123456789012345678901234567890123456789` names an object that is not here; fetch it, or name another
+    `nothing` is no commit, branch or tag of this repository; `git log --all --oneline` lists what is here; fetch what is not
+    ");
     let error =
         line.select(&Selection { branches: vec!["v9".to_owned()], ..Selection::default() }).unwrap_err();
-    insta::assert_snapshot!(error, @"");
+    insta::assert_snapshot!(error, @"`v9` is no branch of this repository; `git branch --all` lists them");
     let empty = Repo::new();
     let unborn = with_scanner(|scanner| {
         let selection = Selection { ranges: vec!["HEAD".parse().unwrap()], ..Selection::default() };
         scanner.selected(&empty.path, &selection, &mut |_| {}).unwrap_err()
     });
-    insta::assert_snapshot!(unborn, @"");
+    insta::assert_snapshot!(unborn, @"`HEAD` has no commit yet; make one, or name another branch");
 }
 
 #[test]
 fn too_few_digits_are_refused() {
     let repo = Repo::new();
     // Enough commits that two share their first four digits: the dates make them the same in every run.
-    for number in 0..600 {
-        repo.clock.set(repo.clock.get() + 60);
-        repo.git(&["commit", "-q", "--allow-empty", "-m", &number.to_string()]);
-    }
+    let commit = |number: u32| {
+        let who = format!("committer C. Committer <committer@example.com> {} +0000", 1_700_000_000 + number);
+        format!("commit refs/heads/main\n{who}\ndata 1\nx\n")
+    };
+    std::fs::write(repo.path.join("commits"), (0..600).map(commit).collect::<Vec<_>>().concat()).unwrap();
+    let commits = std::fs::File::open(repo.path.join("commits")).unwrap();
+    let import =
+        Command::new("git").current_dir(&repo.path).args(["fast-import", "--quiet"]).stdin(commits).status();
+    assert!(import.unwrap().success());
     let all = repo.git(&["rev-list", "HEAD"]);
-    let mut starts: Vec<&str> = all.lines().map(|id| &id[..4]).collect();
+    let mut starts: Vec<&str> = all.lines().map(|id| short(id, 4)).collect();
     starts.sort_unstable();
     let shared = starts.windows(2).find(|pair| pair[0] == pair[1]).unwrap()[0].to_owned();
     let error = with_scanner(|scanner| {

@@ -72,6 +72,30 @@ fn every_job_fails_unless_the_scan_was_whole_and_clean() {
     assert!(!output.status.success() && text(&output.stderr).contains("shallow"), "{}", text(&output.stderr));
 }
 
+/// The options are those of the real program, and its codes arrive.
+#[test]
+fn the_lines_run_with_the_real_program() {
+    let repository = Repository::new().named();
+    repository.stage("README.md", "hello\n");
+    repository.git(&["commit", "-q", "-m", "first"]);
+    let lines = shell(&repository.ok(&["gate", "install", "ci", "--for", "generic"]));
+    let path = format!("{}:/usr/bin:/bin", super::quell_program().parent().unwrap().display());
+    let run = || repository.command(Path::new("sh"), &["-c", &lines]).env("PATH", &path).output().unwrap();
+    let clean = run();
+    assert_eq!(clean.status.code(), Some(0), "{}", text(&clean.stderr));
+    std::fs::remove_file(repository.path.join("quell.sarif")).unwrap();
+    repository.stage("a.js", &format!("const t = '{}'\n", super::token(31)));
+    repository.git(&["commit", "-q", "-m", "leak"]);
+    let found = run();
+    assert_eq!(found.status.code(), Some(10), "{}", text(&found.stderr));
+    let sarif = std::fs::read_to_string(repository.path.join("quell.sarif")).unwrap();
+    let sarif: serde_json::Value = serde_json::from_str(&sarif).unwrap();
+    assert_eq!(sarif["runs"][0]["results"][0]["ruleId"], "npm-token");
+    repository.ok(&["scan", ".", "--write-baseline", ".quell-baseline", "--reason", "a fixture"]);
+    let accepted = run();
+    assert_eq!(accepted.status.code(), Some(0), "{}", text(&accepted.stderr));
+}
+
 #[test]
 fn a_job_is_written_once_and_never_over_another() {
     let repository = Repository::new();

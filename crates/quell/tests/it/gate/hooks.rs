@@ -215,6 +215,24 @@ fn another_hook_stays_and_is_called_first() {
 }
 
 #[test]
+fn a_baseline_accepts_single_values_and_a_broken_one_refuses() {
+    let repository = guarded();
+    let token = token(7);
+    repository.write("a.js", &format!("const t = '{token}'\n"));
+    repository.ok(&["scan", ".", "--write-baseline", ".quell-baseline", "--reason", "a fixture"]);
+    repository.git(&["add", "."]);
+    let output = repository.try_git(&["commit", "-q", "-m", "accepted"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("1 accepted by .quell-baseline"), "{}", text(&output.stderr));
+    repository.stage("b.js", &format!("const t = '{}'\n", super::token(8)));
+    repository.refused(&["commit", "-q", "-m", "another value"], &["b.js:1"]);
+    repository.git(&["rm", "-q", "-f", "b.js"]);
+    repository.stage(".quell-baseline", "{}");
+    repository.stage("c.txt", "harmless\n");
+    repository.refused(&["commit", "-q", "-m", "unreadable"], &[".quell-baseline", "quell ended with code"]);
+}
+
+#[test]
 fn a_hook_that_somebody_changed_is_seen_and_kept() {
     let repository = guarded();
     let path = repository.path.join(".git/hooks/pre-commit");

@@ -168,6 +168,20 @@ fn what_the_gate_would_not_have_stopped_is_not_proven() {
     assert_eq!(leaky.items()[0]["done"], Value::Null);
     let timeline = leaky.ok(&["incident", "timeline", &leaky.incident]);
     assert!(timeline.contains("NOT shown to stop it"), "{timeline}");
+    // What the leaky repository accepts, its gate lets through.
+    let baseline = leaky.repository.path.join(".quell-baseline");
+    let target = leaky.repository.path.to_str().unwrap();
+    leaky.ok(&[
+        "scan",
+        target,
+        "--write-baseline",
+        baseline.to_str().unwrap(),
+        "--reason",
+        "somebody's mistake",
+    ]);
+    let (code, answer) = leaky.prove(&["--item", "A1"]);
+    assert_eq!((code, &answer["proven"]), (Some(3), &false.into()), "{answer}");
+    std::fs::remove_file(&baseline).unwrap();
     // Another gate than the item's, one that does not fit, and a repository that is gone.
     assert_eq!(leaky.prove(&["--item", "A1", "--gate", "pre-push"]).0, Some(2));
     assert_eq!(leaky.prove(&["--gate", "env"]).1["proven"], false);

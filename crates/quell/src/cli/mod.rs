@@ -1,8 +1,12 @@
 //! The command line. Doc comments are the help texts.
 
+mod scan;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use scan::{RulesCommand, ScanArgs, ScanFormat};
 
 use crate::cli_gate::{GateCommand, RedactArgs};
 
@@ -83,7 +87,10 @@ pub(crate) enum Command {
     Init(InitArgs),
     /// Say whether everything that Quell needs is there
     Doctor,
-    Scan(ScanArgs),
+    Scan(Box<ScanArgs>),
+    /// List the rules of the scanner, check your own
+    #[command(subcommand)]
+    Rules(RulesCommand),
     Redact(RedactArgs),
     #[command(subcommand)]
     Gate(GateCommand),
@@ -135,28 +142,6 @@ pub(crate) struct InitArgs {
     /// Put the key file here instead of into the data folder
     #[arg(long, value_name = "FILE", conflicts_with = "passphrase")]
     pub(crate) key_file: Option<PathBuf>,
-}
-
-/// Find secrets in a folder, a git history or standard input
-///
-/// A git repository is read whole: working tree, every ref, unreachable commits too. No value is
-/// printed or stored. Exit code 10 means that something was found.
-///
-/// Examples:
-///   quell scan .
-///   kubectl logs deploy/api | quell scan -
-///   quell scan --json ~/src/orders > findings.json
-#[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
-pub(crate) struct ScanArgs {
-    /// Folder, repository or file; `-` is standard input
-    pub(crate) path: PathBuf,
-    /// Rule files or folders (gitleaks-compatible TOML) instead of the built-in rules
-    #[arg(long, value_name = "PATH")]
-    pub(crate) rules: Vec<PathBuf>,
-    /// Do not record findings in the ledger
-    #[arg(long)]
-    pub(crate) no_record: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,0 +1,89 @@
+//! The values of the inventory, for a search: read from their stores, and fingerprints for those that cannot be read.
+
+use std::collections::BTreeSet;
+
+use quell_core::SecretId;
+use quell_core::secret::SecretValue;
+use quell_scan::Incomplete;
+use quell_scan::known::{Known, KnownValue};
+
+use super::ledger::{earlier, names_of, observe, password_in_url};
+use crate::systems::Systems;
+use crate::{App, AppError};
+
+/// What the stores of one secret gave.
+pub(super) struct Read {
+    pub(super) secret: SecretId,
+    pub(super) values: Vec<SecretValue>,
+    /// Stores that gave nothing, and why.
+    pub(super) missed: Vec<Incomplete>,
+}
+
+/// Everything that can be looked for.
+#[derive(Debug)]
+pub struct Values {
+    /// Ready for the scanner.
+    pub known: Known,
+    /// Secrets whose current value is looked for by its bytes.
+    pub read: BTreeSet<SecretId>,
+    /// Stores that could not be read: of their secrets only the values that were seen earlier are looked for.
+    pub missed: Vec<Incomplete>,
+}
+
+/// Reads every store of the inventory. Values leave no trace but in the search itself.
+pub async fn values(app: &App) -> Result<Values, AppError> {
+    let mut known = earlier(app).await?;
+    let key = &app.store.keys().fingerprint;
+    let (mut values, mut missed, mut read, mut current) =
+        (Vec::new(), Vec::new(), BTreeSet::new(), BTreeSet::new());
+    for mut one in read_all(app).await {
+        missed.append(&mut one.missed);
+        let names: Vec<_> = one.values.iter().flat_map(|value| names_of(key, value)).collect();
+        current.extend(names.iter().copied());
+        observe(app, &mut known, one.secret.clone(), names).await?;
+        for value in one.values {
+            read.insert(one.secret.clone());
+            // The password may stand alone, where the URL was taken apart.
+            let password = value.expose_text().and_then(password_in_url);
+            for value in std::iter::once(value).chain(password) {
+                values.push(KnownValue { secret: one.secret.clone(), value });
+            }
+        }
+    }
+    let earlier = known.into_keys().filter(|name| !current.contains(name)).collect();
+    Ok(Values { known: Known::new(key, &values, earlier)?, read, missed })
+}
+
+/// Asks all stores at once. One that cannot be reached is said and stops nothing.
+pub(super) async fn read_all(app: &App) -> Vec<Read> {
+    let mut reads = tokio::task::JoinSet::new();
+    for secret in app.inventory.secrets.values().cloned() {
+        let context = app.context.clone();
+        reads.spawn(async move {
+            let mut read = Read { secret: secret.id.clone(), values: Vec::new(), missed: Vec::new() };
+            let missed = |place: &str, why: String| Incomplete {
+                what: format!("a value of the secret {}: {place}", secret.id),
+                why,
+            };
+            match Systems::build(&secret, &context) {
+                Err(error) => read.missed.push(missed("its stores", error.to_string())),
+                Ok(systems) => {
+                    for store in &systems.stores {
+                        match store.read().await {
+                            Ok(Some(stored)) => read.values.push(stored.value),
+                            Ok(None) => {}
+                            Err(error) => read.missed.push(missed(&store.target(), error.to_string())),
+                        }
+                    }
+                }
+            }
+            read
+        });
+    }
+    let mut all = Vec::new();
+    while let Some(joined) = reads.join_next().await {
+        all.extend(joined);
+    }
+    all.sort_by(|a, b| a.secret.cmp(&b.secret));
+    all
+}
