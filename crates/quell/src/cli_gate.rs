@@ -7,7 +7,8 @@ use clap::{Args, Subcommand, ValueEnum};
 /// Take the secrets out of a log: standard input to standard output
 ///
 /// A secret becomes `[REDACTED:rule]`, everything else stays as it is, and output is flushed when
-/// the input pauses. It reads no installation. Exit code 11 with --strict when something was withheld.
+/// the input pauses. Without --known it reads no installation. Exit code 11 with --strict when
+/// something was withheld, or a value could not be looked for.
 ///
 /// Examples:
 ///   ./server 2>&1 | quell redact >> server.log
@@ -21,6 +22,9 @@ pub(crate) struct RedactArgs {
     /// Rule files or folders (gitleaks-compatible TOML) instead of the built-in rules
     #[arg(long, value_name = "PATH")]
     pub(crate) rules: Vec<PathBuf>,
+    /// Also take out the values of the inventory's secrets, in all common spellings; reads their stores
+    #[arg(long)]
+    pub(crate) known: bool,
     /// No summary on stderr
     #[arg(long, short)]
     pub(crate) quiet: bool,

@@ -50,7 +50,7 @@ pub(crate) fn run(cli: Cli, out: &Out) -> Result<ExitCode, AppError> {
             out.raw(&page)?;
             return Ok(exit::OK.into());
         }
-        Command::Redact(args) => return redact::redact(args, out).map(ExitCode::from),
+        Command::Redact(args) if !args.known => return redact::redact(args, out).map(ExitCode::from),
         Command::Gate(command) => {
             if let Some(done) = gate::local(command, out) {
                 return done.map(ExitCode::from);
@@ -74,6 +74,7 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Init(args) => init::init(&options, &args, out).await,
         Command::Doctor => init::doctor(&options, out).await,
         Command::Scan(args) => scan::scan(&options, &args, out).await,
+        Command::Redact(args) => redact::with_known(&options, &args, out).await,
         Command::Gate(command) => gate::run(&options, &command, out).await,
         Command::Inventory(command) => inventory::run(&options, &command, out).await,
         Command::Incident(command) => incident::run(&options, command, out).await,
@@ -89,7 +90,7 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Issue(args) => keys::issue(&options, &args, out).await,
         Command::Drill(args) => drill::drill(&options, &args, out).await,
         Command::SandboxConsumer(args) => drill::consumer(args).await,
-        Command::Completions { .. } | Command::Man | Command::Redact(_) | Command::Rules(_) => Ok(exit::OK),
+        Command::Completions { .. } | Command::Man | Command::Rules(_) => Ok(exit::OK),
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! One without the other proves nothing: a gate that refuses everything stops nobody for long. The leaked bytes are not
 //! copied: a private repository borrows the objects of the leaky one (`objects/info/alternates`,
-//! <https://git-scm.com/docs/gitrepository-layout>). Only the push of a pre-receive proof moves the blob, into the quarantine
-//! of that private repository, which lies in memory (`/dev/shm`) where there is one, and is removed with it.
+//! <https://git-scm.com/docs/gitrepository-layout>). Only a push moves the blob: into the quarantine
+//! of a private server in a pre-receive proof, or to that server when pre-push lets it through. All of it lies in memory
+//! (`/dev/shm`) where there is such a folder, and is removed.
 
 mod filter;
 mod replay;

@@ -275,6 +275,26 @@ fn hooks_go_where_git_looks_for_them() {
     repository.stage("a.js", &format!("const t = '{}'\n", token(5)));
     repository.refused(&["commit", "-q", "-m", "leak"], &["npm-token"]);
 
+    // A repository apart from its files, inside another repository.
+    let repository = guarded();
+    let apart = repository.folder.path().join("apart.git");
+    let apart = apart.to_str().unwrap();
+    repository.git(&["init", "-q", "--bare", "-b", "main", apart]);
+    let hooks = repository.path.join(".git/hooks");
+    std::fs::create_dir_all(format!("{apart}/hooks")).unwrap();
+    std::fs::copy(hooks.join("pre-commit"), format!("{apart}/hooks/pre-commit")).unwrap();
+    let at = ["--git-dir", apart, "--work-tree", "."];
+    let with = |args: &[&'static str]| [&at, args].concat();
+    repository.git(&["--git-dir", apart, "config", "user.name", "Ines"]);
+    repository.git(&["--git-dir", apart, "config", "user.email", "ines@example.com"]);
+    repository.git(&["--git-dir", apart, "config", "core.bare", "false"]);
+    repository.write("d.js", &format!("const t = '{}'\n", token(9)));
+    repository.git(&with(&["add", "d.js"]));
+    repository.refused(&with(&["commit", "-q", "-m", "leak"]), &["d.js:1", "npm-token"]);
+    repository.write("d.js", "harmless\n");
+    repository.git(&with(&["add", "d.js"]));
+    repository.git(&with(&["commit", "-q", "-m", "harmless"]));
+
     // A linked work tree shares the hooks, and has an index and a HEAD of its own.
     let repository = guarded();
     repository.stage("README.md", "hello\n");

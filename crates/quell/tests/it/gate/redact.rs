@@ -86,3 +86,36 @@ fn rules_that_do_not_load_let_nothing_through() {
     assert!(code == Some(2) || code == Some(1), "{code:?}");
     assert!(stderr.contains("nonexistent.toml"), "{stderr}");
 }
+
+#[test]
+fn values_of_the_inventory_go_whatever_they_look_like() {
+    let place = Repository::new();
+    let folder = place.folder.path();
+    let value = quell_scan::rule::template::expand("plain{lower:12}", 41).unwrap();
+    std::fs::write(folder.join("app.env"), format!("KEY={value}\n")).unwrap();
+    std::fs::write(folder.join("admin.url"), "postgres://127.0.0.1:1/x\n").unwrap();
+    let inventory = "secrets:
+  - id: orders-db
+    kind: postgres-password
+    env: test
+    issuer: { postgres: { admin: \"file:admin.url\", roles: [a, b], group: g } }
+    stores:
+      - env_file: { path: app.env, key: KEY }
+";
+    std::fs::write(folder.join("quell.yaml"), inventory).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = place.command(&super::quell_program(), args);
+        let input = folder.join("log");
+        std::fs::write(&input, format!("using {value} now\nhex {}\n", hex::encode(&value))).unwrap();
+        command.current_dir(folder).stdin(std::fs::File::open(input).unwrap()).output().unwrap()
+    };
+    assert_eq!(run(&["init"]).status.code(), Some(0));
+    let plain = run(&["redact"]);
+    assert!(text(&plain.stdout).contains(&value), "no rule knows it");
+    let known = run(&["redact", "--known"]);
+    assert_eq!(text(&known.stdout), "using [REDACTED:known-secret] now\nhex [REDACTED:known-secret]\n");
+    assert_eq!(known.status.code(), Some(0), "{}", text(&known.stderr));
+    std::fs::remove_file(folder.join("app.env")).unwrap();
+    let blind = run(&["redact", "--known", "--strict"]);
+    assert_eq!(blind.status.code(), Some(11), "{}", text(&blind.stderr));
+}
