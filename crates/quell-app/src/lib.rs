@@ -12,6 +12,7 @@ pub mod evidence;
 pub mod files;
 pub mod gate;
 pub mod incident;
+pub mod ingest;
 pub mod inventory;
 pub mod issue;
 pub mod plan;

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use quell_core::secret::Fingerprint;
+use quell_core::secret::{Fingerprint, FingerprintKey};
 
 use crate::finding::printable;
 use crate::hit::{Hit, Hits, Recovered};
-use crate::rule::Rule;
-use crate::{Finding, Place, Progress, Report, RuleSet, Visibility, known};
+use crate::rule::{Rank, Rule};
+use crate::stream::Searcher;
+use crate::unpack::{self, Input};
+use crate::{Finding, Place, Progress, Report, RuleSet, Suppressed, Visibility, detail, known};
 
 /// Where a set of hits was seen.
 #[derive(Debug)]
@@ -85,6 +87,10 @@ pub(crate) struct Collector<'a> {
     by_id: BTreeMap<String, Growing>,
     wanted: Option<&'a str>,
     recovered: Option<Recovered>,
+    suppressed: BTreeMap<String, Suppressed>,
+    /// For the findings of rules that only look at paths.
+    pub(crate) key: Option<&'a FingerprintKey>,
+    pub(crate) ignore_allow_comments: bool,
     pub(crate) report: Report,
 }
 
@@ -101,6 +107,9 @@ impl<'a> Collector<'a> {
             by_id: BTreeMap::new(),
             wanted,
             recovered: None,
+            suppressed: BTreeMap::new(),
+            key: None,
+            ignore_allow_comments: false,
             report: Report::default(),
         }
     }
@@ -131,7 +140,7 @@ impl<'a> Collector<'a> {
         sighting: &Sighting<'_>,
     ) -> usize {
         let mut old = 0_usize;
-        for hit in hits.iter() {
+        for hit in self.chosen(hits, sighting) {
             if known.contains(&hit.fingerprint) {
                 old = old.saturating_add(1);
             } else {
@@ -144,10 +153,40 @@ impl<'a> Collector<'a> {
 
     /// The same with what became of them.
     pub(crate) fn add_trailed(&mut self, hits: &Hits, sighting: &Sighting<'_>, trail: &Trail) {
-        for hit in hits.iter() {
+        for hit in self.chosen(hits, sighting) {
             self.add(hit, sighting, trail);
         }
+        for rule in self.rules.path_rules().iter().filter(|rule| self.rules.is_for(**rule, sighting.path)) {
+            if let Some(key) = self.key {
+                self.add(&Hit::of_path(*rule, sighting.path, key), sighting, trail);
+            }
+        }
         self.tell_dropped(hits, sighting);
+    }
+
+    /// Hits that count at a path: rules for other paths do not, and what a rule for this path has named needs no second,
+    /// generic name.
+    fn chosen<'h>(&self, hits: &'h Hits, sighting: &Sighting<'_>) -> Vec<&'h Hit> {
+        let rules = self.rules.rules();
+        let for_path = |hit: &Hit| {
+            let path = rules.get(hit.rule).and_then(|rule| rule.path.as_ref());
+            path.map(|pattern| pattern.matches(sighting.path.as_bytes()))
+        };
+        let whole = || hits.iter().filter(|hit| self.complete(hit, hits));
+        let mut named = BTreeSet::new();
+        let mut chosen: Vec<&Hit> =
+            whole().filter(|hit| for_path(hit) == Some(true) && named.insert(hit.fingerprint)).collect();
+        chosen.extend(whole().filter(|hit| for_path(hit).is_none()).filter(|hit| {
+            let generic = rules.get(hit.rule).is_some_and(|rule| rule.rank == Rank::Generic);
+            !(generic && named.contains(&hit.fingerprint))
+        }));
+        chosen
+    }
+
+    /// Whether everything that the hit's rule requires is in the same file.
+    fn complete(&self, hit: &Hit, hits: &Hits) -> bool {
+        // A value of the inventory is of no rule.
+        self.rules.rules().get(hit.rule).is_none_or(|rule| has_required(rule, hit, hits, self.rules))
     }
 
     fn tell_dropped(&mut self, hits: &Hits, sighting: &Sighting<'_>) {
@@ -169,7 +208,7 @@ impl<'a> Collector<'a> {
         let path = sighting.path;
         let commit = sighting.commit.map(|origin| origin.id);
         // No list and no path excuses a value of the inventory.
-        if rule.is_some_and(|rule| self.elsewhere(rule, path, commit)) {
+        if rule.is_some_and(|rule| self.elsewhere(rule, hit, path, commit)) {
             return;
         }
         let file = printable(path);
@@ -186,6 +225,18 @@ impl<'a> Collector<'a> {
             author_time: sighting.commit.and_then(|origin| origin.author_time),
             author: sighting.commit.map(|origin| printable(origin.author)),
         };
+        if let Some(allow) = hit.allow.as_ref().filter(|_| !self.ignore_allow_comments) {
+            self.report.suppressed = self.report.suppressed.saturating_add(hit.count);
+            if self.suppressed.len() < Report::MAX_SUPPRESSED {
+                self.suppressed.entry(id).or_insert_with(|| Suppressed {
+                    rule: rule_id.to_owned(),
+                    place,
+                    marker: allow.marker.to_owned(),
+                    reason: allow.reason.clone(),
+                });
+            }
+            return;
+        }
         if let Some(growing) = self.by_id.get_mut(&id) {
             growing.follow(trail);
             let Growing { finding, earliest, .. } = growing;
@@ -222,25 +273,46 @@ impl<'a> Collector<'a> {
             parts: hit.parts.clone(),
             principal: hit.principal.clone(),
             occurrences: hit.count,
-            note: hit.note.clone(),
+            note: hit.note.clone().or_else(|| {
+                hit.allow.as_ref().map(|allow| format!("allowed by a `{}` comment", allow.marker))
+            }),
         };
         let mut growing = Growing { finding, earliest: order, last: None };
         growing.follow(trail);
         self.by_id.insert(id, growing);
     }
 
-    /// True when a rule does not hold at a path or in a commit.
-    fn elsewhere(&self, rule: &Rule, path: &str, commit: Option<&str>) -> bool {
-        if rule.path.as_ref().is_some_and(|pattern| !pattern.matches(path.as_bytes())) {
-            return true;
+    /// Scans an input with all that is inside it, and returns how far the input itself was read.
+    pub(crate) fn unpack(
+        &mut self,
+        input: Input<'_>,
+        searcher: &Searcher<'_>,
+        sighting: &Sighting<'_>,
+    ) -> unpack::Outcome {
+        let mut inside = Inside { all: self, sighting, seen: false };
+        let outcome = unpack::scan(input, searcher, &unpack::Limits::default(), &mut inside);
+        if !inside.seen {
+            // Rules that only look at paths want every file, readable or not.
+            self.add_all(&Hits::default(), sighting);
         }
-        let global = self.rules.allowlists().iter().filter(|list| list.concerns(&rule.id));
-        rule.allowlists.iter().chain(global).any(|list| list.allows_place(path, commit))
+        outcome
+    }
+
+    /// True when a rule does not hold at a path or in a commit, or is only there for others.
+    fn elsewhere(&self, rule: &Rule, hit: &Hit, path: &str, commit: Option<&str>) -> bool {
+        let mut lists = self.rules.lists_for(rule).enumerate();
+        rule.skip_report || lists.any(|(at, list)| list.allows_place(path, commit, hit.agreed.contains(&at)))
     }
 
     pub(crate) fn finish(self) -> (Report, Option<Recovered>) {
         let mut report = self.report;
         report.findings = self.by_id.into_values().map(|growing| growing.finding).collect();
+        detail::cases(&mut report.findings);
+        report.suppressions = self.suppressed.into_values().collect();
+        report.suppressions.sort_by(|a, b| {
+            let key = |place: &Place| (place.line, place.column);
+            (&a.place.file, key(&a.place), &a.rule).cmp(&(&b.place.file, key(&b.place), &b.rule))
+        });
         report.findings.sort_by(|a, b| {
             let key = |finding: &Finding| (finding.place.line, finding.place.column);
             (&a.place.file, key(a), &a.rule, a.fingerprint).cmp(&(
@@ -253,5 +325,43 @@ impl<'a> Collector<'a> {
         report.incomplete.sort();
         report.incomplete.dedup();
         (report, self.recovered)
+    }
+}
+
+/// Whether all rules that a hit's rule requires matched in the same file, and near enough.
+fn has_required(rule: &Rule, hit: &Hit, hits: &Hits, rules: &RuleSet) -> bool {
+    rule.required.iter().all(|required| {
+        let close = |(line, column): (u64, u64), (other_line, other_column): (u64, u64)| {
+            required.lines.is_none_or(|most| line.abs_diff(other_line) <= most)
+                && required.columns.is_none_or(|most| column.abs_diff(other_column) <= most)
+        };
+        hits.iter().any(|other| {
+            rules.rules().get(other.rule).is_some_and(|rule| rule.id == required.id)
+                && hit.places().any(|place| other.places().any(|far| close(place, far)))
+        })
+    })
+}
+
+/// Puts what is inside an input at places of its own.
+struct Inside<'c, 'a, 's> {
+    all: &'c mut Collector<'a>,
+    sighting: &'c Sighting<'s>,
+    /// Whether the input itself has been seen.
+    seen: bool,
+}
+
+impl unpack::Sink for Inside<'_, '_, '_> {
+    fn hits(&mut self, inner: &str, hits: Hits) {
+        self.seen |= inner.is_empty();
+        let path = unpack::place(self.sighting.path, inner);
+        self.all.add_all(&hits, &Sighting { path: &path, ..*self.sighting });
+    }
+
+    fn skipped(&mut self, inner: &str, why: String) {
+        self.all.report.skip(unpack::place(self.sighting.path, inner), why);
+    }
+
+    fn bytes(&mut self, count: u64) {
+        self.all.advance(count, 0);
     }
 }

@@ -159,6 +159,19 @@ pub struct Incomplete {
     pub why: String,
 }
 
+/// Something that would be a finding, but a comment beside it says that it is known and fine.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Suppressed {
+    /// The id of the rule that matched.
+    pub rule: String,
+    /// Where the first one is.
+    pub place: Place,
+    /// The comment's marker, such as `quell:allow`.
+    pub marker: String,
+    /// The reason that it gives. `quell:allow` counts only with one; the markers of other tools need none.
+    pub reason: Option<String>,
+}
+
 /// The outcome of a scan.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Report {
@@ -176,6 +189,12 @@ pub struct Report {
     pub incomplete: Vec<Incomplete>,
     /// How many further things were not scanned.
     pub incomplete_more: u64,
+    /// How many matches comments have allowed.
+    #[serde(default)]
+    pub suppressed: u64,
+    /// Which: at most [`Report::MAX_SUPPRESSED`] entries, in the order of findings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suppressions: Vec<Suppressed>,
     /// What a reader should know although nothing is missing, such as submodules. At most [`Report::MAX_INCOMPLETE`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -205,6 +224,9 @@ pub struct Sources {
 impl Report {
     /// Entries kept in [`Report::incomplete`]; the rest is only counted.
     pub const MAX_INCOMPLETE: usize = 1000;
+
+    /// Entries kept in [`Report::suppressions`]; the rest is only counted.
+    pub const MAX_SUPPRESSED: usize = 1000;
 
     /// True when everything was read.
     pub fn complete(&self) -> bool {

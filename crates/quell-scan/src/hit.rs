@@ -5,10 +5,11 @@ use std::ops::Range;
 
 use quell_core::secret::{Fingerprint, FingerprintKey, SecretValue};
 
-use crate::engine::Match;
+use crate::engine::{Match, confidence, line_around};
 use crate::finding::printable;
-use crate::rule::{Rank, Rule, contains};
-use crate::{Confidence, Encoding, Joined};
+use crate::rule::{Candidate, Rank, Rule, Verdict, contains};
+use crate::stream::Allow;
+use crate::{Confidence, Encoding, Joined, RuleSet, detail};
 
 /// A recovered value and its parts.
 #[derive(Debug)]
@@ -60,12 +61,55 @@ pub(crate) struct Hit {
     pub(crate) confidence: Confidence,
     pub(crate) count: u64,
     pub(crate) kept: Option<Recovered>,
+    /// Lists (their places in [`RuleSet::lists_for`]) whose text agrees and that also ask for a path or commit.
+    pub(crate) agreed: Vec<usize>,
+    /// The comment that allows it.
+    pub(crate) allow: Option<Allow>,
+    /// Lines and columns of further occurrences, for rules that ask how far others are; at most [`Hit::MAX_MORE`].
+    pub(crate) more: Vec<(u64, u64)>,
 }
 
-/// Hits of one blob or file: one per rule and secret.
+impl Hit {
+    const MAX_MORE: usize = 64;
+
+    /// What a rule that only looks at paths finds: the file, whatever is in it.
+    pub(crate) fn of_path(rule: usize, path: &str, key: &FingerprintKey) -> Self {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        Self {
+            rule,
+            line: 1,
+            column: 1,
+            fingerprint: key.fingerprint_bytes(path.as_bytes()),
+            baseline: None,
+            parts: Vec::new(),
+            principal: None,
+            preview: printable(name),
+            note: Some("found by its name: the content was not looked at".to_owned()),
+            details: BTreeMap::new(),
+            joined: Vec::new(),
+            encoding: None,
+            confidence: Confidence::Medium,
+            count: 1,
+            kept: None,
+            agreed: Vec::new(),
+            allow: None,
+            more: Vec::new(),
+        }
+    }
+
+    /// Where it was seen.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (u64, u64)> {
+        std::iter::once((self.line, self.column)).chain(self.more.iter().copied())
+    }
+}
+
+/// What makes two hits the same: rule, secret, the lists that agree, and whether a comment allows it.
+type Same = (usize, Fingerprint, Vec<usize>, bool);
+
+/// Hits of one blob or file: one per rule and secret, unless a list or comment speaks of only some of them.
 #[derive(Debug, Default)]
 pub(crate) struct Hits {
-    by_secret: BTreeMap<(usize, Fingerprint), Hit>,
+    by_secret: BTreeMap<Same, Hit>,
     /// Different secrets beyond [`Hits::MAX`], which are only counted.
     pub(crate) dropped: u64,
 }
@@ -75,9 +119,11 @@ impl Hits {
     const MAX: usize = 10_000;
 
     pub(crate) fn add(&mut self, hit: Hit) {
-        let key = (hit.rule, hit.fingerprint);
+        let key = (hit.rule, hit.fingerprint, hit.agreed.clone(), hit.allow.is_some());
         if let Some(first) = self.by_secret.get_mut(&key) {
             first.count = first.count.saturating_add(hit.count);
+            let space = Hit::MAX_MORE.saturating_sub(first.more.len());
+            first.more.extend(hit.places().take(space));
         } else if self.by_secret.len() < Self::MAX {
             self.by_secret.insert(key, hit);
         } else {
@@ -92,16 +138,29 @@ impl Hits {
     pub(crate) fn is_empty(&self) -> bool {
         self.by_secret.is_empty()
     }
+
+    /// Drops the secrets that are in `known`.
+    pub(crate) fn forget(&mut self, known: &Self) {
+        self.by_secret.retain(|secret, _| !known.by_secret.contains_key(secret));
+    }
+
+    /// Adds a note to every hit that has none.
+    pub(crate) fn note_all(&mut self, note: &str) {
+        for hit in self.by_secret.values_mut() {
+            hit.note.get_or_insert_with(|| note.to_owned());
+        }
+    }
 }
 
-/// What a match is, once its bytes are reduced to a fingerprint.
+/// What a match is, once its bytes are reduced to a fingerprint. `bytes` reach [`Rule::context`] around it, or to an end.
 pub(crate) fn redact(
     bytes: &[u8],
     found: &Match,
-    rule: &Rule,
+    rules: &RuleSet,
     key: &FingerprintKey,
     keep: Keep,
 ) -> Option<Hit> {
+    let rule = rules.rules().get(found.rule)?;
     let secret = bytes.get(found.secret.clone())?;
     let fingerprint = key.fingerprint_bytes(secret);
     let text_of = |range: &Range<usize>| bytes.get(range.clone());
@@ -117,6 +176,20 @@ pub(crate) fn redact(
         principal: principal.clone(),
         fingerprint,
     });
+    let joined = rule.joined(bytes, found, key);
+    let mut details = detail::details(bytes, found, rule);
+    for id in joined.iter().filter_map(|part| part.text.as_deref()) {
+        detail::of_id(id, &mut details);
+    }
+    let verdict = rule.verdict(bytes, found);
+    let wrong = verdict == Verdict::Wrong;
+    let confidence = if verdict == Verdict::Right || !(wrong || joined.is_empty()) {
+        Confidence::High
+    } else if wrong {
+        Confidence::Low
+    } else {
+        confidence(rule, bytes, found)
+    };
     Some(Hit {
         rule: found.rule,
         line: 0,
@@ -126,14 +199,29 @@ pub(crate) fn redact(
         parts,
         preview: preview(secret, rule, principal.as_deref()),
         principal,
-        note: None,
-        details: BTreeMap::new(),
-        joined: Vec::new(),
+        note: wrong.then(|| "its checksum is wrong: it was mistyped, cut, or made up".to_owned()),
+        details,
+        joined,
         encoding: None,
-        confidence: if rule.rank == Rank::Generic { Confidence::Low } else { Confidence::Medium },
+        confidence,
         count: 1,
         kept,
+        agreed: agreed(bytes, found, rules, rule),
+        allow: None,
+        more: Vec::new(),
     })
+}
+
+/// The lists whose text agrees and whose place is not known yet.
+fn agreed(bytes: &[u8], found: &Match, rules: &RuleSet, rule: &Rule) -> Vec<usize> {
+    let secret = bytes.get(found.secret.clone()).unwrap_or_default();
+    let candidate = Candidate {
+        secret,
+        matched: bytes.get(found.span.clone()).unwrap_or(secret),
+        line: line_around(bytes, &found.span),
+    };
+    let lists = rules.lists_for(rule).enumerate();
+    lists.filter(|(_, list)| list.needs_both() && list.text_agrees(&candidate)).map(|(at, _)| at).collect()
 }
 
 /// The public prefix and `…`; nothing at all for secrets without one.

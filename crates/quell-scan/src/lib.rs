@@ -4,15 +4,22 @@
 //! [`Scanner::recover`], as a [`quell_core::secret::SecretValue`]; findings hold a fingerprint and a preview that says nothing.
 //!
 //! Map: [`rule`] (what a secret looks like), [`engine`] (bytes in, matches out; the part that the fast path will
-//! replace), `stream` (inputs of any length through the engine in bounded memory), `git` (an object database read
-//! without the git program), `tree` (files), [`known`] (values of the inventory), [`Scanner`] (the entry), [`Report`] (what came out).
+//! replace), `detail` (what a secret says about itself without being one), `decode` (encoded text), `stream` (inputs of any
+//! length through the engine in bounded memory), `unpack` (what is inside archives and documents), `git` (an object database
+//! read without the git program), `tree` (files), [`known`] (values of the inventory), [`Redactor`] (a filter for logs),
+//! [`Scanner`] (the entry), [`Report`] (what came out).
 //!
 //! What is absent: network, clock, environment, the git program, and any write.
 
 mod collect;
+mod decode;
+mod detail;
 pub mod engine;
 mod error;
 mod finding;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod git;
 mod hit;
 pub mod known;
@@ -22,10 +29,12 @@ pub mod rule;
 mod scanner;
 mod stream;
 mod tree;
+mod unpack;
 
 pub use error::{RuleError, ScanError};
 pub use finding::{
-    Confidence, Encoding, Finding, Incomplete, Joined, Place, Progress, Report, Sources, Visibility,
+    Confidence, Encoding, Finding, Incomplete, Joined, Place, Progress, Report, Sources, Suppressed,
+    Visibility,
 };
 pub use hit::Recovered;
 pub use options::{Known, Range, Received, Selection, Staged, Update};

@@ -10,6 +10,7 @@ use crate::engine::KeywordEngine;
 use crate::hit::Keep;
 use crate::known::Known;
 use crate::stream::{Also, Searcher, Sizes};
+use crate::unpack::Input;
 use crate::{
     Progress, Received, Recovered, Report, RuleSet, ScanError, Selection, Staged, Visibility, git, tree,
 };
@@ -20,13 +21,26 @@ pub struct Scanner<'a> {
     rules: &'a RuleSet,
     key: &'a FingerprintKey,
     engine: KeywordEngine<'a>,
+    ignore_allow_comments: bool,
     also: Also<'a>,
 }
 
 impl<'a> Scanner<'a> {
     /// A scanner over these rules.
     pub fn new(rules: &'a RuleSet, key: &'a FingerprintKey) -> Self {
-        Self { rules, key, engine: KeywordEngine::new(rules), also: Also::default() }
+        Self {
+            rules,
+            key,
+            engine: KeywordEngine::new(rules),
+            ignore_allow_comments: false,
+            also: Also::default(),
+        }
+    }
+
+    /// Whether what a comment such as `quell:allow` excepts is a finding all the same, with a note.
+    pub fn ignore_allow_comments(mut self, ignore: bool) -> Self {
+        self.ignore_allow_comments = ignore;
+        self
     }
 
     /// Findings carry a second fingerprint, under the key of a baseline file.
@@ -43,7 +57,7 @@ impl<'a> Scanner<'a> {
 
     /// Scans a file, a folder, or a git repository (working tree and whole history, unreachable commits too).
     pub fn path(&self, path: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, ScanError> {
-        let mut all = Collector::new(self.rules, None, progress);
+        let mut all = self.collector(None, progress);
         self.everything(path, Keep::Nothing, &mut all)?;
         Ok(all.finish().0)
     }
@@ -61,7 +75,7 @@ impl<'a> Scanner<'a> {
             return self.path(path, progress);
         }
         let repository = git::discover_above(path)?;
-        let mut all = Collector::new(self.rules, None, progress);
+        let mut all = self.collector(None, progress);
         git::scan_selected(&repository, selection, &self.searcher(Keep::Nothing), &mut all)?;
         Ok(all.finish().0)
     }
@@ -77,7 +91,7 @@ impl<'a> Scanner<'a> {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Report, ScanError> {
         let repository = git::discover_above(path)?;
-        let mut all = Collector::new(self.rules, None, progress);
+        let mut all = self.collector(None, progress);
         git::scan_staged(&repository, staged, &self.searcher(Keep::Nothing), &mut all)?;
         Ok(all.finish().0)
     }
@@ -90,7 +104,7 @@ impl<'a> Scanner<'a> {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Report, ScanError> {
         let repository = git::discover_above(path)?;
-        let mut all = Collector::new(self.rules, None, progress);
+        let mut all = self.collector(None, progress);
         git::scan_received(&repository, received, &self.searcher(Keep::Nothing), &mut all)?;
         Ok(all.finish().0)
     }
@@ -98,7 +112,7 @@ impl<'a> Scanner<'a> {
     /// Scans the files of a folder only, even when it is a repository.
     pub fn tree(&self, folder: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, ScanError> {
         std::fs::read_dir(folder).map_err(|error| ScanError::read(folder, error))?;
-        let mut all = Collector::new(self.rules, None, progress);
+        let mut all = self.collector(None, progress);
         tree::scan(folder, &self.searcher(Keep::Nothing), &mut all);
         Ok(all.finish().0)
     }
@@ -110,9 +124,9 @@ impl<'a> Scanner<'a> {
         reader: &mut dyn Read,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Report, ScanError> {
-        let mut all = Collector::new(self.rules, None, progress);
-        let outcome = self.searcher(Keep::Nothing).reader(reader, &mut |bytes| all.advance(bytes, 0));
-        all.add_all(&outcome.hits, &Sighting { path: name, commit: None, visibility: Visibility::Current });
+        let mut all = self.collector(None, progress);
+        let sighting = Sighting { path: name, commit: None, visibility: Visibility::Current };
+        let outcome = all.unpack(Input::Reader(reader), &self.searcher(Keep::Nothing), &sighting);
         all.report.files = 1;
         if let Some(error) = outcome.error {
             if outcome.bytes == 0 {
@@ -131,9 +145,21 @@ impl<'a> Scanner<'a> {
     /// The same with the password and the user of a URL apart.
     pub fn recover_parts(&self, path: &Path, finding_id: &str) -> Result<Option<Recovered>, ScanError> {
         let mut quiet = |_progress: Progress| {};
-        let mut all = Collector::new(self.rules, Some(finding_id), &mut quiet);
+        let mut all = self.collector(Some(finding_id), &mut quiet);
         self.everything(path, Keep::Values, &mut all)?;
         Ok(all.finish().1)
+    }
+
+    fn collector<'c>(
+        &'c self,
+        wanted: Option<&'c str>,
+        progress: &'c mut dyn FnMut(Progress),
+    ) -> Collector<'c> {
+        let mut all = Collector::new(self.rules, wanted, progress);
+        all.key = Some(self.key);
+        // A value is recovered wherever it is, allowed or not.
+        all.ignore_allow_comments = self.ignore_allow_comments || wanted.is_some();
+        all
     }
 
     fn searcher(&self, keep: Keep) -> Searcher<'_> {

@@ -9,6 +9,7 @@ use ignore::WalkBuilder;
 
 use crate::collect::{Collector, Sighting};
 use crate::stream::Searcher;
+use crate::unpack::Input;
 use crate::{ScanError, Visibility};
 
 /// Scans every file below `root`. Links are not followed, and `.git` is not entered.
@@ -33,8 +34,8 @@ pub(crate) fn file(file: &Path, searcher: &Searcher<'_>, all: &mut Collector<'_>
 
 fn one(file: &Path, path: &str, searcher: &Searcher<'_>, all: &mut Collector<'_>) -> std::io::Result<()> {
     let mut reader = File::open(file)?;
-    let outcome = searcher.reader(&mut reader, &mut |bytes| all.advance(bytes, 0));
-    all.add_all(&outcome.hits, &Sighting { path, commit: None, visibility: Visibility::Current });
+    let sighting = Sighting { path, commit: None, visibility: Visibility::Current };
+    let outcome = all.unpack(Input::File(&mut reader), searcher, &sighting);
     all.advance(0, 1);
     if let Some(error) = outcome.error {
         return Err(error);

@@ -68,9 +68,13 @@ pub(super) async fn observe(
 
 /// A value's own fingerprint, and that of the password inside if it is a URL.
 pub(crate) fn names_of(key: &FingerprintKey, value: &SecretValue) -> Vec<Fingerprint> {
-    let mut out = vec![key.fingerprint(value)];
-    out.extend(value.expose_text().and_then(password_in_url).map(|p| key.fingerprint(&p)));
-    out
+    values_of(value).iter().map(|part| key.fingerprint(part)).collect()
+}
+
+/// A value, and the password inside if it is a URL.
+pub(crate) fn values_of(value: &SecretValue) -> Vec<SecretValue> {
+    let password = value.expose_text().and_then(password_in_url);
+    std::iter::once(value.duplicate()).chain(password).collect()
 }
 
 pub(super) fn password_in_url(text: &str) -> Option<SecretValue> {

@@ -131,6 +131,30 @@ pub fn signal(
     Ok(events)
 }
 
+/// Adds a place where the secret was seen, and recomputes the severity. Refused for a closed incident: a leak that comes
+/// to light later is an incident of its own.
+pub fn expose(
+    incident: &Incident,
+    exposure: &Exposure,
+    now: Timestamp,
+) -> Result<Vec<Event>, RefusedBecause> {
+    let refused = |why: &str| Err(RefusedBecause::one("the exposure was not added", why));
+    if incident.status == Status::Closed {
+        return refused("the incident is closed; open a new one");
+    }
+    if exposure.discovered > now {
+        return refused("it cannot have been discovered in the future");
+    }
+    if exposure.first_exposed.is_some_and(|first| first > exposure.discovered) {
+        return refused("it cannot have been exposed first after it was discovered");
+    }
+    let mut evidence = incident.evidence();
+    evidence.exposures.push(exposure.clone());
+    let mut events = vec![Event::ExposureAdded { exposure: exposure.clone() }];
+    events.extend(reassess(incident, &evidence, now));
+    Ok(events)
+}
+
 /// Recomputes the severity from evidence; events only if the result or its reasons changed. A stricter severity
 /// starts stricter clocks; a milder one leaves the running ones as they are (the strictest deadline wins).
 pub fn reassess(incident: &Incident, evidence: &Evidence, now: Timestamp) -> Vec<Event> {

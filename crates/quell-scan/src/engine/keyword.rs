@@ -32,8 +32,7 @@ impl<'a> KeywordEngine<'a> {
         for hit in index.automaton.find_overlapping_iter(bytes) {
             for woken in index.rules.get(hit.pattern().as_usize()).into_iter().flatten() {
                 let (Some(rule), Some(list)) = (rules.get(*woken), windows.get_mut(*woken)) else { continue };
-                let start = hit.start().saturating_sub(rule.window);
-                let end = hit.end().saturating_add(rule.window).min(bytes.len());
+                let Range { start, end } = rule.neighbourhood(hit.start()..hit.end(), bytes.len());
                 match list.last_mut() {
                     // Hits come ordered by their end, so the last window is the only one that can touch this one.
                     Some(last) if start <= last.end => {

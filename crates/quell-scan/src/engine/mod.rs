@@ -3,12 +3,18 @@
 //! The trait is small on purpose: everything around it (blocks, lines, git, grouping) stays when a faster engine comes.
 
 mod filter;
+mod generic;
 mod keyword;
+mod letters;
+mod name;
+mod placeholder;
 #[cfg(test)]
 mod tests;
+mod value;
 
 use std::ops::Range;
 
+pub(crate) use filter::confidence;
 pub use keyword::KeywordEngine;
 
 /// Longest match that is found whole, wherever it lies in an input.

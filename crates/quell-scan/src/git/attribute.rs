@@ -61,6 +61,12 @@ impl<'a> Attribution<'a> {
         }
     }
 
+    /// With objects that are known to be missing, and told.
+    pub(super) fn without(mut self, missing: BTreeSet<Oid>) -> Self {
+        self.shapes.missing = missing;
+        self
+    }
+
     /// Walks all commits, then the tree of `HEAD`, then trees that refs point to. Also says how many objects are missing.
     pub(super) fn run(mut self, history: &History, head: Option<Oid>, odd_trees: &[Oid]) -> (Sights, usize) {
         let shapes = self.commits(history);
@@ -84,8 +90,7 @@ impl<'a> Attribution<'a> {
                 "the trees are nested too often, or there are more than 200000 places; some are missing";
             self.shapes.report.skip("attribution", why);
         }
-        let missing = self.shapes.missing();
-        (self.sights, missing)
+        (self.sights, self.shapes.missing.len())
     }
 
     /// The shape of each commit's tree, and what it introduced.

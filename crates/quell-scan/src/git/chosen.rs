@@ -16,7 +16,7 @@ use crate::collect::Collector;
 use crate::finding::name_text;
 use crate::git::introduced::Places;
 use crate::stream::Searcher;
-use crate::{Report, ScanError, Selection};
+use crate::{Report, ScanError, Selection, unpack};
 
 /// Scans what the selected commits introduced.
 pub(crate) fn scan(
@@ -30,8 +30,10 @@ pub(crate) fn scan(
     let shallow = database::shallow(repository)?;
     let (shown, hidden) = ends(selection, &refs, &mut database)?;
     let mut walked = walk::commits(&mut database, &shown, &hidden);
+    let at_the_cut = walked.commits.iter().filter(|commit| shallow.contains(&commit.oid));
+    let cut: BTreeSet<Oid> = at_the_cut.flat_map(|commit| commit.parents.iter().copied()).collect();
     for (oid, why) in walked.unread {
-        if shallow.is_empty() {
+        if !cut.contains(&oid) {
             all.report.skip(oid.to_string(), why);
         }
     }
@@ -120,10 +122,13 @@ fn tell(
     let mut telling = Telling { history: &history, tips: &tips, all };
     let mut told = telling.messages(found);
     for ((blob, path), at) in places {
-        let Some(hits) = found.blobs.get(blob) else { continue };
+        let Some(parts) = found.blobs.get(blob) else { continue };
         let sight = sights.get(blob).and_then(|places| places.get(path)).cloned().unwrap_or_default();
         let first = position(*at).map(|(at, _)| at);
-        told.push(Told { hits, path: name_text(path), first, sight, names: Vec::new() });
+        for (inner, hits) in parts {
+            let path = unpack::place(&name_text(path), inner);
+            told.push(Told { hits, path, first, sight: sight.clone(), names: Vec::new() });
+        }
     }
     telling.tell(&told);
 }

@@ -103,6 +103,11 @@ impl Database {
             || (!self.listed && self.folders.iter().any(|folder| loose::path(folder, oid).exists()))
     }
 
+    /// What to do about an object that is not here, to be put behind a sentence.
+    pub(super) fn advice(&self) -> &'static str {
+        if self.promisor { "; `git fetch --refetch --no-filter` gets it" } else { "" }
+    }
+
     /// Where an object lies, for comparison with a later listing.
     pub(super) fn place(&self, oid: Oid) -> (bool, Vec<&[u8]>) {
         let loose = self.loose.binary_search_by(|(name, _)| name.cmp(&oid)).is_ok();

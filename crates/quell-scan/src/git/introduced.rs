@@ -6,11 +6,12 @@ use super::commits::History;
 use super::database::Database;
 use super::diff::{self, Met};
 use super::object::{self, Commit};
-use super::search::Found;
+use super::search::{self, Found};
 use super::{Kind, Oid};
 use crate::collect::Collector;
 use crate::finding::name_text;
 use crate::stream::Searcher;
+use crate::unpack::Input;
 
 /// A blob at a path, and the position of the oldest chosen commit that introduced it there.
 pub(super) type Places = BTreeMap<(Oid, Vec<u8>), usize>;
@@ -104,12 +105,10 @@ impl<'i, 's, 'a> Introduced<'i, 's, 'a> {
         }
         match self.database.read(oid) {
             Ok(Some(object)) if object.kind == Kind::Blob => {
-                let hits = self.searcher.slice(&object.data);
+                let (_, parts) = search::inside(oid, Input::Bytes(&object.data), self.searcher, self.all);
                 self.all.report.blobs = self.all.report.blobs.saturating_add(1);
                 self.all.advance(u64::try_from(object.data.len()).unwrap_or(0), 0);
-                if !hits.is_empty() {
-                    self.found.blobs.insert(oid, hits);
-                }
+                self.found.keep(oid, parts, self.searcher);
             }
             Ok(Some(_other)) => self.skip(oid, path, "is used as a file and is none"),
             Ok(None) if self.database.promisor => {

@@ -2,6 +2,10 @@
 //!
 //! Every object in the database counts, reachable or not: a commit that was amended away still leaks. Each unique blob is
 //! searched once; only blobs with hits are then attributed to commits and paths.
+//!
+//! Map: `scan` (everything), `chosen` (commits by `revision` and `walk`), `staged` (the index, parsed by `stage`), `received`
+//! (a push); `attribute` over `shape` (who had a blob, and when), `tips` and `tell` (which refs reach it), `survey` (what
+//! is not entered), `second` (what git moved meanwhile), `diff` (trees beside each other), `database` (objects by name).
 
 mod attribute;
 mod cache;
@@ -10,6 +14,8 @@ mod commits;
 mod database;
 mod delta;
 mod diff;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod index;
 mod inflate;
 mod introduced;

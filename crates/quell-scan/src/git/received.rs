@@ -11,7 +11,7 @@ use super::{Kind, Oid, Repository, object, walk};
 use crate::collect::Collector;
 use crate::finding::{name_text, printable};
 use crate::stream::Searcher;
-use crate::{Known, Received, ScanError, Update};
+use crate::{Known, Received, ScanError, Update, unpack};
 
 /// What the new ids of a push point to.
 #[derive(Default)]
@@ -82,14 +82,17 @@ pub(crate) fn scan(
     let mut telling = Telling { history: &history, tips: &tips, all };
     let mut told = telling.messages(&found);
     for ((blob, path), at) in &places {
-        let Some(hits) = found.blobs.get(blob) else { continue };
+        let Some(parts) = found.blobs.get(blob) else { continue };
         let first = Some(*at).filter(|at| *at < history.commits.len());
         let sight = super::attribute::Sight {
             introduced: first.into_iter().collect(),
             reachable: true,
             ..super::attribute::Sight::default()
         };
-        told.push(Told { hits, path: name_text(path), first, sight, names: Vec::new() });
+        for (inner, hits) in parts {
+            let path = unpack::place(&name_text(path), inner);
+            told.push(Told { hits, path, first, sight: sight.clone(), names: Vec::new() });
+        }
     }
     telling.tell(&told);
     Ok(())

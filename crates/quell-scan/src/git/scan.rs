@@ -38,17 +38,16 @@ pub(crate) fn scan(
         missing_parents(&history, &mut all.report);
     }
     let head = refs.head.and_then(|head| history.find(head)).map(|(_, commit)| (commit.oid, commit.tree));
-    if let Some((_, tree)) = head {
-        survey::head(&mut database, tree, &mut all.report);
-    }
+    let missing = match head {
+        Some((_, tree)) => survey::head(&mut database, tree, &mut all.report),
+        None => std::collections::BTreeSet::new(),
+    };
     let interesting = !found.blobs.is_empty() || !found.messages.is_empty();
     if interesting || database.promisor {
         let interest = found.blobs.keys().copied().collect();
-        let (sights, missing) = Attribution::new(&mut database, &mut all.report, interest).run(
-            &history,
-            head.map(|(head, _)| head),
-            &tips.trees,
-        );
+        let (sights, missing) = Attribution::new(&mut database, &mut all.report, interest)
+            .without(missing)
+            .run(&history, head.map(|(head, _)| head), &tips.trees);
         if database.promisor && missing > 0 {
             let why = format!(
                 "this is a partial clone: objects that its trees name and that were never fetched: {missing}; \

@@ -13,14 +13,19 @@ use super::{Kind, MAX_IN_MEMORY, ObjectFormat, Oid, Trouble, loose};
 use crate::collect::Collector;
 use crate::hit::Hits;
 use crate::stream::Searcher;
+use crate::unpack::{self, Input};
 
 /// Blobs larger than this are streamed where their storage allows it.
 const STREAM_ABOVE: u64 = 8 << 20;
 
+/// Paths inside a blob (the empty one is the blob itself), and what was found there.
+pub(super) type Inside = Vec<(String, Hits)>;
+
 /// What the first pass leaves.
 #[derive(Default)]
 pub(super) struct Found {
-    pub(super) blobs: BTreeMap<Oid, Hits>,
+    /// What is in a blob, each part with its path inside; empty for the blob itself.
+    pub(super) blobs: BTreeMap<Oid, Inside>,
     pub(super) commits: Vec<Commit>,
     pub(super) messages: Vec<(Oid, Kind, Hits)>,
 }
@@ -131,9 +136,7 @@ impl Pass<'_, '_, '_> {
     }
 
     fn stream(&mut self, oid: Oid, size: u64, reader: &mut dyn std::io::Read) -> Result<(), Trouble> {
-        let all = &mut *self.all;
-        let outcome = self.searcher.reader(reader, &mut |bytes| all.advance(bytes, 0));
-        self.keep_blob(oid, outcome.hits);
+        let outcome = self.blob(oid, Input::Reader(reader));
         match outcome.error {
             Some(error) => Err(Trouble::Io(error)),
             None if outcome.bytes < size => Err(Trouble::Broken("its compressed data is cut off")),
@@ -150,8 +153,7 @@ impl Pass<'_, '_, '_> {
         match object.kind {
             Kind::Tree => return,
             Kind::Blob => {
-                let hits = self.searcher.slice(&object.data);
-                self.keep_blob(oid, hits);
+                self.blob(oid, Input::Bytes(&object.data));
             }
             Kind::Commit | Kind::Tag => {
                 let hits = self.searcher.slice(object::headers_and_message(&object.data).1);
@@ -169,10 +171,37 @@ impl Pass<'_, '_, '_> {
         self.all.advance(u64::try_from(object.data.len()).unwrap_or(0), 0);
     }
 
-    fn keep_blob(&mut self, oid: Oid, hits: Hits) {
+    fn blob(&mut self, oid: Oid, input: Input<'_>) -> unpack::Outcome {
         self.all.report.blobs = self.all.report.blobs.saturating_add(1);
-        if !hits.is_empty() {
-            self.found.blobs.insert(oid, hits);
+        let (outcome, parts) = inside(oid, input, self.searcher, self.all);
+        self.found.keep(oid, parts, self.searcher);
+        outcome
+    }
+}
+
+/// Searches a blob and all that is inside it.
+pub(super) fn inside(
+    oid: Oid,
+    input: Input<'_>,
+    searcher: &Searcher<'_>,
+    all: &mut Collector<'_>,
+) -> (unpack::Outcome, Inside) {
+    let mut parts = unpack::Parts::default();
+    let outcome = unpack::scan(input, searcher, &unpack::Limits::default(), &mut parts);
+    for (inner, why) in parts.skipped {
+        all.report.skip(unpack::place(&oid.to_string(), &inner), why);
+    }
+    (outcome, parts.hits)
+}
+
+impl Found {
+    pub(super) fn keep(&mut self, oid: Oid, mut parts: Inside, searcher: &Searcher<'_>) {
+        // Rules that only look at paths must see every blob's.
+        if parts.is_empty() && !searcher.rules.path_rules().is_empty() {
+            parts.push((String::new(), Hits::default()));
+        }
+        if !parts.is_empty() {
+            self.blobs.insert(oid, parts);
         }
     }
 }

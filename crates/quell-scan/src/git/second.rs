@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use super::cache::Object;
 use super::database::Database;
 use super::object::{self, Commit};
-use super::search::Found;
+use super::search::{self, Found};
 use super::{Kind, Oid, Repository};
 use crate::Report;
 use crate::collect::Collector;
 use crate::stream::Searcher;
+use crate::unpack::Input;
 
 /// Reads once more what the first pass could not read, from folders that are listed anew. What is read now is no longer
 /// incomplete.
@@ -57,10 +58,8 @@ pub(super) fn search(
         Kind::Tree => {}
         Kind::Blob => {
             all.report.blobs = all.report.blobs.saturating_add(1);
-            let hits = searcher.slice(&object.data);
-            if !hits.is_empty() {
-                found.blobs.insert(oid, hits);
-            }
+            let (_, parts) = search::inside(oid, Input::Bytes(&object.data), searcher, all);
+            found.keep(oid, parts, searcher);
         }
         Kind::Commit | Kind::Tag => {
             let hits = searcher.slice(object::headers_and_message(&object.data).1);

@@ -41,15 +41,13 @@ pub(super) struct Shapes<'a> {
     items: usize,
     of_tree: BTreeMap<Oid, Shape>,
     /// What trees name and the database does not have, each told once.
-    missing: BTreeSet<Oid>,
-    promisor: bool,
+    pub(super) missing: BTreeSet<Oid>,
 }
 
 impl<'a> Shapes<'a> {
     pub(super) fn new(database: &'a mut Database, report: &'a mut Report, interest: BTreeSet<Oid>) -> Self {
         let empty: Node = Arc::from(Vec::new());
         let known = BTreeMap::from([(Arc::clone(&empty), NOTHING)]);
-        let promisor = database.promisor;
         Self {
             database,
             report,
@@ -59,17 +57,11 @@ impl<'a> Shapes<'a> {
             items: 0,
             of_tree: BTreeMap::new(),
             missing: BTreeSet::new(),
-            promisor,
         }
     }
 
     fn node(&self, shape: Shape) -> &[(Vec<u8>, Item)] {
         usize::try_from(shape).ok().and_then(|at| self.nodes.get(at)).map(AsRef::as_ref).unwrap_or_default()
-    }
-
-    /// What is missing from the database, as far as the trees that were walked name it.
-    pub(super) fn missing(&self) -> usize {
-        self.missing.len()
     }
 
     /// The shape of a tree. With a tree that is `like` it and was shaped before, only the differences are looked at.
@@ -152,8 +144,7 @@ impl<'a> Shapes<'a> {
 
     fn lost(&mut self, oid: Oid, why: &str) {
         if self.missing.insert(oid) {
-            let advice = if self.promisor { "; `git fetch --refetch --no-filter` gets it" } else { "" };
-            self.report.skip(oid.to_string(), format!("{why}{advice}"));
+            self.report.skip(oid.to_string(), format!("{why}{}", self.database.advice()));
         }
     }
 

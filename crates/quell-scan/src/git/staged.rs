@@ -7,10 +7,11 @@ use super::database::Database;
 use super::diff::{self, Met};
 use super::object::{self, Commit, Mode};
 use super::stage::{self, Entry, EntryKind, Stage, StageError};
-use super::{Kind, Oid, Repository, refs};
+use super::{Kind, Oid, Repository, refs, search};
 use crate::collect::{Collector, Sighting};
 use crate::finding::name_text;
 use crate::stream::Searcher;
+use crate::unpack::{self, Input};
 use crate::{ScanError, Staged, Visibility};
 
 /// An index that is larger than this is refused: git's own have about a hundred bytes a file.
@@ -115,19 +116,25 @@ fn search(one: &Changed, database: &mut Database, searcher: &Searcher<'_>, all: 
             return 0;
         }
     };
-    let hits = searcher.slice(&object.data);
+    let (_, parts) = search::inside(one.oid, Input::Bytes(&object.data), searcher, all);
     all.report.files = all.report.files.saturating_add(1);
     all.report.blobs = all.report.blobs.saturating_add(1);
     all.advance(u64::try_from(object.data.len()).unwrap_or(0), 0);
-    if hits.is_empty() {
+    if parts.is_empty() && searcher.rules.path_rules().is_empty() {
         return 0;
     }
     // Where the old one cannot be read, everything counts as new.
     let before = one.before.and_then(|before| database.read(before).ok().flatten());
-    let known = before.map(|before| searcher.slice(&before.data)).unwrap_or_default();
-    let known = known.iter().map(|hit| hit.fingerprint).collect();
-    let sighting = Sighting { path: &path, commit: None, visibility: Visibility::Current };
-    all.add_new(&hits, &known, &sighting)
+    let before = before.map(|before| search::inside(one.oid, Input::Bytes(&before.data), searcher, all).1);
+    let known =
+        before.iter().flatten().flat_map(|(_, hits)| hits.iter()).map(|hit| hit.fingerprint).collect();
+    let mut old = 0;
+    for (inner, hits) in &parts {
+        let path = unpack::place(&path, inner);
+        let sighting = Sighting { path: &path, commit: None, visibility: Visibility::Current };
+        old += all.add_new(hits, &known, &sighting);
+    }
+    old
 }
 
 /// The walk of the index along the tree of `HEAD`.

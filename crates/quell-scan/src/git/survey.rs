@@ -1,5 +1,7 @@
 //! What is not an object and yet worth saying: submodules, git-lfs pointers, and objects that `HEAD` names and nobody has.
 
+use std::collections::BTreeSet;
+
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use super::database::Database;
@@ -24,8 +26,8 @@ struct Seen {
     unread: Vec<(Oid, String)>,
 }
 
-/// Looks through the tree of `HEAD`.
-pub(super) fn head(database: &mut Database, tree: Oid, report: &mut Report) {
+/// Looks through the tree of `HEAD`. Returns what it names and is not here, which is told already.
+pub(super) fn head(database: &mut Database, tree: Oid, report: &mut Report) -> BTreeSet<Oid> {
     let mut seen = Seen::default();
     diff::new_in(database, tree, &[], &mut |path, met| match met {
         Met::Blob(oid) => seen.files.push((path.to_vec(), oid)),
@@ -35,9 +37,10 @@ pub(super) fn head(database: &mut Database, tree: Oid, report: &mut Report) {
     for (oid, why) in &seen.unread {
         report.skip(oid.to_string(), why);
     }
+    let mut missing = BTreeSet::new();
     for (path, oid) in &seen.files {
-        if !database.has(*oid) {
-            report.skip(oid.to_string(), format!("`{}` is not here", name_text(path)));
+        if !database.has(*oid) && missing.insert(*oid) {
+            report.skip(oid.to_string(), format!("`{}` is not here{}", name_text(path), database.advice()));
         }
     }
     let more = seen.submodules.len().saturating_sub(MAX_SUBMODULES);
@@ -51,6 +54,7 @@ pub(super) fn head(database: &mut Database, tree: Oid, report: &mut Report) {
     if pointers > 0 {
         report.note(format!("{pointers} git-lfs pointers: their content is not in the repository"));
     }
+    missing
 }
 
 /// Counts the pointers among the files that attributes give to git-lfs.

@@ -8,7 +8,7 @@ use super::tips::Tips;
 use crate::collect::{Collector, Last, Origin, REFLOG, Sighting, Trail};
 use crate::finding::name_text;
 use crate::hit::Hits;
-use crate::{Finding, Visibility};
+use crate::{Finding, Visibility, unpack};
 
 /// Turns hits and their sights into findings.
 pub(super) struct Telling<'t, 'a> {
@@ -48,13 +48,16 @@ impl Telling<'_, '_> {
     /// Blobs at all their places.
     pub(super) fn blobs<'t>(&self, found: &'t Found, sights: &Sights) -> Vec<Told<'t>> {
         let mut told = Vec::new();
-        for (blob, hits) in &found.blobs {
+        for (blob, parts) in &found.blobs {
             let names = self.tips.names_of(*blob).to_vec();
             let Some(places) = sights.get(blob) else {
                 let name = blob.to_string();
                 let path = format!("(blob {})", name.get(..12).unwrap_or(&name));
                 let sight = Sight { reachable: !names.is_empty(), ..Sight::default() };
-                told.push(Told { hits, path, first: None, sight, names });
+                for (inner, hits) in parts {
+                    let path = unpack::place(&path, inner);
+                    told.push(Told { hits, path, first: None, sight: sight.clone(), names: names.clone() });
+                }
                 continue;
             };
             for (path, sight) in places {
@@ -62,7 +65,10 @@ impl Telling<'_, '_> {
                 let trees = sight.tips.iter().filter_map(|number| self.tips.trees.get(*number));
                 names.extend(trees.flat_map(|tree| self.tips.names_of(*tree)).cloned());
                 let first = sight.introduced.first().copied();
-                told.push(Told { hits, path: name_text(path), first, sight: sight.clone(), names });
+                for (inner, hits) in parts {
+                    let path = unpack::place(&name_text(path), inner);
+                    told.push(Told { hits, path, first, sight: sight.clone(), names: names.clone() });
+                }
             }
         }
         told

@@ -208,6 +208,9 @@ impl Seen {
             confidence: Confidence::High,
             count: 1,
             kept: None,
+            agreed: Vec::new(),
+            allow: None,
+            more: Vec::new(),
         }
     }
 }

@@ -211,8 +211,14 @@ impl<'r, 'a> Stream<'r, 'a> {
         let until = self.fresh.saturating_add(length);
         let view = self.buffer.get(..until).unwrap_or_default();
         let mut matches = Vec::new();
-        self.redactor.engine.scan(view, &mut |found| matches.push(found));
         let rules = self.redactor.rules;
+        // A rule for certain paths has nothing to say about a stream.
+        let of_path = |rule: usize| rules.rules().get(rule).is_none_or(|rule| rule.path.is_some());
+        self.redactor.engine.scan(view, &mut |found| {
+            if !of_path(found.rule) {
+                matches.push(found);
+            }
+        });
         let mut cuts: Vec<(Range<usize>, String, bool)> = resolve(matches, rules)
             .into_iter()
             .map(|found| {

@@ -61,31 +61,44 @@ impl Allowlist {
         match self.condition {
             Condition::Or => self.regex_hit(candidate) || self.stopword_hit(candidate.secret),
             // With paths or commits in the list, text alone decides nothing.
-            Condition::And => self.paths.is_empty() && self.commits.is_empty() && self.text_agrees(candidate),
+            Condition::And => !self.has_place() && self.text_agrees(candidate),
         }
     }
 
-    /// What the text says to an `AND` list that also asks for a path or commit.
+    /// Whether this list asks for a text *and* a place: the text's answer must be kept until the place is known.
+    pub(crate) fn needs_both(&self) -> bool {
+        self.condition == Condition::And && self.has_place() && self.has_text()
+    }
+
+    /// What the text says to an `AND` list.
     pub(crate) fn text_agrees(&self, candidate: &Candidate<'_>) -> bool {
-        let any = !self.regexes.is_empty() || !self.stopwords.is_empty();
-        any && (self.regexes.is_empty() || self.regex_hit(candidate))
+        self.has_text()
+            && (self.regexes.is_empty() || self.regex_hit(candidate))
             && (self.stopwords.is_empty() || self.stopword_hit(candidate.secret))
     }
 
-    /// True when a path or commit decides that this is no secret. An `AND` list with text is left to the text.
-    pub(crate) fn allows_place(&self, path: &str, commit: Option<&str>) -> bool {
+    /// True when a path or commit decides that this is no secret; `text_agreed` is the kept answer of
+    /// [`Allowlist::text_agrees`].
+    pub(crate) fn allows_place(&self, path: &str, commit: Option<&str>, text_agreed: bool) -> bool {
         let path_hit = self.paths.iter().any(|pattern| pattern.matches(path.as_bytes()));
         let commit_hit = commit.is_some_and(|id| self.commits.iter().any(|listed| listed == id));
         match self.condition {
             Condition::Or => path_hit || commit_hit,
             Condition::And => {
-                self.regexes.is_empty()
-                    && self.stopwords.is_empty()
-                    && !(self.paths.is_empty() && self.commits.is_empty())
+                self.has_place()
+                    && (text_agreed || !self.has_text())
                     && (self.paths.is_empty() || path_hit)
                     && (self.commits.is_empty() || commit_hit)
             }
         }
+    }
+
+    fn has_place(&self) -> bool {
+        !(self.paths.is_empty() && self.commits.is_empty())
+    }
+
+    fn has_text(&self) -> bool {
+        !(self.regexes.is_empty() && self.stopwords.is_empty())
     }
 
     fn regex_hit(&self, candidate: &Candidate<'_>) -> bool {

@@ -4,13 +4,24 @@
 //! `examples` and `non_examples` (templates, see [`template`]), `prefix` (how many leading bytes are public and may be
 //! shown) and `window` (how far, in bytes, a match may reach from its keyword).
 //! In place of `regex`, `name` and `value` describe a value of a given form that is assigned to something whose name
-//! matches: in any usual language, quoted or not.
+//! matches: in any usual language, quoted or not. `checksum` names a check of the format ([`Checksum`]), and
+//! `[[rules.parts]]` other parts of the same credential beside it ([`Part`]).
 //!
 //! Named groups in a regex have a meaning: `(?P<password>…)` is a part that is a secret by itself, and
 //! `(?P<principal>…)` is the user that it belongs to.
 
+mod alias;
 mod allowlist;
+#[cfg(test)]
+mod builtin_tests;
+mod checksum;
+mod draft;
+mod inside;
+mod keys;
+mod load;
 mod parse;
+mod part;
+mod re2;
 mod set;
 pub mod template;
 #[cfg(test)]
@@ -22,6 +33,9 @@ use regex::bytes::{Regex, RegexBuilder};
 
 pub use allowlist::{Allowlist, Condition, Target};
 pub(crate) use allowlist::{Candidate, contains};
+pub use checksum::Checksum;
+pub(crate) use checksum::{Verdict, decode as decode_base64url};
+pub use part::{Part, Required};
 pub use set::RuleSet;
 
 /// Memory that one compiled regex may take; larger ones are refused when they are loaded.
@@ -47,6 +61,12 @@ pub struct Rule {
     pub entropy: Option<f64>,
     /// Lower-case; one of them must be near a match. Empty: the regex runs over everything.
     pub keywords: Vec<String>,
+    /// Whether every match contains a keyword. Only then can nothing outside a match wake or silence the rule.
+    pub keywords_inside: bool,
+    /// Whether a keyword may be anywhere in the input, as in gitleaks, and not only within `window` of the match.
+    pub anywhere: bool,
+    /// Whether only the path is looked at: `pattern` matches nothing.
+    pub path_only: bool,
     /// Only files whose path matches.
     pub path: Option<Pattern>,
     /// Free words; `generic` makes a rule give way to any other that matches at the same place.
@@ -65,6 +85,14 @@ pub struct Rule {
     pub source: Option<String>,
     /// How it fares against other rules at the same place.
     pub rank: Rank,
+    /// How a text of this format is checked; a text that fails is none.
+    pub checksum: Option<Checksum>,
+    /// Other parts of the same credential.
+    pub parts: Vec<Part>,
+    /// Other rules that must match in the same file.
+    pub required: Vec<Required>,
+    /// Whether it only serves other rules that require it.
+    pub skip_report: bool,
     /// Whether `${VAR}`, `changeme` and their like are no secrets: for URLs, generic rules, and those tagged `assigned`.
     pub placeholders: bool,
 }
@@ -117,8 +145,11 @@ impl Pattern {
 /// Compiles with ASCII classes, as Go's RE2 has them; patterns that need Unicode tables get them.
 fn compile(text: &str) -> Result<Regex, regex::Error> {
     let ascii = RegexBuilder::new(text).unicode(false).size_limit(REGEX_SIZE_LIMIT).build();
-    match ascii {
-        Ok(regex) => Ok(regex),
-        Err(error) => RegexBuilder::new(text).size_limit(REGEX_SIZE_LIMIT).build().map_err(|_second| error),
-    }
+    ascii.or_else(|first| {
+        let unicode = RegexBuilder::new(text).size_limit(REGEX_SIZE_LIMIT).build();
+        unicode.map_err(|second| {
+            let large = matches!(second, regex::Error::CompiledTooBig(_));
+            if large { second } else { first }
+        })
+    })
 }

@@ -1,31 +1,58 @@
 //! A checked set of rules, built in or of the user's own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use aho_corasick::AhoCorasick;
 
-use super::parse::{self, Parsed, Trust};
+use super::load::{self, Loaded, Loader};
+use super::parse::Trust;
 use super::{Allowlist, Rule};
 use crate::{RuleError, ScanError};
 
-/// A rule file larger than this is a mistake.
-const MAX_FILE: u64 = 16 << 20;
-
 /// The built-in rules, by issuer family.
-const BUILTIN: &[(&str, &str)] = &[
+pub(super) const BUILTIN: &[(&str, &str)] = &[
+    ("ai-tool.toml", include_str!("../../../../rules/ai-tool.toml")),
     ("ai.toml", include_str!("../../../../rules/ai.toml")),
+    ("analytics.toml", include_str!("../../../../rules/analytics.toml")),
+    ("aws.toml", include_str!("../../../../rules/aws.toml")),
+    ("azure.toml", include_str!("../../../../rules/azure.toml")),
+    ("ci.toml", include_str!("../../../../rules/ci.toml")),
+    ("cloud-provider.toml", include_str!("../../../../rules/cloud-provider.toml")),
     ("cloud.toml", include_str!("../../../../rules/cloud.toml")),
     ("code-host.toml", include_str!("../../../../rules/code-host.toml")),
+    ("coin.toml", include_str!("../../../../rules/coin.toml")),
+    ("command-line.toml", include_str!("../../../../rules/command-line.toml")),
+    ("command.toml", include_str!("../../../../rules/command.toml")),
+    ("commerce.toml", include_str!("../../../../rules/commerce.toml")),
+    ("container.toml", include_str!("../../../../rules/container.toml")),
+    ("content.toml", include_str!("../../../../rules/content.toml")),
+    ("credential-file.toml", include_str!("../../../../rules/credential-file.toml")),
+    ("data-search.toml", include_str!("../../../../rules/data-search.toml")),
+    ("data-service.toml", include_str!("../../../../rules/data-service.toml")),
     ("database.toml", include_str!("../../../../rules/database.toml")),
+    ("dev-tool.toml", include_str!("../../../../rules/dev-tool.toml")),
+    ("edge.toml", include_str!("../../../../rules/edge.toml")),
     ("file-format.toml", include_str!("../../../../rules/file-format.toml")),
+    ("framework.toml", include_str!("../../../../rules/framework.toml")),
     ("generic.toml", include_str!("../../../../rules/generic.toml")),
+    ("google.toml", include_str!("../../../../rules/google.toml")),
+    ("hosting.toml", include_str!("../../../../rules/hosting.toml")),
+    ("identity.toml", include_str!("../../../../rules/identity.toml")),
     ("key.toml", include_str!("../../../../rules/key.toml")),
+    ("mail.toml", include_str!("../../../../rules/mail.toml")),
     ("message.toml", include_str!("../../../../rules/message.toml")),
+    ("monitor.toml", include_str!("../../../../rules/monitor.toml")),
+    ("network.toml", include_str!("../../../../rules/network.toml")),
+    ("notify.toml", include_str!("../../../../rules/notify.toml")),
+    ("observe.toml", include_str!("../../../../rules/observe.toml")),
+    ("office.toml", include_str!("../../../../rules/office.toml")),
     ("package.toml", include_str!("../../../../rules/package.toml")),
+    ("part.toml", include_str!("../../../../rules/part.toml")),
     ("payment.toml", include_str!("../../../../rules/payment.toml")),
+    ("social.toml", include_str!("../../../../rules/social.toml")),
     ("vault.toml", include_str!("../../../../rules/vault.toml")),
+    ("work.toml", include_str!("../../../../rules/work.toml")),
 ];
 
 /// A checked set of rules.
@@ -35,34 +62,45 @@ pub struct RuleSet {
     allowlists: Vec<Allowlist>,
     warnings: Vec<String>,
     keywords: KeywordIndex,
+    path_rules: Vec<usize>,
 }
 
 impl RuleSet {
     /// The rules that come with the binary.
     pub fn builtin() -> Result<Self, ScanError> {
-        let mut all = Collector::default();
-        for (name, text) in BUILTIN {
-            all.add(&format!("(built in)/{name}"), text, Trust::Builtin)?;
-        }
-        Ok(all.finish()?)
+        let mut loader = Loader::default();
+        loader.builtin()?;
+        Self::from_loader(loader, false)
     }
 
-    /// Rules of the user's own files and folders (every `*.toml` in them), in place of the built-in ones.
+    /// Rules of the user's own files and folders (every `*.toml` in them), in place of the built-in ones unless a file
+    /// says `[extend] useDefault = true`. [`RuleSet::warnings`] says so when no built-in rule is left.
     pub fn load(paths: &[PathBuf]) -> Result<Self, ScanError> {
-        let mut all = Collector::default();
+        let mut loader = Loader::default();
         for path in paths {
-            for file in files(path)? {
-                all.add(&file.display().to_string(), &read(&file)?, Trust::User)?;
+            for file in load::files(path)? {
+                loader.file(&file)?;
             }
         }
-        Ok(all.finish()?)
+        Self::from_loader(loader, true)
     }
 
     /// Rules from text; `name` stands in for the file in errors.
     pub fn parse(name: &str, text: &str) -> Result<Self, ScanError> {
-        let mut all = Collector::default();
-        all.add(name, text, Trust::User)?;
-        Ok(all.finish()?)
+        let mut loader = Loader::default();
+        loader.text(name, text, None, Trust::User)?;
+        Self::from_loader(loader, true)
+    }
+
+    fn from_loader(loader: Loader, user: bool) -> Result<Self, ScanError> {
+        let Loaded { rules, allowlists, warnings, files } = loader.finish(user)?;
+        Self::of(rules, allowlists, warnings).map_err(|error| match error {
+            ScanError::Rule(mut rule) => {
+                rule.file = files;
+                rule.into()
+            }
+            other => other,
+        })
     }
 
     /// No rules at all: for a search that looks for known values only.
@@ -103,7 +141,8 @@ impl RuleSet {
                 hint: "use fewer keywords".to_owned(),
             })
         })?;
-        Ok(Self { rules, allowlists, warnings, keywords })
+        let path_rules = (0..rules.len()).filter(|at| rules.get(*at).is_some_and(|r| r.path_only)).collect();
+        Ok(Self { rules, allowlists, warnings, keywords, path_rules })
     }
 
     /// The rules, in the order of their indexes in matches.
@@ -119,6 +158,23 @@ impl RuleSet {
     /// What was odd but not fatal, such as unknown keys.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Indexes of the rules that only look at paths: every path must be shown to them, whatever its content.
+    pub(crate) fn path_rules(&self) -> &[usize] {
+        &self.path_rules
+    }
+
+    /// Whether a rule is for a path: those without a path pattern are for all.
+    pub(crate) fn is_for(&self, rule: usize, path: &str) -> bool {
+        let pattern = self.rules.get(rule).and_then(|rule| rule.path.as_ref());
+        pattern.is_none_or(|pattern| pattern.matches(path.as_bytes()))
+    }
+
+    /// The lists that can except a match of a rule: its own, then the global ones.
+    pub(crate) fn lists_for<'a>(&'a self, rule: &'a Rule) -> impl Iterator<Item = &'a Allowlist> {
+        let global = self.allowlists.iter().filter(|list| list.concerns(&rule.id));
+        rule.allowlists.iter().chain(global)
     }
 
     pub(crate) fn keywords(&self) -> &KeywordIndex {
@@ -141,6 +197,9 @@ impl KeywordIndex {
         let mut by_keyword: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
         let mut always = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
+            if rule.path_only {
+                continue;
+            }
             if rule.keywords.is_empty() {
                 always.push(index);
             }
@@ -152,78 +211,4 @@ impl KeywordIndex {
         let rules = by_keyword.into_values().map(|set| set.into_iter().collect()).collect();
         Ok(Self { automaton, rules, always })
     }
-}
-
-#[derive(Default)]
-struct Collector {
-    parsed: Parsed,
-    file_of: BTreeMap<String, String>,
-    files: Vec<String>,
-}
-
-impl Collector {
-    fn add(&mut self, file: &str, text: &str, trust: Trust) -> Result<(), Box<RuleError>> {
-        let mut parsed = parse::parse(file, text, trust)?;
-        for rule in &parsed.rules {
-            if let Some(first) = self.file_of.insert(rule.id.clone(), file.to_owned()) {
-                return Err(Box::new(RuleError {
-                    file: file.to_owned(),
-                    rule: Some(rule.id.clone()),
-                    key: Some("id".to_owned()),
-                    detail: format!("the id is taken by a rule in {first}"),
-                    hint: "rename one of them".to_owned(),
-                }));
-            }
-        }
-        self.files.push(file.to_owned());
-        self.parsed.rules.append(&mut parsed.rules);
-        self.parsed.allowlists.append(&mut parsed.allowlists);
-        self.parsed.warnings.append(&mut parsed.warnings);
-        Ok(())
-    }
-
-    fn finish(self) -> Result<RuleSet, Box<RuleError>> {
-        let whole_set = |detail: String, hint: &str| {
-            let file =
-                if self.files.is_empty() { "(no rule file)".to_owned() } else { self.files.join(", ") };
-            Box::new(RuleError { file, rule: None, key: None, detail, hint: hint.to_owned() })
-        };
-        if self.parsed.rules.is_empty() {
-            return Err(whole_set(
-                "there is no rule in it".to_owned(),
-                "a scan without rules would always find nothing; add `[[rules]]` or leave out `--rules`",
-            ));
-        }
-        let keywords = KeywordIndex::build(&self.parsed.rules)
-            .map_err(|error| whole_set(format!("the keywords do not fit: {error}"), "use fewer keywords"))?;
-        let Parsed { rules, allowlists, warnings } = self.parsed;
-        Ok(RuleSet { rules, allowlists, warnings, keywords })
-    }
-}
-
-/// The rule files at a path, sorted.
-fn files(path: &Path) -> Result<Vec<PathBuf>, ScanError> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(|error| ScanError::read(path, error))? {
-        let file = entry.map_err(|error| ScanError::read(path, error))?.path();
-        if file.extension().is_some_and(|extension| extension == "toml") && file.is_file() {
-            found.push(file);
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-fn read(file: &Path) -> Result<String, ScanError> {
-    let failed = |error| ScanError::read(file, error);
-    let mut text = String::new();
-    let mut reader = std::fs::File::open(file).map_err(failed)?.take(MAX_FILE + 1);
-    reader.read_to_string(&mut text).map_err(failed)?;
-    if reader.limit() == 0 {
-        return Err(failed(std::io::Error::other("larger than 16 MiB, so not a rule file")));
-    }
-    Ok(text)
 }

@@ -3,6 +3,14 @@
 //! `{class:count}` stands for `count` pseudo-random characters of a class; `{{` stands for `{`. A class is one of `alnum`,
 //! `alpha`, `lower`, `upper`, `digit`, `hex`, `HEX`, `base64`, `base64url`, or a set written as in a regex without its
 //! brackets: `A-Z2-7`. The same template and seed always give the same text.
+//!
+//! `{checksum}` stands for six characters of Base62 that are the CRC-32 of the letters and digits right before it (GitHub,
+//! npm); `{checksum:base36}` for seven of base 36 over the whole token before it (GitLab). `{json:…}` stands for its text,
+//! up to the brace that closes it, in Base64 for URLs.
+
+use base64::Engine as _;
+
+use super::checksum::{base36, base62, crc32};
 
 /// Expands a template, or says what is wrong with it.
 pub fn expand(template: &str, seed: u64) -> Result<String, String> {
@@ -16,9 +24,22 @@ pub fn expand(template: &str, seed: u64) -> Result<String, String> {
             rest = after;
             continue;
         }
+        let end = after.strip_prefix("json:").and_then(closing);
+        let ends = end.and_then(|end| after.split_at_checked(end + "json:".len()));
+        if let Some((body, after)) = ends {
+            let json = body.trim_start_matches("json:");
+            text.push_str(&base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(json));
+            rest = after.get(1..).unwrap_or_default();
+            continue;
+        }
         let Some((body, after)) = after.split_once('}') else {
             return Err(format!("`{{` without `}}` in template {template:?}; write `{{{{` for a brace"));
         };
+        if let Some(sum) = checksum(body, &text) {
+            text.push_str(&sum);
+            rest = after;
+            continue;
+        }
         let parsed =
             body.rsplit_once(':').and_then(|(class, count)| Some((class, count.parse::<usize>().ok()?)));
         let Some((class, count)) = parsed.filter(|(_, count)| *count <= 4096) else {
@@ -32,6 +53,33 @@ pub fn expand(template: &str, seed: u64) -> Result<String, String> {
     }
     text.push_str(rest);
     Ok(text)
+}
+
+/// Where the brace is that closes a text, which may have braces of its own.
+fn closing(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'{' => depth += 1,
+            b'}' if depth == 0 => return Some(at),
+            b'}' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The checksum of the token at the end of `before`, or `None` for other placeholders.
+fn checksum(body: &str, before: &str) -> Option<String> {
+    let token = |part: fn(char) -> bool| before.rsplit(|c| !part(c)).next().unwrap_or_default();
+    match body {
+        "checksum" => Some(base62(crc32(token(|c| c.is_ascii_alphanumeric()).as_bytes()))),
+        "checksum:base36" => {
+            let whole = token(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
+            Some(base36(crc32(whole.as_bytes())))
+        }
+        _ => None,
+    }
 }
 
 /// A seed from a rule's id and the number of the example.

@@ -1,43 +1,181 @@
-//! Comments on a line that say: this is known and fine.
+//! Comments beside a secret that say: this is known and fine.
 
-/// What the line of a secret says about it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Allow {
-    No,
-    WithoutReason,
-    Yes,
+use std::ops::Range;
+
+use crate::engine::line_around;
+use crate::finding::printable;
+use crate::hit::Hit;
+
+/// An allow comment that counts.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Allow {
+    /// The marker, such as `quell:allow`.
+    pub(crate) marker: &'static str,
+    /// What it gives as a reason.
+    pub(crate) reason: Option<String>,
 }
+
+/// What the surroundings of a secret say about it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Said {
+    Nothing,
+    /// `quell:allow` that says no reason, which does not count.
+    WithoutReason,
+    Allowed(Allow),
+}
+
+const OWN: &str = "quell:allow";
+
+/// Markers of other tools, which ask for no reason. Longer ones come before those that they start with.
+const FOREIGN: &[&str] = &[
+    "gitleaks:allow",
+    "betterleaks:allow",
+    "kingfisher:allow",
+    "kingfisher:ignore",
+    "trufflehog:ignore",
+    "pragma: allowlist secret",
+    "secretlint-disable-line",
+];
 
 /// Fewer letters and digits than this are no reason.
 const MIN_REASON: usize = 3;
 
-pub(super) fn on_line(line: &[u8]) -> Allow {
-    if let Some(rest) = after(line, b"quell:allow") {
-        let reason = rest
-            .iter()
-            .take_while(|byte| **byte != b'\n')
-            .filter(|byte| byte.is_ascii_alphanumeric())
-            .count();
-        return if reason >= MIN_REASON { Allow::Yes } else { Allow::WithoutReason };
+/// Longest reason that is kept, in characters.
+const MAX_REASON: usize = 120;
+
+/// Notes on a hit what the comments beside it say.
+pub(super) fn mark(bytes: &[u8], secret: &Range<usize>, hit: &mut Hit) {
+    match around(bytes, secret) {
+        Said::Nothing => {}
+        Said::WithoutReason => hit.note = Some(format!("`{OWN}` without a reason does not count")),
+        Said::Allowed(allow) => hit.allow = Some(allow),
     }
-    if after(line, b"gitleaks:allow").is_some() { Allow::Yes } else { Allow::No }
 }
 
-fn after<'a>(line: &'a [u8], marker: &[u8]) -> Option<&'a [u8]> {
-    let at = line.windows(marker.len()).position(|window| window == marker)?;
-    line.get(at + marker.len()..)
+/// Reads the line of a secret: of one that spans lines, the first and the last.
+pub(super) fn around(bytes: &[u8], secret: &Range<usize>) -> Said {
+    let first = line_around(bytes, &(secret.start..secret.start));
+    let start = secret.start.saturating_sub(before(bytes, secret.start).len());
+    let mut said = on_line(first, secret, start);
+    if matches!(said, Said::Nothing) {
+        let last = line_around(bytes, &(secret.end..secret.end));
+        let start = secret.end.saturating_sub(before(bytes, secret.end).len());
+        said = on_line(last, secret, start);
+    }
+    said
+}
+
+/// The part of the line before an offset, as far as [`line_around`] shows it.
+fn before(bytes: &[u8], at: usize) -> &[u8] {
+    let head = bytes.get(..at).unwrap_or_default();
+    line_around(head, &(head.len()..head.len()))
+}
+
+fn on_line(line: &[u8], secret: &Range<usize>, start: usize) -> Said {
+    let find = |marker: &str| {
+        let found =
+            line.windows(marker.len()).position(|window| window.eq_ignore_ascii_case(marker.as_bytes()));
+        found.map(|at| at + marker.len())
+    };
+    // A marker inside the secret itself says nothing.
+    let outside = |end: &usize| !(secret.start < start + end && start + end <= secret.end);
+    let comment = |end: usize| {
+        let stop = secret.start.checked_sub(start).filter(|at| *at >= end).unwrap_or(line.len());
+        line.get(end..stop.min(line.len())).unwrap_or_default()
+    };
+    if let Some(end) = find(OWN).filter(outside) {
+        return match reason(comment(end)) {
+            Some(reason) => Said::Allowed(Allow { marker: OWN, reason: Some(reason) }),
+            None => Said::WithoutReason,
+        };
+    }
+    for marker in FOREIGN {
+        if let Some(end) = find(marker).filter(outside) {
+            return Said::Allowed(Allow { marker, reason: reason(comment(end)) });
+        }
+    }
+    Said::Nothing
+}
+
+/// The words after a marker, without the end of the comment and without anything that could be a value: a reason is
+/// shown in reports.
+fn reason(rest: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(rest);
+    let end = ["*/", "-->", "--}}", "#}", "\"", "'", "`", "="].iter().filter_map(|end| text.find(end)).min();
+    let text = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
+    let trimmed = text.trim_matches(|c: char| !c.is_alphanumeric() && !matches!(c, '(' | ')'));
+    if trimmed.bytes().filter(u8::is_ascii_alphanumeric).count() < MIN_REASON {
+        return None;
+    }
+    let words: Vec<&str> = trimmed.split_whitespace().map(shown).collect();
+    Some(printable(&words.join(" ").chars().take(MAX_REASON).collect::<String>()))
+}
+
+/// A word, unless it is long or mixed enough to be a value.
+fn shown(word: &str) -> &str {
+    let digits = word.bytes().any(|byte| byte.is_ascii_digit());
+    let letters = word.bytes().any(|byte| byte.is_ascii_alphabetic());
+    if word.len() > 24 || (word.len() >= 8 && digits && letters) { "…" } else { word }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn said(text: &str, secret: &str) -> Said {
+        let at = text.find(secret).unwrap();
+        around(text.as_bytes(), &(at..at + secret.len()))
+    }
+
+    fn allowed(text: &str) -> Option<(&'static str, Option<String>)> {
+        match said(text, "VALUE") {
+            Said::Allowed(Allow { marker, reason }) => Some((marker, reason)),
+            Said::Nothing | Said::WithoutReason => None,
+        }
+    }
+
     #[test]
-    fn a_reason_is_required() {
-        assert_eq!(on_line(b"x = 1"), Allow::No);
-        assert_eq!(on_line(b"x = 1 # quell:allow"), Allow::WithoutReason);
-        assert_eq!(on_line(b"x = 1 /* quell:allow */"), Allow::WithoutReason);
-        assert_eq!(on_line(b"x = 1 # quell:allow test fixture"), Allow::Yes);
-        assert_eq!(on_line(b"x = 1 # gitleaks:allow"), Allow::Yes);
+    fn our_own_marker_needs_a_reason() {
+        assert_eq!(said("x = VALUE", "VALUE"), Said::Nothing);
+        assert_eq!(said("x = VALUE # quell:allow", "VALUE"), Said::WithoutReason);
+        assert_eq!(said("x = VALUE /* quell:allow */", "VALUE"), Said::WithoutReason);
+        let reason = Some("test fixture".to_owned());
+        assert_eq!(allowed("x = VALUE # quell:allow test fixture"), Some(("quell:allow", reason.clone())));
+        assert_eq!(allowed("/* quell:allow: test fixture */ x = VALUE"), Some(("quell:allow", reason)));
+        assert_eq!(allowed("y # quell:allow test\nx = VALUE"), None);
+    }
+
+    #[test]
+    fn markers_of_others_count_without() {
+        for marker in FOREIGN {
+            assert_eq!(allowed(&format!("x = VALUE # {marker}\ny")), Some((*marker, None)));
+        }
+        let reason = Some("rotated in May".to_owned());
+        assert_eq!(allowed("x = VALUE // gitleaks:allow rotated in May"), Some(("gitleaks:allow", reason)));
+    }
+
+    #[test]
+    fn a_value_of_many_lines_has_two_lines_for_comments() {
+        let first = "key = \"BEGIN # gitleaks:allow\nmore\nEND\"";
+        let last = "key = \"BEGIN\nmore\nEND\" # quell:allow sample key";
+        let middle = "key = \"BEGIN\nmore quell:allow sample\nEND\"";
+        for (text, yes) in [(last, true), (middle, false)] {
+            let range = text.find("BEGIN").unwrap()..text.find("END").unwrap() + 3;
+            assert_eq!(matches!(around(text.as_bytes(), &range), Said::Allowed(_)), yes, "{text}");
+        }
+        // Here the comment would be inside the value.
+        let range = first.find("BEGIN").unwrap()..first.find("END").unwrap() + 3;
+        assert_eq!(around(first.as_bytes(), &range), Said::Nothing);
+        let above = "# gitleaks:allow \"BEGIN\nmore\nEND\"";
+        let range = above.find("BEGIN").unwrap()..above.find("END").unwrap() + 3;
+        assert!(matches!(around(above.as_bytes(), &range), Said::Allowed(_)));
+    }
+
+    #[test]
+    fn a_reason_holds_no_value() {
+        let text = "/* quell:allow see VALUE */ key";
+        assert_eq!(allowed(text), Some(("quell:allow", Some("see".to_owned()))));
+        let text = "x = VALUE # quell:allow old one was abc123def456 and \"more\"";
+        assert_eq!(allowed(text), Some(("quell:allow", Some("old one was … and".to_owned()))));
     }
 }

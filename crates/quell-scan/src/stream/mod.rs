@@ -9,14 +9,17 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::ops::Range;
 
 use quell_core::secret::FingerprintKey;
 
-use crate::RuleSet;
-use crate::engine::{Engine, MAX_MATCH, Match, line_around};
-use crate::hit::{self, Hits, Keep};
+use crate::engine::{Engine, MAX_MATCH, Match};
+use crate::hit::{self, Hit, Hits, Keep};
 use crate::known::Known;
 use crate::rule::Rank;
+use crate::{RuleSet, decode};
+
+pub(crate) use allow::Allow;
 
 /// How inputs are cut.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +62,7 @@ pub(crate) struct Also<'a> {
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) hits: Hits,
+    #[cfg_attr(not(test), expect(dead_code, reason = "callers hear of bytes as they are read"))]
     pub(crate) bytes: u64,
     /// Why reading stopped early. What was read before is in `hits`.
     pub(crate) error: Option<io::Error>,
@@ -135,10 +139,22 @@ impl<'s, 'a> State<'s, 'a> {
                 matches.push(found);
             }
         });
-        for found in resolve(matches, self.searcher.rules) {
-            let start = base.saturating_add(wide(found.secret.start));
+        let mut hits: Vec<(Range<usize>, Hit)> = resolve(matches, self.searcher.rules)
+            .into_iter()
+            .filter_map(|found| Some((found.secret.clone(), self.redacted(bytes, &found)?)))
+            .collect();
+        decode::search(bytes, self.searcher.engine, &mut |run, text, matches| {
+            for found in resolve(matches, self.searcher.rules) {
+                if let Some(hit) = self.redacted(text, &found) {
+                    hits.push((run.range.clone(), Hit { encoding: Some(run.encoding), ..hit }));
+                }
+            }
+        });
+        hits.sort_by_key(|(span, _)| span.start);
+        for (span, hit) in hits {
+            let start = base.saturating_add(wide(span.start));
             if start >= from && start < until {
-                self.keep(bytes, base, start, &found);
+                self.keep(bytes, base, start, &span, hit);
             }
         }
         // Lines are counted forward only, and known values are in an order of their own.
@@ -148,22 +164,18 @@ impl<'s, 'a> State<'s, 'a> {
         self.count(bytes, base, until.min(end));
     }
 
-    fn keep(&mut self, bytes: &[u8], base: u64, start: u64, found: &Match) {
-        let Some(rule) = self.searcher.rules.rules().get(found.rule) else { return };
-        let note = match allow::on_line(line_around(bytes, &found.secret)) {
-            allow::Allow::No => None,
-            allow::Allow::Yes => return,
-            allow::Allow::WithoutReason => Some("`quell:allow` without a reason does not count".to_owned()),
-        };
-        let Some(mut hit) = hit::redact(bytes, found, rule, self.searcher.key, self.searcher.keep) else {
-            return;
-        };
+    fn redacted(&self, bytes: &[u8], found: &Match) -> Option<Hit> {
+        let mut hit = hit::redact(bytes, found, self.searcher.rules, self.searcher.key, self.searcher.keep)?;
         let secret = bytes.get(found.secret.clone()).unwrap_or_default();
         hit.baseline = self.searcher.also.baseline_key.map(|key| key.fingerprint_bytes(secret));
+        Some(hit)
+    }
+
+    fn keep(&mut self, bytes: &[u8], base: u64, start: u64, span: &Range<usize>, mut hit: Hit) {
+        allow::mark(bytes, span, &mut hit);
         self.count(bytes, base, start);
         hit.line = self.line;
         hit.column = start.saturating_sub(self.line_start).saturating_add(1);
-        hit.note = note;
         self.hits.add(hit);
     }
 
@@ -203,14 +215,19 @@ impl<'s, 'a> State<'s, 'a> {
 }
 
 /// One match per place: the better rank wins, then the longer secret, then the earlier rule. In order of their secrets.
-pub(crate) fn resolve(mut matches: Vec<Match>, rules: &RuleSet) -> Vec<Match> {
-    let rank = |found: &Match| rules.rules().get(found.rule).map_or(Rank::Generic, |rule| rule.rank);
-    matches.sort_by_key(|found| {
+///
+/// Rules for some paths only stand apart: whether they count is known once the path is (see the collector).
+pub(crate) fn resolve(matches: Vec<Match>, rules: &RuleSet) -> Vec<Match> {
+    let rule = |found: &Match| rules.rules().get(found.rule);
+    let rank = |found: &Match| rule(found).map_or(Rank::Generic, |rule| rule.rank);
+    let (mut all, mut open): (Vec<_>, Vec<_>) =
+        matches.into_iter().partition(|found| rule(found).is_some_and(|rule| rule.path.is_some()));
+    open.sort_by_key(|found| {
         (rank(found), std::cmp::Reverse(found.secret.len()), found.rule, found.secret.start)
     });
     // Start to (end, match). Kept secrets never overlap, so one neighbour on each side decides.
     let mut kept: BTreeMap<usize, Match> = BTreeMap::new();
-    for found in matches {
+    for found in open {
         let before = kept
             .range(..=found.secret.start)
             .next_back()
@@ -221,7 +238,9 @@ pub(crate) fn resolve(mut matches: Vec<Match>, rules: &RuleSet) -> Vec<Match> {
             kept.insert(found.secret.start, found);
         }
     }
-    kept.into_values().collect()
+    all.extend(kept.into_values());
+    all.sort_by_key(|found| (found.secret.start, found.rule));
+    all
 }
 
 fn wide(size: usize) -> u64 {

@@ -88,6 +88,7 @@ pub(crate) enum Command {
     /// Say whether everything that Quell needs is there
     Doctor,
     Scan(Box<ScanArgs>),
+    Ingest(IngestArgs),
     /// List the rules of the scanner, check your own
     #[command(subcommand)]
     Rules(RulesCommand),
@@ -320,6 +321,38 @@ pub(crate) struct OpenArgs {
     /// File with the leaked value; `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) value_file: Option<PathBuf>,
+}
+
+/// Take over findings of other tools; open or join incidents
+///
+/// Reads reports of betterleaks, detect-secrets, GitHub secret scanning (REST), GitGuardian, GitLab, gitleaks,
+/// Kingfisher, trufflehog, and SARIF of any tool. Findings are put together by secret and matched to the
+/// inventory by value (or by its hash). For a secret that is known, the open incident about it gets the new
+/// exposures, or a new incident is opened; for others you are told how to open one. Taking the same report
+/// over again changes nothing. No value is recorded; one that opens an incident is sealed for the proof.
+///
+/// Examples:
+///   quell ingest gitleaks-report.json
+///   trufflehog git file://. --json | quell ingest --channel private-repo -
+///   gh api --paginate repos/acme/orders/secret-scanning/alerts | quell ingest --format github -
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct IngestArgs {
+    /// Reports; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Whose report it is, when it cannot be told from its keys
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
+    /// Only record the findings; open and join nothing
+    #[arg(long)]
+    pub(crate) no_open: bool,
+    /// Where the findings were readable: public-repo, private-repo, ci-log, chat, … (default: what the report says, else unknown)
+    #[arg(long, value_name = "CHANNEL")]
+    pub(crate) channel: Option<String>,
+    /// Who could see it: nobody, few, internal, public
+    #[arg(long, value_name = "AUDIENCE")]
+    pub(crate) audience: Option<String>,
 }
 
 #[derive(Args, Debug)]

@@ -4,6 +4,7 @@ mod drill;
 mod evidence;
 mod gate;
 mod incident;
+mod ingest;
 mod init;
 mod inventory;
 mod keys;
@@ -76,6 +77,7 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Scan(args) => scan::scan(&options, &args, out).await,
         Command::Redact(args) => redact::with_known(&options, &args, out).await,
         Command::Gate(command) => gate::run(&options, &command, out).await,
+        Command::Ingest(args) => ingest::ingest(&options, &args, out).await,
         Command::Inventory(command) => inventory::run(&options, &command, out).await,
         Command::Incident(command) => incident::run(&options, command, out).await,
         Command::Plan(args) => plan::plan(&options, &args, out).await,

@@ -17,6 +17,7 @@ mod fault_disk;
 mod gate;
 mod hostile;
 mod hygiene;
+mod ingest;
 mod inventory;
 mod kill;
 mod respond;

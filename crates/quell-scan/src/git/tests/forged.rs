@@ -151,7 +151,7 @@ fn a_bomb_is_not_believed() {
 #[test]
 fn a_tree_that_holds_itself_many_times_over_ends() {
     let repo = Repo::new();
-    let token = text("npm_{alnum:36}", 1);
+    let token = text("npm_{alnum:30}{checksum}", 1);
     repo.write("t.txt", &token);
     repo.git(&["add", "-A"]);
     let mut tree = repo.git(&["write-tree"]);

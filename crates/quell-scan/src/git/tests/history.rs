@@ -19,7 +19,7 @@ fn planted() -> Planted {
     let repo = Repo::new();
     let password = text("{alnum:20}", 1);
     let [side, amended, stashed, ignored, message, tagged] =
-        [2, 3, 4, 5, 6, 7].map(|seed| text("npm_{alnum:36}", seed));
+        [2, 3, 4, 5, 6, 7].map(|seed| text("npm_{alnum:30}{checksum}", seed));
     repo.commit("start", &[]);
     let long =
         (0..400).map(|line| text(&format!("line {line} {{lower:30}}\n"), line + 50)).collect::<String>();
@@ -143,7 +143,7 @@ fn a_value_is_recovered_by_its_finding() {
 #[test]
 fn a_secret_that_is_still_in_head_is_current() {
     let repo = Repo::new();
-    let token = text("npm_{alnum:36}", 1);
+    let token = text("npm_{alnum:30}{checksum}", 1);
     repo.write("a/b/c.txt", &token);
     let first = repo.commit("one", &[]);
     repo.git(&["mv", "a/b/c.txt", "moved.txt"]);
@@ -165,7 +165,7 @@ fn a_secret_that_is_still_in_head_is_current() {
 #[test]
 fn merges_and_reintroductions_keep_the_oldest_commit() {
     let repo = Repo::new();
-    let token = text("npm_{alnum:36}", 1);
+    let token = text("npm_{alnum:30}{checksum}", 1);
     repo.commit("start", &[]);
     repo.git(&["checkout", "-q", "-b", "side"]);
     repo.write("t.txt", &token);
@@ -188,7 +188,7 @@ fn merges_and_reintroductions_keep_the_oldest_commit() {
 fn staged_and_forgotten_blobs_are_found() {
     let repo = Repo::new();
     repo.commit("start", &[]);
-    let token = text("npm_{alnum:36}", 1);
+    let token = text("npm_{alnum:30}{checksum}", 1);
     repo.write("t.txt", &token);
     repo.git(&["add", "t.txt"]);
     repo.git(&["rm", "-q", "-f", "t.txt"]);
@@ -210,4 +210,23 @@ fn rules_for_paths_see_the_paths_of_the_history() {
     let report = Scanner::new(&rules, &key()).path(&repo.path, &mut |_| {}).unwrap();
     let files: Vec<_> = report.findings.iter().map(|finding| finding.place.file.as_str()).collect();
     assert_eq!(files, ["keep.conf"]);
+}
+
+#[test]
+fn archives_in_a_history_are_looked_into_and_attributed() {
+    let repo = Repo::new();
+    let token = expand("ghp_{alnum:36}", 77).unwrap();
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(token.len() as u64);
+    builder.append_data(&mut header, "etc/app.env", token.as_bytes()).unwrap();
+    std::fs::write(repo.path.join("backup.tar"), builder.into_inner().unwrap()).unwrap();
+    let first = repo.commit("add", &[]);
+    std::fs::remove_file(repo.path.join("backup.tar")).unwrap();
+    repo.commit("remove", &[]);
+    let report = repo.scan();
+    let places: Vec<_> = report.findings.iter().map(|finding| finding.place.file.as_str()).collect();
+    assert_eq!(places, ["backup.tar!/etc/app.env"]);
+    assert_eq!(report.findings[0].first_seen_commit.as_deref(), Some(first.trim()));
+    assert_eq!(report.findings[0].still_visible, Visibility::Reachable);
 }

@@ -3,7 +3,7 @@ use super::*;
 /// A repository with one token in its history.
 fn with_token(seed: u64) -> (Repo, String) {
     let repo = Repo::new();
-    let token = text("npm_{alnum:36}", seed);
+    let token = text("npm_{alnum:30}{checksum}", seed);
     repo.write("t.txt", &token);
     repo.commit("one", &[]);
     repo.git(&["rm", "-q", "t.txt"]);
@@ -55,7 +55,7 @@ fn shallow_clones_say_so() {
 #[test]
 fn sha_256_repositories_are_scanned_loose_and_packed() {
     let repo = Repo::of_format("sha256");
-    let token = text("npm_{alnum:36}", 9);
+    let token = text("npm_{alnum:30}{checksum}", 9);
     repo.write(".npmrc", &format!("//registry.example.com/:_authToken={token}\n"));
     let first = repo.commit("token", &[]);
     repo.write(
@@ -89,7 +89,7 @@ fn object_ids_of_an_unknown_hash_are_refused() {
 #[test]
 fn folders_and_files_without_git_are_scanned() {
     let folder = tempfile::tempdir().unwrap();
-    let token = text("npm_{alnum:36}", 4);
+    let token = text("npm_{alnum:30}{checksum}", 4);
     std::fs::create_dir_all(folder.path().join("a/b")).unwrap();
     std::fs::write(folder.path().join("a/b/.npmrc"), &token).unwrap();
     std::os::unix::fs::symlink("b/.npmrc", folder.path().join("a/link")).unwrap();
@@ -104,7 +104,7 @@ fn folders_and_files_without_git_are_scanned() {
 #[test]
 fn ignored_files_are_left_out_except_env() {
     let repo = Repo::new();
-    let [one, two] = [5, 6].map(|seed| text("npm_{alnum:36}", seed));
+    let [one, two] = [5, 6].map(|seed| text("npm_{alnum:30}{checksum}", seed));
     repo.write(".gitignore", "*.log\n.env*\n");
     repo.write("x.log", &one);
     repo.write("sub/.env.production", &two);
@@ -116,7 +116,7 @@ fn ignored_files_are_left_out_except_env() {
 #[test]
 fn corrupt_objects_are_named_and_the_rest_is_searched() {
     let (repo, token) = with_token(7);
-    let other = text("npm_{alnum:36}", 8);
+    let other = text("npm_{alnum:30}{checksum}", 8);
     repo.write("other.txt", &other);
     repo.commit("three", &[]);
     let blob = repo.git(&["rev-parse", "HEAD:other.txt"]);

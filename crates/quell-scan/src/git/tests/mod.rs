@@ -6,6 +6,7 @@ mod history;
 mod layout;
 mod received;
 mod robust;
+mod rules;
 mod selection;
 mod staged;
 

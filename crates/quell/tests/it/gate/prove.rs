@@ -168,6 +168,18 @@ fn what_the_gate_would_not_have_stopped_is_not_proven() {
     assert_eq!(leaky.items()[0]["done"], Value::Null);
     let timeline = leaky.ok(&["incident", "timeline", &leaky.incident]);
     assert!(timeline.contains("NOT shown to stop it"), "{timeline}");
+    // A gate that refuses everything proves nothing.
+    let all = leaky.repository.folder.path().join("all.toml");
+    let text = "[[rules]]\nid = \"npm-token\"\ndescription = \"all\"\nregex = '''(npm_|harmless)[a-zA-Z0-9 ]{5,60}'''\nkeywords = [\"npm_\", \"harmless\"]\n";
+    std::fs::write(&all, text).unwrap();
+    let (code, answer) = leaky.prove(&["--item", "A1", "--rules", all.to_str().unwrap()]);
+    let shown = &answer["shown"][0];
+    assert_eq!(
+        (code, &shown["refused"], &shown["accepted"]),
+        (Some(3), &false.into(), &false.into()),
+        "{answer}"
+    );
+    assert!(shown["why"].as_str().unwrap().contains("harmless change was not accepted"), "{shown}");
     // What the leaky repository accepts, its gate lets through.
     let baseline = leaky.repository.path.join(".quell-baseline");
     let target = leaky.repository.path.to_str().unwrap();
