@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use quell_core::event::{Affected, Event, SealedRef, ValueRole, Verdict};
 use quell_core::exposure::{Audience, Channel, Exposure};
+use quell_core::gate::Gate;
 use quell_core::incident::{self as domain, Incident, OpenIncident};
 use quell_core::inventory::{Graph, StrategyPolicy};
 use quell_core::secret::{Fingerprint, SecretValue};
@@ -200,8 +201,8 @@ pub enum Change {
     Note(String),
     /// A message deleted, history rewritten.
     Cleaned(String),
-    /// Something to do afterwards: title, owner, due date.
-    ActionItem(String, String, String),
+    /// Something to do afterwards: title, owner, due date, and the gate that it is to ship.
+    ActionItem(String, String, String, Option<Gate>),
     /// It is done: item, evidence.
     ActionItemDone(String, String),
     /// The end, with a summary.
@@ -279,7 +280,7 @@ fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> Result<Vec<
             needs(what, "what was cleaned")?;
             vec![Event::ChannelCleaned { what: what.clone() }]
         }
-        Change::ActionItem(title, owner, due) => {
+        Change::ActionItem(title, owner, due, gate) => {
             needs(title, "the title")?;
             needs(owner, "the owner")?;
             if due.parse::<jiff::civil::Date>().is_err() {
@@ -291,14 +292,14 @@ fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> Result<Vec<
                 title: title.clone(),
                 owner: owner.clone(),
                 due: due.clone(),
+                gate: *gate,
             }]
         }
         Change::ActionItemDone(item, evidence) => {
             needs(evidence, "the evidence")?;
-            if !incident.items.iter().any(|i| i.item == *item) {
-                return Err(AppError::NotFound { what: "action item", id: item.clone() });
-            }
-            vec![Event::ActionItemDone { item: item.clone(), evidence: evidence.clone() }]
+            let found = incident.items.iter().find(|i| i.item == *item);
+            let found = found.ok_or_else(|| AppError::NotFound { what: "action item", id: item.clone() })?;
+            domain::item_done(found, evidence, None)?
         }
         Change::Close(summary) => domain::close(incident, summary)?,
     })

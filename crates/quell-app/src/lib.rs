@@ -10,6 +10,7 @@ pub mod driver;
 pub mod error;
 pub mod evidence;
 pub mod files;
+pub mod gate;
 pub mod incident;
 pub mod ingest;
 pub mod inventory;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::exposure::Exposure;
+use crate::gate::Gate;
 use crate::id::{IncidentId, SecretId};
 use crate::inventory::StrategyPolicy;
 use crate::plan::{Plan, Proof, StepEvent};
@@ -218,7 +219,15 @@ pub enum Event {
     NoteAdded { text: String },
     /// Something to do afterwards.
     #[serde(rename = "action-item.added")]
-    ActionItemAdded { item: String, title: String, owner: String, due: String },
+    ActionItemAdded {
+        item: String,
+        title: String,
+        owner: String,
+        due: String,
+        /// The gate that it is to ship: then only a proof of that gate closes it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gate: Option<Gate>,
+    },
     /// It is done, with evidence.
     #[serde(rename = "action-item.done")]
     ActionItemDone { item: String, evidence: String },

@@ -5,11 +5,13 @@
 //! all of them are arguments.
 //!
 //! Map: [`secret`] (values and fingerprints), [`inventory`] (what exists), [`severity`] and [`exposure`]
-//! (how bad), [`incident`] (one response), [`plan`] (what will be done, and the machine that does it),
+//! (how bad), [`gate`] (what would have
+//! stopped it), [`incident`] (one response), [`plan`] (what will be done, and the machine that does it),
 //! [`outcome`] (what connectors report).
 
 pub mod event;
 pub mod exposure;
+pub mod gate;
 pub mod id;
 pub mod incident;
 pub mod inventory;

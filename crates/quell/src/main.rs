@@ -1,6 +1,7 @@
 //! `quell`: takes a leaked secret from finding to proven inert, with evidence that a stranger can verify.
 
 mod cli;
+mod cli_gate;
 mod cmd;
 mod exit;
 mod output;

@@ -76,8 +76,9 @@ pub(super) fn sentence(entry: &Entry, seen: &mut Seen) -> Said {
             Said::new(format!("hygiene: {what}")).with("removing does not contain")
         }
         Event::NoteAdded { text } => Said::new(format!("note: {text}")),
-        Event::ActionItemAdded { item, title, owner, due } => {
-            Said::new(format!("action item {item}: {title}")).with(format!("owner {owner}, due {due}"))
+        Event::ActionItemAdded { item, title, owner, due, gate } => {
+            let gate = gate.map(|gate| format!(", ships the gate {}", gate.word())).unwrap_or_default();
+            Said::new(format!("action item {item}: {title}")).with(format!("owner {owner}, due {due}{gate}"))
         }
         Event::ActionItemDone { item, evidence } => {
             Said::new(format!("action item {item} done")).with(evidence)

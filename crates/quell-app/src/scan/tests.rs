@@ -116,7 +116,7 @@ fn a_damaged_baseline_is_an_error_that_quotes_nothing() {
     let entry = r#"{"fingerprint": "fp:00000000000000000000000000000000", "rule": "r", "path": "p", "added": "2026-01-01", "reason": ""}"#;
     for (bad, why) in [
         (good.replace("\"quell_baseline\": 1", "\"quell_baseline\": 2"), "version"),
-        (good.replacen("\"salt\": \"", "\"salt\": \"zz", 1), "salt"),
+        (good.replacen("\"seed\": \"", "\"seed\": \"zz", 1), "seed"),
         (good.replace("\"entries\": []", &format!("\"entries\": [{entry}]")), "no reason"),
         (good.replace("\"entries\"", "\"entires\""), "line 4"),
         (good.get(..good.len() / 2).unwrap().to_owned(), "no baseline"),

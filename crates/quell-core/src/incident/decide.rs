@@ -3,9 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::closure::unmet;
-use super::state::{Incident, Status};
+use super::state::{ActionItem, Incident, Status};
 use crate::event::{Affected, Event};
 use crate::exposure::Exposure;
+use crate::gate::Gate;
 use crate::severity::{Evidence, Profile, Signal, assess, limits};
 
 /// Post-mortems are due at the earliest of the sources' limits: 48 h (S1) < 72 h (S2) < 7 days (S0).
@@ -184,6 +185,24 @@ pub fn reassess(incident: &Incident, evidence: &Evidence, now: Timestamp) -> Vec
         ));
     }
     events
+}
+
+/// Notes an action item as done. One that is to ship a gate is done when that gate was `proven`, and not by words.
+pub fn item_done(
+    item: &ActionItem,
+    evidence: &str,
+    proven: Option<Gate>,
+) -> Result<Vec<Event>, RefusedBecause> {
+    if let Some(gate) = item.gate.filter(|gate| proven != Some(*gate)) {
+        let what = format!("{} ships the gate {} and is not done by words", item.item, gate.word());
+        let unmet = format!(
+            "only a proof closes it: `quell gate prove INC --gate {} --item {}`",
+            gate.word(),
+            item.item
+        );
+        return Err(RefusedBecause { what, unmet: vec![unmet] });
+    }
+    Ok(vec![Event::ActionItemDone { item: item.item.clone(), evidence: evidence.to_owned() }])
 }
 
 /// Closes, or says everything that is missing.

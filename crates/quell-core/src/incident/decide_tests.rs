@@ -169,6 +169,7 @@ fn no_close_without_proof_and_cleaning_is_not_containing() {
         title: "pre-commit gate".to_owned(),
         owner: "team-orders".to_owned(),
         due: "2026-12-01".to_owned(),
+        gate: None,
     });
     let said = |events: &[Event]| close(&fold(events.to_vec()), "done").map_err(|r| r.unmet);
     assert_eq!(said(&events), Err(vec!["orders-db is not proven inert at the issuer".to_owned()]));
@@ -204,4 +205,39 @@ fn an_unconfirmed_consumer_keeps_it_open() {
     let unmet = close(&fold(events), "").unwrap_err().unmet;
     assert!(unmet.iter().any(|u| u.contains("api is not confirmed")), "{unmet:?}");
     assert!(Audience::Public > Audience::Internal);
+}
+
+#[test]
+fn an_item_that_ships_a_gate_is_done_by_a_proof_of_that_gate_only() {
+    let mut events = open(&command(Channel::PublicRepo), t(0)).unwrap();
+    for (item, gate) in [("A1", Some(Gate::PreCommit)), ("A2", None)] {
+        events.push(Event::ActionItemAdded {
+            item: item.to_owned(),
+            title: "stop the next one".to_owned(),
+            owner: "team-orders".to_owned(),
+            due: "2026-12-01".to_owned(),
+            gate,
+        });
+    }
+    let items = fold(events.clone()).items;
+    let refused = item_done(&items[0], "it is installed, honestly", None).unwrap_err();
+    assert!(refused.what.contains("A1") && refused.unmet[0].contains("quell gate prove"), "{refused:?}");
+    assert!(item_done(&items[0], "another gate", Some(Gate::PrePush)).is_err());
+    events.extend(item_done(&items[0], "refused and accepted", Some(Gate::PreCommit)).unwrap());
+    events.extend(item_done(&items[1], "read by all", None).unwrap());
+    let done: Vec<_> = fold(events).items.into_iter().map(|item| item.done).collect();
+    assert_eq!(done, [Some("refused and accepted".to_owned()), Some("read by all".to_owned())]);
+}
+
+#[test]
+fn an_item_without_a_gate_is_written_as_before() {
+    let old =
+        r#"{"kind":"action-item.added","data":{"item":"A1","title":"t","owner":"o","due":"2026-12-01"}}"#;
+    let event: Event = serde_json::from_str(old).unwrap();
+    let Event::ActionItemAdded { gate, .. } = &event else { panic!("{event:?}") };
+    assert_eq!(*gate, None);
+    assert_eq!(
+        serde_json::to_value(&event).unwrap(),
+        serde_json::from_str::<serde_json::Value>(old).unwrap()
+    );
 }

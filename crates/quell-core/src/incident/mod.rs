@@ -5,5 +5,5 @@ mod decide;
 mod state;
 
 pub use closure::unmet;
-pub use decide::{OpenIncident, RefusedBecause, close, expose, open, reassess, signal};
+pub use decide::{OpenIncident, RefusedBecause, close, expose, item_done, open, reassess, signal};
 pub use state::{ActionItem, Clock, ClockState, Incident, Status};

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::event::{Affected, Entry, Event, SealedRef, ValueRole, Verdict};
 use crate::exposure::Exposure;
+use crate::gate::Gate;
 use crate::id::{IncidentId, SecretId, StepId};
 use crate::inventory::StrategyPolicy;
 use crate::outcome::{Facts, Outcome};
@@ -74,6 +75,9 @@ pub struct ActionItem {
     pub owner: String,
     /// When, a date.
     pub due: String,
+    /// The gate that it is to ship; only a proof of it closes the item.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
     /// What shows that it is done.
     pub done: Option<String>,
 }
@@ -227,11 +231,12 @@ impl Incident {
             Event::VerdictRecorded { verdict, reason } => self.verdict = Some((*verdict, reason.clone())),
             // Rule 2: removing is not containing. It is remembered and changes nothing else.
             Event::ChannelCleaned { what } => self.cleaned.push(what.clone()),
-            Event::ActionItemAdded { item, title, owner, due } => self.items.push(ActionItem {
+            Event::ActionItemAdded { item, title, owner, due, gate } => self.items.push(ActionItem {
                 item: item.clone(),
                 title: title.clone(),
                 owner: owner.clone(),
                 due: due.clone(),
+                gate: *gate,
                 done: None,
             }),
             Event::ActionItemDone { item, evidence } => {

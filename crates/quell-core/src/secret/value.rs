@@ -44,6 +44,11 @@ impl SecretValue {
         self.0.ct_eq(&other.0).into()
     }
 
+    /// How many bytes it has.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// True for a value of no bytes.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

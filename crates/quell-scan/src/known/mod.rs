@@ -52,6 +52,7 @@ pub struct Known {
     /// Values that are known by their fingerprint only.
     earlier: BTreeSet<Fingerprint>,
     refused: Vec<Refused>,
+    several_lines: BTreeSet<SecretId>,
 }
 
 impl std::fmt::Debug for Known {
@@ -81,6 +82,7 @@ impl Known {
         earlier: BTreeSet<Fingerprint>,
     ) -> Result<Self, ScanError> {
         let mut refused = Vec::new();
+        let mut several_lines = BTreeSet::new();
         let mut by_form: BTreeMap<Vec<u8>, (Fingerprint, Option<Encoding>)> = BTreeMap::new();
         for known in values {
             let bytes = known.value.expose();
@@ -93,6 +95,9 @@ impl Known {
             if let Some(why) = why {
                 refused.push(Refused { secret: known.secret.clone(), why });
                 continue;
+            }
+            if bytes.trim_ascii_end().contains(&b'\n') {
+                several_lines.insert(known.secret.clone());
             }
             let fingerprint = key.fingerprint(&known.value);
             for (form, encoding) in spellings(bytes) {
@@ -111,7 +116,7 @@ impl Known {
                 hint: "search for fewer secrets at once".to_owned(),
             })
         })?;
-        Ok(Self { automaton, forms: by_form.into_values().collect(), earlier, refused })
+        Ok(Self { automaton, forms: by_form.into_values().collect(), earlier, refused, several_lines })
     }
 
     /// True when there is nothing to look for.
@@ -122,6 +127,11 @@ impl Known {
     /// Values that are not looked for.
     pub fn refused(&self) -> &[Refused] {
         &self.refused
+    }
+
+    /// Secrets with a value of several lines, which a search line by line does not find.
+    pub fn of_several_lines(&self) -> &BTreeSet<SecretId> {
+        &self.several_lines
     }
 
     /// Calls `sink` for every place of a known value. `key` is the one that made the fingerprints.

@@ -1,4 +1,4 @@
-//! Private keys over many lines (RFC 7468, and OpenPGP's RFC 9580, 6.2).
+//! Private keys over many lines (RFC 7468, and `OpenPGP`'s RFC 9580, 6.2).
 
 /// A key that has not ended after this many bytes is withheld without its end. The largest RSA keys in use take 13 KiB.
 pub(super) const MAX: usize = 64 << 10;

@@ -11,8 +11,11 @@ mod token;
 use std::io::{self, Read, Write};
 use std::ops::Range;
 
+use quell_core::secret::FingerprintKey;
+
 use crate::RuleSet;
 use crate::engine::{Engine as _, KeywordEngine};
+use crate::known::{self, Known};
 use crate::stream::resolve;
 
 /// Bytes taken from the input at once.
@@ -30,6 +33,7 @@ pub struct Redactor<'a> {
     rules: &'a RuleSet,
     engine: KeywordEngine<'a>,
     strict: bool,
+    known: Option<(&'a Known, &'a FingerprintKey)>,
 }
 
 /// What went through.
@@ -47,13 +51,21 @@ pub struct Redacted {
 impl<'a> Redactor<'a> {
     /// A filter that replaces what a rule knows.
     pub fn new(rules: &'a RuleSet) -> Self {
-        Self { rules, engine: KeywordEngine::new(rules), strict: false }
+        Self { rules, engine: KeywordEngine::new(rules), strict: false, known: None }
     }
 
     /// Also withhold what no rule knows and nobody can rule out.
     #[must_use]
     pub fn strict(mut self, strict: bool) -> Self {
         self.strict = strict;
+        self
+    }
+
+    /// Also replace these values. `key` is the one that made their fingerprints. Values of several lines are not found, since
+    /// lines are decided one by one: see [`Known::of_several_lines`].
+    #[must_use]
+    pub fn known(mut self, known: &'a Known, key: &'a FingerprintKey) -> Self {
+        self.known = Some((known, key));
         self
     }
 
@@ -215,6 +227,10 @@ impl<'r, 'a> Stream<'r, 'a> {
                 (found.password.unwrap_or(found.secret), format!("[REDACTED:{rule}]"), false)
             })
             .collect();
+        if let Some((known, key)) = self.redactor.known {
+            let instead = format!("[REDACTED:{}]", known::RULE);
+            known.find(view, key, &mut |seen| cuts.push((seen.span, instead.clone(), false)));
+        }
         if self.redactor.strict {
             let fresh = view.get(self.fresh..).unwrap_or_default();
             for odd in token::undecided(fresh) {

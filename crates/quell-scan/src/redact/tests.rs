@@ -76,7 +76,7 @@ fn a_key_that_does_not_end_is_withheld() {
     let lines = text("{base64:64}\n", 4).repeat(3000);
     for (input, after) in [
         (format!("before\n-----BEGIN RSA PRIVATE KEY-----\n{lines}then text again\n"), "then text again\n"),
-        (format!("before\n-----BEGIN RSA PRIVATE KEY-----\n{}", &lines[..200]), ""),
+        (format!("before\n-----BEGIN RSA PRIVATE KEY-----\n{}", lines.get(..200).unwrap()), ""),
     ] {
         for piece in [100, 1_000_000] {
             let (said, sum) = filtered(input.as_bytes(), piece, false);
@@ -123,6 +123,32 @@ fn strict_withholds_what_it_cannot_decide() {
     assert_eq!((sum.secrets, sum.withheld), (0, 1));
     let (said, _) = filtered(b"one\n\xff\xfe\0\ntwo\n", 3, true);
     assert_eq!(said, "one\n[WITHHELD:a line that is no text]\ntwo\n");
+}
+
+#[test]
+fn known_values_go_although_no_rule_knows_them() {
+    use crate::known::{Known, KnownValue};
+    use quell_core::secret::{FingerprintKey, SecretValue};
+    let (now, before) = (text("{lower:14}", 9), text("{lower:15}", 10));
+    let key = FingerprintKey::new([5; 32]);
+    let value = |text: &str| SecretValue::from_text(text.to_owned());
+    let secret = "orders-db".parse().unwrap();
+    let values = [KnownValue { secret, value: value(&now) }];
+    let known = Known::new(&key, &values, [key.fingerprint(&value(&before))].into()).unwrap();
+    let input = format!("a {now} b\nhex {}\nold={before}\nrest\n", hex::encode(&now));
+    assert_eq!(redacted(&input), input, "no rule knows them");
+    for piece in [1, 9, 1000] {
+        let mut output = Vec::new();
+        let redactor = Redactor::new(&RULES).known(&known, &key);
+        let sum = redactor.filter(&mut Pieces(input.as_bytes(), piece), &mut output).unwrap();
+        let said = String::from_utf8(output).unwrap();
+        let gone = "[REDACTED:known-secret]";
+        assert_eq!(said, format!("a {gone} b\nhex {gone}\nold={gone}\nrest\n"), "pieces of {piece}");
+        assert_eq!((sum.secrets, sum.withheld), (3, 0));
+    }
+    let lines = [KnownValue { secret: "key".parse().unwrap(), value: value("line one\nline two\n") }];
+    let known = Known::new(&key, &lines, std::collections::BTreeSet::new()).unwrap();
+    assert_eq!(known.of_several_lines().len(), 1);
 }
 
 proptest! {

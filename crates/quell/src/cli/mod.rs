@@ -8,6 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use scan::{RulesCommand, ScanArgs, ScanFormat};
 
+use crate::cli_gate::{GateCommand, RedactArgs};
+
 /// Take a leaked secret from finding to proven inert, with evidence a stranger can verify
 ///
 /// The main path, with a leak in a git repository:
@@ -90,6 +92,9 @@ pub(crate) enum Command {
     /// List the rules of the scanner, check your own
     #[command(subcommand)]
     Rules(RulesCommand),
+    Redact(RedactArgs),
+    #[command(subcommand)]
+    Gate(GateCommand),
     /// Check the inventory, draw what a secret opens
     #[command(subcommand)]
     Inventory(InventoryCommand),
@@ -243,6 +248,9 @@ pub(crate) enum IncidentCommand {
         /// Until when, a date
         #[arg(long)]
         due: String,
+        /// The gate that it ships: pre-commit, pre-push, pre-receive, redact, env. Only `quell gate prove` closes it then
+        #[arg(long)]
+        gate: Option<String>,
     },
     /// An action item is done, with what shows it
     ActionDone {

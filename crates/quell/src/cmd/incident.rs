@@ -32,7 +32,10 @@ pub(crate) async fn run(options: &Options, command: IncidentCommand, out: &Out) 
         IncidentCommand::Exception { id, secret, reason } => (id, Change::Exception(word(&secret)?, reason)),
         IncidentCommand::Note { id, text } => (id, Change::Note(text)),
         IncidentCommand::Cleaned { id, what } => (id, Change::Cleaned(what)),
-        IncidentCommand::Action { id, title, owner, due } => (id, Change::ActionItem(title, owner, due)),
+        IncidentCommand::Action { id, title, owner, due, gate } => {
+            let gate = gate.as_deref().map(word).transpose()?;
+            (id, Change::ActionItem(title, owner, due, gate))
+        }
         IncidentCommand::ActionDone { id, item, evidence } => (id, Change::ActionItemDone(item, evidence)),
         IncidentCommand::Close { id, summary } => (id, Change::Close(summary)),
     };

@@ -2,12 +2,14 @@
 
 mod drill;
 mod evidence;
+mod gate;
 mod incident;
 mod ingest;
 mod init;
 mod inventory;
 mod keys;
 mod plan;
+mod redact;
 mod respond;
 mod rules;
 mod scan;
@@ -30,7 +32,7 @@ use crate::exit;
 use crate::output::{Out, can_ask};
 
 /// Runs one command.
-#[expect(clippy::wildcard_enum_match_arm, reason = "three commands need no runtime, all others go on")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "few commands need no runtime, all others go on")]
 pub(crate) fn run(cli: Cli, out: &Out) -> Result<ExitCode, AppError> {
     // What needs no runtime starts none: help, completions and the manual are printed in a few milliseconds.
     match &cli.command {
@@ -48,6 +50,12 @@ pub(crate) fn run(cli: Cli, out: &Out) -> Result<ExitCode, AppError> {
                 .map_err(|source| AppError::Io { path: "manual".to_owned(), source })?;
             out.raw(&page)?;
             return Ok(exit::OK.into());
+        }
+        Command::Redact(args) if !args.known => return redact::redact(args, out).map(ExitCode::from),
+        Command::Gate(command) => {
+            if let Some(done) = gate::local(command, out) {
+                return done.map(ExitCode::from);
+            }
         }
         _ => {}
     }
@@ -67,6 +75,8 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Init(args) => init::init(&options, &args, out).await,
         Command::Doctor => init::doctor(&options, out).await,
         Command::Scan(args) => scan::scan(&options, &args, out).await,
+        Command::Redact(args) => redact::with_known(&options, &args, out).await,
+        Command::Gate(command) => gate::run(&options, &command, out).await,
         Command::Ingest(args) => ingest::ingest(&options, &args, out).await,
         Command::Inventory(command) => inventory::run(&options, &command, out).await,
         Command::Incident(command) => incident::run(&options, command, out).await,

@@ -14,6 +14,7 @@ mod drill;
 mod evidence;
 mod fault;
 mod fault_disk;
+mod gate;
 mod hostile;
 mod hygiene;
 mod ingest;

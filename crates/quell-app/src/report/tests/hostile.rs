@@ -29,6 +29,7 @@ fn hostile_text_is_inert_wherever_it_comes_from() {
                 title: EVIL.to_owned(),
                 owner: EVIL.to_owned(),
                 due: EVIL.to_owned(),
+                gate: None,
             },
         );
     let text = render(&story.incident(), &story.entries, CHECKPOINT, story.now, None).unwrap();

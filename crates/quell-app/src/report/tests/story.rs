@@ -299,6 +299,7 @@ pub(super) fn closed() -> Story {
                 title: "gate on push".to_owned(),
                 owner: "team-orders".to_owned(),
                 due: "2026-12-01".to_owned(),
+                gate: None,
             },
         )
         .by("ines", Event::ClockMet { clock: "next-update".to_owned() })
