@@ -85,6 +85,7 @@ pub(crate) fn decode(run: &[u8], encoding: Encoding) -> Option<Vec<u8>> {
 
 /// Finds what rules describe inside the decoded runs of `bytes`. `sink` gets each run with any, its decoded bytes, and the
 /// matches in those.
+#[cfg(test)]
 pub(crate) fn search(bytes: &[u8], engine: &dyn Engine, sink: Sink<'_>) {
     runs(bytes, 0..bytes.len(), &mut |run| search_run(bytes, &run, engine, sink));
 }

@@ -35,7 +35,6 @@ pub(super) struct Loaded {
     pub(super) rules: Vec<Rule>,
     pub(super) allowlists: Vec<Allowlist>,
     pub(super) warnings: Vec<String>,
-    pub(super) files: String,
 }
 
 impl Loader {
@@ -217,7 +216,7 @@ impl Loader {
             let many = if rules.len() == 1 { "rule" } else { "rules" };
             warnings.push(format!("0 built-in rules are active; {} {many} of yours", rules.len()));
         }
-        Ok(Loaded { rules, allowlists: self.allowlists, warnings, files })
+        Ok(Loaded { rules, allowlists: self.allowlists, warnings })
     }
 }
 

@@ -109,13 +109,4 @@ impl Rule {
         let certificate = if self.kind == "private-key" { crate::detail::CERTIFICATE_WITHIN } else { 0 };
         parts.max().unwrap_or(0).max(SURROUNDINGS).max(certificate)
     }
-
-    /// Where a match may lie when a keyword does: around it, or anywhere in `len` bytes when nothing ties them together.
-    pub(crate) fn neighbourhood(&self, keyword: Range<usize>, len: usize) -> Range<usize> {
-        if self.anywhere {
-            return 0..len;
-        }
-        let end = keyword.end.saturating_add(self.window).min(len);
-        keyword.start.saturating_sub(self.window)..end
-    }
 }

@@ -92,7 +92,7 @@ impl RuleSet {
     }
 
     fn from_loader(loader: Loader, user: bool) -> Result<Self, ScanError> {
-        let Loaded { rules, allowlists, warnings, .. } = loader.finish(user)?;
+        let Loaded { rules, allowlists, warnings } = loader.finish(user)?;
         Ok(Self::of(rules, allowlists, warnings))
     }
 

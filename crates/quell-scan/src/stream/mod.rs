@@ -68,6 +68,7 @@ pub(crate) struct Also<'a> {
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) hits: Hits,
+    #[cfg_attr(not(test), expect(dead_code, reason = "callers hear of bytes as they are read"))]
     pub(crate) bytes: u64,
     /// Why reading stopped early. What was read before is in `hits`.
     pub(crate) error: Option<io::Error>,

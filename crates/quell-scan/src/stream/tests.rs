@@ -174,8 +174,10 @@ fn nothing_of_a_value_is_in_a_report() {
         }
         let hidden = text.get(start..range.end).unwrap();
         assert!(!shown.contains(hidden), "{}", rules.rules()[one.rule].id);
-        // The dates of a shared access signature stand in it and are no secret.
-        if rules.rules()[one.rule].id.starts_with("azure-s") {
+        // The dates of a shared access signature and the hosts of URLs stand in them and are no secret.
+        if rules.rules()[one.rule].id.starts_with("azure-")
+            || text[one.secret.clone()].starts_with("https://")
+        {
             continue;
         }
         for part in hidden.as_bytes().windows(10).filter(|part| part.iter().any(u8::is_ascii_digit)) {
