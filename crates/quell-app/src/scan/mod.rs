@@ -83,6 +83,8 @@ pub struct Ignored {
     pub baseline: u64,
     /// Their places are in the ignore file.
     pub ignore_file: u64,
+    /// A comment on their line allows them; each occurrence counts.
+    pub comments: u64,
 }
 
 /// What to scan.
@@ -127,6 +129,19 @@ pub struct Tools<'a> {
     pub ignore_file: Option<&'a IgnoreFile>,
     /// Values to look for beside what the rules describe.
     pub known: Option<&'a Known>,
+    /// How to go about it.
+    pub way: Way,
+}
+
+/// How a scan goes about its work.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Way {
+    /// Threads; as many as there are cores when not said.
+    pub threads: Option<usize>,
+    /// Search all objects of a history in full instead of what differs. What is found is the same.
+    pub full: bool,
+    /// Report what comments such as `quell:allow` except, with a note.
+    pub despite_comments: bool,
 }
 
 /// Scans, and leaves out what is to be ignored. Needs no installation.
@@ -135,7 +150,12 @@ pub fn run(
     tools: Tools<'_>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Report, Ignored), AppError> {
-    let mut scanner = Scanner::new(tools.rules, tools.key);
+    let mut scanner = Scanner::new(tools.rules, tools.key)
+        .incremental(!tools.way.full)
+        .ignore_allow_comments(tools.way.despite_comments);
+    if let Some(threads) = tools.way.threads {
+        scanner = scanner.threads(threads);
+    }
     if let Some(baseline) = tools.baseline {
         scanner = scanner.with_baseline_key(baseline.key());
     }
@@ -150,7 +170,7 @@ pub fn run(
         Target::Tree(folder) => scanner.tree(folder, progress)?,
         Target::Stream(name, input) => scanner.reader(name, input, progress)?,
     };
-    let mut ignored = Ignored::default();
+    let mut ignored = Ignored { comments: report.suppressed, ..Ignored::default() };
     report.findings.retain(|finding| {
         let by_value = tools.baseline.is_some_and(|baseline| baseline.has(finding));
         let by_place = !by_value && tools.ignore_file.is_some_and(|file| file.has(finding));

@@ -13,7 +13,7 @@ pub(super) fn scan(
     ignore_file: Option<&IgnoreFile>,
 ) -> (Report, Ignored) {
     let (rules, key) = (RuleSet::builtin().unwrap(), key());
-    let tools = Tools { rules: &rules, key: &key, baseline, ignore_file, known: None };
+    let tools = Tools { rules: &rules, key: &key, baseline, ignore_file, known: None, way: Way::default() };
     run(Target::Stream("app.env", &mut text.as_bytes()), tools, &mut |_| {}).unwrap()
 }
 
@@ -138,7 +138,7 @@ fn an_ignore_file_ignores_exact_places() {
     let found = |file: &IgnoreFile| scan(&text, None, Some(file)).0.findings.len();
     let file = parse("# comment\n\napp.env:github-token:2\n");
     assert_eq!((found(&file), file.warnings().len()), (0, 0));
-    assert_eq!(scan(&text, None, Some(&file)).1, Ignored { baseline: 0, ignore_file: 1 });
+    assert_eq!(scan(&text, None, Some(&file)).1, Ignored { ignore_file: 1, ..Ignored::default() });
     for other in ["app.env:github-token:3", "b.env:github-token:2", "app.env:npm-token:2"] {
         assert_eq!(found(&parse(other)), 1, "{other}");
     }

@@ -12,6 +12,12 @@ const PAIRS: usize = 64 * 64;
 const PLACES: usize = 4;
 const FRAME: usize = PLACES + 1;
 
+/// Lists of literals by the last four bytes of their piece.
+const QUADS: usize = 1 << 12;
+
+/// The buckets of pieces of two and three bytes.
+const SHORT: u8 = 0b11;
+
 /// A literal that was found: its number, and where it starts.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Spot {
@@ -23,6 +29,8 @@ pub(super) struct Spot {
 #[derive(Debug)]
 struct Entry {
     folded: Box<[u8]>,
+    /// The last four bytes of the piece, folded; 0 for shorter pieces.
+    quad: u32,
     /// Where the piece ends in the literal.
     end: usize,
     number: u32,
@@ -33,8 +41,10 @@ struct Entry {
 pub(super) struct Prefilter {
     /// Per pair: byte 3 - j has a zero bit for each bucket that may have this pair at place j.
     table: Box<[u32; PAIRS]>,
-    /// Entries by the last pair of their piece.
+    /// Entries of short pieces by their last pair.
     by_pair: Vec<Vec<Entry>>,
+    /// All others by the hash of the last four bytes of their piece: few share one.
+    by_quad: Vec<Vec<Entry>>,
     longest: usize,
 }
 
@@ -53,6 +63,7 @@ impl Prefilter {
         });
         let mut table = Box::new([u32::MAX; PAIRS]);
         let mut by_pair: Vec<Vec<Entry>> = std::iter::repeat_with(Vec::new).take(PAIRS).collect();
+        let mut by_quad: Vec<Vec<Entry>> = std::iter::repeat_with(Vec::new).take(QUADS).collect();
         let short = pieces.iter().filter(|(_, piece, _)| piece.len() < 4).count();
         let long = pieces.len().saturating_sub(short).max(1);
         for (at, (number, piece, end)) in pieces.iter().enumerate() {
@@ -62,15 +73,20 @@ impl Prefilter {
                 _ => 2 + at.saturating_sub(short).saturating_mul(6) / long,
             };
             open(&mut table, piece, bucket);
-            let last = piece.last_chunk::<2>().map_or(0, |[a, b]| pair(*a, *b));
+            let quad = piece.last_chunk::<4>().map_or(0, quad);
+            let list = if piece.len() < 4 {
+                by_pair.get_mut(piece.last_chunk::<2>().map_or(0, |[a, b]| pair(*a, *b)))
+            } else {
+                by_quad.get_mut(bucket_of(quad))
+            };
             if let (Some(list), Some(literal), Ok(number)) =
-                (by_pair.get_mut(last), literals.get(*number), u32::try_from(*number))
+                (list, literals.get(*number), u32::try_from(*number))
             {
-                list.push(Entry { folded: literal.as_slice().into(), end: *end, number });
+                list.push(Entry { folded: literal.as_slice().into(), quad, end: *end, number });
             }
         }
         let longest = literals.iter().map(Vec::len).max().unwrap_or(0);
-        Self { table, by_pair, longest }
+        Self { table, by_pair, by_quad, longest }
     }
 
     /// Bytes of the longest literal.
@@ -121,25 +137,39 @@ impl Prefilter {
     }
 
     /// Compares the literals whose piece may end where a lane says so: lane 0 ends two bytes after `base`.
-    #[cold]
     fn verify(&self, bytes: &[u8], base: usize, lanes: u64, sink: &mut dyn FnMut(Spot)) {
         for (lane, buckets) in lanes.to_le_bytes().into_iter().enumerate() {
             let end = base + lane + 2;
             if buckets == 0xff || end > bytes.len() {
                 continue;
             }
-            let Some([first, second]) = bytes.get(..end).and_then(|head| head.last_chunk::<2>()) else {
-                continue;
-            };
-            for entry in self.by_pair.get(pair(*first, *second)).into_iter().flatten() {
-                let Some(start) = end.checked_sub(entry.end) else { continue };
-                let Some(text) = bytes.get(start..start.saturating_add(entry.folded.len())) else { continue };
-                if text.eq_ignore_ascii_case(&entry.folded) {
-                    if let Ok(start) = u32::try_from(start) {
-                        sink(Spot { start, literal: entry.number });
+            let Some(head) = bytes.get(..end) else { continue };
+            let short = buckets & SHORT != SHORT;
+            if let Some([first, second]) = head.last_chunk::<2>().filter(|_| short) {
+                for entry in self.by_pair.get(pair(*first, *second)).into_iter().flatten() {
+                    compare(entry, bytes, end, sink);
+                }
+            }
+            let long = buckets | SHORT != 0xff;
+            if let Some(last) = head.last_chunk::<4>().filter(|_| long) {
+                let quad = quad(last);
+                for entry in self.by_quad.get(bucket_of(quad)).into_iter().flatten() {
+                    if entry.quad == quad {
+                        compare(entry, bytes, end, sink);
                     }
                 }
             }
+        }
+    }
+}
+
+/// Compares a literal whose piece may end at `end`.
+fn compare(entry: &Entry, bytes: &[u8], end: usize, sink: &mut dyn FnMut(Spot)) {
+    let Some(start) = end.checked_sub(entry.end) else { return };
+    let Some(text) = bytes.get(start..start.saturating_add(entry.folded.len())) else { return };
+    if text.eq_ignore_ascii_case(&entry.folded) {
+        if let Ok(start) = u32::try_from(start) {
+            sink(Spot { start, literal: entry.number });
         }
     }
 }
@@ -169,6 +199,18 @@ fn fold(byte: u8) -> usize {
 
 fn pair(first: u8, second: u8) -> usize {
     fold(first) | fold(second) << 6
+}
+
+/// Four bytes, folded: 24 bits.
+fn quad(bytes: &[u8; 4]) -> u32 {
+    let word = u32::from_le_bytes(*bytes);
+    let folded = word & 0x1f1f_1f1f | word >> 1 & 0x2020_2020;
+    folded & 0x3f | folded >> 2 & 0xfc0 | folded >> 4 & 0x3_f000 | folded >> 6 & 0xfc_0000
+}
+
+/// Spreads the 24 bits over the lists (Knuth's multiplicative hashing).
+fn bucket_of(quad: u32) -> usize {
+    (quad.wrapping_mul(0x9e37_79b1) >> 20) as usize
 }
 
 /// [`fold`] for eight bytes at once.

@@ -44,6 +44,11 @@ pub(crate) async fn scan(options: &Options, args: &ScanArgs, out: &Out) -> Resul
         baseline: baseline.as_ref(),
         ignore_file: ignore_file.as_ref(),
         known: values.as_ref().map(|values| &values.known),
+        way: scan::Way {
+            threads: args.threads.map(usize::from),
+            full: args.full,
+            despite_comments: args.no_ignore,
+        },
     };
     let (mut report, ignored) = search(args, options, tools, out)?;
     if let Some(values) = values {

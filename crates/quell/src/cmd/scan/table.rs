@@ -136,6 +136,12 @@ pub(super) fn closing(out: &Out, scanned: &Scanned) {
     if ignored.baseline > 0 {
         out.status(format!("{} finding(s) left out: their values are in the baseline", ignored.baseline));
     }
+    if ignored.comments > 0 {
+        out.status(format!(
+            "{} occurrence(s) left out: a comment on the line allows them (--no-ignore reports them, too)",
+            ignored.comments
+        ));
+    }
     if ignored.ignore_file > 0 {
         out.status(format!(
             "{} finding(s) left out: their places are in the ignore file",
