@@ -205,8 +205,7 @@ impl<'a> Collector<'a> {
             .map_or((known::RULE, known::DESCRIPTION, known::RULE), |rule| {
                 (rule.id.as_str(), rule.description.as_str(), rule.kind.as_str())
             });
-        let path = sighting.path;
-        let commit = sighting.commit.map(|origin| origin.id);
+        let (path, commit) = (sighting.path, sighting.commit.map(|origin| origin.id));
         // No list and no path excuses a value of the inventory.
         if rule.is_some_and(|rule| self.elsewhere(rule, hit, path, commit)) {
             return;
@@ -226,14 +225,15 @@ impl<'a> Collector<'a> {
             author: sighting.commit.map(|origin| printable(origin.author)),
         };
         if let Some(allow) = hit.allow.as_ref().filter(|_| !self.ignore_allow_comments) {
+            let suppressed = || Suppressed {
+                rule: rule_id.to_owned(),
+                place,
+                marker: allow.marker.to_owned(),
+                reason: allow.reason.clone(),
+            };
             self.report.suppressed = self.report.suppressed.saturating_add(hit.count);
             if self.suppressed.len() < Report::MAX_SUPPRESSED {
-                self.suppressed.entry(id).or_insert_with(|| Suppressed {
-                    rule: rule_id.to_owned(),
-                    place,
-                    marker: allow.marker.to_owned(),
-                    reason: allow.reason.clone(),
-                });
+                self.suppressed.entry(id).or_insert_with(suppressed);
             }
             return;
         }
@@ -273,9 +273,7 @@ impl<'a> Collector<'a> {
             parts: hit.parts.clone(),
             principal: hit.principal.clone(),
             occurrences: hit.count,
-            note: hit.note.clone().or_else(|| {
-                hit.allow.as_ref().map(|allow| format!("allowed by a `{}` comment", allow.marker))
-            }),
+            note: note_of(hit),
         };
         let mut growing = Growing { finding, earliest: order, last: None };
         growing.follow(trail);
@@ -342,6 +340,12 @@ impl<'a> Collector<'a> {
         report.incomplete.dedup();
         (report, self.recovered)
     }
+}
+
+/// What a reader of the finding should know.
+fn note_of(hit: &Hit) -> Option<String> {
+    let allowed = || hit.allow.as_ref().map(|allow| format!("allowed by a `{}` comment", allow.marker));
+    hit.note.clone().or_else(allowed)
 }
 
 /// Whether all rules that a hit's rule requires matched in the same file, and near enough.

@@ -43,8 +43,8 @@ impl<'a> Known<'a> {
     }
 
     pub(super) fn secret_of(&self, foreign: &Foreign) -> Option<SecretId> {
-        let names = foreign.values.iter().flat_map(|value| self.names(value));
-        let by_value = names.filter_map(|name| self.by_name.get(&name)).next();
+        let mut names = foreign.values.iter().flat_map(|value| self.names(value));
+        let by_value = names.find_map(|name| self.by_name.get(&name));
         let by_hash = || self.by_sha1.get(&foreign.sha1.as_ref()?.to_ascii_lowercase());
         by_value.or_else(by_hash).cloned()
     }

@@ -18,7 +18,7 @@ pub enum Format {
     DetectSecrets,
     /// Secret scanning alerts of GitHub's REST API.
     Github,
-    /// `ggshield … --json`, or incidents of GitGuardian's REST API.
+    /// `ggshield … --json`, or incidents of `GitGuardian`'s REST API.
     Gitguardian,
     /// GitLab's secret detection report.
     Gitlab,
@@ -193,10 +193,11 @@ pub fn read(
 
 fn told_by(keys: &BTreeSet<String>) -> Option<Format> {
     let all = |mark: &&[&str]| mark.iter().all(|key| keys.contains(*key));
-    Format::ALL.into_iter().find(|format| format.marks().iter().any(|mark| all(mark)))
+    Format::ALL.into_iter().find(|format| format.marks().iter().any(all))
 }
 
 /// The keys of the first object; `None` when there is no object.
+#[expect(clippy::zero_sized_map_values, reason = "an object is a map, whatever its values")]
 fn first_keys(report: &Report<'_>) -> Result<Option<BTreeSet<String>>, AppError> {
     type Object = std::collections::BTreeMap<String, IgnoredAny>;
     let first = match report.layout {

@@ -73,7 +73,7 @@ impl Prefilter {
                 _ => 2 + at.saturating_sub(short).saturating_mul(6) / long,
             };
             open(&mut table, piece, bucket);
-            let quad = piece.last_chunk::<4>().map_or(0, quad);
+            let quad = piece.last_chunk::<4>().map_or(0, |bytes| quad(*bytes));
             let list = if piece.len() < 4 {
                 by_pair.get_mut(piece.last_chunk::<2>().map_or(0, |[a, b]| pair(*a, *b)))
             } else {
@@ -152,7 +152,7 @@ impl Prefilter {
             }
             let long = buckets | SHORT != 0xff;
             if let Some(last) = head.last_chunk::<4>().filter(|_| long) {
-                let quad = quad(last);
+                let quad = quad(*last);
                 for entry in self.by_quad.get(bucket_of(quad)).into_iter().flatten() {
                     if entry.quad == quad {
                         compare(entry, bytes, end, sink);
@@ -202,8 +202,8 @@ fn pair(first: u8, second: u8) -> usize {
 }
 
 /// Four bytes, folded: 24 bits.
-fn quad(bytes: &[u8; 4]) -> u32 {
-    let word = u32::from_le_bytes(*bytes);
+fn quad(bytes: [u8; 4]) -> u32 {
+    let word = u32::from_le_bytes(bytes);
     let folded = word & 0x1f1f_1f1f | word >> 1 & 0x2020_2020;
     folded & 0x3f | folded >> 2 & 0xfc0 | folded >> 4 & 0x3_f000 | folded >> 6 & 0xfc_0000
 }

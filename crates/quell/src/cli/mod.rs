@@ -325,7 +325,7 @@ pub(crate) struct OpenArgs {
 
 /// Take over findings of other tools; open or join incidents
 ///
-/// Reads reports of betterleaks, detect-secrets, GitHub secret scanning (REST), GitGuardian, GitLab, gitleaks,
+/// Reads reports of betterleaks, detect-secrets, GitHub secret scanning (REST), `GitGuardian`, GitLab, gitleaks,
 /// Kingfisher, trufflehog, and SARIF of any tool. Findings are put together by secret and matched to the
 /// inventory by value (or by its hash). For a secret that is known, the open incident about it gets the new
 /// exposures, or a new incident is opened; for others you are told how to open one. Taking the same report

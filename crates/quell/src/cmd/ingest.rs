@@ -1,6 +1,6 @@
 //! `quell ingest`.
 
-use std::io::Read;
+use std::io::Read as _;
 use std::path::Path;
 
 use quell_app::ingest::{self, Done, Format, Group, MAX_REPORT, Response};

@@ -1,4 +1,4 @@
-//! GitGuardian, in two shapes: `ggshield secret scan … --json` (<https://docs.gitguardian.com/ggshield-docs/reference/secret/scan/overview>;
+//! `GitGuardian`, in two shapes: `ggshield secret scan … --json` (<https://docs.gitguardian.com/ggshield-docs/reference/secret/scan/overview>;
 //! values only with `--show-secrets`), and the list of incidents of its REST API (<https://api.gitguardian.com/docs>), which
 //! has no values, so that only people can say which secret it is.
 
@@ -16,7 +16,7 @@ struct Scan {
     #[serde(default)]
     entities_with_incidents: Vec<Entity>,
     #[serde(default)]
-    scans: Vec<Scan>,
+    scans: Vec<Self>,
     extra_info: Option<Extra>,
 }
 
@@ -44,8 +44,8 @@ struct Incident {
     validity: String,
     #[serde(default)]
     ignore_sha: String,
-    #[serde(default)]
-    incident_url: String,
+    #[serde(rename = "incident_url", default)]
+    url: String,
     #[serde(default)]
     occurrences: Vec<Occurrence>,
 }
@@ -99,7 +99,7 @@ const MAX_DEPTH: usize = 8;
 pub(in crate::ingest) fn read(report: &Report<'_>) -> Result<Vec<Foreign>, AppError> {
     if report.layout == Layout::List {
         let incidents: Vec<Remote> = report.elements()?;
-        return Ok(incidents.into_iter().flat_map(remote).collect());
+        return Ok(incidents.iter().flat_map(remote).collect());
     }
     let mut findings = Vec::new();
     for scan in report.elements::<Scan>()? {
@@ -137,7 +137,7 @@ fn collect(scan: Scan, parent: Option<&str>, depth: usize, findings: &mut Vec<Fo
                 commit: commit.map(str::to_owned),
                 author: author.clone(),
                 seen: date,
-                link: some(incident.incident_url),
+                link: some(incident.url),
                 live: live(&incident.validity),
                 reference: some(incident.ignore_sha),
                 ..Foreign::default()
@@ -151,7 +151,7 @@ fn collect(scan: Scan, parent: Option<&str>, depth: usize, findings: &mut Vec<Fo
     }
 }
 
-fn remote(incident: Remote) -> Vec<Foreign> {
+fn remote(incident: &Remote) -> Vec<Foreign> {
     let public = incident.tags.iter().any(|tag| tag == "PUBLIC" || tag == "PUBLICLY_EXPOSED");
     let resolved = matches!(incident.status.as_str(), "RESOLVED" | "IGNORED");
     let unplaced = || Foreign {
