@@ -176,7 +176,7 @@ fn nothing_of_a_value_is_in_a_report() {
         assert!(!shown.contains(hidden), "{}", rules.rules()[one.rule].id);
         // The dates of a shared access signature and the hosts of URLs stand in them and are no secret.
         if rules.rules()[one.rule].id.starts_with("azure-")
-            || text[one.secret.clone()].starts_with("https://")
+            || text.get(one.secret.clone()).unwrap().starts_with("https://")
         {
             continue;
         }
