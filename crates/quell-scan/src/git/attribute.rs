@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Oid;
 use super::commits::History;
 use super::database::Database;
+use super::forest::Forest;
 use super::shape::{NOTHING, Shape, Shapes};
 use crate::Report;
 
@@ -64,6 +65,15 @@ impl<'a> Attribution<'a> {
     /// With objects that are known to be missing, and told.
     pub(super) fn without(mut self, missing: BTreeSet<Oid>) -> Self {
         self.shapes.missing = missing;
+        self
+    }
+
+    /// With one pass over the packs before trees are read by name. The deltas must be those of the database's packs.
+    pub(super) fn surveyed(mut self, forests: &[(Vec<u8>, Forest)], threads: usize) -> Self {
+        let packs = self.shapes.database.packs.iter().map(|pack| &pack.index.pack_checksum);
+        if packs.eq(forests.iter().map(|(checksum, _)| checksum)) {
+            self.shapes.survey(forests, threads);
+        }
         self
     }
 

@@ -19,6 +19,8 @@ pub(super) struct Forest {
     wanted: Vec<u32>,
     /// Whole objects other than trees, in pack order.
     pub(super) roots: Vec<(u32, Kind)>,
+    /// Whole trees (folders), in pack order.
+    pub(super) tree_roots: Vec<u32>,
     /// Deltas whose base is not in this pack.
     pub(super) foreign: BTreeMap<u32, Oid>,
     /// What cannot be read: headers that make no sense, and circles.
@@ -32,7 +34,6 @@ impl Forest {
     pub(super) fn build(pack: &Pack, wanted: &dyn Fn(Oid) -> bool) -> Self {
         let count = pack.index.len();
         let mut forest = Self { base: vec![NONE; count], wanted: vec![0; count], ..Self::default() };
-        let mut tree_roots = Vec::new();
         let mut window = Window::default();
         for (number, (oid, offset)) in (0_u32..).zip(pack.index.in_pack_order()) {
             let at = wide(number);
@@ -40,7 +41,7 @@ impl Forest {
                 set(&mut forest.wanted, at, 1);
             }
             match pack.entry_near(offset, &mut window).map(|entry| entry.form) {
-                Ok(Form::Whole(Kind::Tree)) => tree_roots.push(number),
+                Ok(Form::Whole(Kind::Tree)) => forest.tree_roots.push(number),
                 Ok(Form::Whole(kind)) => forest.roots.push((number, kind)),
                 Ok(Form::Delta { base }) => match pack.index.position(base) {
                     Some(base) => set(&mut forest.base, at, base),
@@ -53,7 +54,7 @@ impl Forest {
             }
         }
         forest.link();
-        forest.order(&tree_roots);
+        forest.order();
         forest
     }
 
@@ -98,7 +99,7 @@ impl Forest {
     }
 
     /// Counts what is wanted from the leaves up, and sorts the children by it. What no root leads to is a circle.
-    fn order(&mut self, tree_roots: &[u32]) {
+    fn order(&mut self) {
         let mut seen = vec![false; self.base.len()];
         let mut order = Vec::with_capacity(self.base.len());
         let visit = |forest: &Self, number: u32, seen: &mut Vec<bool>, order: &mut Vec<u32>| {
@@ -109,7 +110,7 @@ impl Forest {
                 stack.extend_from_slice(forest.children(number));
             }
         };
-        for root in tree_roots {
+        for root in &self.tree_roots {
             visit(self, *root, &mut seen, &mut order);
         }
         self.trees = u32::try_from(order.iter().filter(|at| self.wanted(**at) > 0).count()).unwrap_or(0);

@@ -21,7 +21,7 @@ pub fn delta(bytes: &[u8]) {
 /// The index of a pack.
 pub fn index(bytes: &[u8]) {
     for format in FORMATS {
-        let Ok(index) = Index::parse(bytes, format) else { continue };
+        let Ok(index) = Index::parse(bytes.to_vec(), format) else { continue };
         for (oid, offset) in index.in_pack_order() {
             assert!(index.find(oid).is_some(), "a name of the index is not found in it");
             assert!(index.next_offset(offset).is_none_or(|next| next > offset), "offsets go backwards");

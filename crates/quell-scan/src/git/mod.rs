@@ -4,7 +4,7 @@
 //! searched once; only blobs with hits are then attributed to commits and paths.
 //!
 //! Map: `scan` (everything), `chosen` (commits by `revision` and `walk`), `staged` (the index, parsed by `stage`), `received`
-//! (a push); `attribute` over `shape` (who had a blob, and when), `tips` and `tell` (which refs reach it), `survey` (what
+//! (a push); `attribute` over `shape` over `ways` and `grow` (who had a blob, and when), `tips` and `tell` (which refs reach it), `survey` (what
 //! is not entered), `second` (what git moved meanwhile), `diff` (trees beside each other), `database` (objects by name).
 
 mod attribute;
@@ -18,6 +18,7 @@ mod diff;
 mod forest;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
+mod grow;
 mod index;
 mod inflate;
 mod introduced;
@@ -41,6 +42,7 @@ mod tell;
 mod tests;
 mod tips;
 mod walk;
+mod ways;
 
 use std::fmt;
 

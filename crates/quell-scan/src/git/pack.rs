@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use flate2::Decompress;
 
@@ -31,7 +32,7 @@ pub(super) struct Window {
 /// An opened pack and its index.
 #[derive(Debug)]
 pub(super) struct Pack {
-    pub(super) index: Index,
+    pub(super) index: Arc<Index>,
     file: File,
     /// Where the trailing checksum begins.
     end: u64,
@@ -66,7 +67,7 @@ pub(super) enum Form {
 impl Pack {
     /// Opens the pack beside an index file.
     pub(super) fn open(index_path: &Path, format: ObjectFormat) -> Result<Self, Trouble> {
-        let index = Index::parse(&std::fs::read(index_path)?, format)?;
+        let index = Arc::new(Index::parse(std::fs::read(index_path)?, format)?);
         let file = File::open(index_path.with_extension("pack"))?;
         let length = file.metadata()?.len();
         let end = length

@@ -47,6 +47,7 @@ pub(crate) fn scan(
         let interest = found.blobs.keys().copied().collect();
         let (sights, missing) = Attribution::new(&mut database, &mut all.report, interest)
             .without(missing)
+            .surveyed(&found.forests, searcher.threads)
             .run(&history, head.map(|(head, _)| head), &tips.trees);
         if database.promisor && missing > 0 {
             let why = format!(

@@ -36,6 +36,8 @@ pub(super) struct Found {
     /// By name.
     pub(super) commits: Vec<Commit>,
     pub(super) messages: Vec<(Oid, Kind, Hits)>,
+    /// The deltas of each pack, with the checksum that tells which pack it is.
+    pub(super) forests: Vec<(Vec<u8>, Forest)>,
 }
 
 /// Searches every object of the database once.
@@ -125,6 +127,8 @@ impl Pass<'_, '_> {
         }
         self.take(Some(number), std::mem::take(&mut walker.batch));
         self.grafts(database, number, &forest, searcher);
+        let checksum = database.packs.get(number).map(|pack| pack.index.pack_checksum.clone());
+        self.found.forests.push((checksum.unwrap_or_default(), forest));
     }
 
     /// Deltas whose base is in another pack, or loose.

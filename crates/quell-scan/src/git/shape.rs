@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use super::database::Database;
 use super::diff::{self, MAX_DEPTH, Side};
+use super::forest::Forest;
 use super::object::{self, Entry, Mode};
+use super::ways::{Known, Ways};
 use super::{ObjectFormat, Oid};
 use crate::Report;
 use crate::git::cache::Object;
@@ -25,8 +27,8 @@ enum Item {
     Tree(Shape),
 }
 
-/// Names and what they hold, sorted by name.
-type Node = Arc<[(Vec<u8>, Item)]>;
+/// Numbers of names, and what those hold, sorted by number.
+type Node = Arc<[(u32, Item)]>;
 
 /// Items kept at most over all shapes.
 const MAX_ITEMS: usize = 3_000_000;
@@ -39,7 +41,13 @@ pub(super) struct Shapes<'a> {
     nodes: Vec<Node>,
     known: BTreeMap<Node, Shape>,
     items: usize,
+    names: Vec<Vec<u8>>,
+    numbers: BTreeMap<Vec<u8>, u32>,
+    /// Trees that were read by name.
     of_tree: BTreeMap<Oid, Shape>,
+    /// What a pass over the packs has found, and the shapes of its lists.
+    ways: Option<Ways>,
+    of_list: BTreeMap<u32, Shape>,
     /// What trees name and the database does not have, each told once.
     pub(super) missing: BTreeSet<Oid>,
 }
@@ -55,12 +63,33 @@ impl<'a> Shapes<'a> {
             nodes: vec![empty],
             known,
             items: 0,
+            names: Vec::new(),
+            numbers: BTreeMap::new(),
             of_tree: BTreeMap::new(),
+            ways: None,
+            of_list: BTreeMap::new(),
             missing: BTreeSet::new(),
         }
     }
 
-    fn node(&self, shape: Shape) -> &[(Vec<u8>, Item)] {
+    /// Goes over the packs once, so that few trees must be read by name.
+    pub(super) fn survey(&mut self, forests: &[(Vec<u8>, Forest)], threads: usize) {
+        self.ways = Ways::find(self.database, forests, &self.interest, threads);
+        self.names = self.ways.as_mut().map(|ways| std::mem::take(&mut ways.names)).unwrap_or_default();
+        self.numbers = self.names.iter().cloned().zip(0..).collect();
+    }
+
+    fn number(&mut self, name: &[u8]) -> u32 {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        self.names.push(name.to_vec());
+        self.numbers.insert(name.to_vec(), number);
+        number
+    }
+
+    fn node(&self, shape: Shape) -> &[(u32, Item)] {
         usize::try_from(shape).ok().and_then(|at| self.nodes.get(at)).map(AsRef::as_ref).unwrap_or_default()
     }
 
@@ -72,6 +101,11 @@ impl<'a> Shapes<'a> {
     fn below(&mut self, tree: Oid, like: Option<Oid>, depth: usize) -> Shape {
         if let Some(shape) = self.of_tree.get(&tree) {
             return *shape;
+        }
+        match self.ways.as_ref().and_then(|ways| ways.of(tree)) {
+            Some(Known::Nothing) => return NOTHING,
+            Some(Known::List(list)) => return self.listed(tree, list, depth),
+            None => {}
         }
         // A forged tree that holds itself ends here.
         self.of_tree.insert(tree, NOTHING);
@@ -98,6 +132,41 @@ impl<'a> Shapes<'a> {
         shape
     }
 
+    /// The shape of a tree that the pass over the packs has met.
+    fn listed(&mut self, tree: Oid, list: u32, depth: usize) -> Shape {
+        if let Some(shape) = self.of_list.get(&list) {
+            return *shape;
+        }
+        self.of_list.insert(list, NOTHING);
+        if depth > MAX_DEPTH {
+            self.report.skip(tree.to_string(), "the tree is nested too deep");
+            return NOTHING;
+        }
+        let Some(ways) = self.ways.take() else { return NOTHING };
+        let items: Vec<_> = ways.items(list).filter_map(|item| Some((item, ways.oid(item)?))).collect();
+        self.ways = Some(ways);
+        let mut node = Vec::with_capacity(items.len());
+        for (item, oid) in items {
+            let name = self.names.get(usize::try_from(item.name).unwrap_or(usize::MAX));
+            let found = if item.is_tree {
+                let shape = self.below(oid, None, depth.saturating_add(1));
+                (shape != NOTHING).then_some(Item::Tree(shape))
+            } else if self.interest.contains(&oid) {
+                Some(Item::Blob(oid))
+            } else {
+                let name = name.cloned().unwrap_or_default();
+                self.lost(oid, &format!("`{}` is not here", String::from_utf8_lossy(&name)));
+                None
+            };
+            node.extend(found.map(|found| (item.name, found)));
+        }
+        node.sort_unstable();
+        node.dedup();
+        let shape = self.intern(node);
+        self.of_list.insert(list, shape);
+        shape
+    }
+
     fn compare(
         &mut self,
         tree: Oid,
@@ -105,7 +174,7 @@ impl<'a> Shapes<'a> {
         like: Option<(&Object, Shape)>,
         format: ObjectFormat,
         depth: usize,
-    ) -> Vec<(Vec<u8>, Item)> {
+    ) -> Vec<(u32, Item)> {
         let mut side = like.map(|(object, shape)| (Side::new(object, format), shape));
         let mut node = Vec::new();
         for entry in object::entries(&object.data, format) {
@@ -115,10 +184,14 @@ impl<'a> Shapes<'a> {
             };
             let before = side.as_mut().and_then(|(side, shape)| Some((side.find(&entry)?, *shape)));
             let item = match before {
-                Some((other, shape)) if other.oid == entry.oid => self.item(shape, entry.name),
+                Some((other, shape)) if other.oid == entry.oid => {
+                    self.numbers.get(entry.name).and_then(|name| self.item(shape, *name))
+                }
                 _ => self.fresh(&entry, before.map(|(other, _)| other.oid), depth),
             };
-            node.extend(item.map(|item| (entry.name.to_vec(), item)));
+            if let Some(item) = item {
+                node.push((self.number(entry.name), item));
+            }
         }
         node.sort();
         node
@@ -148,13 +221,13 @@ impl<'a> Shapes<'a> {
         }
     }
 
-    fn item(&self, shape: Shape, name: &[u8]) -> Option<Item> {
+    fn item(&self, shape: Shape, name: u32) -> Option<Item> {
         let node = self.node(shape);
-        let at = node.binary_search_by(|(other, _)| other.as_slice().cmp(name)).ok()?;
+        let at = node.binary_search_by_key(&name, |(other, _)| *other).ok()?;
         node.get(at).map(|(_, item)| *item)
     }
 
-    fn intern(&mut self, node: Vec<(Vec<u8>, Item)>) -> Shape {
+    fn intern(&mut self, node: Vec<(u32, Item)>) -> Shape {
         if let Some(shape) = self.known.get(node.as_slice()) {
             return *shape;
         }
@@ -183,7 +256,7 @@ impl<'a> Shapes<'a> {
             return true;
         }
         for (name, item) in self.node(shape) {
-            let before: Vec<Item> = others.iter().filter_map(|other| self.item(*other, name)).collect();
+            let before: Vec<Item> = others.iter().filter_map(|other| self.item(*other, *name)).collect();
             if before.contains(item) {
                 continue;
             }
@@ -191,7 +264,8 @@ impl<'a> Shapes<'a> {
             if length > 0 {
                 path.push(b'/');
             }
-            path.extend_from_slice(name);
+            let name = usize::try_from(*name).ok().and_then(|at| self.names.get(at));
+            path.extend_from_slice(name.map(Vec::as_slice).unwrap_or_default());
             let go_on = match item {
                 Item::Blob(blob) => visit(path, *blob),
                 Item::Tree(below) => {

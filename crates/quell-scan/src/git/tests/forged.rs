@@ -184,8 +184,8 @@ proptest::proptest! {
     #[test]
     fn no_bytes_make_a_parser_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..2000)) {
         let oid = Oid::from_bytes(&[0; 20]).unwrap();
-        drop(Index::parse(&bytes, ObjectFormat::Sha1));
-        drop(Index::parse(&[b"\xfftOc\0\0\0\x02", bytes.as_slice()].concat(), ObjectFormat::Sha256));
+        drop(Index::parse(bytes.clone(), ObjectFormat::Sha1));
+        drop(Index::parse([b"\xfftOc\0\0\0\x02", bytes.as_slice()].concat(), ObjectFormat::Sha256));
         drop(Commit::parse(oid, &bytes));
         drop(Commit::parse(oid, &[b"tree ", bytes.as_slice()].concat()));
         proptest::prop_assert!(object::entries(&bytes, ObjectFormat::Sha1).count() <= bytes.len());

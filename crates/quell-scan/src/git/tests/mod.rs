@@ -10,6 +10,7 @@ mod robust;
 mod rules;
 mod selection;
 mod staged;
+mod ways;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
