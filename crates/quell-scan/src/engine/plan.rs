@@ -6,12 +6,11 @@ use std::sync::OnceLock;
 use regex_automata::meta;
 use regex_automata::nfa::thompson::WhichCaptures;
 use regex_automata::util::syntax;
-use regex_syntax::hir::Hir;
 
 use super::MAX_MATCH;
 use super::prefilter::Prefilter;
 use crate::RuleSet;
-use crate::rule::reach::Reach;
+use crate::rule::reach::{self, Cut, Reach};
 use crate::rule::{self, Rule};
 
 /// Memory of one compiled regex, as in [`crate::rule`].
@@ -63,7 +62,7 @@ pub(super) struct Site {
     pub(super) before: usize,
     pub(super) after: usize,
     pub(super) grows: bool,
-    tail: Option<Hir>,
+    tail: Option<Cut>,
     compiled: OnceLock<Option<meta::Regex>>,
 }
 
@@ -87,20 +86,9 @@ pub(super) struct Main {
 
 impl Plan {
     pub(crate) fn new(set: &RuleSet) -> Self {
-        let rules = set.rules();
-        // Half of the rules are looked at on a thread of its own: that is half the wait at every start.
-        let (first, second) = rules.split_at(rules.len() / 2);
-        let look = |rules: &[Rule]| rules.iter().map(reach).collect::<Vec<_>>();
-        let (mut all, rest) = std::thread::scope(|scope| {
-            let other = scope.spawn(|| look(second));
-            let all = look(first);
-            // A thread that cannot be had is no reason to fail.
-            (all, other.join().unwrap_or_else(|_panic| look(second)))
-        });
-        all.extend(rest);
         let mut builder = Builder::default();
-        for ((index, rule), reach) in rules.iter().enumerate().zip(all) {
-            builder.rule(index, rule, reach);
+        for (index, rule) in set.rules().iter().enumerate() {
+            builder.rule(index, rule, reach(rule));
         }
         builder.finish()
     }
@@ -111,7 +99,9 @@ fn reach(rule: &Rule) -> Reach {
         // Never looked for in text.
         return Reach { sites: Vec::new(), implied: true };
     }
-    rule::analyze(rule.pattern.text(), &rule.keywords, rule.keywords_inside, rule.window, MAX_MATCH)
+    let analyze =
+        || rule::analyze(rule.pattern.text(), &rule.keywords, rule.keywords_inside, rule.window, MAX_MATCH);
+    rule::known(rule).unwrap_or_else(analyze)
 }
 
 #[derive(Default)]
@@ -195,11 +185,12 @@ impl Builder {
 
 impl Site {
     /// What must match from the literal on. `None`: the whole regex.
-    pub(super) fn tail(&self) -> Option<&meta::Regex> {
-        let hir = self.tail.as_ref()?;
+    pub(super) fn tail(&self, rule: &RulePlan) -> Option<&meta::Regex> {
+        let cut = self.tail?;
         let compile = || {
+            let hir = reach::tail(&rule.text, cut)?;
             let config = config().which_captures(WhichCaptures::Implicit);
-            meta::Builder::new().configure(config).build_from_hir(hir).ok()
+            meta::Builder::new().configure(config).build_from_hir(&hir).ok()
         };
         self.compiled.get_or_init(compile).as_ref()
     }

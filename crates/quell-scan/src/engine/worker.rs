@@ -63,13 +63,14 @@ impl Worker {
         let site = plan.sites.get(site)?;
         let start = index(at);
         let first = site.after.saturating_add(start).min(bytes.len());
-        if let Some(tail) = site.tail() {
+        let rule = plan.rules.get(site.rule)?;
+        if let Some(tail) = site.tail(rule) {
             let cache = slot(&mut self.tails, index(number))?.get_or_insert_with(|| tail.create_cache());
             let text = seen(bytes, site, first);
             let input = Input::new(text).span(start..first).anchored(Anchored::Yes).earliest(true);
             tail.search_half_with(cache, &input)?;
         }
-        let main = plan.rules.get(site.rule)?.main()?;
+        let main = rule.main()?;
         let scratch = slot(&mut self.mains, site.rule)?;
         let (cache, captures) =
             scratch.get_or_insert_with(|| (main.regex.create_cache(), main.regex.create_captures()));

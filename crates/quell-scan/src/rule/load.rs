@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::draft::Draft;
-use super::parse::{self, Extend, Trust};
+use super::parse::{self, Extend, Parsed, Trust};
 use super::set::BUILTIN;
 use super::{Allowlist, Rule, alias};
 use crate::{RuleError, ScanError};
@@ -43,9 +43,9 @@ impl Loader {
         if !self.builtin.is_empty() {
             return Ok(());
         }
-        for (name, text) in BUILTIN {
+        for (file, parsed) in builtin() {
             let before = self.drafts.len();
-            self.text(&format!("(built in)/{name}"), text, None, Trust::Builtin)?;
+            self.parsed(&file, parsed?, None)?;
             self.builtin.extend(self.drafts.iter().skip(before).map(|draft| draft.id.clone()));
         }
         Ok(())
@@ -80,7 +80,10 @@ impl Loader {
         folder: Option<&Path>,
         trust: Trust,
     ) -> Result<(), ScanError> {
-        let parsed = parse::parse(file, text, trust)?;
+        self.parsed(file, parse::parse(file, text, trust)?, folder)
+    }
+
+    fn parsed(&mut self, file: &str, parsed: Parsed, folder: Option<&Path>) -> Result<(), ScanError> {
         self.files.push(file.to_owned());
         if let Some(extend) = &parsed.extend {
             self.extend(file, extend, folder)?;
@@ -136,7 +139,10 @@ impl Loader {
     }
 
     fn add(&mut self, draft: Draft, extends: bool) -> Result<(), Box<RuleError>> {
-        if let Some(known) = self.drafts.iter_mut().find(|known| known.id == draft.id) {
+        // Each rule that is kept has a file: most ids are new, which need no look at all others.
+        let taken = self.file_of.contains_key(&draft.id);
+        let known = taken.then(|| self.drafts.iter_mut().find(|known| known.id == draft.id)).flatten();
+        if let Some(known) = known {
             if extends {
                 known.change(draft);
                 return Ok(());
@@ -218,6 +224,40 @@ impl Loader {
         }
         Ok(Loaded { rules, allowlists: self.allowlists, warnings })
     }
+}
+
+/// The built-in files as drafts. Two threads share them: reading TOML is most of what a start takes.
+fn builtin() -> Vec<(String, Result<Parsed, Box<RuleError>>)> {
+    let read = |files: &[(&str, &str)]| {
+        let one = |(name, text): &(&str, &str)| {
+            let file = format!("(built in)/{name}");
+            let parsed = parse::parse(&file, text, Trust::Builtin);
+            (file, parsed)
+        };
+        files.iter().map(one).collect::<Vec<_>>()
+    };
+    let (first, second) = BUILTIN.split_at(middle());
+    std::thread::scope(|scope| {
+        // A thread that cannot be had is no reason to fail.
+        let other = std::thread::Builder::new().spawn_scoped(scope, || read(second));
+        let mut all = read(first);
+        let rest = other.ok().and_then(|other| other.join().ok());
+        all.extend(rest.unwrap_or_else(|| read(second)));
+        all
+    })
+}
+
+/// The file with which the second half of the text begins.
+fn middle() -> usize {
+    let total: usize = BUILTIN.iter().map(|(_, text)| text.len()).sum();
+    let mut sum = 0;
+    BUILTIN
+        .iter()
+        .take_while(|(_, text)| {
+            sum += text.len();
+            sum <= total / 2
+        })
+        .count()
 }
 
 /// Gives a list's targets our names; says which are unknown. A list that is for unknown rules only holds for none.

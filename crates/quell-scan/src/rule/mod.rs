@@ -24,6 +24,7 @@ mod part;
 mod re2;
 pub(crate) mod reach;
 mod set;
+mod site_list;
 pub mod template;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ pub(crate) use checksum::{Verdict, decode as decode_base64url};
 pub use part::{Part, Required};
 pub(crate) use reach::analyze;
 pub use set::RuleSet;
+pub(crate) use site_list::known;
 
 /// Memory that one compiled regex may take; larger ones are refused when they are loaded.
 const REGEX_SIZE_LIMIT: usize = 16 << 20;

@@ -19,8 +19,17 @@ pub(crate) struct Literal {
     pub(crate) exact: bool,
 }
 
+/// What must match from a literal on, by its place in the regex: it is built again from the text when it is first needed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Cut {
+    /// The branch of the first alternation at the top that stands for it.
+    pub(crate) branch: Option<usize>,
+    /// Elements of the flat sequence that come before.
+    pub(crate) at: usize,
+}
+
 /// Where one variant of a regex can be woken.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Site {
     pub(crate) literals: Vec<Literal>,
     /// Bytes that a match may have before the literal.
@@ -30,11 +39,11 @@ pub(crate) struct Site {
     /// Whether `after` is only a first guess, as the regex has no bound.
     pub(crate) grows: bool,
     /// What must match from the literal on; `None` when that is the whole regex.
-    pub(crate) tail: Option<Hir>,
+    pub(crate) tail: Option<Cut>,
 }
 
 /// How to search for a regex.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Reach {
     /// Empty: there is no such literal, and the regex has to run over everything.
     pub(crate) sites: Vec<Site>,
@@ -66,8 +75,7 @@ pub(crate) fn analyze(
     window: usize,
     max_match: usize,
 ) -> Reach {
-    let parse = |unicode: bool| ParserBuilder::new().unicode(unicode).utf8(false).build().parse(text).ok();
-    let Some(hir) = parse(false).or_else(|| parse(true)) else { return Reach::default() };
+    let Some(hir) = parse(text) else { return Reach::default() };
     let search = Search { keywords, window: if window == 0 { DEFAULT_WINDOW } else { window }, max_match };
     let parts = flatten(&hir);
     let best = search.best(&parts).filter(|cover| cover.implied);
@@ -76,6 +84,38 @@ pub(crate) fn analyze(
         .or_else(|| inside.then(|| search.by_keywords(&hir)).flatten())
         .or_else(|| search.best(&parts));
     cover.map_or_else(Reach::default, |cover| Reach { sites: cover.sites, implied: cover.implied })
+}
+
+/// What a regex says from a cut on. `None` if it has no such place.
+pub(crate) fn tail(text: &str, cut: Cut) -> Option<Hir> {
+    let mut parts = flatten(&parse(text)?);
+    if let Some(branch) = cut.branch {
+        let (at, branches) = choice(&parts)?;
+        parts = variant(&parts, at, branches.get(branch)?)?;
+    }
+    Some(Hir::concat(parts.get(cut.at..)?.to_vec()))
+}
+
+/// With ASCII classes if it can be, as rules are compiled.
+fn parse(text: &str) -> Option<Hir> {
+    let parse = |unicode: bool| ParserBuilder::new().unicode(unicode).utf8(false).build().parse(text).ok();
+    parse(false).or_else(|| parse(true))
+}
+
+/// The first element that is a choice.
+fn choice(parts: &[Hir]) -> Option<(usize, &[Hir])> {
+    parts.iter().enumerate().find_map(|(at, part)| {
+        let HirKind::Alternation(branches) = part.kind() else { return None };
+        Some((at, branches.as_slice()))
+    })
+}
+
+/// The sequence with one branch in place of the choice at `at`.
+fn variant(parts: &[Hir], at: usize, branch: &Hir) -> Option<Vec<Hir>> {
+    let mut variant = parts.get(..at)?.to_vec();
+    variant.extend(flatten(branch));
+    variant.extend_from_slice(parts.get(at + 1..)?);
+    Some(variant)
 }
 
 /// Sites that together catch every match, and how good they are.
@@ -127,17 +167,16 @@ impl Search<'_> {
 
     /// Each branch of a regex that is an alternation by itself.
     fn branches(&self, parts: &[Hir]) -> Option<Cover> {
-        let at = parts.iter().position(|part| matches!(part.kind(), HirKind::Alternation(_)))?;
-        let HirKind::Alternation(branches) = parts.get(at)?.kind() else { return None };
+        let (at, branches) = choice(parts)?;
         if branches.len() > MAX_BRANCHES {
             return None;
         }
         let mut whole = Cover { sites: Vec::new(), implied: true, bits: f64::MAX };
-        for branch in branches {
-            let mut variant = parts.get(..at)?.to_vec();
-            variant.extend(flatten(branch));
-            variant.extend_from_slice(parts.get(at + 1..)?);
-            let cover = self.best(&variant)?;
+        for (number, branch) in branches.iter().enumerate() {
+            let mut cover = self.best(&variant(parts, at, branch)?)?;
+            for cut in cover.sites.iter_mut().filter_map(|site| site.tail.as_mut()) {
+                cut.branch = Some(number);
+            }
             whole.implied &= cover.implied;
             whole.bits = whole.bits.min(cover.bits);
             whole.sites.extend(cover.sites);
@@ -206,7 +245,7 @@ impl Search<'_> {
             before,
             after: bounded.unwrap_or(self.window),
             grows: bounded.is_none(),
-            tail: (before > 0).then(|| Hir::concat(rest.to_vec())),
+            tail: (before > 0).then_some(Cut { branch: None, at }),
         };
         Some(Cover { sites: vec![site], implied, bits: rarity })
     }

@@ -129,6 +129,11 @@ impl RuleSet {
         Self { rules, allowlists, warnings, plan: OnceLock::new(), path_rules }
     }
 
+    #[cfg(test)]
+    pub(crate) fn into_rules(self) -> Vec<Rule> {
+        self.rules
+    }
+
     /// The rules, in the order of their indexes in matches.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
