@@ -63,13 +63,13 @@ pub(crate) struct ScanArgs {
     #[arg(long, value_name = "ID", help_heading = HOW, conflicts_with = "known")]
     pub(crate) disable_rule: Vec<String>,
     /// Threads that search at the same time [default: as many as there are cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512), hide = true)]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512), help_heading = HOW)]
     pub(crate) threads: Option<u16>,
     /// Search every object of a history in full, not only where it differs from its base; finds the same, takes longer
-    #[arg(long, hide = true)]
+    #[arg(long, help_heading = HOW)]
     pub(crate) full: bool,
     /// Report what comments (`quell:allow`, `gitleaks:allow`, …) except, too
-    #[arg(long, hide = true)]
+    #[arg(long, help_heading = IGNORE)]
     pub(crate) no_ignore: bool,
     /// Ignore the values that this file accepts, wherever they are
     #[arg(long, value_name = "FILE", help_heading = IGNORE)]

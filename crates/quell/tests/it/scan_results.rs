@@ -189,9 +189,12 @@ fn no_value_is_in_any_output() {
     for rule in rules.rules() {
         for (index, example) in rule.examples.iter().enumerate() {
             let line = expand(example, seed(&rule.id, index)).unwrap();
-            let value = |word: &&str| word.len() >= 20 && word.bytes().any(|b| b.is_ascii_digit());
-            for word in line.split(|c: char| !c.is_ascii_alphanumeric()).filter(value).take(1) {
-                planted.add(&rule.id, word.as_bytes());
+            // What both have is the form, which is no secret. The longest word is one: shorter ones may be public ids.
+            let other = expand(example, seed(&rule.id, index + 1000)).unwrap();
+            let word = longest(&line);
+            let same = word.bytes().zip(longest(&other).bytes()).take_while(|(a, b)| a == b).count();
+            if word.len() - same >= 16 {
+                planted.add(&rule.id, &word.as_bytes()[same..]);
             }
             content.extend([line.as_str(), "\n\n"]);
         }
@@ -208,6 +211,10 @@ fn no_value_is_in_any_output() {
     }
     scan(folder.path(), 0, &["code", "--write-baseline", "data/b.json", "--reason", "a test of ours"]);
     assert_eq!(planted.in_folder(&folder.path().join("data")), [""; 0]);
+}
+
+fn longest(line: &str) -> &str {
+    line.split(|c: char| !c.is_ascii_alphanumeric()).max_by_key(|word| word.len()).unwrap()
 }
 
 fn git(folder: &Path, args: &[&str]) {
