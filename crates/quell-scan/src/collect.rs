@@ -288,7 +288,7 @@ impl<'a> Collector<'a> {
         sighting: &Sighting<'_>,
     ) -> unpack::Outcome {
         let mut inside = Inside { all: self, sighting, seen: false };
-        let outcome = unpack::scan(input, searcher, &unpack::Limits::default(), &mut inside);
+        let outcome = unpack::scan(input, searcher, &searcher.limits, &mut inside);
         if !inside.seen {
             // Rules that only look at paths want every file, readable or not.
             self.add_all(&Hits::default(), sighting);

@@ -10,7 +10,7 @@ use crate::engine::KeywordEngine;
 use crate::hit::Keep;
 use crate::known::Known;
 use crate::stream::{Also, Searcher};
-use crate::unpack::Input;
+use crate::unpack::{Input, Limits};
 use crate::{
     Progress, Received, Recovered, Report, RuleSet, ScanError, Selection, Staged, Visibility, git, tree,
 };
@@ -25,6 +25,7 @@ pub struct Scanner<'a> {
     also: Also<'a>,
     incremental: bool,
     threads: Option<usize>,
+    limits: Limits,
 }
 
 impl<'a> Scanner<'a> {
@@ -36,6 +37,7 @@ impl<'a> Scanner<'a> {
             engine: KeywordEngine::new(rules),
             incremental: true,
             threads: None,
+            limits: Limits::default(),
             ignore_allow_comments: false,
             also: Also::default(),
         }
@@ -50,6 +52,12 @@ impl<'a> Scanner<'a> {
     /// Threads that search at the same time; as many as there are cores unless said otherwise.
     pub fn threads(self, threads: usize) -> Self {
         Self { threads: Some(threads.max(1)), ..self }
+    }
+
+    /// How deep archives in archives are unpacked (4 unless said otherwise); 0 unpacks none. What is not unpacked is said.
+    pub fn archive_depth(mut self, depth: u32) -> Self {
+        self.limits.depth = depth;
+        self
     }
 
     /// Whether what a comment such as `quell:allow` excepts is a finding all the same, with a note.
@@ -183,6 +191,7 @@ impl<'a> Scanner<'a> {
             incremental: self.incremental,
             threads: self.threads.unwrap_or(usual.threads),
             also: self.also,
+            limits: self.limits,
             ..usual
         }
     }

@@ -11,7 +11,7 @@ use ignore::WalkBuilder;
 
 use crate::collect::{Collector, Sighting};
 use crate::stream::Searcher;
-use crate::unpack::{self, Input, Limits, Parts};
+use crate::unpack::{self, Input, Parts};
 use crate::{ScanError, Visibility};
 
 /// Scans every file below `root`. Links are not followed, and `.git` is not entered.
@@ -63,7 +63,7 @@ type Told = std::io::Result<(Parts, unpack::Outcome)>;
 fn look(file: &Path, searcher: &Searcher<'_>) -> Told {
     let mut file = File::open(file)?;
     let mut parts = Parts::default();
-    let outcome = unpack::scan(Input::File(&mut file), searcher, &Limits::default(), &mut parts);
+    let outcome = unpack::scan(Input::File(&mut file), searcher, &searcher.limits, &mut parts);
     Ok((parts, outcome))
 }
 

@@ -51,6 +51,9 @@ pub struct Scanned {
     pub complete: bool,
     /// What was found and left out because somebody said so.
     pub ignored: Ignored,
+    /// What comments in the text except, with their reasons. Not all, if there are very many.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<quell_scan::Suppressed>,
     /// Bytes searched.
     pub bytes_scanned: u64,
     /// Git blobs searched.
@@ -142,6 +145,8 @@ pub struct Way {
     pub full: bool,
     /// Report what comments such as `quell:allow` except, with a note.
     pub despite_comments: bool,
+    /// How deep archives in archives are unpacked; the scanner's own bound when not said.
+    pub archive_depth: Option<u32>,
 }
 
 /// Scans, and leaves out what is to be ignored. Needs no installation.
@@ -155,6 +160,9 @@ pub fn run(
         .ignore_allow_comments(tools.way.despite_comments);
     if let Some(threads) = tools.way.threads {
         scanner = scanner.threads(threads);
+    }
+    if let Some(depth) = tools.way.archive_depth {
+        scanner = scanner.archive_depth(depth);
     }
     if let Some(baseline) = tools.baseline {
         scanner = scanner.with_baseline_key(baseline.key());
@@ -228,6 +236,7 @@ fn with_secrets(report: Report, known: &BTreeMap<Fingerprint, SecretId>) -> Scan
         findings,
         complete,
         ignored: Ignored::default(),
+        allowed: report.suppressions,
         bytes_scanned: report.bytes_scanned,
         blobs: report.blobs,
         commits: report.commits,

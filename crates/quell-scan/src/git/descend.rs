@@ -234,7 +234,7 @@ impl<'a, 's> Walker<'a, 's> {
     /// Searches a blob and all that is inside it.
     fn inside(&mut self, oid: Oid, input: Input<'_>) -> (unpack::Outcome, Inside) {
         let mut parts = unpack::Parts::default();
-        let outcome = unpack::scan(input, self.searcher, &unpack::Limits::default(), &mut parts);
+        let outcome = unpack::scan(input, self.searcher, &self.searcher.limits, &mut parts);
         for (inner, why) in parts.skipped {
             self.batch.notes.push((unpack::place(&oid.to_string(), &inner), why));
         }

@@ -230,7 +230,7 @@ pub(super) fn inside(
     all: &mut Collector<'_>,
 ) -> (unpack::Outcome, Inside) {
     let mut parts = unpack::Parts::default();
-    let outcome = unpack::scan(input, searcher, &unpack::Limits::default(), &mut parts);
+    let outcome = unpack::scan(input, searcher, &searcher.limits, &mut parts);
     for (inner, why) in parts.skipped {
         all.report.skip(unpack::place(&oid.to_string(), &inner), why);
     }

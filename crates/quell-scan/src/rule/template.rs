@@ -8,12 +8,21 @@
 //! npm); `{checksum:base36}` for seven of base 36 over the whole token before it (GitLab). `{json:…}` stands for its text,
 //! up to the brace that closes it, in Base64 for URLs.
 
+use std::ops::Range;
+
 use base64::Engine as _;
 
 use super::checksum::{base36, base62, crc32};
 
 /// Expands a template, or says what is wrong with it.
 pub fn expand(template: &str, seed: u64) -> Result<String, String> {
+    Ok(expand_with_secret(template, seed)?.0)
+}
+
+/// Expands a template, and tells where the longest run of its random characters is: the secret, as shorter ones may be a
+/// public id beside it.
+pub fn expand_with_secret(template: &str, seed: u64) -> Result<(String, Range<usize>), String> {
+    let mut secret = 0..0;
     let mut random = XorShift::new(seed);
     let mut text = String::with_capacity(template.len());
     let mut rest = template;
@@ -46,13 +55,17 @@ pub fn expand(template: &str, seed: u64) -> Result<String, String> {
             return Err(format!("`{{{body}}}` is not `{{class:count}}` with a count up to 4096"));
         };
         let set = characters(class)?;
+        let start = text.len();
         for _ in 0..count {
             text.extend(random.pick(&set));
+        }
+        if text.len() - start > secret.len() {
+            secret = start..text.len();
         }
         rest = after;
     }
     text.push_str(rest);
-    Ok(text)
+    Ok((text, secret))
 }
 
 /// Where the brace is that closes a text, which may have braces of its own.

@@ -20,6 +20,7 @@ use crate::engine::{KeywordEngine, MAX_MATCH, Match, Searched};
 use crate::hit::{self, Hit, Hits, Keep};
 use crate::known::Known;
 use crate::rule::Rank;
+use crate::unpack::Limits;
 
 pub(crate) use allow::Allow;
 
@@ -53,6 +54,8 @@ pub(crate) struct Searcher<'a> {
     pub(crate) incremental: bool,
     /// Threads that search at the same time.
     pub(crate) threads: usize,
+    /// How far archives are unpacked.
+    pub(crate) limits: Limits,
 }
 
 /// What a search may do beside the rules.
@@ -80,7 +83,8 @@ impl<'a> Searcher<'a> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let rules = engine.rules();
         let (sizes, also) = (Sizes::default(), Also::default());
-        Self { rules, engine, key, keep, sizes, also, incremental: true, threads }
+        let limits = Limits::default();
+        Self { rules, engine, key, keep, sizes, also, incremental: true, threads, limits }
     }
 
     /// Searches bytes that are in memory already.

@@ -246,11 +246,11 @@ impl Job<'_, '_> {
                 self.buffered_zip(place, &mut reader, inside)
             }
             Container::Compressed(_) | Container::Tar | Container::Ar | Container::Zip => {
-                let depth = self.limits.depth;
-                self.sink.skipped(
-                    &place.path,
-                    format!("is nested more than {depth} archives deep and was not unpacked"),
-                );
+                let why = match self.limits.depth {
+                    0 => "was not unpacked, as was asked for; its bytes were searched as they are".to_owned(),
+                    depth => format!("is nested more than {depth} archives deep and was not unpacked"),
+                };
+                self.sink.skipped(&place.path, why);
                 self.raw(place, &mut reader);
             }
         }

@@ -65,6 +65,9 @@ pub(crate) struct ScanArgs {
     /// Threads that search at the same time [default: as many as there are cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512), help_heading = HOW)]
     pub(crate) threads: Option<u16>,
+    /// How deep archives in archives are unpacked; 0 unpacks none [default: 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=16), help_heading = HOW)]
+    pub(crate) archive_depth: Option<u8>,
     /// Search every object of a history in full, not only where it differs from its base; finds the same, takes longer
     #[arg(long, help_heading = HOW)]
     pub(crate) full: bool,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Output;
 
 use quell_scan::RuleSet;
-use quell_scan::rule::template::{expand, seed};
+use quell_scan::rule::template::{expand, expand_with_secret, seed};
 use serde_json::Value;
 
 use super::cli::{installation, run};
@@ -72,6 +72,27 @@ fn exit_codes_tell_findings_gaps_and_nothing_apart() {
     scan(at, 2, &["code", "--rule", "no-such-rule"]);
     scan(at, 2, &["code", "--json", "--format", "html"]);
     scan(at, 2, &["code", "--write-baseline", "b.json"]);
+}
+
+#[test]
+fn what_comments_allow_is_said_and_can_be_reported() {
+    let folder =
+        folder_with(&format!("a={} # quell:allow revoked in May\nb={} # quell:allow\n", token(1), token(2)));
+    let json = |args: &[&str]| -> Value {
+        let output = scan(folder.path(), 10, &[&["code", "--json"], args].concat());
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    // Without a reason the comment does not count.
+    let usual = json(&[]);
+    assert_eq!(usual["findings"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&usual["allowed"][0]["place"]["line"], &usual["allowed"][0]["reason"]),
+        (&1.into(), &"revoked in May".into())
+    );
+    assert_eq!(usual["ignored"]["comments"], 1);
+    let all = json(&["--no-ignore"]);
+    assert_eq!(all["findings"].as_array().unwrap().len(), 2);
+    assert_eq!(all["allowed"], Value::Null);
 }
 
 #[test]
@@ -188,13 +209,9 @@ fn no_value_is_in_any_output() {
     let mut planted = Planted::default();
     for rule in rules.rules() {
         for (index, example) in rule.examples.iter().enumerate() {
-            let line = expand(example, seed(&rule.id, index)).unwrap();
-            // What both have is the form, which is no secret. The longest word is one: shorter ones may be public ids.
-            let other = expand(example, seed(&rule.id, index + 1000)).unwrap();
-            let word = longest(&line);
-            let same = word.bytes().zip(longest(&other).bytes()).take_while(|(a, b)| a == b).count();
-            if word.len() - same >= 16 {
-                planted.add(&rule.id, &word.as_bytes()[same..]);
+            let (line, secret) = expand_with_secret(example, seed(&rule.id, index)).unwrap();
+            if secret.len() >= 16 {
+                planted.add(&rule.id, &line.as_bytes()[secret]);
             }
             content.extend([line.as_str(), "\n\n"]);
         }
@@ -211,10 +228,6 @@ fn no_value_is_in_any_output() {
     }
     scan(folder.path(), 0, &["code", "--write-baseline", "data/b.json", "--reason", "a test of ours"]);
     assert_eq!(planted.in_folder(&folder.path().join("data")), [""; 0]);
-}
-
-fn longest(line: &str) -> &str {
-    line.split(|c: char| !c.is_ascii_alphanumeric()).max_by_key(|word| word.len()).unwrap()
 }
 
 fn git(folder: &Path, args: &[&str]) {

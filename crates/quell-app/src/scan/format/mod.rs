@@ -93,6 +93,7 @@ fn lines(scanned: &Scanned) -> Result<String, AppError> {
         "complete": scanned.complete,
         "findings": scanned.findings.len(),
         "ignored": scanned.ignored,
+        "allowed": scanned.allowed,
         "files": scanned.files,
         "commits": scanned.commits,
         "blobs": scanned.blobs,

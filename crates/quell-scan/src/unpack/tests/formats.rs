@@ -40,6 +40,20 @@ fn archives_are_nested() {
 }
 
 #[test]
+fn unpacking_can_be_forgone_and_that_is_said() {
+    let (folder, key) = (tempfile::tempdir().unwrap(), key());
+    let rules = crate::RuleSet::builtin().unwrap();
+    let path = folder.path().join("log.gz");
+    std::fs::write(&path, gz(token(3).as_bytes())).unwrap();
+    let scan =
+        |depth| crate::Scanner::new(&rules, &key).archive_depth(depth).path(&path, &mut |_| {}).unwrap();
+    let (whole, shallow) = (scan(1), scan(0));
+    assert_eq!((whole.findings.len(), whole.incomplete.len()), (1, 0));
+    assert_eq!((shallow.findings.len(), shallow.incomplete.len()), (0, 1));
+    assert!(shallow.incomplete[0].why.contains("not unpacked, as was asked for"), "{:?}", shallow.incomplete);
+}
+
+#[test]
 fn members_of_a_zip_may_be_stored_streamed_and_compressed_otherwise() {
     let tokens: Vec<_> = (1..=4).map(token).collect();
     let mut members: Vec<_> = tokens.iter().map(|token| Member::new(token, token.as_bytes())).collect();

@@ -48,6 +48,7 @@ pub(crate) async fn scan(options: &Options, args: &ScanArgs, out: &Out) -> Resul
             threads: args.threads.map(usize::from),
             full: args.full,
             despite_comments: args.no_ignore,
+            archive_depth: args.archive_depth.map(u32::from),
         },
     };
     let (mut report, ignored) = search(args, options, tools, out)?;
