@@ -42,7 +42,7 @@ fn archives_are_nested() {
 #[test]
 fn unpacking_can_be_forgone_and_that_is_said() {
     let (folder, key) = (tempfile::tempdir().unwrap(), key());
-    let rules = crate::RuleSet::builtin().unwrap();
+    let rules = RuleSet::builtin().unwrap();
     let path = folder.path().join("log.gz");
     std::fs::write(&path, gz(token(3).as_bytes())).unwrap();
     let scan =
