@@ -1,22 +1,28 @@
-//! Where one of many literals may stand: a filter that looks at every pair of bytes once.
+//! Where one of many literals may stand: a filter that looks at every three bytes once.
 //!
 //! The idea is that of the FDR matcher of Hyperscan (Wang et al., "Hyperscan: A Fast Multi-pattern Regex Matcher for
-//! Modern CPUs", NSDI 2019): the literals are put into eight buckets, and a table says for each pair of bytes at which
-//! places of which buckets it may stand. Places of many start positions are combined by shifts, without a chain of states.
-//! What passes is compared with the literals. Plain safe code: the table of 16 KiB stays in the first-level cache.
+//! Modern CPUs", NSDI 2019): the literals are put into eight buckets, and a table says for three bytes at which places of
+//! which buckets they may stand. Places of many start positions are combined by shifts, without a chain of states. What
+//! passes is looked up by four of its bytes, and compared. Plain safe code: the table of 32 KiB stays in the first-level
+//! cache.
 
-/// Values of a pair of folded bytes.
-const PAIRS: usize = 64 * 64;
+use std::collections::BTreeMap;
 
-/// Pairs that are looked at: a literal counts by up to five bytes of it.
+/// Values of three folded bytes, hashed.
+const TRIPLES: usize = 1 << 13;
+
+/// Triples that are looked at: a literal counts by up to six bytes of it.
 const PLACES: usize = 4;
-const FRAME: usize = PLACES + 1;
+const FRAME: usize = PLACES + 2;
 
 /// Lists of literals by the last four bytes of their piece.
 const QUADS: usize = 1 << 12;
 
-/// The buckets of pieces of two and three bytes.
-const SHORT: u8 = 0b11;
+/// Values of a pair of folded bytes.
+const PAIRS: usize = 64 * 64;
+
+/// The bucket of pieces of two and three bytes.
+const SHORT: u8 = 1;
 
 /// A literal that was found: its number, and where it starts.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -31,7 +37,7 @@ struct Entry {
     folded: Box<[u8]>,
     /// The last four bytes of the piece, folded; 0 for shorter pieces.
     quad: u32,
-    /// Where the piece ends in the literal.
+    /// Where the piece ends in the literal. A piece of two bytes ends one byte after it, as only triples are seen.
     end: usize,
     number: u32,
 }
@@ -39,11 +45,13 @@ struct Entry {
 /// Finds literals in any case.
 #[derive(Debug)]
 pub(super) struct Prefilter {
-    /// Per pair: byte 3 - j has a zero bit for each bucket that may have this pair at place j.
-    table: Box<[u32; PAIRS]>,
-    /// Entries of short pieces by their last pair.
+    /// Per triple: byte 3 - j has a zero bit for each bucket that may have this triple at place j.
+    table: Box<[u32]>,
+    /// Entries of short pieces by their first pair.
     by_pair: Vec<Vec<Entry>>,
-    /// All others by the hash of the last four bytes of their piece: few share one.
+    /// Which hashes the last four bytes of longer pieces have.
+    quads: Box<[u64]>,
+    /// Longer pieces by the hash of their last four bytes: few share one.
     by_quad: Vec<Vec<Entry>>,
     longest: usize,
 }
@@ -51,42 +59,58 @@ pub(super) struct Prefilter {
 impl Prefilter {
     /// A filter for these literals, in lower case and of two bytes or more; shorter ones are never found.
     pub(super) fn new(literals: &[Vec<u8>]) -> Self {
+        let common = common();
         let mut pieces: Vec<(usize, &[u8], usize)> = Vec::new();
         for (number, literal) in literals.iter().enumerate().filter(|(_, literal)| literal.len() >= 2) {
-            let end = rarest(literal);
+            let end = rarest(literal, &common);
             let start = end.saturating_sub(FRAME);
             pieces.push((number, literal.get(start..end).unwrap_or_default(), end));
         }
         // Pieces that end alike share a bucket, and short ones are apart from the others, whose places they would open.
         pieces.sort_by_cached_key(|(_, piece, _)| {
-            (piece.len().min(4), piece.iter().rev().copied().collect::<Vec<u8>>())
+            (piece.len(), piece.iter().rev().copied().collect::<Vec<u8>>())
         });
-        let mut table = Box::new([u32::MAX; PAIRS]);
-        let mut by_pair: Vec<Vec<Entry>> = std::iter::repeat_with(Vec::new).take(PAIRS).collect();
-        let mut by_quad: Vec<Vec<Entry>> = std::iter::repeat_with(Vec::new).take(QUADS).collect();
-        let short = pieces.iter().filter(|(_, piece, _)| piece.len() < 4).count();
-        let long = pieces.len().saturating_sub(short).max(1);
+        let mut filter = Self {
+            table: vec![u32::MAX; TRIPLES].into_boxed_slice(),
+            by_pair: std::iter::repeat_with(Vec::new).take(PAIRS).collect(),
+            quads: vec![0; 1024].into_boxed_slice(),
+            by_quad: std::iter::repeat_with(Vec::new).take(QUADS).collect(),
+            longest: literals.iter().map(Vec::len).max().unwrap_or(0),
+        };
+        let short = pieces.iter().filter(|(_, piece, _)| piece.len() < FRAME).count();
+        let whole = pieces.len().saturating_sub(short).max(1);
         for (at, (number, piece, end)) in pieces.iter().enumerate() {
             let bucket = match piece.len() {
-                2 => 0,
-                3 => 1,
-                _ => 2 + at.saturating_sub(short).saturating_mul(6) / long,
+                ..=3 => 0,
+                4 => 1,
+                5 => 2,
+                _ => 3 + at.saturating_sub(short).saturating_mul(5) / whole,
             };
-            open(&mut table, piece, bucket);
-            let quad = piece.last_chunk::<4>().map_or(0, |bytes| quad(*bytes));
-            let list = if piece.len() < 4 {
-                by_pair.get_mut(piece.last_chunk::<2>().map_or(0, |[a, b]| pair(*a, *b)))
-            } else {
-                by_quad.get_mut(bucket_of(quad))
-            };
-            if let (Some(list), Some(literal), Ok(number)) =
-                (list, literals.get(*number), u32::try_from(*number))
-            {
-                list.push(Entry { folded: literal.as_slice().into(), quad, end: *end, number });
+            open(&mut filter.table, piece, bucket);
+            if let (Some(literal), Ok(number)) = (literals.get(*number), u32::try_from(*number)) {
+                filter.list(piece, literal, *end, number);
             }
         }
-        let longest = literals.iter().map(Vec::len).max().unwrap_or(0);
-        Self { table, by_pair, by_quad, longest }
+        filter
+    }
+
+    fn list(&mut self, piece: &[u8], literal: &[u8], end: usize, number: u32) {
+        let folded = literal.into();
+        if let Some(last) = piece.last_chunk::<4>() {
+            let quad = quad(*last);
+            let hash = hash(quad);
+            if let Some(word) = self.quads.get_mut(hash >> 6) {
+                *word |= 1 << (hash & 63);
+            }
+            if let Some(list) = self.by_quad.get_mut(hash % QUADS) {
+                list.push(Entry { folded, quad, end, number });
+            }
+        } else if let Some([first, second]) = piece.first_chunk::<2>() {
+            let end = end + 3_usize.saturating_sub(piece.len());
+            if let Some(list) = self.by_pair.get_mut(pair(*first, *second)) {
+                list.push(Entry { folded, quad: 0, end, number });
+            }
+        }
     }
 
     /// Bytes of the longest literal.
@@ -96,12 +120,13 @@ impl Prefilter {
 
     /// Calls `sink` for every literal in `bytes`, in the order of the places where their pieces end.
     pub(super) fn find(&self, bytes: &[u8], sink: &mut dyn FnMut(Spot)) {
-        // Starts of frames are three bytes behind: a frame of five may begin before the text when its piece is shorter.
+        // Starts of frames are three bytes behind: a frame of six may begin before the text when its piece is shorter.
         let mut spill = 0_u64;
         let mut base = 0_usize;
         while base.saturating_add(2) <= bytes.len() {
-            let mut last = [0_u8; 9];
-            let chunk: &[u8; 9] = if let Some(chunk) = bytes.get(base..).and_then(|rest| rest.first_chunk()) {
+            let mut last = [0_u8; 10];
+            let chunk: &[u8; 10] = if let Some(chunk) = bytes.get(base..).and_then(|rest| rest.first_chunk())
+            {
                 chunk
             } else {
                 let rest = bytes.get(base..).unwrap_or_default();
@@ -109,9 +134,11 @@ impl Prefilter {
                 &last
             };
             let word = |from: usize| chunk.get(from..).and_then(|part| part.first_chunk::<8>()).copied();
-            let even = pairs(fold8(u64::from_le_bytes(word(0).unwrap_or_default())));
-            let odd = pairs(fold8(u64::from_le_bytes(word(1).unwrap_or_default())));
-            let at = |pairs: u64, index: u32| u64::from(self.entry(pairs >> (16 * index)));
+            let folded = |from: usize| pairs(fold8(u64::from_le_bytes(word(from).unwrap_or_default())));
+            // Pairs of the bytes from 0, 2, 4, 6, from 1, 3, 5, 7, and from 2, 4, 6, 8: see `triple`.
+            let (even, odd, next) = (folded(0), folded(1), folded(2));
+            let (even, odd) = (even ^ odd << 1, odd ^ next << 1);
+            let at = |triples: u64, index: u32| u64::from(self.entry(triples >> (16 * index)));
             let (five, six, seven) = (at(odd, 2), at(even, 3), at(odd, 3));
             let low = spill
                 | at(even, 0)
@@ -124,36 +151,39 @@ impl Prefilter {
                 | seven << 56;
             spill = five >> 24 | six >> 16 | seven >> 8;
             if low != u64::MAX {
-                self.verify(bytes, base, low, sink);
+                self.verify(bytes, base, !low, sink);
             }
             base += 8;
         }
     }
 
     #[inline]
-    fn entry(&self, pairs: u64) -> u32 {
-        let index = (pairs & 0xfff) as usize;
+    fn entry(&self, triples: u64) -> u32 {
+        let index = (triples & 0x1fff) as usize;
         self.table.get(index).copied().unwrap_or(u32::MAX)
     }
 
-    /// Compares the literals whose piece may end where a lane says so: lane 0 ends two bytes after `base`.
-    fn verify(&self, bytes: &[u8], base: usize, lanes: u64, sink: &mut dyn FnMut(Spot)) {
-        for (lane, buckets) in lanes.to_le_bytes().into_iter().enumerate() {
-            let end = base + lane + 2;
-            if buckets == 0xff || end > bytes.len() {
-                continue;
+    /// Compares the literals whose piece may end where a lane says so: lane 0 ends three bytes after `base`.
+    fn verify(&self, bytes: &[u8], base: usize, mut lanes: u64, sink: &mut dyn FnMut(Spot)) {
+        while lanes != 0 {
+            let shift = lanes.trailing_zeros() & !7;
+            let buckets = (lanes >> shift & 0xff) as u8;
+            lanes &= !(0xff << shift);
+            let start = base + (shift / 8) as usize;
+            let end = start + 3;
+            if buckets & SHORT != 0 {
+                let pair_at = bytes.get(start..).and_then(|rest| rest.first_chunk::<2>());
+                let list = pair_at.and_then(|[first, second]| self.by_pair.get(pair(*first, *second)));
+                list.into_iter().flatten().for_each(|entry| compare(entry, bytes, end, sink));
             }
-            let Some(head) = bytes.get(..end) else { continue };
-            let short = buckets & SHORT != SHORT;
-            if let Some([first, second]) = head.last_chunk::<2>().filter(|_| short) {
-                for entry in self.by_pair.get(pair(*first, *second)).into_iter().flatten() {
-                    compare(entry, bytes, end, sink);
-                }
-            }
-            let long = buckets | SHORT != 0xff;
-            if let Some(last) = head.last_chunk::<4>().filter(|_| long) {
+            if buckets & !SHORT != 0 {
+                let Some(last) = bytes.get(..end).and_then(|head| head.last_chunk::<4>()) else { continue };
                 let quad = quad(*last);
-                for entry in self.by_quad.get(bucket_of(quad)).into_iter().flatten() {
+                let hash = hash(quad);
+                if self.quads.get(hash >> 6).is_none_or(|word| word >> (hash & 63) & 1 == 0) {
+                    continue;
+                }
+                for entry in self.by_quad.get(hash % QUADS).into_iter().flatten() {
                     if entry.quad == quad {
                         compare(entry, bytes, end, sink);
                     }
@@ -174,20 +204,29 @@ fn compare(entry: &Entry, bytes: &[u8], end: usize, sink: &mut dyn FnMut(Spot)) 
     }
 }
 
-/// Opens the places of a piece of two to five bytes; a shorter one leaves the first places open for everything.
-fn open(table: &mut [u32; PAIRS], piece: &[u8], bucket: usize) {
-    let missing = FRAME.saturating_sub(piece.len());
+/// Opens the places of a piece of two to six bytes; a shorter one leaves the first places open for everything.
+fn open(table: &mut [u32], piece: &[u8], bucket: usize) {
+    let missing = FRAME.saturating_sub(piece.len().max(3));
     for place in 0..PLACES {
         // Byte 3 of an entry is the first place: its start lies furthest back.
         let mask = !(1_u32 << (8 * (PLACES - 1 - place) + bucket));
-        let here = place.checked_sub(missing).and_then(|at| Some((*piece.get(at)?, *piece.get(at + 1)?)));
-        match here {
-            Some((a, b)) => {
-                if let Some(entry) = table.get_mut(pair(a, b)) {
-                    *entry &= mask;
-                }
+        let here =
+            place.checked_sub(missing).and_then(|at| Some((*piece.get(at)?, *piece.get(at + 1)?, at + 2)));
+        let Some((first, second, third)) = here else {
+            for entry in &mut *table {
+                *entry &= mask;
             }
-            None => table.iter_mut().for_each(|entry| *entry &= mask),
+            continue;
+        };
+        let mut open = |third: u8| {
+            if let Some(entry) = table.get_mut(triple(first, second, third)) {
+                *entry &= mask;
+            }
+        };
+        // What follows a piece of two bytes may be anything.
+        match piece.get(third) {
+            Some(third) => open(*third),
+            None => (0..=u8::MAX).for_each(open),
         }
     }
 }
@@ -201,6 +240,11 @@ fn pair(first: u8, second: u8) -> usize {
     fold(first) | fold(second) << 6
 }
 
+/// Thirteen bits of three bytes.
+fn triple(first: u8, second: u8, third: u8) -> usize {
+    pair(first, second) ^ pair(second, third) << 1
+}
+
 /// Four bytes, folded: 24 bits.
 fn quad(bytes: [u8; 4]) -> u32 {
     let word = u32::from_le_bytes(bytes);
@@ -208,9 +252,9 @@ fn quad(bytes: [u8; 4]) -> u32 {
     folded & 0x3f | folded >> 2 & 0xfc0 | folded >> 4 & 0x3_f000 | folded >> 6 & 0xfc_0000
 }
 
-/// Spreads the 24 bits over the lists (Knuth's multiplicative hashing).
-fn bucket_of(quad: u32) -> usize {
-    (quad.wrapping_mul(0x9e37_79b1) >> 20) as usize
+/// Spreads the 24 bits over 16 (Knuth's multiplicative hashing).
+fn hash(quad: u32) -> usize {
+    (quad.wrapping_mul(0x9e37_79b1) >> 16) as usize
 }
 
 /// [`fold`] for eight bytes at once.
@@ -223,19 +267,30 @@ fn pairs(folded: u64) -> u64 {
     folded & 0x003f_003f_003f_003f | folded >> 2 & 0x0fc0_0fc0_0fc0_0fc0
 }
 
-/// The end of the piece of a literal that is rarest by its bytes.
-fn rarest(literal: &[u8]) -> usize {
+/// How common four characters are; those that are not listed are rare.
+fn common() -> BTreeMap<[u8; 4], u32> {
+    let lines = include_str!("common.txt").lines().filter(|line| !line.starts_with("# "));
+    let words: Vec<[u8; 4]> = lines
+        .flat_map(str::split_ascii_whitespace)
+        .filter_map(|word| word.as_bytes().try_into().ok())
+        .collect();
+    words.into_iter().rev().zip(1..).collect()
+}
+
+/// The end of the piece of a literal that is rarest by its last four bytes, then by its letters.
+fn rarest(literal: &[u8], common: &BTreeMap<[u8; 4], u32>) -> usize {
     let weight = |byte: &u8| match byte {
         b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' | b' ' | b'-' => 1_u32,
         b'l' | b'c' | b'd' | b'u' | b'p' | b'm' | b'f' | b'h' => 2,
         b'q' | b'z' | b'x' | b'j' | b'~' => 5,
         _ => 3,
     };
+    let often = |window: &[u8]| window.last_chunk().and_then(|last| common.get(last)).copied().unwrap_or(0);
     let size = literal.len().min(FRAME);
     let best = literal
         .windows(size)
         .enumerate()
-        .max_by_key(|(at, window)| (window.iter().map(weight).sum::<u32>(), std::cmp::Reverse(*at)));
+        .min_by_key(|(_, window)| (often(window), std::cmp::Reverse(window.iter().map(weight).sum::<u32>())));
     best.map_or(literal.len(), |(at, _)| at + size)
 }
 

@@ -40,6 +40,36 @@ pub(super) struct Attribution<'a> {
     sights: Sights,
     places: usize,
     left: u64,
+    gate: Gate<'a>,
+}
+
+/// Says whether something counts at a path.
+type Counts<'a> = dyn Fn(&[u8]) -> bool + 'a;
+
+/// Blobs of which only some paths are of interest.
+#[derive(Default)]
+struct Gate<'a> {
+    blobs: Option<&'a BTreeSet<Oid>>,
+    counts: Option<&'a Counts<'a>>,
+    /// What the question was answered for each path.
+    answers: BTreeMap<Vec<u8>, bool>,
+}
+
+impl Gate<'_> {
+    fn lets(&mut self, blob: Oid, path: &[u8]) -> bool {
+        let Some(counts) = self.counts.filter(|_| self.blobs.is_some_and(|blobs| blobs.contains(&blob)))
+        else {
+            return true;
+        };
+        if let Some(answer) = self.answers.get(path) {
+            return *answer;
+        }
+        let answer = counts(path);
+        if self.answers.len() < MAX_PLACES {
+            self.answers.insert(path.to_vec(), answer);
+        }
+        answer
+    }
 }
 
 impl<'a> Attribution<'a> {
@@ -59,12 +89,20 @@ impl<'a> Attribution<'a> {
             sights: Sights::new(),
             places: 0,
             left: max_steps,
+            gate: Gate::default(),
         }
     }
 
     /// With objects that are known to be missing, and told.
     pub(super) fn without(mut self, missing: BTreeSet<Oid>) -> Self {
         self.shapes.missing = missing;
+        self
+    }
+
+    /// With blobs that are only looked for at paths for which `counts` says yes.
+    pub(super) fn only_where(mut self, blobs: &'a BTreeSet<Oid>, counts: &'a dyn Fn(&[u8]) -> bool) -> Self {
+        self.gate.blobs = Some(blobs);
+        self.gate.counts = Some(counts);
         self
     }
 
@@ -156,9 +194,12 @@ impl<'a> Attribution<'a> {
     }
 
     fn each(&mut self, shape: Shape, others: &[Shape], change: &mut dyn FnMut(&mut Sight)) {
-        let Self { shapes, sights, places, left } = self;
+        let Self { shapes, sights, places, left, gate } = self;
         shapes.difference(shape, others, &mut Vec::new(), 0, &mut |path, blob| {
             *left = left.saturating_sub(1);
+            if !gate.lets(blob, path) {
+                return *left > 0;
+            }
             let by_path = sights.entry(blob).or_default();
             if let Some(sight) = by_path.get_mut(path) {
                 change(sight);

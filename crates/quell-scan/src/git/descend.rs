@@ -11,7 +11,7 @@ use super::search::{self, Inside};
 use super::{Kind, MAX_IN_MEMORY, ObjectFormat, Oid, Trouble, delta, inflate};
 use crate::engine::{Piece, Searched};
 use crate::hit::Hits;
-use crate::stream::Searcher;
+use crate::stream::{Finished, Searcher};
 use crate::unpack::{self, Input};
 
 /// Blobs larger than this are searched in blocks, without results to carry: their memory stays bounded.
@@ -31,6 +31,8 @@ const SPARE_SIZE: usize = 4 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) blobs: Vec<(Oid, Inside)>,
+    /// Blobs with matches that only count at certain paths, to be searched again if one of those is theirs.
+    pub(super) elsewhere: Vec<Oid>,
     pub(super) commits: Vec<Commit>,
     pub(super) messages: Vec<(Oid, Kind, Hits)>,
     /// What is wrong with something that was searched all the same, or was not searched.
@@ -192,11 +194,23 @@ impl<'a, 's> Walker<'a, 's> {
             None => engine.full(data),
         };
         if wanted {
-            let hits = self.searcher.finish(data, &searched);
-            let parts = if hits.is_empty() { Inside::new() } else { vec![(String::new(), hits)] };
-            self.blob(oid, data, parts);
+            self.settle(oid, data, &searched);
         }
         Some(searched)
+    }
+
+    /// Keeps what was found in a blob. Matches that depend on its path are many, and nearly none of them count: what they
+    /// are worth is asked when its paths are known.
+    fn settle(&mut self, oid: Oid, data: &[u8], searched: &Searched) {
+        let parts = match self.searcher.finish_if(data, searched) {
+            Finished::Nothing => Inside::new(),
+            Finished::Hits(hits) => vec![(String::new(), hits)],
+            Finished::Elsewhere => {
+                self.batch.elsewhere.push(oid);
+                Inside::new()
+            }
+        };
+        self.blob(oid, data, parts);
     }
 
     /// Searches an object by itself.
@@ -254,8 +268,7 @@ impl<'a, 's> Walker<'a, 's> {
     /// each entry and by the sizes that deltas declare; only a forged pack passes both.
     fn check(&mut self, oid: Oid, kind: Kind, data: &[u8]) {
         if search::object_id(kind, data, self.format) != Some(oid) {
-            let why = "its content does not match its id; it was searched all the same";
-            self.batch.notes.push((oid.to_string(), why.to_owned()));
+            self.batch.notes.push((oid.to_string(), search::WRONG_NAME.to_owned()));
         }
     }
 

@@ -8,6 +8,7 @@ use super::tell::Telling;
 use super::tips::Tips;
 use super::{Oid, Repository, reflog, refs, second, survey};
 use crate::collect::Collector;
+use crate::finding::name_text;
 use crate::stream::Searcher;
 use crate::{Report, ScanError, Sources};
 
@@ -42,11 +43,13 @@ pub(crate) fn scan(
         Some((_, tree)) => survey::head(&mut database, tree, &mut all.report),
         None => std::collections::BTreeSet::new(),
     };
-    let interesting = !found.blobs.is_empty() || !found.messages.is_empty();
+    let interesting = !found.blobs.is_empty() || !found.messages.is_empty() || !found.elsewhere.is_empty();
     if interesting || database.promisor {
-        let interest = found.blobs.keys().copied().collect();
+        let interest = found.blobs.keys().chain(&found.elsewhere).copied().collect();
+        let counts = |path: &[u8]| searcher.rules.counts_at(name_text(path).as_bytes());
         let (sights, missing) = Attribution::new(&mut database, &mut all.report, interest)
             .without(missing)
+            .only_where(&found.elsewhere, &counts)
             .surveyed(&found.forests, searcher.threads)
             .run(&history, head.map(|(head, _)| head), &tips.trees);
         if database.promisor && missing > 0 {
@@ -56,6 +59,8 @@ pub(crate) fn scan(
             );
             all.report.skip("history", why);
         }
+        let there: Vec<Oid> = sights.keys().filter(|blob| found.elsewhere.contains(blob)).copied().collect();
+        search::again(&there, &mut database, searcher, &mut found, &mut all.report);
         let mut telling = Telling { history: &history, tips: &tips, all };
         let mut told = telling.blobs(&found, &sights);
         told.extend(telling.messages(&found));

@@ -1,6 +1,6 @@
 //! The first pass over a repository: every object is searched once, in whatever order is fastest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 
@@ -12,6 +12,7 @@ use super::descend::{Batch, Grove, Walker};
 use super::forest::Forest;
 use super::object::Commit;
 use super::{Kind, MAX_IN_MEMORY, ObjectFormat, Oid, Trouble, loose};
+use crate::Report;
 use crate::collect::Collector;
 use crate::hit::Hits;
 use crate::stream::Searcher;
@@ -26,6 +27,9 @@ const TELL_AFTER: u64 = 512;
 /// Trees of deltas with more objects than this are begun first, so that no thread is left with one at the end.
 const LARGE_TREE: u32 = 300;
 
+/// What is said of an object that is not what it is called.
+pub(super) const WRONG_NAME: &str = "its content does not match its id; it was searched all the same";
+
 /// Paths inside a blob (the empty one is the blob itself), and what was found there.
 pub(super) type Inside = Vec<(String, Hits)>;
 
@@ -33,6 +37,8 @@ pub(super) type Inside = Vec<(String, Hits)>;
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) blobs: BTreeMap<Oid, Inside>,
+    /// Blobs with matches that only count at certain paths.
+    pub(super) elsewhere: BTreeSet<Oid>,
     /// By name.
     pub(super) commits: Vec<Commit>,
     pub(super) messages: Vec<(Oid, Kind, Hits)>,
@@ -193,6 +199,7 @@ impl Pass<'_, '_> {
 
     fn take(&mut self, place: Place, batch: Batch) {
         self.found.blobs.extend(batch.blobs);
+        self.found.elsewhere.extend(batch.elsewhere);
         self.found.commits.extend(batch.commits);
         self.found.messages.extend(batch.messages);
         self.failed.extend(batch.failed.into_iter().map(|(oid, why)| (oid, (place, why))));
@@ -241,6 +248,29 @@ impl Found {
     pub(super) fn keep(&mut self, oid: Oid, parts: Inside, searcher: &Searcher<'_>) {
         if let Some(parts) = worth_keeping(parts, searcher) {
             self.blobs.insert(oid, parts);
+        }
+    }
+}
+
+/// Searches blobs again whose matches count where they lie, now that this is known.
+pub(super) fn again(
+    blobs: &[Oid],
+    database: &mut Database,
+    searcher: &Searcher<'_>,
+    found: &mut Found,
+    report: &mut Report,
+) {
+    for oid in blobs {
+        match database.read(*oid) {
+            Ok(Some(object)) => {
+                if object_id(object.kind, &object.data, database.format) != Some(*oid) {
+                    report.skip(oid.to_string(), WRONG_NAME);
+                }
+                let hits = searcher.slice(&object.data);
+                found.keep(*oid, vec![(String::new(), hits)], searcher);
+            }
+            Ok(None) => report.skip(oid.to_string(), "it was here and is no more"),
+            Err(trouble) => report.skip(oid.to_string(), trouble.to_string()),
         }
     }
 }

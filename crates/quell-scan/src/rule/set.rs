@@ -165,6 +165,11 @@ impl RuleSet {
         pattern.is_none_or(|pattern| pattern.matches(path.as_bytes()))
     }
 
+    /// Whether some rule is for files at this path and not for all others.
+    pub(crate) fn counts_at(&self, path: &[u8]) -> bool {
+        self.rules.iter().filter_map(|rule| rule.path.as_ref()).any(|pattern| pattern.matches(path))
+    }
+
     /// The lists that can except a match of a rule: its own, then the global ones.
     pub(crate) fn lists_for<'a>(&'a self, rule: &'a Rule) -> impl Iterator<Item = &'a Allowlist> {
         let global = self.allowlists.iter().filter(|list| list.concerns(&rule.id));

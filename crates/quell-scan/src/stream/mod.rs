@@ -95,12 +95,33 @@ impl<'a> Searcher<'a> {
         self.reader(&mut &*bytes, &mut |_| {}).hits
     }
 
+    /// The hits of bytes that the engine has searched, unless all that it found counts at certain paths only.
+    pub(crate) fn finish_if(&self, bytes: &[u8], searched: &Searched) -> Finished {
+        let seen = Seen::of(self.engine, bytes, searched);
+        let rules = self.rules.rules();
+        let gated = |found: &Match| rules.get(found.rule).is_some_and(|rule| rule.path.is_some());
+        if seen.is_empty() {
+            Finished::Nothing
+        } else if seen.decoded.is_empty()
+            && seen.matches.iter().all(gated)
+            && self.rules.path_rules().is_empty()
+        {
+            Finished::Elsewhere
+        } else {
+            Finished::Hits(self.hits(bytes, seen))
+        }
+    }
+
     /// The hits of bytes that the engine has searched.
     pub(crate) fn finish(&self, bytes: &[u8], searched: &Searched) -> Hits {
         let seen = Seen::of(self.engine, bytes, searched);
         if seen.is_empty() && self.also.known.is_none() {
             return Hits::default();
         }
+        self.hits(bytes, seen)
+    }
+
+    fn hits(&self, bytes: &[u8], seen: Seen) -> Hits {
         let mut state = State::new(self);
         state.block(&Block { bytes, base: 0, from: 0, until: u64::MAX }, seen);
         state.hits
@@ -191,6 +212,14 @@ impl<'a> Searcher<'a> {
     fn seen(&self, bytes: &[u8]) -> Seen {
         Seen::of(self.engine, bytes, &self.engine.full(bytes))
     }
+}
+
+/// What became of bytes whose path is not known.
+pub(crate) enum Finished {
+    Nothing,
+    Hits(Hits),
+    /// All that was found counts at certain paths only.
+    Elsewhere,
 }
 
 /// What the engine saw in some bytes.
