@@ -109,7 +109,9 @@ impl KeywordEngine<'_> {
                 all.push(found.clone());
             }
         }
-        for rule in plan.whole.iter().filter(|rule| open(**rule)) {
+        // To look for what a rule requires is cheaper than to look for what it describes.
+        let possible = |rule: usize| self.rules().rules().get(rule).is_some_and(|rule| rule.possible(bytes));
+        for rule in plan.whole.iter().filter(|rule| open(**rule) && possible(**rule)) {
             self.with_worker(|worker| {
                 worker.everywhere(self.rules(), plan, bytes, *rule, &mut |found| all.push(found));
             });

@@ -189,7 +189,7 @@ impl Site {
         let cut = self.tail?;
         let compile = || {
             let hir = reach::tail(&rule.text, cut)?;
-            let config = config().which_captures(WhichCaptures::Implicit);
+            let config = config().which_captures(WhichCaptures::Implicit).onepass(false).backtrack(false);
             meta::Builder::new().configure(config).build_from_hir(&hir).ok()
         };
         self.compiled.get_or_init(compile).as_ref()
@@ -217,5 +217,10 @@ impl Main {
 }
 
 fn config() -> meta::Config {
-    meta::Config::new().utf8_empty(false).nfa_size_limit(Some(SIZE_LIMIT)).hybrid_cache_capacity(CACHE_LIMIT)
+    // Literals have been found already: to look for them again would only make regexes slower to build.
+    meta::Config::new()
+        .utf8_empty(false)
+        .auto_prefilter(false)
+        .nfa_size_limit(Some(SIZE_LIMIT))
+        .hybrid_cache_capacity(CACHE_LIMIT)
 }

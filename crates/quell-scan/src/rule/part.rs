@@ -86,6 +86,11 @@ impl Rule {
         self.parts.iter().all(|part| !part.required || part.find(bytes, found).is_some())
     }
 
+    /// Whether everything that a match needs beside it is somewhere in the text.
+    pub(crate) fn possible(&self, bytes: &[u8]) -> bool {
+        self.parts.iter().all(|part| !part.required || part.pattern.matches(bytes))
+    }
+
     /// What the checksum says; [`Verdict::Unknown`] for rules without one.
     pub(crate) fn verdict(&self, bytes: &[u8], found: &Match) -> Verdict {
         let secret = bytes.get(found.secret.clone()).unwrap_or_default();
