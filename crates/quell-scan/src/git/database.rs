@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use flate2::Decompress;
-
 use super::cache::{Cache, Object};
+use super::inflate::Inflater;
 use super::pack::Pack;
 use super::repository::{bytes, text};
 use super::{MAX_IN_MEMORY, ObjectFormat, Oid, Repository, Trouble, loose};
@@ -22,7 +21,7 @@ pub(super) struct Database {
     /// Loose objects with the file that holds each. Empty when they are not listed but looked up.
     pub(super) loose: Vec<(Oid, PathBuf)>,
     pub(super) cache: Cache,
-    pub(super) state: Decompress,
+    pub(super) state: Inflater,
     pub(super) format: ObjectFormat,
     /// Some objects may be on a server only: <https://git-scm.com/docs/partial-clone>.
     pub(super) promisor: bool,
@@ -69,7 +68,7 @@ impl Database {
             packs: Vec::new(),
             loose: Vec::new(),
             cache: Cache::default(),
-            state: Decompress::new(true),
+            state: Inflater::new(),
             format: repository.format,
             promisor: false,
             folders: object_folders(folders, report)?,

@@ -2,9 +2,8 @@
 
 use std::io::Read;
 
-use flate2::Decompress;
-
 use super::forest::Forest;
+use super::inflate::Inflater;
 use super::object::{self, Commit};
 use super::pack::{Entry, Form, Pack};
 use super::search::{self, Inside};
@@ -59,7 +58,7 @@ pub(super) struct Grove<'a> {
 pub(super) struct Walker<'a, 's> {
     pub(super) searcher: &'a Searcher<'s>,
     pub(super) format: ObjectFormat,
-    state: Decompress,
+    state: Inflater,
     compressed: Vec<u8>,
     instructions: Vec<u8>,
     pieces: Vec<Piece>,
@@ -81,7 +80,7 @@ impl<'a, 's> Walker<'a, 's> {
         Self {
             searcher,
             format,
-            state: Decompress::new(true),
+            state: Inflater::new(),
             compressed: Vec::new(),
             instructions: Vec::new(),
             pieces: Vec::new(),

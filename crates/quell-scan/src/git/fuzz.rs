@@ -46,7 +46,7 @@ pub fn object(bytes: &[u8]) {
 pub fn inflate(bytes: &[u8]) {
     let Some((size, data)) = bytes.split_first_chunk::<2>() else { return };
     let size = u16::from_le_bytes(*size);
-    let mut state = flate2::Decompress::new(true);
+    let mut state = inflate::Inflater::new();
     if let Ok(made) = inflate::inflate(&mut state, data, u64::from(size)) {
         assert!(made.len() == usize::from(size), "not as many bytes as declared");
     }

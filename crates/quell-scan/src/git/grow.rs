@@ -1,9 +1,8 @@
 //! One thread's way through the trees (folders) of a pack, along their deltas: each is made once, and only the entries that
 //! its base does not have are looked at.
 
-use flate2::Decompress;
-
 use super::forest::Forest;
+use super::inflate::Inflater;
 use super::object::{self, Mode};
 use super::pack::{Form, Pack};
 use super::ways::{Edge, Shared, TREE};
@@ -47,7 +46,7 @@ pub(super) struct Grower<'a> {
     /// The place of the pack's first object.
     first: u32,
     shared: &'a Shared<'a>,
-    state: Decompress,
+    state: Inflater,
     compressed: Vec<u8>,
     instructions: Vec<u8>,
     pieces: Vec<Piece>,
@@ -62,7 +61,7 @@ impl<'a> Grower<'a> {
             forest,
             first,
             shared,
-            state: Decompress::new(true),
+            state: Inflater::new(),
             compressed: Vec::new(),
             instructions: Vec::new(),
             pieces: Vec::new(),

@@ -1,16 +1,29 @@
 //! zlib (RFC 1950) into memory, with the size known and believed only as far as the input can bear it.
 
-use std::cmp::Ordering;
-
-use flate2::{Decompress, FlushDecompress, Status};
+use libdeflater::DecompressionError;
 
 use super::Trouble;
 
 /// Deflate cannot expand by more than this (RFC 1951: a 258-byte match takes at least two bits).
 const MAX_RATIO: u64 = 1032;
 
+/// What a thread needs to inflate; it may be used again and again.
+pub(super) struct Inflater(libdeflater::Decompressor);
+
+impl Inflater {
+    pub(super) fn new() -> Self {
+        Self(libdeflater::Decompressor::new())
+    }
+}
+
+impl std::fmt::Debug for Inflater {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Inflater")
+    }
+}
+
 /// Inflates exactly `size` bytes.
-pub(super) fn inflate(state: &mut Decompress, compressed: &[u8], size: u64) -> Result<Vec<u8>, Trouble> {
+pub(super) fn inflate(state: &mut Inflater, compressed: &[u8], size: u64) -> Result<Vec<u8>, Trouble> {
     let mut out = Vec::new();
     into(state, compressed, size, &mut out)?;
     Ok(out)
@@ -18,7 +31,7 @@ pub(super) fn inflate(state: &mut Decompress, compressed: &[u8], size: u64) -> R
 
 /// The same into a buffer, whose old content goes.
 pub(super) fn into(
-    state: &mut Decompress,
+    state: &mut Inflater,
     compressed: &[u8],
     size: u64,
     out: &mut Vec<u8>,
@@ -29,30 +42,14 @@ pub(super) fn into(
         return Err(Trouble::Broken("declares more bytes than its data can hold"));
     }
     let size = usize::try_from(size).map_err(|_large| Trouble::Broken("is larger than the address space"))?;
-    state.reset(true);
-    // One spare byte tells "exactly full" from "wants to go on".
-    out.clear();
-    out.reserve(size.saturating_add(1));
-    loop {
-        let consumed = usize::try_from(state.total_in()).unwrap_or(usize::MAX);
-        let input = compressed.get(consumed..).unwrap_or_default();
-        let before = (state.total_in(), out.len());
-        let status = state
-            .decompress_vec(input, out, FlushDecompress::Finish)
-            .map_err(|_error| Trouble::Broken("its compressed data is corrupt"))?;
-        if status == Status::StreamEnd {
-            break;
+    // What the buffer held before is overwritten, not cleared.
+    out.resize(size, 0);
+    match state.0.zlib_decompress(compressed, out) {
+        Ok(made) if made == size => Ok(()),
+        Ok(_fewer) => Err(Trouble::Broken("does not hold as many bytes as it declares")),
+        Err(DecompressionError::InsufficientSpace) => {
+            Err(Trouble::Broken("holds more bytes than it declares"))
         }
-        if out.len() > size {
-            break;
-        }
-        if before == (state.total_in(), out.len()) {
-            return Err(Trouble::Broken("its compressed data is cut off"));
-        }
-    }
-    match out.len().cmp(&size) {
-        Ordering::Greater => Err(Trouble::Broken("holds more bytes than it declares")),
-        Ordering::Equal => Ok(()),
-        Ordering::Less => Err(Trouble::Broken("does not hold as many bytes as it declares")),
+        Err(DecompressionError::BadData) => Err(Trouble::Broken("its compressed data is corrupt or cut off")),
     }
 }

@@ -6,9 +6,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use flate2::Decompress;
-
 use super::index::Index;
+use super::inflate::Inflater;
 use super::{Kind, MAX_IN_MEMORY, ObjectFormat, Oid, Trouble, delta, inflate};
 use crate::git::cache::{Cache, Object};
 
@@ -178,7 +177,7 @@ impl Pack {
         number: usize,
         offset: u64,
         cache: &mut Cache,
-        state: &mut Decompress,
+        state: &mut Inflater,
     ) -> Result<Object, Trouble> {
         let mut chain = Vec::new();
         let mut at = offset;
@@ -211,7 +210,7 @@ impl Pack {
         Ok(object)
     }
 
-    fn inflate(&self, entry: Entry, state: &mut Decompress) -> Result<Vec<u8>, Trouble> {
+    fn inflate(&self, entry: Entry, state: &mut Inflater) -> Result<Vec<u8>, Trouble> {
         let mut compressed = vec![0; self.compressed_length(entry)?];
         self.file.read_exact_at(&mut compressed, entry.data)?;
         inflate::inflate(state, &compressed, entry.size)

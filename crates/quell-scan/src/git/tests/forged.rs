@@ -64,7 +64,7 @@ fn read(index: &Path, number: u8) -> Result<Vec<u8>, String> {
     let pack = Pack::open(index, ObjectFormat::Sha1).map_err(|trouble| trouble.to_string())?;
     let offset = pack.index.find(Oid::from_bytes(&[number; 20]).unwrap()).unwrap();
     let mut cache = crate::git::cache::Cache::default();
-    pack.read(0, offset, &mut cache, &mut flate2::Decompress::new(true))
+    pack.read(0, offset, &mut cache, &mut inflate::Inflater::new())
         .map(|object| object.data.to_vec())
         .map_err(|trouble| trouble.to_string())
 }
@@ -140,7 +140,7 @@ declares 2097151 bytes, more than the limit of 1000
 
 #[test]
 fn a_bomb_is_not_believed() {
-    let mut state = flate2::Decompress::new(true);
+    let mut state = inflate::Inflater::new();
     let packed = zlib(&vec![0; 1 << 20]);
     assert_eq!(inflate::inflate(&mut state, &packed, 1 << 20).unwrap().len(), 1 << 20);
     assert!(inflate::inflate(&mut state, &packed, 1 << 19).is_err());
@@ -191,7 +191,7 @@ proptest::proptest! {
         proptest::prop_assert!(object::entries(&bytes, ObjectFormat::Sha1).count() <= bytes.len());
         proptest::prop_assert!(object::tag_target(&bytes).is_none() || bytes.len() > 40);
         drop(delta::apply(b"some base", &bytes, 1 << 20));
-        drop(inflate::inflate(&mut flate2::Decompress::new(true), &bytes, 100));
+        drop(inflate::inflate(&mut inflate::Inflater::new(), &bytes, 100));
     }
 
     #[test]
