@@ -121,6 +121,8 @@ impl Prefilter {
     /// Calls `sink` for every literal in `bytes`, in the order of the places where their pieces end.
     pub(super) fn find(&self, bytes: &[u8], sink: &mut dyn FnMut(Spot)) {
         // Starts of frames are three bytes behind: a frame of six may begin before the text when its piece is shorter.
+        // A table whose size is known needs no checks.
+        let Some(table) = self.table.first_chunk::<TRIPLES>() else { return };
         let mut spill = 0_u64;
         let mut base = 0_usize;
         while base.saturating_add(2) <= bytes.len() {
@@ -138,7 +140,7 @@ impl Prefilter {
             // Pairs of the bytes from 0, 2, 4, 6, from 1, 3, 5, 7, and from 2, 4, 6, 8: see `triple`.
             let (even, odd, next) = (folded(0), folded(1), folded(2));
             let (even, odd) = (even ^ odd << 1, odd ^ next << 1);
-            let at = |triples: u64, index: u32| u64::from(self.entry(triples >> (16 * index)));
+            let at = |triples: u64, index: u32| u64::from(entry(table, triples >> (16 * index)));
             let (five, six, seven) = (at(odd, 2), at(even, 3), at(odd, 3));
             let low = spill
                 | at(even, 0)
@@ -155,12 +157,6 @@ impl Prefilter {
             }
             base += 8;
         }
-    }
-
-    #[inline]
-    fn entry(&self, triples: u64) -> u32 {
-        let index = (triples & 0x1fff) as usize;
-        self.table.get(index).copied().unwrap_or(u32::MAX)
     }
 
     /// Compares the literals whose piece may end where a lane says so: lane 0 ends three bytes after `base`.
@@ -191,6 +187,12 @@ impl Prefilter {
             }
         }
     }
+}
+
+#[inline]
+fn entry(table: &[u32; TRIPLES], triples: u64) -> u32 {
+    let index = (triples & 0x1fff) as usize;
+    table.get(index).copied().unwrap_or(u32::MAX)
 }
 
 /// Compares a literal whose piece may end at `end`.

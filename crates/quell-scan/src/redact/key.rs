@@ -48,15 +48,7 @@ fn of_key(line: &[u8]) -> bool {
     text.is_empty() || tail >= 40 || tail == text.len() || last(text, BEGIN).is_some() || header
 }
 
+/// Where the needle is last. From the front, which is several times faster than from the back.
 fn last(text: &[u8], needle: &[u8]) -> Option<usize> {
-    // A dash is rare enough to look for first.
-    let mut end = text.len();
-    loop {
-        let at = text.get(..end)?.iter().rposition(|byte| *byte == b'-')?;
-        let start = (at + 1).checked_sub(5)?;
-        if text.get(start..).is_some_and(|rest| rest.starts_with(needle)) {
-            return Some(start);
-        }
-        end = at;
-    }
+    memchr::memmem::find_iter(text, needle).last()
 }

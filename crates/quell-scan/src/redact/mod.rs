@@ -14,7 +14,8 @@ use std::ops::Range;
 use quell_core::secret::FingerprintKey;
 
 use crate::RuleSet;
-use crate::engine::{Engine as _, KeywordEngine};
+use crate::decode;
+use crate::engine::KeywordEngine;
 use crate::known::{self, Known};
 use crate::stream::resolve;
 
@@ -149,7 +150,7 @@ impl<'r, 'a> Stream<'r, 'a> {
         match self.within {
             Within::Text => {}
             Within::Line => {
-                let rest = memchr(fresh).map_or(fresh.len(), |newline| newline);
+                let rest = memchr::memchr(b'\n', fresh).unwrap_or(fresh.len());
                 self.fresh += rest;
                 if self.undecided().first() == Some(&b'\n') {
                     self.within = Within::Text;
@@ -165,7 +166,8 @@ impl<'r, 'a> Stream<'r, 'a> {
                 return Ok(over);
             }
         }
-        let whole = if end { fresh.len() } else { memrchr(fresh).map_or(0, |newline| newline + 1) };
+        let whole =
+            if end { fresh.len() } else { memchr::memrchr(b'\n', fresh).map_or(0, |newline| newline + 1) };
         if whole == 0 {
             return if fresh.len() > MAX_LINE { self.long_line(output).map(|()| true) } else { Ok(false) };
         }
@@ -214,11 +216,18 @@ impl<'r, 'a> Stream<'r, 'a> {
         let rules = self.redactor.rules;
         // A rule for certain paths has nothing to say about a stream.
         let of_path = |rule: usize| rules.rules().get(rule).is_none_or(|rule| rule.path.is_some());
-        self.redactor.engine.scan(view, &mut |found| {
-            if !of_path(found.rule) {
-                matches.push(found);
-            }
-        });
+        let engine = &self.redactor.engine;
+        let searched = engine.full(view);
+        matches.extend(engine.matches(view, &searched).into_iter().filter(|found| !of_path(found.rule)));
+        let mut encoded: Vec<(Range<usize>, String, bool)> = Vec::new();
+        for run in searched.decoded() {
+            decode::search_run(view, run, engine, &mut |run, _decoded, matches| {
+                let rule = matches.iter().find(|found| !of_path(found.rule));
+                if let Some(rule) = rule.and_then(|found| rules.rules().get(found.rule)) {
+                    encoded.push((run.range.clone(), format!("[REDACTED:{}]", rule.id), false));
+                }
+            });
+        }
         let mut cuts: Vec<(Range<usize>, String, bool)> = resolve(matches, rules)
             .into_iter()
             .map(|found| {
@@ -227,6 +236,7 @@ impl<'r, 'a> Stream<'r, 'a> {
                 (found.password.unwrap_or(found.secret), format!("[REDACTED:{rule}]"), false)
             })
             .collect();
+        cuts.append(&mut encoded);
         if let Some((known, key)) = self.redactor.known {
             let instead = format!("[REDACTED:{}]", known::RULE);
             known.find(view, key, &mut |seen| cuts.push((seen.span, instead.clone(), false)));
@@ -258,14 +268,4 @@ impl<'r, 'a> Stream<'r, 'a> {
         self.fresh = until;
         Ok(())
     }
-}
-
-/// The first newline.
-fn memchr(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|byte| *byte == b'\n')
-}
-
-/// The last newline.
-fn memrchr(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().rposition(|byte| *byte == b'\n')
 }

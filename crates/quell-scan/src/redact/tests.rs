@@ -50,6 +50,19 @@ fn secrets_are_replaced_and_the_rest_stays() {
 }
 
 #[test]
+fn encoded_secrets_are_replaced_too() {
+    let token = text("npm_{alnum:36}", 1);
+    let base64 = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, format!("_authToken={token}"));
+    let hex = hex::encode(&token);
+    let said =
+        redacted(&format!("header {base64} sent\n\ndump {hex}.\nimage 0123456789abcdef0123456789abcdef\n"));
+    assert_eq!(
+        said,
+        "header [REDACTED:npm-token] sent\n\ndump [REDACTED:npm-token].\nimage 0123456789abcdef0123456789abcdef\n"
+    );
+}
+
+#[test]
 fn text_without_secrets_comes_out_byte_for_byte() {
     let input = b"plain \xff\xfe bytes\0\n\n\r\nno newline at the end";
     let mut output = Vec::new();
