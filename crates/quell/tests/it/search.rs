@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
+use aho_corasick::AhoCorasick;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use regex::bytes::Regex;
 
 use super::world::files_below;
 
@@ -16,11 +16,14 @@ use super::world::files_below;
 #[derive(Default)]
 pub(crate) struct Planted {
     forms: Vec<(String, Vec<u8>)>,
+    /// Made at the first search.
+    all: OnceLock<AhoCorasick>,
 }
 
 impl Planted {
     pub(crate) fn add(&mut self, name: &str, value: &[u8]) {
         assert!(value.len() >= 8, "{name} is too short to be looked for");
+        self.all = OnceLock::new();
         let mut add = |how: &str, form: Vec<u8>| self.forms.push((format!("{name}, {how}"), form));
         add("as it is", value.to_vec());
         if value.len() >= 20 {
@@ -55,15 +58,10 @@ impl Planted {
 
     /// Which values are in these bytes, and how.
     pub(crate) fn in_bytes(&self, place: &str, bytes: &[u8]) -> Vec<String> {
-        let holds = |form: &[u8]| {
-            let escaped: String = form.iter().flat_map(|b| ["\\x".to_owned(), hex::encode([*b])]).collect();
-            Regex::new(&format!("(?-u){escaped}")).unwrap().is_match(bytes)
-        };
-        self.forms
-            .iter()
-            .filter(|(_, form)| holds(form))
-            .map(|(what, _)| format!("{what}, is in {place}"))
-            .collect()
+        let all = self.all.get_or_init(|| AhoCorasick::new(self.forms.iter().map(|(_, form)| form)).unwrap());
+        let found: BTreeSet<usize> =
+            all.find_overlapping_iter(bytes).map(|found| found.pattern().as_usize()).collect();
+        found.into_iter().map(|at| format!("{}, is in {place}", self.forms[at].0)).collect()
     }
 
     /// Which values are in the files below a folder, or in their names.

@@ -186,16 +186,15 @@ fn no_format_shows_a_value() {
         secrets.len()
     );
     let scanned = unmatched(report);
-    for format in Format::ALL {
-        let shown = text_of(format, &scanned);
-        for word in &secrets {
-            let pieces = [word.get(..12).unwrap(), word.get(word.len() - 12..).unwrap()];
-            for piece in pieces {
-                let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD_NO_PAD, piece);
-                for form in [piece.to_owned(), hex::encode(piece), base64] {
-                    assert!(!shown.contains(&form), "{format:?} shows a part of a value");
-                }
-            }
+    let mut forms = Vec::new();
+    for secret in &secrets {
+        for piece in [secret.get(..12).unwrap(), secret.get(secret.len() - 12..).unwrap()] {
+            let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD_NO_PAD, piece);
+            forms.extend([piece.to_owned(), hex::encode(piece), base64]);
         }
+    }
+    let forms = aho_corasick::AhoCorasick::new(&forms).unwrap();
+    for format in Format::ALL {
+        assert!(!forms.is_match(&text_of(format, &scanned)), "{format:?} shows a part of a value");
     }
 }
