@@ -49,7 +49,7 @@ def line(rng):
 def repository(path, commits, files, seed=1):
     """A bare repository whose files grow and change by a few lines a commit, packed with deltas."""
     rng = random.Random(seed)
-    subprocess.run(["git", "init", "-q", "--bare", str(path)], check=True)
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(path)], check=True)
     content = {f"src/{rng.choice(WORDS)}_{n}.rs": [line(rng) for _ in range(rng.randrange(50, 900))] for n in range(files)}
     names = sorted(content)
     importer = subprocess.Popen(["git", "-C", str(path), "fast-import", "--quiet"], stdin=subprocess.PIPE)

@@ -10,6 +10,7 @@ use crate::engine::KeywordEngine;
 use crate::hit::Keep;
 use crate::known::Known;
 use crate::stream::{Also, Searcher};
+use crate::tree::More;
 use crate::unpack::{Input, Limits};
 use crate::{
     Progress, Received, Recovered, Report, RuleSet, ScanError, Selection, Staged, Visibility, git, tree,
@@ -136,7 +137,7 @@ impl<'a> Scanner<'a> {
     pub fn tree(&self, folder: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, ScanError> {
         std::fs::read_dir(folder).map_err(|error| ScanError::read(folder, error))?;
         let mut all = self.collector(None, progress);
-        tree::scan(folder, &self.searcher(Keep::Nothing), &mut all);
+        tree::scan(folder, More::default(), &self.searcher(Keep::Nothing), &mut all);
         Ok(all.finish().0)
     }
 
@@ -204,10 +205,13 @@ impl<'a> Scanner<'a> {
         }
         std::fs::read_dir(path).map_err(|error| ScanError::read(path, error))?;
         match git::discover(path)? {
-            None => tree::scan(path, &searcher, all),
+            None => tree::scan(path, More { histories: true, ..More::default() }, &searcher, all),
             Some(repository) => {
                 if let Some(work_tree) = &repository.work_tree {
-                    tree::scan(work_tree, &searcher, all);
+                    let tracked = git::tracked(&repository, work_tree, all);
+                    tree::scan(work_tree, More { tracked, histories: true }, &searcher, all);
+                } else {
+                    tree::configuration(&repository.git_dir, &searcher, all);
                 }
                 git::scan(&repository, &searcher, all)?;
             }

@@ -85,6 +85,11 @@ quell={fallback}
 if [ ! -f "$quell" ] || [ ! -x "$quell" ]; then
   quell=$(command -v quell) || refuse '{what} refused: nothing was checked, since quell was not found; install it again, or `quell gate uninstall {gate}`'
 fi
+# An empty file is a program that does nothing and says that all went well.
+case $("$quell" --version 2>/dev/null) in
+'quell '*) ;;
+*) refuse "{what} refused: nothing was checked, since $quell is no quell that works; install it again" ;;
+esac
 code=0
 {feed}"$quell" gate run {gate}{remote}{options} || code=$?
 case $code in

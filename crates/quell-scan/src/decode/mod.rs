@@ -1,7 +1,7 @@
 //! Text inside text: base64, hex and percent-encoding, one level down.
 //!
 //! A *run* is a stretch of bytes that one of the encodings could have written. Where it begins and ends depends on its own
-//! bytes and on the byte on each side only, so that a search may look at any part of an input and see the same runs as a
+//! bytes, on two before it and on one behind it only, so that a search may look at any part of an input and see the same runs as a
 //! search of the whole. Almost every run of ordinary text is a name, a path or a hash; the first bytes that it would
 //! decode to tell.
 

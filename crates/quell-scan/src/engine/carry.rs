@@ -167,10 +167,10 @@ impl KeywordEngine<'_> {
             at_start: piece.from == 0 && piece.to == 0,
             at_end: end == old.length && piece.to.saturating_add(piece.length) == bytes.len(),
         };
-        // A run depends on its own bytes and on one on each side.
+        // A run depends on its own bytes, on two before it (a line break may be written there), and on one behind it.
         let within = |run: &&Run| {
             let at = u32::try_from(run.range.start).unwrap_or(u32::MAX);
-            run.range.start >= piece.from && run.range.end <= end && clean.holds(at, 1, run.range.len() + 1)
+            run.range.start >= piece.from && run.range.end <= end && clean.holds(at, 2, run.range.len() + 1)
         };
         next.decoded.extend(old.decoded.iter().filter(within).map(|run| Run {
             range: run.range.start - piece.from + piece.to..run.range.end - piece.from + piece.to,

@@ -4,9 +4,9 @@ use std::io::Read;
 
 use super::forest::Forest;
 use super::inflate::Inflater;
-use super::object::{self, Commit};
+use super::object::Commit;
 use super::pack::{Entry, Form, Pack};
-use super::search::{self, Inside};
+use super::search::{self, Inside, Spot};
 use super::{Kind, MAX_IN_MEMORY, ObjectFormat, Oid, Trouble, delta, inflate};
 use crate::engine::{Piece, Searched};
 use crate::hit::Hits;
@@ -33,7 +33,7 @@ pub(super) struct Batch {
     /// Blobs with matches that only count at certain paths, to be searched again if one of those is theirs.
     pub(super) elsewhere: Vec<Oid>,
     pub(super) commits: Vec<Commit>,
-    pub(super) messages: Vec<(Oid, Kind, Hits)>,
+    pub(super) messages: Vec<(Oid, Spot, Hits)>,
     /// What is wrong with something that was searched all the same, or was not searched.
     pub(super) notes: Vec<(String, String)>,
     /// What could not be read from here.
@@ -224,10 +224,8 @@ impl<'a, 's> Walker<'a, 's> {
             return;
         }
         self.check(oid, kind, data);
-        let hits = self.searcher.slice(object::headers_and_message(data).1);
-        if !hits.is_empty() {
-            self.batch.messages.push((oid, kind, hits));
-        }
+        let written = search::written(kind, data, self.searcher);
+        self.batch.messages.extend(written.into_iter().map(|(spot, hits)| (oid, spot, hits)));
         if kind == Kind::Commit {
             match Commit::parse(oid, data) {
                 Some(commit) => self.batch.commits.push(commit),

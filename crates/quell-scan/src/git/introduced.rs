@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::commits::History;
 use super::database::Database;
 use super::diff::{self, Met};
-use super::object::{self, Commit};
+use super::object::Commit;
 use super::search::{self, Found};
 use super::{Kind, Oid};
 use crate::collect::Collector;
@@ -88,11 +88,9 @@ impl<'i, 's, 'a> Introduced<'i, 's, 'a> {
         }
         match self.database.read(oid) {
             Ok(Some(object)) => {
-                let hits = self.searcher.slice(object::headers_and_message(&object.data).1);
+                let written = search::written(object.kind, &object.data, self.searcher);
                 self.all.advance(u64::try_from(object.data.len()).unwrap_or(0), 0);
-                if !hits.is_empty() {
-                    self.found.messages.push((oid, object.kind, hits));
-                }
+                self.found.messages.extend(written.into_iter().map(|(spot, hits)| (oid, spot, hits)));
             }
             Ok(None) => self.all.report.skip(oid.to_string(), "it is not here"),
             Err(trouble) => self.all.report.skip(oid.to_string(), trouble.to_string()),

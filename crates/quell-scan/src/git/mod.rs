@@ -50,7 +50,7 @@ pub(crate) use chosen::scan as scan_selected;
 pub(crate) use received::scan as scan_received;
 pub(crate) use repository::{Repository, discover, discover_above};
 pub(crate) use scan::scan;
-pub(crate) use staged::scan as scan_staged;
+pub(crate) use staged::{scan as scan_staged, tracked};
 
 /// An object that is rebuilt in memory may be this large; larger blobs are streamed, which only deltas prevent.
 const MAX_IN_MEMORY: u64 = 512 << 20;
@@ -131,7 +131,7 @@ pub(crate) enum Trouble {
 }
 
 /// The four kinds of objects.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Kind {
     Blob,
     Commit,

@@ -56,6 +56,24 @@ pub(super) fn headers_and_message(data: &[u8]) -> (&[u8], &[u8]) {
     (data.get(..at).unwrap_or_default(), data.get(at.saturating_add(2)..).unwrap_or_default())
 }
 
+/// Headers that people can write into: authors, tags that were merged, and whatever else is there. Ids and signatures are
+/// left out.
+pub(super) fn free_headers(data: &[u8]) -> Vec<u8> {
+    const FIXED: [&[u8]; 6] = [b"tree ", b"parent ", b"object ", b"type ", b"gpgsig ", b"gpgsig-sha256 "];
+    let mut out = Vec::new();
+    let mut free = false;
+    for line in headers_and_message(data).0.split_inclusive(|byte| *byte == b'\n') {
+        // Lines that go on begin with a space.
+        if !line.starts_with(b" ") {
+            free = !FIXED.iter().any(|fixed| line.starts_with(fixed));
+        }
+        if free {
+            out.extend_from_slice(line);
+        }
+    }
+    out
+}
+
 /// What a tag points to.
 pub(super) fn tag_target(data: &[u8]) -> Option<Oid> {
     headers_and_message(data)

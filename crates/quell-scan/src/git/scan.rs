@@ -43,29 +43,27 @@ pub(crate) fn scan(
         Some((_, tree)) => survey::head(&mut database, tree, &mut all.report),
         None => std::collections::BTreeSet::new(),
     };
-    let interesting = !found.blobs.is_empty() || !found.messages.is_empty() || !found.elsewhere.is_empty();
-    if interesting || database.promisor {
-        let interest = found.blobs.keys().chain(&found.elsewhere).copied().collect();
-        let counts = |path: &[u8]| searcher.rules.counts_at(name_text(path).as_bytes());
-        let (sights, missing) = Attribution::new(&mut database, &mut all.report, interest)
-            .without(missing)
-            .only_where(&found.elsewhere, &counts)
-            .surveyed(&found.forests, searcher.threads)
-            .run(&history, head.map(|(head, _)| head), &tips.trees);
-        if database.promisor && missing > 0 {
-            let why = format!(
-                "this is a partial clone: objects that its trees name and that were never fetched: {missing}; \
-                 `git fetch --refetch --no-filter` gets them"
-            );
-            all.report.skip("history", why);
-        }
-        let there: Vec<Oid> = sights.keys().filter(|blob| found.elsewhere.contains(blob)).copied().collect();
-        search::again(&there, &mut database, searcher, &mut found, &mut all.report);
-        let mut telling = Telling { history: &history, tips: &tips, all };
-        let mut told = telling.blobs(&found, &sights);
-        told.extend(telling.messages(&found));
-        telling.tell(&told);
+    // Also when nothing was found: what is missing is only met on the way through all trees.
+    let interest = found.blobs.keys().chain(&found.elsewhere).copied().collect();
+    let counts = |path: &[u8]| searcher.rules.counts_at(name_text(path).as_bytes());
+    let (sights, missing) = Attribution::new(&mut database, &mut all.report, interest)
+        .without(missing)
+        .only_where(&found.elsewhere, &counts)
+        .surveyed(&found.forests, searcher.threads)
+        .run(&history, head.map(|(head, _)| head), &tips.trees);
+    if database.promisor && missing > 0 {
+        let why = format!(
+            "this is a partial clone: objects that its trees name and that were never fetched: {missing}; \
+             `git fetch --refetch --no-filter` gets them"
+        );
+        all.report.skip("history", why);
     }
+    let there: Vec<Oid> = sights.keys().filter(|blob| found.elsewhere.contains(blob)).copied().collect();
+    search::again(&there, &mut database, searcher, &mut found, &mut all.report);
+    let mut telling = Telling { history: &history, tips: &tips, all };
+    let mut told = telling.blobs(&found, &sights);
+    told.extend(telling.messages(&found));
+    telling.tell(&told);
     Ok(())
 }
 

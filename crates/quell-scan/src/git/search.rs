@@ -10,7 +10,7 @@ use sha2::Sha256;
 use super::database::Database;
 use super::descend::{Batch, Grove, Walker};
 use super::forest::Forest;
-use super::object::Commit;
+use super::object::{self, Commit};
 use super::{Kind, MAX_IN_MEMORY, ObjectFormat, Oid, Trouble, loose};
 use crate::Report;
 use crate::collect::Collector;
@@ -33,6 +33,21 @@ pub(super) const WRONG_NAME: &str = "its content does not match its id; it was s
 /// Paths inside a blob (the empty one is the blob itself), and what was found there.
 pub(super) type Inside = Vec<(String, Hits)>;
 
+/// Where in a commit or tag something was found.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Spot {
+    Message(Kind),
+    Headers(Kind),
+}
+
+/// Searches a commit or tag: its message, and the headers that people write.
+pub(super) fn written(kind: Kind, data: &[u8], searcher: &Searcher<'_>) -> Vec<(Spot, Hits)> {
+    let message = searcher.slice(object::headers_and_message(data).1);
+    let headers = searcher.slice(&object::free_headers(data));
+    let all = [(Spot::Message(kind), message), (Spot::Headers(kind), headers)];
+    all.into_iter().filter(|(_, hits)| !hits.is_empty()).collect()
+}
+
 /// What the first pass leaves.
 #[derive(Default)]
 pub(super) struct Found {
@@ -41,7 +56,7 @@ pub(super) struct Found {
     pub(super) elsewhere: BTreeSet<Oid>,
     /// By name.
     pub(super) commits: Vec<Commit>,
-    pub(super) messages: Vec<(Oid, Kind, Hits)>,
+    pub(super) messages: Vec<(Oid, Spot, Hits)>,
     /// The deltas of each pack, with the checksum that tells which pack it is.
     pub(super) forests: Vec<(Vec<u8>, Forest)>,
 }
@@ -59,7 +74,7 @@ pub(super) fn run(database: &mut Database, searcher: &Searcher<'_>, all: &mut Co
         all.report.skip(oid.to_string(), why);
     }
     found.commits.sort_by_key(|commit| commit.oid);
-    found.messages.sort_by_key(|(oid, ..)| *oid);
+    found.messages.sort_by_key(|(oid, spot, _)| (*oid, *spot));
     found
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::cache::Object;
 use super::database::Database;
-use super::object::{self, Commit};
+use super::object::Commit;
 use super::search::{self, Found};
 use super::{Kind, Oid, Repository};
 use crate::Report;
@@ -62,10 +62,8 @@ pub(super) fn search(
             found.keep(oid, parts, searcher);
         }
         Kind::Commit | Kind::Tag => {
-            let hits = searcher.slice(object::headers_and_message(&object.data).1);
-            if !hits.is_empty() {
-                found.messages.push((oid, object.kind, hits));
-            }
+            let written = search::written(object.kind, &object.data, searcher);
+            found.messages.extend(written.into_iter().map(|(spot, hits)| (oid, spot, hits)));
             if object.kind == Kind::Commit {
                 match Commit::parse(oid, &object.data) {
                     Some(commit) => found.commits.push(commit),

@@ -200,8 +200,12 @@ impl<'a> Reader<'a> {
             self.take(7_usize.saturating_sub(used % 8))?;
         }
         let deep = path.split(|byte| *byte == b'/').count() > MAX_DEPTH;
-        if path.is_empty() || deep {
-            return Err(StageError::Broken("a path is empty or too deep"));
+        // What stands in for an entry of the other half of a split index has no path.
+        if path.is_empty() {
+            return Err(StageError::Split);
+        }
+        if deep {
+            return Err(StageError::Broken("a path is too deep"));
         }
         let kind = match mode >> 12 {
             0o4 => EntryKind::Folder,

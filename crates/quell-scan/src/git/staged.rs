@@ -1,7 +1,9 @@
 //! What a commit would add: the index against `HEAD`, tree by tree, without a look at the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 use super::database::Database;
 use super::diff::{self, Met};
@@ -63,6 +65,29 @@ pub(crate) fn scan(
         all.report.note(format!("{old} staged secrets are left out: HEAD has them at the same path already"));
     }
     Ok(())
+}
+
+/// The files that the index names, in a work tree. An index that cannot be read is said: files that an ignore rule names may
+/// be missing then.
+pub(crate) fn tracked(repository: &Repository, work_tree: &Path, all: &mut Collector<'_>) -> Vec<PathBuf> {
+    let path = repository.git_dir.join("index");
+    let stage = read_index(&path, false).and_then(|data| {
+        data.map(|data| stage::parse(&data, repository.format))
+            .transpose()
+            .map_err(|error| refused(&path, error))
+    });
+    match stage {
+        Ok(stage) => {
+            let entries = stage.into_iter().flat_map(|stage| stage.entries);
+            let blobs = entries.filter(|entry| entry.kind == EntryKind::Blob);
+            blobs.map(|entry| work_tree.join(OsStr::from_bytes(&entry.path))).collect()
+        }
+        Err(error) => {
+            all.report
+                .note(format!("files that are tracked and match an ignore rule may be left out: {error}"));
+            Vec::new()
+        }
+    }
 }
 
 fn read_index(path: &Path, named: bool) -> Result<Option<Vec<u8>>, ScanError> {

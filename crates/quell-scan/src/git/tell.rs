@@ -3,7 +3,7 @@
 use super::Kind;
 use super::attribute::{Sight, Sights};
 use super::commits::History;
-use super::search::Found;
+use super::search::{Found, Spot};
 use super::tips::Tips;
 use crate::collect::{Collector, Last, Origin, REFLOG, Sighting, Trail};
 use crate::finding::name_text;
@@ -77,8 +77,13 @@ impl Telling<'_, '_> {
     /// Messages of commits and tags.
     pub(super) fn messages<'t>(&self, found: &'t Found) -> Vec<Told<'t>> {
         let mut told = Vec::new();
-        for (oid, kind, hits) in &found.messages {
-            let path = if *kind == Kind::Tag { "(tag message)" } else { "(commit message)" };
+        for (oid, spot, hits) in &found.messages {
+            let path = match spot {
+                Spot::Message(Kind::Tag) => "(tag message)",
+                Spot::Headers(Kind::Tag) => "(tag headers)",
+                Spot::Message(_) => "(commit message)",
+                Spot::Headers(_) => "(commit headers)",
+            };
             let names = self.tips.names_of(*oid).to_vec();
             let at = self.history.find(*oid).map(|(at, _)| at);
             let reachable = at.is_some_and(|at| self.history.is_reachable(at)) || !names.is_empty();

@@ -52,7 +52,7 @@ fn secrets_are_replaced_and_the_rest_stays() {
 #[test]
 fn encoded_secrets_are_replaced_too() {
     let token = text("npm_{alnum:36}", 1);
-    let base64 = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, format!("_authToken={token}"));
+    let base64 = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, format!("using {token} now"));
     let hex = hex::encode(&token);
     let said =
         redacted(&format!("header {base64} sent\n\ndump {hex}.\nimage 0123456789abcdef0123456789abcdef\n"));

@@ -1,6 +1,9 @@
 //! Comments beside a secret that say: this is known and fine.
 
 use std::ops::Range;
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
 
 use crate::engine::line_around;
 use crate::finding::printable;
@@ -11,7 +14,7 @@ use crate::hit::Hit;
 pub(crate) struct Allow {
     /// The marker, such as `quell:allow`.
     pub(crate) marker: &'static str,
-    /// What it gives as a reason.
+    /// What it gives as a reason; without one it does not count.
     pub(crate) reason: Option<String>,
 }
 
@@ -19,15 +22,14 @@ pub(crate) struct Allow {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Said {
     Nothing,
-    /// `quell:allow` that says no reason, which does not count.
-    WithoutReason,
+    /// This marker with no reason behind it, which does not count.
+    WithoutReason(&'static str),
     Allowed(Allow),
 }
 
-const OWN: &str = "quell:allow";
-
-/// Markers of other tools, which ask for no reason. Longer ones come before those that they start with.
-const FOREIGN: &[&str] = &[
+/// Our own marker and those of other tools.
+const MARKERS: &[&str] = &[
+    "quell:allow",
     "gitleaks:allow",
     "betterleaks:allow",
     "kingfisher:allow",
@@ -47,7 +49,7 @@ const MAX_REASON: usize = 120;
 pub(super) fn mark(bytes: &[u8], secret: &Range<usize>, hit: &mut Hit) {
     match around(bytes, secret) {
         Said::Nothing => {}
-        Said::WithoutReason => hit.note = Some(format!("`{OWN}` without a reason does not count")),
+        Said::WithoutReason(marker) => hit.note = Some(format!("`{marker}` without a reason does not count")),
         Said::Allowed(allow) => hit.allow = Some(allow),
     }
 }
@@ -72,29 +74,26 @@ fn before(bytes: &[u8], at: usize) -> &[u8] {
 }
 
 fn on_line(line: &[u8], secret: &Range<usize>, start: usize) -> Said {
-    let find = |marker: &str| {
-        let found =
-            line.windows(marker.len()).position(|window| window.eq_ignore_ascii_case(marker.as_bytes()));
-        found.map(|at| at + marker.len())
-    };
-    // A marker inside the secret itself says nothing.
-    let outside = |end: &usize| !(secret.start < start + end && start + end <= secret.end);
-    let comment = |end: usize| {
+    static FINDER: LazyLock<Option<AhoCorasick>> =
+        LazyLock::new(|| AhoCorasick::builder().ascii_case_insensitive(true).build(MARKERS).ok());
+    let mut said = Said::Nothing;
+    for found in FINDER.iter().flat_map(|finder| finder.find_iter(line)) {
+        let Some(marker) = MARKERS.get(found.pattern().as_usize()) else { continue };
+        let end = found.end();
+        let begins = found.start().checked_sub(1).and_then(|before| line.get(before));
+        // A marker inside the secret itself says nothing, nor does one that is the end of another word.
+        if begins.is_some_and(u8::is_ascii_alphanumeric)
+            || (secret.start < start + end && start + end <= secret.end)
+        {
+            continue;
+        }
         let stop = secret.start.checked_sub(start).filter(|at| *at >= end).unwrap_or(line.len());
-        line.get(end..stop.min(line.len())).unwrap_or_default()
-    };
-    if let Some(end) = find(OWN).filter(outside) {
-        return match reason(comment(end)) {
-            Some(reason) => Said::Allowed(Allow { marker: OWN, reason: Some(reason) }),
-            None => Said::WithoutReason,
-        };
-    }
-    for marker in FOREIGN {
-        if let Some(end) = find(marker).filter(outside) {
-            return Said::Allowed(Allow { marker, reason: reason(comment(end)) });
+        match reason(line.get(end..stop.min(line.len())).unwrap_or_default()) {
+            Some(reason) => return Said::Allowed(Allow { marker, reason: Some(reason) }),
+            None => said = Said::WithoutReason(marker),
         }
     }
-    Said::Nothing
+    said
 }
 
 /// The words after a marker, without the end of the comment and without anything that could be a value: a reason is
@@ -130,33 +129,36 @@ mod tests {
     fn allowed(text: &str) -> Option<(&'static str, Option<String>)> {
         match said(text, "VALUE") {
             Said::Allowed(Allow { marker, reason }) => Some((marker, reason)),
-            Said::Nothing | Said::WithoutReason => None,
+            Said::Nothing | Said::WithoutReason(_) => None,
         }
     }
 
     #[test]
-    fn our_own_marker_needs_a_reason() {
+    fn a_marker_needs_a_reason() {
         assert_eq!(said("x = VALUE", "VALUE"), Said::Nothing);
-        assert_eq!(said("x = VALUE # quell:allow", "VALUE"), Said::WithoutReason);
-        assert_eq!(said("x = VALUE /* quell:allow */", "VALUE"), Said::WithoutReason);
-        let reason = Some("test fixture".to_owned());
-        assert_eq!(allowed("x = VALUE # quell:allow test fixture"), Some(("quell:allow", reason.clone())));
-        assert_eq!(allowed("/* quell:allow: test fixture */ x = VALUE"), Some(("quell:allow", reason)));
-        assert_eq!(allowed("y # quell:allow test\nx = VALUE"), None);
-    }
-
-    #[test]
-    fn markers_of_others_count_without() {
-        for marker in FOREIGN {
-            assert_eq!(allowed(&format!("x = VALUE # {marker}\ny")), Some((*marker, None)));
+        for marker in MARKERS {
+            let bare = Said::WithoutReason(marker);
+            for comment in [format!("# {marker}"), format!("/* {marker} */"), format!("// {marker}: -")] {
+                assert_eq!(said(&format!("x = VALUE {comment}"), "VALUE"), bare, "{comment}");
+            }
+            let reason = Some("rotated in May".to_owned());
+            assert_eq!(
+                allowed(&format!("x = VALUE # {marker} rotated in May")),
+                Some((*marker, reason.clone()))
+            );
+            assert_eq!(
+                allowed(&format!("/* {marker}: rotated in May */ x = VALUE")),
+                Some((*marker, reason))
+            );
+            assert_eq!(said(&format!("x = VALUE # x{marker} rotated in May"), "VALUE"), Said::Nothing);
+            assert_eq!(allowed(&format!("y # {marker} test\nx = VALUE")), None);
         }
-        let reason = Some("rotated in May".to_owned());
-        assert_eq!(allowed("x = VALUE // gitleaks:allow rotated in May"), Some(("gitleaks:allow", reason)));
+        assert!(allowed("x = VALUE # gitleaks:allow # quell:allow rotated in May").is_some());
     }
 
     #[test]
     fn a_value_of_many_lines_has_two_lines_for_comments() {
-        let first = "key = \"BEGIN # gitleaks:allow\nmore\nEND\"";
+        let first = "key = \"BEGIN # gitleaks:allow sample\nmore\nEND\"";
         let last = "key = \"BEGIN\nmore\nEND\" # quell:allow sample key";
         let middle = "key = \"BEGIN\nmore quell:allow sample\nEND\"";
         for (text, yes) in [(last, true), (middle, false)] {
@@ -166,7 +168,7 @@ mod tests {
         // Here the comment would be inside the value.
         let range = first.find("BEGIN").unwrap()..first.find("END").unwrap() + 3;
         assert_eq!(around(first.as_bytes(), &range), Said::Nothing);
-        let above = "# gitleaks:allow \"BEGIN\nmore\nEND\"";
+        let above = "# gitleaks:allow sample \"BEGIN\nmore\nEND\"";
         let range = above.find("BEGIN").unwrap()..above.find("END").unwrap() + 3;
         assert!(matches!(around(above.as_bytes(), &range), Said::Allowed(_)));
     }

@@ -123,7 +123,7 @@ fn generic_rules_keep_out_of_binaries() {
 
 #[test]
 fn allow_comments_need_a_reason() {
-    let text = expand("a = npm_{alnum:30}{checksum} # quell:allow revoked in 2024\nb = npm_{alnum:30}{checksum} # quell:allow\nc = npm_{alnum:30}{checksum} # gitleaks:allow\n", 6).unwrap();
+    let text = expand("a = npm_{alnum:30}{checksum} # quell:allow revoked in 2024\nb = npm_{alnum:30}{checksum} # quell:allow\nc = npm_{alnum:30}{checksum} # gitleaks:allow fixture\n", 6).unwrap();
     let report = scan(text.as_bytes());
     assert_eq!(report.findings.len(), 1);
     assert_eq!(report.findings[0].place.line, 2);

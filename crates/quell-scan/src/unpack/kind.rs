@@ -43,6 +43,12 @@ const MAGIC: &[(&[u8], Container)] = &[
     (b"Rar!\x1a\x07", Container::Unread("a RAR archive")),
     (b"\xfe\xed\xfe\xed\0\0\0", Container::Unread("a Java key store")),
     (b"\xce\xce\xce\xce\0\0\0", Container::Unread("a Java key store")),
+    (b"# v2 git bundle\n", Container::Unread("a git bundle")),
+    (b"# v3 git bundle\n", Container::Unread("a git bundle")),
+    (b"PACK\0\0\0\x02", Container::Unread("a git pack")),
+    // UTF-32 begins like UTF-16.
+    (b"\xff\xfe\0\0", Container::Unread("text in UTF-32")),
+    (b"\0\0\xfe\xff", Container::Unread("text in UTF-32")),
     (b"\xff\xfe", Container::Wide(Order::LowFirst)),
     (b"\xfe\xff", Container::Wide(Order::HighFirst)),
 ];
@@ -50,8 +56,7 @@ const MAGIC: &[(&[u8], Container)] = &[
 /// Says what begins with these bytes; `None` for plain content. The longer the head (up to 4 KiB), the surer.
 pub(crate) fn kind(head: &[u8]) -> Option<Container> {
     if let Some((_, found)) = MAGIC.iter().find(|(magic, _)| head.starts_with(magic)) {
-        // UTF-32 begins like UTF-16.
-        return (!head.starts_with(b"\xff\xfe\0\0")).then_some(*found);
+        return Some(*found);
     }
     if let [b'B', b'Z', b'h', b'1'..=b'9', 0x31 | 0x17, 0x41 | 0x72, 0x59 | 0x45, 0x26 | 0x38, ..] = head {
         return Some(Container::Compressed(Form::Bzip2));

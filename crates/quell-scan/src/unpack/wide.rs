@@ -1,4 +1,5 @@
-//! UTF-16 as UTF-8.
+//! UTF-16 as UTF-8. Two bytes at the start are no promise: where other text goes on behind them (`echo >>` onto a file that
+//! `PowerShell` wrote), or where they only pretend, the bytes come out as they are, too.
 
 use std::io::{self, Read};
 
@@ -19,11 +20,24 @@ pub(super) struct Reader<'a, 'r> {
     taken: usize,
     /// The first half of a pair.
     half: Option<u16>,
+    /// The last bytes of the part before, for what goes on from there.
+    before: Vec<u8>,
+}
+
+/// So many printable bytes of ASCII in a row are no UTF-16 of the languages that secrets are written in.
+const PLAIN: usize = 16;
+
+/// How far plain text is shown once more, so that nothing is cut in two.
+const OVERLAP: usize = 4 << 10;
+
+fn holds_plain_text(bytes: &[u8]) -> bool {
+    let printable = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
+    bytes.split(|byte| !printable(byte)).any(|run| run.len() >= PLAIN)
 }
 
 impl<'a, 'r> Reader<'a, 'r> {
     pub(super) fn new(inner: &'a mut Lookahead<'r>, order: Order) -> Self {
-        Self { inner, order, out: Vec::new(), taken: 0, half: None }
+        Self { inner, order, out: Vec::new(), taken: 0, half: None, before: Vec::new() }
     }
 
     fn fill(&mut self) -> io::Result<()> {
@@ -47,6 +61,13 @@ impl<'a, 'r> Reader<'a, 'r> {
         let text: String =
             char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
         self.out = text.trim_start_matches('\u{feff}').as_bytes().to_vec();
+        if holds_plain_text(&bytes) {
+            self.out.push(b'\n');
+            self.out.extend_from_slice(&self.before);
+            self.out.extend_from_slice(&bytes);
+            self.out.push(b'\n');
+        }
+        self.before = bytes.get(bytes.len().saturating_sub(OVERLAP)..).unwrap_or_default().to_vec();
         io::BufRead::consume(self.inner, bytes.len());
         Ok(())
     }

@@ -3,6 +3,7 @@
 mod attribution;
 mod forged;
 mod history;
+mod honest;
 mod incremental;
 mod layout;
 mod received;

@@ -265,7 +265,7 @@ fn keywords_may_be_anywhere_in_the_file() {
 fn comments_suppress_and_are_listed() {
     let set = RuleSet::builtin().unwrap();
     let text = template::expand(
-        "a = npm_{alnum:30}{checksum} # quell:allow revoked in May\nb = npm_{alnum:30}{checksum} # gitleaks:allow\n",
+        "a = npm_{alnum:30}{checksum} # quell:allow revoked in May\nb = npm_{alnum:30}{checksum} # gitleaks:allow a test of ours\n",
         4,
     )
     .unwrap();
@@ -279,7 +279,10 @@ fn comments_suppress_and_are_listed() {
         .collect();
     assert_eq!(
         listed,
-        [("npm-token", 1, "quell:allow", Some("revoked in May")), ("npm-token", 2, "gitleaks:allow", None)]
+        [
+            ("npm-token", 1, "quell:allow", Some("revoked in May")),
+            ("npm-token", 2, "gitleaks:allow", Some("a test of ours"))
+        ]
     );
     let all = Scanner::new(&set, &key())
         .ignore_allow_comments(true)

@@ -15,6 +15,24 @@ fn text_as_utf_16_is_read_with_and_without_a_mark() {
 }
 
 #[test]
+fn a_mark_hides_no_plain_text() {
+    let secret = token(1);
+    let plain = format!("key = {secret}\n").into_bytes();
+    let wide: Vec<u8> =
+        "\u{feff}a log that another program wrote\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for input in [
+        [b"\xff\xfe".as_slice(), &plain].concat(),
+        [b"\xfe\xff".as_slice(), &plain].concat(),
+        [wide.repeat(3).as_slice(), &plain].concat(),
+        [b"\xff\xfe".as_slice(), &b"x".repeat(16_370), &plain, &b"y\n".repeat(9000)].concat(),
+    ] {
+        assert!(both(&input).has("", &secret), "{} bytes", input.len());
+    }
+    let seen = both(&[b"\xff\xfe\0\0".as_slice(), &plain].concat());
+    assert!(seen.has("", &secret) && seen.why().join("").contains("UTF-32"), "{seen:?}");
+}
+
+#[test]
 fn pairs_of_utf_16_are_whole_at_every_border() {
     for shift in 0..4 {
         let text = format!("{}{}{}", "a".repeat(8190 + shift), "😀", "b".repeat(20_000));
