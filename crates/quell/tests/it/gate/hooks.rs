@@ -165,10 +165,22 @@ fn only_zero_lets_it_pass() {
             ("kill -9 $$", false),
             ("kill -15 $$", false),
         ] {
-            script(&fake, &format!("#!/bin/sh\n{ending}\n"));
+            script(
+                &fake,
+                &format!("#!/bin/sh\n[ \"$1\" = --version ] && echo 'quell 0.1.0' && exit 0\n{ending}\n"),
+            );
             let output = repository.command(&path, &["origin", "url"]).output().unwrap();
             assert_eq!(output.status.success(), passes, "{hook}, {ending}: {}", text(&output.stderr));
             assert_eq!(text(&output.stderr).contains("refused"), !passes, "{hook}, {ending}");
+        }
+        // What a full disk leaves of a program does nothing and ends with 0.
+        for nothing in ["", "#!/bin/sh\nexit 0\n", "#!/bin/sh\necho quellen 1.0\n"] {
+            script(&fake, nothing);
+            let output = repository.command(&path, &["origin", "url"]).output().unwrap();
+            assert!(
+                !output.status.success() && text(&output.stderr).contains("no quell that works"),
+                "{hook}, {nothing}"
+            );
         }
     }
 }
