@@ -10,7 +10,7 @@ use super::database::Database;
 use super::diff::{self, MAX_DEPTH, Side};
 use super::forest::Forest;
 use super::object::{self, Entry, Mode};
-use super::ways::{Known, Ways};
+use super::ways::{self, Known, Ways};
 use super::{ObjectFormat, Oid};
 use crate::Report;
 use crate::git::cache::Object;
@@ -19,6 +19,8 @@ use crate::git::cache::Object;
 pub(super) type Shape = u32;
 
 pub(super) const NOTHING: Shape = 0;
+
+const UNKNOWN: Shape = Shape::MAX;
 
 /// Something of interest in a tree.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -48,6 +50,8 @@ pub(super) struct Shapes<'a> {
     /// What a pass over the packs has found, and the shapes of its lists.
     ways: Option<Ways>,
     of_list: BTreeMap<u32, Shape>,
+    /// The same by the number of the tree in the pass, as lists name them; [`UNKNOWN`] for most.
+    of_number: Vec<Shape>,
     /// What trees name and the database does not have, each told once.
     pub(super) missing: BTreeSet<Oid>,
 }
@@ -68,6 +72,7 @@ impl<'a> Shapes<'a> {
             of_tree: BTreeMap::new(),
             ways: None,
             of_list: BTreeMap::new(),
+            of_number: Vec::new(),
             missing: BTreeSet::new(),
         }
     }
@@ -142,16 +147,17 @@ impl<'a> Shapes<'a> {
             self.report.skip(tree.to_string(), "the tree is nested too deep");
             return NOTHING;
         }
-        let Some(ways) = self.ways.take() else { return NOTHING };
-        let items: Vec<_> = ways.items(list).filter_map(|item| Some((item, ways.oid(item)?))).collect();
-        self.ways = Some(ways);
+        let items: Vec<_> = self.ways.iter().flat_map(|ways| ways.items(list)).collect();
         let mut node = Vec::with_capacity(items.len());
-        for (item, oid) in items {
+        for item in items {
+            if item.is_tree {
+                let shape = self.numbered(item, depth);
+                node.extend((shape != NOTHING).then_some((item.name, Item::Tree(shape))));
+                continue;
+            }
+            let Some(oid) = self.ways.as_ref().and_then(|ways| ways.oid(item)) else { continue };
             let name = self.names.get(usize::try_from(item.name).unwrap_or(usize::MAX));
-            let found = if item.is_tree {
-                let shape = self.below(oid, None, depth.saturating_add(1));
-                (shape != NOTHING).then_some(Item::Tree(shape))
-            } else if self.interest.contains(&oid) {
+            let found = if self.interest.contains(&oid) {
                 Some(Item::Blob(oid))
             } else {
                 let name = name.cloned().unwrap_or_default();
@@ -164,6 +170,23 @@ impl<'a> Shapes<'a> {
         node.dedup();
         let shape = self.intern(node);
         self.of_list.insert(list, shape);
+        shape
+    }
+
+    /// The shape of a tree that a list names. A large folder has many entries that its other versions have, too.
+    fn numbered(&mut self, item: ways::Item, depth: usize) -> Shape {
+        let at = usize::try_from(item.child).unwrap_or(usize::MAX);
+        if let Some(shape) = self.of_number.get(at).filter(|shape| **shape != UNKNOWN) {
+            return *shape;
+        }
+        let Some(oid) = self.ways.as_ref().and_then(|ways| ways.oid(item)) else { return NOTHING };
+        let shape = self.below(oid, None, depth.saturating_add(1));
+        if at >= self.of_number.len() {
+            self.of_number.resize(at.saturating_add(1), UNKNOWN);
+        }
+        if let Some(slot) = self.of_number.get_mut(at) {
+            *slot = shape;
+        }
         shape
     }
 
@@ -255,8 +278,24 @@ impl<'a> Shapes<'a> {
         if shape == NOTHING || others.contains(&shape) || depth > MAX_DEPTH {
             return true;
         }
+        // Most commits have one parent: both lists are sorted, so one pass over both tells them apart.
+        let mut only: Option<&[(u32, Item)]> = match others {
+            [other] => Some(self.node(*other)),
+            _ => None,
+        };
         for (name, item) in self.node(shape) {
-            let before: Vec<Item> = others.iter().filter_map(|other| self.item(*other, *name)).collect();
+            let before: Vec<Item> = if let Some(rest) = &mut only {
+                while let Some((_, after)) = rest.split_first().filter(|((other, _), _)| other < name) {
+                    *rest = after;
+                }
+                let same = rest.first().filter(|(other, _)| other == name).map(|(_, item)| *item);
+                if same == Some(*item) {
+                    continue;
+                }
+                same.into_iter().collect()
+            } else {
+                others.iter().filter_map(|other| self.item(*other, *name)).collect()
+            };
             if before.contains(item) {
                 continue;
             }

@@ -118,7 +118,8 @@ pub(super) struct Item {
     /// The number of its name in [`Ways::names`].
     pub(super) name: u32,
     pub(super) is_tree: bool,
-    child: u32,
+    /// The number of what it names.
+    pub(super) child: u32,
 }
 
 /// For each tree in the packs: what of interest is in it.
