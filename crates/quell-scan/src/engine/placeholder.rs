@@ -1,5 +1,10 @@
 //! Text that stands where a secret goes: variables, templates, and words for "put yours here".
 
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+
 use super::name::{listed, words};
 use crate::rule::contains;
 
@@ -26,10 +31,17 @@ const WEAK_WORDS: &str = "pwd pass auth login mysql test testing tests fake mock
 
 /// True for variables, templates, and words that stand for a value.
 pub(super) fn placeholder(text: &[u8]) -> bool {
-    let lower = text.to_ascii_lowercase();
+    static WORDS: LazyLock<BTreeSet<&[u8]>> =
+        LazyLock::new(|| TRIVIAL.split_whitespace().map(str::as_bytes).collect());
+    static PARTS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| finder(STAND_INS.split_whitespace()));
     template(text)
-        || TRIVIAL.split_whitespace().any(|word| lower == word.as_bytes())
-        || STAND_INS.split_whitespace().any(|word| contains(&lower, word.as_bytes()))
+        || WORDS.contains(text.to_ascii_lowercase().as_slice())
+        || PARTS.as_ref().is_some_and(|parts| parts.is_match(text))
+}
+
+/// Finds any of these in any case. Each is far below the limits of the library, so it is there.
+fn finder<'w>(words: impl IntoIterator<Item = &'w str>) -> Option<AhoCorasick> {
+    AhoCorasick::builder().ascii_case_insensitive(true).build(words).ok()
 }
 
 /// True when some word of it says that it is no value, as in `my-test-token-1`.
@@ -46,13 +58,15 @@ pub(super) fn template(text: &[u8]) -> bool {
     let starts = |prefix: &str| lower.starts_with(prefix.as_bytes());
     let wrapped = |open: &str, close: &str| starts(open) && lower.ends_with(close.as_bytes());
     let one_byte = text.first().is_some_and(|first| text.iter().all(|byte| byte == first));
-    let inside = |marks: &[&str]| marks.iter().any(|mark| contains(&lower, mark.as_bytes()));
-    variable(text)
-        || one_byte
-        || inside(&[
+    static MARKS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+        finder([
             "{{", "}}", "#{", "${", "$(", "<%", "%>", "@{", "{%", "%(", "{0}", "{1}", "{}", "$env:", "\\(",
             "[[", "]]",
         ])
+    });
+    variable(text)
+        || one_byte
+        || MARKS.as_ref().is_some_and(|marks| marks.is_match(text))
         || format_verb(text)
         || lower.ends_with(b"...")
         || wrapped("%", "%")
