@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::Match;
 use super::keyword::KeywordEngine;
+use super::plan::LOOK;
 use super::prefilter::Spot;
 use super::worker::{Outcome, Worker, index};
 use crate::decode::{self, Run};
@@ -129,9 +130,7 @@ impl KeywordEngine<'_> {
         plan.prefilter.find(part, &mut |spot| {
             let Some(literal) = plan.literals.get(index(spot.literal)) else { return };
             let start = index(spot.start);
-            let text = part.get(start..start.saturating_add(literal.length)).unwrap_or_default();
-            let wanted = |exact: &Option<Box<[u8]>>| exact.as_ref().is_none_or(|exact| **exact == *text);
-            if literal.gate || literal.links.iter().any(|link| wanted(&link.exact)) {
+            if literal.gate || literal.links.iter().any(|link| link.holds(part, start)) {
                 let start = u32::try_from(start.saturating_add(range.start)).unwrap_or(u32::MAX);
                 sink(Spot { start, ..spot });
             }
@@ -150,8 +149,7 @@ impl KeywordEngine<'_> {
         let plan = self.plan();
         for link in plan.literals.get(index(spot.literal)).map(|literal| &literal.links).into_iter().flatten()
         {
-            let text = bytes.get(index(spot.start)..).unwrap_or_default();
-            if link.exact.as_ref().is_none_or(|exact| text.starts_with(exact)) {
+            if link.holds(bytes, index(spot.start)) {
                 out.extend(worker.evaluate(self.rules(), plan, bytes, link.site, spot.start));
             }
         }
@@ -207,24 +205,16 @@ impl KeywordEngine<'_> {
                         clean.holds(spot.start, index(outcome.before), index(outcome.after))
                     }
                     (None, Some(site)) => {
-                        usual || {
-                            use super::plan::LOOK;
-                            clean.holds(
-                                spot.start,
-                                site.before.saturating_add(LOOK),
-                                site.after.saturating_add(LOOK),
-                            )
-                        }
+                        let (before, after) =
+                            (site.before.saturating_add(LOOK), site.after.saturating_add(LOOK));
+                        usual || clean.holds(spot.start, before, after)
                     }
                     (None, None) => true,
                 };
                 if kept {
                     next.outcomes.extend(outcome.map(|outcome| outcome.moved(start)));
-                } else {
-                    let text = bytes.get(index(start)..).unwrap_or_default();
-                    if link.exact.as_ref().is_none_or(|exact| text.starts_with(exact)) {
-                        next.outcomes.extend(worker.evaluate(self.rules(), plan, bytes, link.site, start));
-                    }
+                } else if link.holds(bytes, index(start)) {
+                    next.outcomes.extend(worker.evaluate(self.rules(), plan, bytes, link.site, start));
                 }
             }
         }

@@ -55,6 +55,14 @@ pub(super) struct Link {
     pub(super) exact: Option<Box<[u8]>>,
 }
 
+impl Link {
+    /// Whether the literal stands in the case that counts where it was found in any case.
+    pub(super) fn holds(&self, bytes: &[u8], start: usize) -> bool {
+        let text = bytes.get(start..).unwrap_or_default();
+        self.exact.as_ref().is_none_or(|exact| text.starts_with(exact))
+    }
+}
+
 /// Where a rule's regex is tried: see [`crate::rule::reach`].
 #[derive(Debug)]
 pub(super) struct Site {

@@ -1,6 +1,7 @@
 //! The first pass over a repository: every object is searched once, in whatever order is fastest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 
@@ -11,6 +12,7 @@ use super::database::Database;
 use super::descend::{Batch, Grove, Walker};
 use super::forest::Forest;
 use super::object::{self, Commit};
+use super::pack::Pack;
 use super::{Kind, MAX_IN_MEMORY, ObjectFormat, Oid, Trouble, loose};
 use crate::Report;
 use crate::collect::Collector;
@@ -113,11 +115,7 @@ impl Pass<'_, '_> {
         let (earlier, later) = database.packs.split_at(number);
         let Some(pack) = later.first() else { return };
         let loose = &database.loose;
-        // An object that is stored twice is searched where it comes first.
-        let wanted = |oid: Oid| {
-            loose.binary_search_by(|(name, _)| name.cmp(&oid)).is_err()
-                && earlier.iter().all(|pack| pack.index.find(oid).is_none())
-        };
+        let wanted = |oid: Oid| is_first(oid, loose, earlier);
         let mut forest = Forest::build(pack, &wanted);
         let broken = std::mem::take(&mut forest.broken);
         let grove = Grove { pack, forest: &forest, wanted: &wanted };
@@ -159,11 +157,7 @@ impl Pass<'_, '_> {
             let base = database.read(*base);
             let (earlier, later) = database.packs.split_at(number);
             let Some(pack) = later.first() else { return };
-            let loose = &database.loose;
-            let wanted = |oid: Oid| {
-                loose.binary_search_by(|(name, _)| name.cmp(&oid)).is_err()
-                    && earlier.iter().all(|pack| pack.index.find(oid).is_none())
-            };
+            let wanted = |oid: Oid| is_first(oid, &database.loose, earlier);
             let grove = Grove { pack, forest, wanted: &wanted };
             match base {
                 Ok(Some(base)) => walker.grafted(grove, *root, base.kind, &base.data),
@@ -224,6 +218,12 @@ impl Pass<'_, '_> {
         self.all.report.blobs = self.all.report.blobs.saturating_add(batch.blob_count);
         self.all.advance(batch.bytes, batch.objects);
     }
+}
+
+/// An object that is stored twice is searched where it comes first: loose, then in the order of the packs.
+fn is_first(oid: Oid, loose: &[(Oid, PathBuf)], earlier: &[Pack]) -> bool {
+    loose.binary_search_by(|(name, _)| name.cmp(&oid)).is_err()
+        && earlier.iter().all(|pack| pack.index.find(oid).is_none())
 }
 
 /// Tells what a thread has, if that is enough. Nobody listens only when the receiving thread has given up.
