@@ -13,10 +13,12 @@ pub(super) fn accepts(rules: &RuleSet, rule: &Rule, bytes: &[u8], found: &Match)
     }
     // In a file that is there for credentials, `password` is a bad password; a variable is still none.
     let stand_in = if rule.tags.iter().any(|tag| tag == "credential-file") { template } else { placeholder };
-    if rule.placeholders && stand_in(core) {
-        return false;
-    }
-    if rule.rank == Rank::Generic && generic::score(rule, bytes, found).is_none() {
+    // The score of a generic rule is none for what stands in, and usually for its name already.
+    let refused = match rule.rank {
+        Rank::Generic => generic::score(rule, bytes, found).is_none(),
+        Rank::Url | Rank::Specific => rule.placeholders && stand_in(core),
+    };
+    if refused {
         return false;
     }
     let candidate = Candidate {

@@ -1,18 +1,21 @@
 //! Bytes in, matches out.
 //!
 //! Map: [`crate::rule::reach`] says by which literals a regex can be woken and how far a match may lie around them;
-//! `plan` gathers that for all rules; `prefilter` finds the literals; `worker` tries a regex at one place; `carry` searches a
-//! text in full, or from what was found in the text that it was made from.
+//! `plan` gathers that for all rules; `prefilter` finds the literals; `screen` asks what is cheap to ask and `worker` tries a
+//! regex at one place; `filter` tells secrets from what only looks like one; `carry` searches a text in full, or from what was
+//! found in the text that it was made from.
 
 mod carry;
 mod filter;
 mod generic;
 mod keyword;
 mod letters;
+mod lexicon;
 mod name;
 mod placeholder;
 mod plan;
 mod prefilter;
+mod screen;
 #[cfg(test)]
 mod tests;
 mod value;

@@ -1,18 +1,20 @@
 //! Text that stands where a secret goes: variables, templates, and words for "put yours here".
 
-use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
 
-use super::name::{listed, words};
+use super::lexicon::Lexicon;
+use super::name::words;
 use crate::rule::contains;
 
 /// Words that people write where a password goes.
-const TRIVIAL: &str = "password passwd pass pwd secret token postgres root admin user username test mysql guest redis mongo \
+static TRIVIAL: Lexicon = Lexicon::new(
+    "password passwd pass pwd secret token postgres root admin user username test mysql guest redis mongo \
     mypassword 123456 1234567 12345678 123456789 1234567890 none null true false undefined nil key value \
     string foobar foobarbaz default changeit abc123 foo123 bar123 test123 test1234 password1 password12 \
-    password123 password1234 secret123 pass1234";
+    password123 password1234 secret123 pass1234",
+);
 
 /// Parts of text that stand for a value, long enough that random text does not hold them.
 const STAND_INS: &str = "changeme change-me change_me changethis change-this change_this example placeholder redacted your- \
@@ -24,18 +26,18 @@ const STAND_INS: &str = "changeme change-me change_me changethis change-this cha
     my-api-key my_api_key no_log value_specified";
 
 /// Words that stand for a value when they stand alone between signs, and the rest is no random text.
-const WEAK_WORDS: &str = "pwd pass auth login mysql test testing tests fake mock sample demo foo bar baz todo tbd enter here your my some secret \
+static WEAK_WORDS: Lexicon = Lexicon::new(
+    "pwd pass auth login mysql test testing tests fake mock sample demo foo bar baz todo tbd enter here your my some secret \
     password passwd passphrase token key value string null none default temp local dev user username \
     credential credentials api abc hidden masked public wrong expired old new another other first second \
-    name id insert replace change vault env config param data field type";
+    name id insert replace change vault env config param data field type",
+);
 
 /// True for variables, templates, and words that stand for a value.
 pub(super) fn placeholder(text: &[u8]) -> bool {
-    static WORDS: LazyLock<BTreeSet<&[u8]>> =
-        LazyLock::new(|| TRIVIAL.split_whitespace().map(str::as_bytes).collect());
     static PARTS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| finder(STAND_INS.split_whitespace()));
     template(text)
-        || WORDS.contains(text.to_ascii_lowercase().as_slice())
+        || std::str::from_utf8(text).is_ok_and(|text| TRIVIAL.has(&text.to_ascii_lowercase()))
         || PARTS.as_ref().is_some_and(|parts| parts.is_match(text))
 }
 
@@ -47,8 +49,8 @@ fn finder<'w>(words: impl IntoIterator<Item = &'w str>) -> Option<AhoCorasick> {
 /// True when some word of it says that it is no value, as in `my-test-token-1`.
 pub(super) fn worded(text: &[u8]) -> bool {
     words(text)
-        .iter()
-        .any(|word| listed(WEAK_WORDS, word.trim_end_matches(|sign: char| sign.is_ascii_digit())))
+        .split(' ')
+        .any(|word| WEAK_WORDS.has(word.trim_end_matches(|sign: char| sign.is_ascii_digit())))
 }
 
 /// True for the variables and templates of shells, build tools and languages, for encrypted values, and for one

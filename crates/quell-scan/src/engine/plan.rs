@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use regex_automata::meta;
-use regex_automata::nfa::thompson::WhichCaptures;
 use regex_automata::util::syntax;
 
 use super::MAX_MATCH;
 use super::prefilter::Prefilter;
+use super::screen::Screen;
 use crate::RuleSet;
 use crate::rule::reach::{self, Cut, Reach};
 use crate::rule::{self, Rule};
@@ -70,8 +70,8 @@ pub(super) struct Site {
     pub(super) before: usize,
     pub(super) after: usize,
     pub(super) grows: bool,
-    tail: Option<Cut>,
-    compiled: OnceLock<Option<meta::Regex>>,
+    cut: Option<Cut>,
+    screen: OnceLock<Option<Screen>>,
 }
 
 /// A rule's regex, and what else decides whether it counts.
@@ -152,8 +152,8 @@ impl Builder {
                 before: site.before,
                 after: site.after,
                 grows: site.grows,
-                tail: site.tail,
-                compiled: OnceLock::new(),
+                cut: site.tail,
+                screen: OnceLock::new(),
             });
         }
         let text = rule.pattern.text().to_owned();
@@ -192,15 +192,13 @@ impl Builder {
 }
 
 impl Site {
-    /// What must match from the literal on. `None`: the whole regex.
-    pub(super) fn tail(&self, rule: &RulePlan) -> Option<&meta::Regex> {
-        let cut = self.tail?;
-        let compile = || {
-            let hir = reach::tail(&rule.text, cut)?;
-            let config = config().which_captures(WhichCaptures::Implicit).onepass(false).backtrack(false);
-            meta::Builder::new().configure(config).build_from_hir(&hir).ok()
+    /// What must be there when there is a match.
+    pub(super) fn screen(&self, rule: &RulePlan) -> Option<&Screen> {
+        let make = || match self.cut {
+            None if self.before > 0 => Screen::around(&reach::tail(&rule.text, Cut::NOWHERE)?),
+            cut => Some(Screen::from(&reach::tail(&rule.text, cut.unwrap_or(Cut::NOWHERE))?)),
         };
-        self.compiled.get_or_init(compile).as_ref()
+        self.screen.get_or_init(make).as_ref()
     }
 }
 

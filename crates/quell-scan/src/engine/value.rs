@@ -1,6 +1,7 @@
 //! Whether a value that is assigned to a secret's name is one: by its form, not by one threshold.
 
 use super::letters::{randomness, separator};
+use super::lexicon::Lexicon;
 use super::name::Class;
 use super::placeholder::{placeholder, worded};
 use crate::rule::contains;
@@ -139,7 +140,9 @@ fn reference(value: &[u8]) -> bool {
     });
     let ending =
         value.iter().rposition(|byte| *byte == b'.').and_then(|dot| value.get(dot + 1..)).is_some_and(
-            |ending| ENDINGS.split_whitespace().any(|known| ending.eq_ignore_ascii_case(known.as_bytes())),
+            |ending| {
+                std::str::from_utf8(ending).is_ok_and(|ending| ENDINGS.has(&ending.to_ascii_lowercase()))
+            },
         );
     [b"./".as_slice(), b"../", b"~/", b"C:\\", b"c:\\", b"file:", b"classpath:", b"urn:", b"data:", b"cn="]
         .iter()
@@ -151,9 +154,11 @@ fn reference(value: &[u8]) -> bool {
         || (numeric && value.iter().any(|byte| b".-:/".contains(byte)))
 }
 
-const ENDINGS: &str = "pem key crt cer p12 pfx jks json yml yaml txt php js ts py rb go java html xml com org net io local \
+static ENDINGS: Lexicon = Lexicon::new(
+    "pem key crt cer p12 pfx jks json yml yaml txt php js ts py rb go java html xml com org net io local \
     internal conf cfg ini env svg png css md sh toml properties keystore gpg asc pub value password \
-    token secret id name";
+    token secret id name",
+);
 
 /// Text of a program or a schema.
 fn code(value: &[u8], written: Written) -> bool {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use regex_automata::hybrid;
 use regex_automata::meta::{self, Regex};
 use regex_automata::util::captures::Captures;
 use regex_automata::{Anchored, Input};
@@ -15,7 +16,7 @@ use crate::rule::Rule;
 #[derive(Debug, Default)]
 pub(super) struct Worker {
     mains: Vec<Option<(meta::Cache, Captures)>>,
-    tails: Vec<Option<meta::Cache>>,
+    screens: Vec<Option<hybrid::dfa::Cache>>,
 }
 
 /// What a site found, kept when it is anything but "no match within the usual distance".
@@ -64,17 +65,17 @@ impl Worker {
         let start = index(at);
         let first = site.after.saturating_add(start).min(bytes.len());
         let rule = plan.rules.get(site.rule)?;
-        if let Some(tail) = site.tail(rule) {
-            let cache = slot(&mut self.tails, index(number))?.get_or_insert_with(|| tail.create_cache());
-            let text = seen(bytes, site, first);
-            let input = Input::new(text).span(start..first).anchored(Anchored::Yes).earliest(true);
-            tail.search_half_with(cache, &input)?;
+        let from = start.saturating_sub(site.before);
+        if let Some(screen) = site.screen(rule) {
+            let cache = slot(&mut self.screens, index(number))?;
+            if !screen.lets(cache, seen(bytes, site, first), from, start, first) {
+                return None;
+            }
         }
         let main = rule.main()?;
         let scratch = slot(&mut self.mains, site.rule)?;
         let (cache, captures) =
             scratch.get_or_insert_with(|| (main.regex.create_cache(), main.regex.create_captures()));
-        let from = start.saturating_sub(site.before);
         let (whole, view) = locate(&main.regex, cache, bytes, site, start, from);
         if whole.is_none() && view <= first {
             return None;
@@ -85,7 +86,7 @@ impl Worker {
         let rule = rules.rules().get(site.rule)?;
         let text = seen(bytes, site, view);
         let found = matched
-            .then(|| capture(main, cache, captures, text, whole.clone(), view, site.rule, rule))
+            .then(|| capture(main, cache, captures, text, whole.clone(), site.rule, rule))
             .flatten()
             .filter(|found| filter::accepts(rules, rule, bytes, found));
         // Filters look at the line around a match, too.
@@ -125,8 +126,7 @@ impl Worker {
         while at <= bytes.len() {
             let Some(whole) = main.regex.search_with(cache, &Input::new(bytes).range(at..)) else { break };
             at = whole.end().max(whole.start() + 1);
-            let view = bytes.len();
-            let found = capture(main, cache, captures, bytes, whole.range(), view, rule_index, rule);
+            let found = capture(main, cache, captures, bytes, whole.range(), rule_index, rule);
             if let Some(found) = found.filter(|found| filter::accepts(rules, rule, bytes, found)) {
                 sink(found);
             }
@@ -176,17 +176,18 @@ fn locate(
     }
 }
 
+/// The groups of a match whose bounds are known. To look no further than its end finds the same ways through the regex,
+/// and the search's memory, which grows with the length, is small.
 fn capture(
     main: &Main,
     cache: &mut meta::Cache,
     captures: &mut Captures,
     bytes: &[u8],
     whole: Range<usize>,
-    view: usize,
     rule_index: usize,
     rule: &Rule,
 ) -> Option<Match> {
-    let input = Input::new(bytes).span(whole.start..view).anchored(Anchored::Yes);
+    let input = Input::new(bytes).span(whole).anchored(Anchored::Yes);
     main.regex.search_captures_with(cache, &input, captures);
     let whole = captures.get_match()?.range();
     let group = |number: usize| captures.get_group(number).map(|span| span.range());

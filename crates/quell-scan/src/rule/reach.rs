@@ -28,6 +28,11 @@ pub(crate) struct Cut {
     pub(crate) at: usize,
 }
 
+impl Cut {
+    /// At the start: all of the regex comes after it.
+    pub(crate) const NOWHERE: Self = Self { branch: None, at: 0 };
+}
+
 /// Where one variant of a regex can be woken.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Site {
@@ -210,7 +215,9 @@ impl Search<'_> {
         if matches!(rest.first()?.kind(), HirKind::Look(_)) && at > 0 {
             return None;
         }
-        let near = rest.get(..AHEAD).unwrap_or(rest);
+        // Each letter of a word in any case is an element of its own.
+        let letters = rest.iter().take_while(|part| matches!(part.kind(), HirKind::Class(_)) && worded(part));
+        let near = rest.get(..letters.count().saturating_add(AHEAD)).unwrap_or(rest);
         let exact = prefixes(&Hir::concat(near.to_vec()));
         let folded = prefixes(&Hir::concat(near.iter().map(fold).collect()));
         let quality = |list: &[Vec<u8>]| list.iter().map(|bytes| bits(bytes)).fold(f64::MAX, f64::min);
