@@ -9,11 +9,15 @@ use super::Oid;
 use super::commits::History;
 use super::database::Database;
 use super::forest::Forest;
+use super::places::{Paths, TOP, wide};
 use super::shape::{NOTHING, Shape, Shapes};
 use crate::Report;
 
 /// Places kept at most: a tree that holds itself many times over must not fill the memory.
 const MAX_PLACES: usize = 200_000;
+
+/// Paths kept at most, folders too.
+const MAX_PATHS: usize = 1_000_000;
 
 /// Visits of places at most, for the same reason.
 const MAX_STEPS: u64 = 50_000_000;
@@ -37,8 +41,10 @@ pub(super) type Sights = BTreeMap<Oid, BTreeMap<Vec<u8>, Sight>>;
 /// Finds the places of the blobs of interest.
 pub(super) struct Attribution<'a> {
     shapes: Shapes<'a>,
-    sights: Sights,
-    places: usize,
+    paths: Paths,
+    /// By path: the blobs that were there, sorted, and the numbers of their sights.
+    blobs: Vec<Vec<(u32, u32)>>,
+    sights: Vec<Sight>,
     left: u64,
     gate: Gate<'a>,
 }
@@ -49,26 +55,23 @@ type Counts<'a> = dyn Fn(&[u8]) -> bool + 'a;
 /// Blobs of which only some paths are of interest.
 #[derive(Default)]
 struct Gate<'a> {
-    blobs: Option<&'a BTreeSet<Oid>>,
+    /// By the number of the blob.
+    blobs: Vec<bool>,
     counts: Option<&'a Counts<'a>>,
     /// What the question was answered for each path.
-    answers: BTreeMap<Vec<u8>, bool>,
+    answers: Vec<Option<bool>>,
 }
 
 impl Gate<'_> {
-    fn lets(&mut self, blob: Oid, path: &[u8]) -> bool {
-        let Some(counts) = self.counts.filter(|_| self.blobs.is_some_and(|blobs| blobs.contains(&blob)))
-        else {
+    fn lets(&mut self, blob: u32, path: u32, text: impl FnOnce() -> Vec<u8>) -> bool {
+        let Some(counts) = self.counts.filter(|_| self.blobs.get(wide(blob)) == Some(&true)) else {
             return true;
         };
-        if let Some(answer) = self.answers.get(path) {
-            return *answer;
+        let at = wide(path);
+        if at >= self.answers.len() {
+            self.answers.resize(at.saturating_add(1), None);
         }
-        let answer = counts(path);
-        if self.answers.len() < MAX_PLACES {
-            self.answers.insert(path.to_vec(), answer);
-        }
-        answer
+        self.answers.get_mut(at).is_none_or(|answer| *answer.get_or_insert_with(|| counts(&text())))
     }
 }
 
@@ -86,8 +89,9 @@ impl<'a> Attribution<'a> {
     ) -> Self {
         Self {
             shapes: Shapes::new(database, report, interest),
-            sights: Sights::new(),
-            places: 0,
+            paths: Paths::new(MAX_PATHS),
+            blobs: Vec::new(),
+            sights: Vec::new(),
             left: max_steps,
             gate: Gate::default(),
         }
@@ -100,8 +104,15 @@ impl<'a> Attribution<'a> {
     }
 
     /// With blobs that are only looked for at paths for which `counts` says yes.
-    pub(super) fn only_where(mut self, blobs: &'a BTreeSet<Oid>, counts: &'a dyn Fn(&[u8]) -> bool) -> Self {
-        self.gate.blobs = Some(blobs);
+    pub(super) fn only_where(mut self, blobs: &BTreeSet<Oid>, counts: &'a dyn Fn(&[u8]) -> bool) -> Self {
+        for number in blobs.iter().filter_map(|blob| self.shapes.interest.number(*blob)).map(wide) {
+            if number >= self.gate.blobs.len() {
+                self.gate.blobs.resize(number.saturating_add(1), false);
+            }
+            if let Some(slot) = self.gate.blobs.get_mut(number) {
+                *slot = true;
+            }
+        }
         self.gate.counts = Some(counts);
         self
     }
@@ -133,12 +144,31 @@ impl<'a> Attribution<'a> {
                 sight.tips.insert(number);
             });
         }
-        if self.left == 0 || self.places >= MAX_PLACES {
+        if self.left == 0 || self.sights.len() >= MAX_PLACES || self.paths.are_full() {
             let why =
                 "the trees are nested too often, or there are more than 200000 places; some are missing";
             self.shapes.report.skip("attribution", why);
         }
-        (self.sights, self.shapes.missing.len())
+        let missing = self.shapes.missing.len();
+        (self.by_name(), missing)
+    }
+
+    /// The sights with the names of their blobs and paths.
+    fn by_name(mut self) -> Sights {
+        let mut sights = Sights::new();
+        for (path, blobs) in (0..).zip(&self.blobs) {
+            if blobs.is_empty() {
+                continue;
+            }
+            let text = self.paths.text(path, &self.shapes.names);
+            for (blob, sight) in blobs {
+                let sight = self.sights.get_mut(wide(*sight)).map(std::mem::take);
+                if let (Some(blob), Some(sight)) = (self.shapes.interest.oid(*blob), sight) {
+                    sights.entry(blob).or_default().insert(text.clone(), sight);
+                }
+            }
+        }
+        sights
     }
 
     /// The shape of each commit's tree, and what it introduced.
@@ -194,18 +224,30 @@ impl<'a> Attribution<'a> {
     }
 
     fn each(&mut self, shape: Shape, others: &[Shape], change: &mut dyn FnMut(&mut Sight)) {
-        let Self { shapes, sights, places, left, gate } = self;
-        shapes.difference(shape, others, &mut Vec::new(), 0, &mut |path, blob| {
+        let Self { shapes, paths, blobs, sights, left, gate } = self;
+        shapes.difference(shape, others, paths, TOP, 0, &mut |paths, path, blob| {
             *left = left.saturating_sub(1);
-            if !gate.lets(blob, path) {
+            if !gate.lets(blob, path, || paths.text(path, &shapes.names)) {
                 return *left > 0;
             }
-            let by_path = sights.entry(blob).or_default();
-            if let Some(sight) = by_path.get_mut(path) {
+            let at = wide(path);
+            if at >= blobs.len() {
+                blobs.resize_with(at.saturating_add(1), Vec::new);
+            }
+            let Some(there) = blobs.get_mut(at) else { return false };
+            let number = match there.binary_search_by_key(&blob, |(blob, _)| *blob) {
+                Ok(at) => there.get(at).map(|(_, sight)| *sight),
+                Err(at) => {
+                    let next = u32::try_from(sights.len()).ok().filter(|_| sights.len() < MAX_PLACES);
+                    if let Some(next) = next {
+                        there.insert(at, (blob, next));
+                        sights.push(Sight::default());
+                    }
+                    next
+                }
+            };
+            if let Some(sight) = number.and_then(|number| sights.get_mut(wide(number))) {
                 change(sight);
-            } else if *places < MAX_PLACES {
-                *places = places.saturating_add(1);
-                change(by_path.entry(path.to_vec()).or_default());
             }
             *left > 0
         });

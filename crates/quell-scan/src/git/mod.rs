@@ -25,6 +25,7 @@ mod introduced;
 mod loose;
 mod object;
 mod pack;
+mod places;
 mod received;
 mod reflog;
 mod refs;

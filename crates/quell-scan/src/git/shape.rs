@@ -4,12 +4,13 @@
 //! numbers; whether a commit brings or drops a blob is then a look at a few small nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::database::Database;
 use super::diff::{self, MAX_DEPTH, Side};
 use super::forest::Forest;
 use super::object::{self, Entry, Mode};
+use super::places::{Interest, Paths, wide};
 use super::ways::{self, Known, Ways};
 use super::{ObjectFormat, Oid};
 use crate::Report;
@@ -23,14 +24,15 @@ pub(super) const NOTHING: Shape = 0;
 const UNKNOWN: Shape = Shape::MAX;
 
 /// Something of interest in a tree.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 enum Item {
-    Blob(Oid),
+    /// By its number in [`Interest`].
+    Blob(u32),
     Tree(Shape),
 }
 
 /// Numbers of names, and what those hold, sorted by number.
-type Node = Arc<[(u32, Item)]>;
+type Node = Box<[(u32, Item)]>;
 
 /// Items kept at most over all shapes.
 const MAX_ITEMS: usize = 3_000_000;
@@ -39,33 +41,33 @@ const MAX_ITEMS: usize = 3_000_000;
 pub(super) struct Shapes<'a> {
     pub(super) database: &'a mut Database,
     pub(super) report: &'a mut Report,
-    interest: BTreeSet<Oid>,
+    pub(super) interest: Interest,
     nodes: Vec<Node>,
-    known: BTreeMap<Node, Shape>,
+    /// Shapes by the hash of their nodes.
+    known: BTreeMap<u64, Vec<Shape>>,
     items: usize,
-    names: Vec<Vec<u8>>,
+    pub(super) names: Vec<Vec<u8>>,
     numbers: BTreeMap<Vec<u8>, u32>,
     /// Trees that were read by name.
     of_tree: BTreeMap<Oid, Shape>,
     /// What a pass over the packs has found, and the shapes of its lists.
     ways: Option<Ways>,
     of_list: BTreeMap<u32, Shape>,
-    /// The same by the number of the tree in the pass, as lists name them; [`UNKNOWN`] for most.
-    of_number: Vec<Shape>,
+    /// By the number of an object in the pass, as lists name them: the shape of a tree, or the number of a blob.
+    /// [`UNKNOWN`] for most.
+    of_number: Vec<u32>,
     /// What trees name and the database does not have, each told once.
     pub(super) missing: BTreeSet<Oid>,
 }
 
 impl<'a> Shapes<'a> {
     pub(super) fn new(database: &'a mut Database, report: &'a mut Report, interest: BTreeSet<Oid>) -> Self {
-        let empty: Node = Arc::from(Vec::new());
-        let known = BTreeMap::from([(Arc::clone(&empty), NOTHING)]);
         Self {
             database,
             report,
-            interest,
-            nodes: vec![empty],
-            known,
+            interest: Interest::new(interest),
+            nodes: vec![Node::default()],
+            known: BTreeMap::new(),
             items: 0,
             names: Vec::new(),
             numbers: BTreeMap::new(),
@@ -95,7 +97,7 @@ impl<'a> Shapes<'a> {
     }
 
     fn node(&self, shape: Shape) -> &[(u32, Item)] {
-        usize::try_from(shape).ok().and_then(|at| self.nodes.get(at)).map(AsRef::as_ref).unwrap_or_default()
+        self.nodes.get(wide(shape)).map(AsRef::as_ref).unwrap_or_default()
     }
 
     /// The shape of a tree. With a tree that is `like` it and was shaped before, only the differences are looked at.
@@ -155,16 +157,8 @@ impl<'a> Shapes<'a> {
                 node.extend((shape != NOTHING).then_some((item.name, Item::Tree(shape))));
                 continue;
             }
-            let Some(oid) = self.ways.as_ref().and_then(|ways| ways.oid(item)) else { continue };
-            let name = self.names.get(usize::try_from(item.name).unwrap_or(usize::MAX));
-            let found = if self.interest.contains(&oid) {
-                Some(Item::Blob(oid))
-            } else {
-                let name = name.cloned().unwrap_or_default();
-                self.lost(oid, &format!("`{}` is not here", String::from_utf8_lossy(&name)));
-                None
-            };
-            node.extend(found.map(|found| (item.name, found)));
+            let blob = self.blob(item);
+            node.extend(blob.map(|blob| (item.name, Item::Blob(blob))));
         }
         node.sort_unstable();
         node.dedup();
@@ -175,19 +169,38 @@ impl<'a> Shapes<'a> {
 
     /// The shape of a tree that a list names. A large folder has many entries that its other versions have, too.
     fn numbered(&mut self, item: ways::Item, depth: usize) -> Shape {
-        let at = usize::try_from(item.child).unwrap_or(usize::MAX);
-        if let Some(shape) = self.of_number.get(at).filter(|shape| **shape != UNKNOWN) {
+        if let Some(shape) = self.of_number.get(wide(item.child)).filter(|shape| **shape != UNKNOWN) {
             return *shape;
         }
         let Some(oid) = self.ways.as_ref().and_then(|ways| ways.oid(item)) else { return NOTHING };
         let shape = self.below(oid, None, depth.saturating_add(1));
+        self.remember(item, shape);
+        shape
+    }
+
+    /// The number of a blob that a list names; `None` for one that is not here.
+    fn blob(&mut self, item: ways::Item) -> Option<u32> {
+        if let Some(number) = self.of_number.get(wide(item.child)).filter(|number| **number != UNKNOWN) {
+            return Some(*number);
+        }
+        let oid = self.ways.as_ref().and_then(|ways| ways.oid(item))?;
+        let Some(number) = self.interest.number(oid) else {
+            let name = self.names.get(wide(item.name)).cloned().unwrap_or_default();
+            self.lost(oid, &format!("`{}` is not here", String::from_utf8_lossy(&name)));
+            return None;
+        };
+        self.remember(item, number);
+        Some(number)
+    }
+
+    fn remember(&mut self, item: ways::Item, number: u32) {
+        let at = wide(item.child);
         if at >= self.of_number.len() {
             self.of_number.resize(at.saturating_add(1), UNKNOWN);
         }
         if let Some(slot) = self.of_number.get_mut(at) {
-            *slot = shape;
+            *slot = number;
         }
-        shape
     }
 
     fn compare(
@@ -228,12 +241,12 @@ impl<'a> Shapes<'a> {
                 let shape = self.below(entry.oid, like, depth.saturating_add(1));
                 (shape != NOTHING).then_some(Item::Tree(shape))
             }
-            Mode::Blob if self.interest.contains(&entry.oid) => Some(Item::Blob(entry.oid)),
             Mode::Blob => {
-                if !self.database.has(entry.oid) {
+                let blob = self.interest.number(entry.oid);
+                if blob.is_none() && !self.database.has(entry.oid) {
                     self.lost(entry.oid, &format!("`{}` is not here", String::from_utf8_lossy(entry.name)));
                 }
-                None
+                blob.map(Item::Blob)
             }
         }
     }
@@ -251,7 +264,14 @@ impl<'a> Shapes<'a> {
     }
 
     fn intern(&mut self, node: Vec<(u32, Item)>) -> Shape {
-        if let Some(shape) = self.known.get(node.as_slice()) {
+        if node.is_empty() {
+            return NOTHING;
+        }
+        let mut hasher = DefaultHasher::new();
+        node.hash(&mut hasher);
+        let hash = hasher.finish();
+        let same = |shape: &&Shape| self.node(**shape) == node.as_slice();
+        if let Some(shape) = self.known.get(&hash).and_then(|shapes| shapes.iter().find(same)) {
             return *shape;
         }
         self.items = self.items.saturating_add(node.len());
@@ -260,64 +280,56 @@ impl<'a> Shapes<'a> {
             self.report.skip("attribution", "secrets come and go too often; some places are missing");
             return NOTHING;
         };
-        let node: Node = node.into();
-        self.nodes.push(Arc::clone(&node));
-        self.known.insert(node, shape);
+        self.nodes.push(node.into());
+        self.known.entry(hash).or_default().push(shape);
         shape
     }
 
-    /// Visits each blob of interest in `shape` that no shape of `others` has at the same path, until `visit` says stop.
+    /// Visits each blob of interest below `at` in `shape` that no shape of `others` has at the same path, with the numbers
+    /// of path and blob, until `visit` says stop or there are too many paths.
     pub(super) fn difference(
         &self,
         shape: Shape,
         others: &[Shape],
-        path: &mut Vec<u8>,
+        paths: &mut Paths,
+        at: u32,
         depth: usize,
-        visit: &mut dyn FnMut(&[u8], Oid) -> bool,
+        visit: &mut dyn FnMut(&Paths, u32, u32) -> bool,
     ) -> bool {
         if shape == NOTHING || others.contains(&shape) || depth > MAX_DEPTH {
             return true;
         }
-        // Most commits have one parent: both lists are sorted, so one pass over both tells them apart.
-        let mut only: Option<&[(u32, Item)]> = match others {
-            [other] => Some(self.node(*other)),
-            _ => None,
-        };
+        let (first, more) = others.split_first().map_or((NOTHING, others), |(first, more)| (*first, more));
+        // Both lists are sorted, so one pass over both tells them apart. Most commits have one parent, and what a merge
+        // does not have from its first parent is little.
+        let mut rest = self.node(first);
         for (name, item) in self.node(shape) {
-            let before: Vec<Item> = if let Some(rest) = &mut only {
-                while let Some((_, after)) = rest.split_first().filter(|((other, _), _)| other < name) {
-                    *rest = after;
-                }
-                let same = rest.first().filter(|(other, _)| other == name).map(|(_, item)| *item);
-                if same == Some(*item) {
-                    continue;
-                }
-                same.into_iter().collect()
-            } else {
-                others.iter().filter_map(|other| self.item(*other, *name)).collect()
-            };
-            if before.contains(item) {
+            while let Some((_, after)) = rest.split_first().filter(|((other, _), _)| other < name) {
+                rest = after;
+            }
+            let same = rest.first().filter(|(other, _)| other == name).map(|(_, item)| *item);
+            if same == Some(*item) || more.iter().any(|other| self.item(*other, *name) == Some(*item)) {
                 continue;
             }
-            let length = path.len();
-            if length > 0 {
-                path.push(b'/');
-            }
-            let name = usize::try_from(*name).ok().and_then(|at| self.names.get(at));
-            path.extend_from_slice(name.map(Vec::as_slice).unwrap_or_default());
+            let Some(path) = paths.below(at, *name) else { return false };
             let go_on = match item {
-                Item::Blob(blob) => visit(path, *blob),
+                Item::Blob(blob) => visit(paths, path, *blob),
                 Item::Tree(below) => {
-                    let trees = |item: &Item| match item {
-                        Item::Tree(shape) => Some(*shape),
+                    let tree = |item: Option<Item>| match item {
+                        Some(Item::Tree(shape)) => Some(shape),
                         // A file of this name is no tree to compare with.
-                        Item::Blob(_) => None,
+                        Some(Item::Blob(_)) | None => None,
                     };
-                    let before: Vec<Shape> = before.iter().filter_map(trees).collect();
-                    self.difference(*below, &before, path, depth.saturating_add(1), visit)
+                    let depth = depth.saturating_add(1);
+                    if more.is_empty() {
+                        self.difference(*below, tree(same).as_slice(), paths, path, depth, visit)
+                    } else {
+                        let more = more.iter().map(|other| self.item(*other, *name));
+                        let before: Vec<Shape> = std::iter::once(same).chain(more).filter_map(tree).collect();
+                        self.difference(*below, &before, paths, path, depth, visit)
+                    }
                 }
             };
-            path.truncate(length);
             if !go_on {
                 return false;
             }

@@ -6,7 +6,7 @@
 //! read again. Trees that the pass could not make, or that are not in packs, are unknown: they count as of interest, and
 //! whoever comes to one reads it by name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,6 +14,7 @@ use super::database::Database;
 use super::forest::Forest;
 use super::grow::{Grower, Grown};
 use super::index::Index;
+use super::places::{Interest, wide};
 use super::{ObjectFormat, Oid};
 
 /// Marks the name of an entry that is a tree.
@@ -45,7 +46,7 @@ pub(super) struct Shared<'a> {
     pub(super) format: ObjectFormat,
     indexes: Vec<(u32, Arc<Index>)>,
     total: u32,
-    interest: &'a BTreeSet<Oid>,
+    interest: &'a Interest,
     has_loose: &'a (dyn Fn(Oid) -> bool + Sync),
     numbers: Mutex<Numbers>,
 }
@@ -78,7 +79,7 @@ impl Shared<'_> {
 
     /// The number of a blob that is of interest or not here. One that is not `fresh` was asked for before.
     pub(super) fn blob_of_note(&self, oid: Oid, fresh: bool) -> Option<u32> {
-        if self.interest.contains(&oid) {
+        if self.interest.has(oid) {
             return Some(self.number(oid));
         }
         if !fresh {
@@ -140,7 +141,7 @@ impl Ways {
     pub(super) fn find(
         database: &Database,
         forests: &[(Vec<u8>, Forest)],
-        interest: &BTreeSet<Oid>,
+        interest: &Interest,
         threads: usize,
     ) -> Option<Self> {
         let mut indexes = Vec::new();
@@ -351,8 +352,4 @@ impl<'a> Gone<'a> {
         let edges = self.edges.get(bound(wide(place))..bound(wide(place).saturating_add(1)));
         edges.unwrap_or_default().binary_search_by_key(&(name, child), |edge| (edge.name, edge.child)).is_ok()
     }
-}
-
-fn wide(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -1,0 +1,107 @@
+//! Paths and blobs as numbers: attribution asks for the same places millions of times.
+
+use std::collections::BTreeSet;
+
+use super::Oid;
+
+/// The blobs that are looked for; each has a number.
+pub(super) struct Interest {
+    sorted: Vec<Oid>,
+}
+
+impl Interest {
+    pub(super) fn new(blobs: BTreeSet<Oid>) -> Self {
+        Self { sorted: blobs.into_iter().collect() }
+    }
+
+    pub(super) fn number(&self, blob: Oid) -> Option<u32> {
+        u32::try_from(self.sorted.binary_search(&blob).ok()?).ok()
+    }
+
+    pub(super) fn oid(&self, number: u32) -> Option<Oid> {
+        self.sorted.get(wide(number)).copied()
+    }
+
+    pub(super) fn has(&self, blob: Oid) -> bool {
+        self.sorted.binary_search(&blob).is_ok()
+    }
+}
+
+/// The path of the top.
+pub(super) const TOP: u32 = 0;
+
+/// Paths with files in them that were met. Each has a number.
+pub(super) struct Paths {
+    all: Vec<Path>,
+    max: usize,
+}
+
+#[derive(Default)]
+struct Path {
+    above: u32,
+    name: u32,
+    /// Names and paths in this folder, sorted by name.
+    below: Vec<(u32, u32)>,
+}
+
+impl Paths {
+    /// None but the top, and never more than `max`.
+    pub(super) fn new(max: usize) -> Self {
+        Self { all: vec![Path::default()], max }
+    }
+
+    /// The path of a name in a folder; `None` when there are too many.
+    pub(super) fn below(&mut self, folder: u32, name: u32) -> Option<u32> {
+        let next = u32::try_from(self.all.len()).ok().filter(|_| self.all.len() < self.max);
+        let below = &mut self.all.get_mut(wide(folder))?.below;
+        match below.binary_search_by_key(&name, |(name, _)| *name) {
+            Ok(at) => below.get(at).map(|(_, path)| *path),
+            Err(at) => {
+                let next = next?;
+                below.insert(at, (name, next));
+                self.all.push(Path { above: folder, name, below: Vec::new() });
+                Some(next)
+            }
+        }
+    }
+
+    pub(super) fn are_full(&self) -> bool {
+        self.all.len() >= self.max
+    }
+
+    /// The path as it is written.
+    pub(super) fn text(&self, path: u32, names: &[Vec<u8>]) -> Vec<u8> {
+        let mut parts: Vec<&[u8]> = Vec::new();
+        let mut at = path;
+        while let Some(path) = self.all.get(wide(at)).filter(|_| at != TOP) {
+            parts.push(names.get(wide(path.name)).map(Vec::as_slice).unwrap_or_default());
+            at = path.above;
+        }
+        parts.reverse();
+        parts.join(&b'/')
+    }
+}
+
+/// Numbers are 32 bits wide, sizes of memory at least that.
+pub(super) fn wide(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_have_numbers_until_there_are_too_many() {
+        let names = [b"src".to_vec(), b"a".to_vec(), b"b".to_vec()];
+        let mut paths = Paths::new(4);
+        let src = paths.below(TOP, 0).unwrap();
+        let b = paths.below(src, 2).unwrap();
+        let a = paths.below(src, 1).unwrap();
+        assert_eq!((paths.below(src, 2), paths.below(src, 1)), (Some(b), Some(a)));
+        assert_eq!(paths.text(a, &names), b"src/a");
+        assert_eq!(paths.text(TOP, &names), b"");
+        assert!(paths.are_full());
+        assert_eq!(paths.below(TOP, 1), None);
+    }
+}
