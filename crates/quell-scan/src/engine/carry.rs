@@ -55,32 +55,30 @@ impl Clean {
 impl KeywordEngine<'_> {
     /// Searches a text of less than 4 GiB in full.
     pub(crate) fn full(&self, bytes: &[u8]) -> Searched {
+        let mut next = Searched { length: bytes.len(), ..Searched::default() };
+        self.spots(bytes, 0..bytes.len(), &mut |spot| next.spots.push(spot));
+        next.spots.sort_unstable();
         self.with_worker(|worker| {
-            let mut next = Searched { length: bytes.len(), ..Searched::default() };
-            self.spots(bytes, 0..bytes.len(), &mut |spot| next.spots.push(spot));
-            next.spots.sort_unstable();
             for spot in &next.spots {
                 self.wake(worker, bytes, *spot, &mut next.outcomes);
             }
-            self.decode(bytes, 0..bytes.len(), &mut next.decoded);
-            next.settle();
-            next
-        })
+        });
+        // Without the worker, since what is decoded is searched with one.
+        self.decode(bytes, 0..bytes.len(), &mut next.decoded);
+        next.settle();
+        next
     }
 
     /// Searches a text that is made of pieces of another one, in the order of the new text and without overlaps.
     pub(crate) fn carried(&self, old: &Searched, bytes: &[u8], pieces: &[Piece]) -> Searched {
+        let mut next = Searched::after(old, bytes.len());
+        let seams = self.seams(bytes.len(), pieces);
         self.with_worker(|worker| {
-            let mut next = Searched { length: bytes.len(), ..Searched::default() };
             for piece in pieces {
                 self.carry(worker, old, bytes, *piece, &mut next);
             }
             let mut fresh = Vec::new();
-            let seams = self.seams(bytes.len(), pieces);
-            for range in edges(old, bytes.len(), pieces).into_iter().chain(seams.iter().cloned()) {
-                self.decode(bytes, range, &mut next.decoded);
-            }
-            for range in seams {
+            for range in seams.iter().cloned() {
                 self.spots(bytes, range, &mut |spot| {
                     if !self.inside(pieces, spot) {
                         fresh.push(spot);
@@ -91,10 +89,14 @@ impl KeywordEngine<'_> {
                 self.wake(worker, bytes, *spot, &mut next.outcomes);
             }
             next.spots.append(&mut fresh);
-            next.spots.sort_unstable();
-            next.settle();
-            next
-        })
+        });
+        for range in edges(old, bytes.len(), pieces).into_iter().chain(seams) {
+            self.decode(bytes, range, &mut next.decoded);
+        }
+        // Two sorted lists, one behind the other: that is what this way of sorting is good at.
+        next.spots.sort();
+        next.settle();
+        next
     }
 
     /// The matches of a text, from what was found in it: what only the text as a whole decides is decided here.
@@ -271,6 +273,17 @@ fn edges(old: &Searched, length: usize, pieces: &[Piece]) -> Vec<Range<usize>> {
 }
 
 impl Searched {
+    /// Nothing yet, with space for about as much as was found in the text that this one is made from.
+    fn after(old: &Self, length: usize) -> Self {
+        let space = |found: usize| found.saturating_add(found / 16);
+        Self {
+            spots: Vec::with_capacity(space(old.spots.len())),
+            outcomes: Vec::with_capacity(space(old.outcomes.len())),
+            decoded: Vec::new(),
+            length,
+        }
+    }
+
     /// Encoded runs with matches in them.
     pub(crate) fn decoded(&self) -> &[Run] {
         &self.decoded
@@ -278,17 +291,17 @@ impl Searched {
 
     /// Bytes of memory that this takes, roughly.
     pub(crate) fn weight(&self) -> usize {
-        self.spots.len() * size_of::<Spot>()
-            + self.outcomes.len() * size_of::<Outcome>()
-            + self.decoded.len() * size_of::<Run>()
+        self.spots.capacity() * size_of::<Spot>()
+            + self.outcomes.capacity() * size_of::<Outcome>()
+            + self.decoded.capacity() * size_of::<Run>()
     }
 
     fn settle(&mut self) {
-        self.outcomes.sort_unstable_by_key(|outcome| (outcome.at, outcome.site));
+        self.outcomes.sort_by_key(|outcome| (outcome.at, outcome.site));
         self.outcomes.dedup_by_key(|outcome| (outcome.at, outcome.site));
         self.decoded.sort_by_key(|run| (run.range.start, run.range.end, run.encoding));
         self.decoded.dedup();
-        self.spots.shrink_to_fit();
-        self.outcomes.shrink_to_fit();
+        self.spots.shrink_to(self.spots.len() + self.spots.len() / 4);
+        self.outcomes.shrink_to(self.outcomes.len() + self.outcomes.len() / 4);
     }
 }
