@@ -149,7 +149,7 @@ impl<'a> Shapes<'a> {
             self.report.skip(tree.to_string(), "the tree is nested too deep");
             return NOTHING;
         }
-        let items: Vec<_> = self.ways.iter().flat_map(|ways| ways.items(list)).collect();
+        let items: Vec<_> = self.ways.as_mut().map(|ways| ways.take(list)).unwrap_or_default();
         let mut node = Vec::with_capacity(items.len());
         for item in items {
             if item.is_tree {

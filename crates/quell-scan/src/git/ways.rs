@@ -226,9 +226,11 @@ impl Ways {
         })
     }
 
-    pub(super) fn items(&self, list: u32) -> impl ExactSizeIterator<Item = Item> {
-        let list = self.lists.get(wide(list)).map(Vec::as_slice).unwrap_or_default();
-        list.iter().map(|(name, child)| Item { name: name & !TREE, is_tree: name & TREE != 0, child: *child })
+    /// The entries of a list, which is then empty: all of them together take much memory, and each is asked for once.
+    pub(super) fn take(&mut self, list: u32) -> Vec<Item> {
+        let list = self.lists.get_mut(wide(list)).map(std::mem::take).unwrap_or_default();
+        let item = |(name, child): (u32, u32)| Item { name: name & !TREE, is_tree: name & TREE != 0, child };
+        list.into_iter().map(item).collect()
     }
 
     pub(super) fn oid(&self, item: Item) -> Option<Oid> {
