@@ -158,6 +158,11 @@ impl<'a> Grower<'a> {
             at += length;
         }
         frame.bounds.push(at);
+        // An entry that is there twice makes a tree that git would not write.
+        kept.sort_unstable();
+        if kept.windows(2).any(|pair| matches!(pair, [(_, end), (next, _)] if next < end)) {
+            return false;
+        }
         let mut went = gone(old, old_bounds, &mut kept);
         cancel(&mut came, &mut went);
         let tree = self.first.saturating_add(frame.number);
@@ -195,7 +200,6 @@ fn entry_length(rest: &[u8], id: usize) -> Option<usize> {
 
 /// Entries of the base that were not kept.
 fn gone<'d>(old: &'d [u8], bounds: &[usize], kept: &mut Vec<(usize, usize)>) -> Vec<&'d [u8]> {
-    kept.sort_unstable();
     kept.push((bounds.len().saturating_sub(1), usize::MAX));
     let mut went = Vec::new();
     let mut next = 0;

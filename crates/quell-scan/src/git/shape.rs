@@ -11,7 +11,7 @@ use super::diff::{self, MAX_DEPTH, Side};
 use super::forest::Forest;
 use super::object::{self, Entry, Mode};
 use super::places::{Interest, Paths, wide};
-use super::ways::{self, Known, Ways};
+use super::ways::{Edge, TREE, Ways};
 use super::{ObjectFormat, Oid};
 use crate::Report;
 use crate::git::cache::Object;
@@ -21,21 +21,50 @@ pub(super) type Shape = u32;
 
 pub(super) const NOTHING: Shape = 0;
 
+/// Not asked yet.
 const UNKNOWN: Shape = Shape::MAX;
 
-/// Something of interest in a tree.
+/// Just being asked: to ask again leads in a circle.
+const BUSY: Shape = Shape::MAX - 1;
+
+/// Deltas do not tell: it must be read by name.
+const ODD: Shape = Shape::MAX - 2;
+
+/// Something of interest in a tree. The order is that of the names' numbers.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-enum Item {
-    /// By its number in [`Interest`].
-    Blob(u32),
-    Tree(Shape),
+struct Item {
+    /// Twice the number of the name, and one for a tree.
+    key: u32,
+    /// A tree's shape, or a blob's number in [`Interest`].
+    value: u32,
 }
 
-/// Numbers of names, and what those hold, sorted by number.
-type Node = Box<[(u32, Item)]>;
+impl Item {
+    fn tree(name: u32, shape: Shape) -> Self {
+        Self { key: name << 1 | 1, value: shape }
+    }
 
-/// Items kept at most over all shapes.
-const MAX_ITEMS: usize = 3_000_000;
+    fn blob(name: u32, blob: u32) -> Self {
+        Self { key: name << 1, value: blob }
+    }
+
+    fn name(self) -> u32 {
+        self.key >> 1
+    }
+
+    fn shape(self) -> Option<Shape> {
+        (self.key & 1 == 1).then_some(self.value)
+    }
+}
+
+/// What is of interest in a tree, sorted.
+type Node = Box<[Item]>;
+
+/// Items kept at most over all shapes (eight bytes each).
+const MAX_ITEMS: usize = 6_000_000;
+
+/// Trees within trees up to which deltas are asked. A delta may lead to a tree that is nowhere near, which leads on.
+const MAX_CHAINED: usize = 64;
 
 /// All shapes that were seen.
 pub(super) struct Shapes<'a> {
@@ -50,12 +79,9 @@ pub(super) struct Shapes<'a> {
     numbers: BTreeMap<Vec<u8>, u32>,
     /// Trees that were read by name.
     of_tree: BTreeMap<Oid, Shape>,
-    /// What a pass over the packs has found, and the shapes of its lists.
+    /// What a pass over the packs has found, and the shapes of the trees at its places.
     ways: Option<Ways>,
-    of_list: BTreeMap<u32, Shape>,
-    /// By the number of an object in the pass, as lists name them: the shape of a tree, or the number of a blob.
-    /// [`UNKNOWN`] for most.
-    of_number: Vec<u32>,
+    of_place: Vec<Shape>,
     /// What trees name and the database does not have, each told once.
     pub(super) missing: BTreeSet<Oid>,
 }
@@ -73,8 +99,7 @@ impl<'a> Shapes<'a> {
             numbers: BTreeMap::new(),
             of_tree: BTreeMap::new(),
             ways: None,
-            of_list: BTreeMap::new(),
-            of_number: Vec::new(),
+            of_place: Vec::new(),
             missing: BTreeSet::new(),
         }
     }
@@ -84,6 +109,7 @@ impl<'a> Shapes<'a> {
         self.ways = Ways::find(self.database, forests, &self.interest, threads);
         self.names = self.ways.as_mut().map(|ways| std::mem::take(&mut ways.names)).unwrap_or_default();
         self.numbers = self.names.iter().cloned().zip(0..).collect();
+        self.of_place = vec![UNKNOWN; self.ways.as_ref().map_or(0, Ways::len)];
     }
 
     fn number(&mut self, name: &[u8]) -> u32 {
@@ -96,7 +122,7 @@ impl<'a> Shapes<'a> {
         number
     }
 
-    fn node(&self, shape: Shape) -> &[(u32, Item)] {
+    fn node(&self, shape: Shape) -> &[Item] {
         self.nodes.get(wide(shape)).map(AsRef::as_ref).unwrap_or_default()
     }
 
@@ -109,10 +135,9 @@ impl<'a> Shapes<'a> {
         if let Some(shape) = self.of_tree.get(&tree) {
             return *shape;
         }
-        match self.ways.as_ref().and_then(|ways| ways.of(tree)) {
-            Some(Known::Nothing) => return NOTHING,
-            Some(Known::List(list)) => return self.listed(tree, list, depth),
-            None => {}
+        let place = self.ways.as_ref().and_then(|ways| ways.place(tree));
+        if let Some(shape) = place.and_then(|place| self.placed(place, depth)) {
+            return shape;
         }
         // A forged tree that holds itself ends here.
         self.of_tree.insert(tree, NOTHING);
@@ -139,68 +164,107 @@ impl<'a> Shapes<'a> {
         shape
     }
 
-    /// The shape of a tree that the pass over the packs has met.
-    fn listed(&mut self, tree: Oid, list: u32, depth: usize) -> Shape {
-        if let Some(shape) = self.of_list.get(&list) {
-            return *shape;
+    /// The shape of a tree that the pass over the packs has met, from that of its base. `None` when it must be read.
+    fn placed(&mut self, place: u32, depth: usize) -> Option<Shape> {
+        match self.state(place) {
+            BUSY | ODD => return None,
+            UNKNOWN => {}
+            shape => return Some(shape),
         }
-        self.of_list.insert(list, NOTHING);
-        if depth > MAX_DEPTH {
-            self.report.skip(tree.to_string(), "the tree is nested too deep");
-            return NOTHING;
-        }
-        let items: Vec<_> = self.ways.as_mut().map(|ways| ways.take(list)).unwrap_or_default();
-        let mut node = Vec::with_capacity(items.len());
-        for item in items {
-            if item.is_tree {
-                let shape = self.numbered(item, depth);
-                node.extend((shape != NOTHING).then_some((item.name, Item::Tree(shape))));
-                continue;
-            }
-            let blob = self.blob(item);
-            node.extend(blob.map(|blob| (item.name, Item::Blob(blob))));
-        }
-        node.sort_unstable();
-        node.dedup();
-        let shape = self.intern(node);
-        self.of_list.insert(list, shape);
-        shape
-    }
-
-    /// The shape of a tree that a list names. A large folder has many entries that its other versions have, too.
-    fn numbered(&mut self, item: ways::Item, depth: usize) -> Shape {
-        if let Some(shape) = self.of_number.get(wide(item.child)).filter(|shape| **shape != UNKNOWN) {
-            return *shape;
-        }
-        let Some(oid) = self.ways.as_ref().and_then(|ways| ways.oid(item)) else { return NOTHING };
-        let shape = self.below(oid, None, depth.saturating_add(1));
-        self.remember(item, shape);
-        shape
-    }
-
-    /// The number of a blob that a list names; `None` for one that is not here.
-    fn blob(&mut self, item: ways::Item) -> Option<u32> {
-        if let Some(number) = self.of_number.get(wide(item.child)).filter(|number| **number != UNKNOWN) {
-            return Some(*number);
-        }
-        let oid = self.ways.as_ref().and_then(|ways| ways.oid(item))?;
-        let Some(number) = self.interest.number(oid) else {
-            let name = self.names.get(wide(item.name)).cloned().unwrap_or_default();
-            self.lost(oid, &format!("`{}` is not here", String::from_utf8_lossy(&name)));
+        if depth > MAX_CHAINED {
             return None;
-        };
-        self.remember(item, number);
-        Some(number)
+        }
+        let mut chain = vec![place];
+        let mut shape = NOTHING;
+        let mut last = place;
+        while let Some(base) = self.ways.as_ref().and_then(|ways| ways.base(last)) {
+            match self.state(base) {
+                // A tree may be stored as a delta of one that holds it.
+                BUSY | ODD => return None,
+                UNKNOWN => chain.push(base),
+                known => {
+                    shape = known;
+                    break;
+                }
+            }
+            last = base;
+        }
+        for place in &chain {
+            self.settle(*place, BUSY);
+        }
+        while let Some(place) = chain.pop() {
+            let Some(edited) = self.edited(shape, place, depth) else {
+                // Nothing that is made from it can be told, either.
+                self.settle(place, ODD);
+                for place in chain {
+                    self.settle(place, ODD);
+                }
+                return None;
+            };
+            shape = edited;
+            self.settle(place, shape);
+        }
+        Some(shape)
     }
 
-    fn remember(&mut self, item: ways::Item, number: u32) {
-        let at = wide(item.child);
-        if at >= self.of_number.len() {
-            self.of_number.resize(at.saturating_add(1), UNKNOWN);
+    fn state(&self, place: u32) -> Shape {
+        self.of_place.get(wide(place)).copied().unwrap_or(ODD)
+    }
+
+    fn settle(&mut self, place: u32, shape: Shape) {
+        if let Some(slot) = self.of_place.get_mut(wide(place)) {
+            *slot = shape;
         }
-        if let Some(slot) = self.of_number.get_mut(at) {
-            *slot = number;
+    }
+
+    /// A shape with what went and came. `None` when a name would be there twice: such a tree is forged.
+    fn edited(&mut self, base: Shape, place: u32, depth: usize) -> Option<Shape> {
+        let ways = self.ways.as_ref()?;
+        let key = |edge: &Edge| (edge.name & !TREE) << 1 | u32::from(edge.name & TREE != 0);
+        let mut went: Vec<u32> = ways.went(place).iter().map(key).collect();
+        let edges = ways.came(place).to_vec();
+        went.sort_unstable();
+        let mut came = Vec::with_capacity(edges.len());
+        for edge in edges {
+            let name = edge.name & !TREE;
+            if edge.name & TREE != 0 {
+                let shape = self.numbered(edge.child, depth);
+                came.extend((shape != NOTHING).then_some(Item::tree(name, shape)));
+            } else {
+                came.extend(self.blob(edge.child, name).map(|blob| Item::blob(name, blob)));
+            }
         }
+        let node = self.node(base);
+        let stays = |item: &&Item| went.binary_search(&item.key).is_err();
+        if came.is_empty() && node.iter().all(|item| stays(&item)) {
+            return Some(base);
+        }
+        let mut node: Vec<Item> = node.iter().filter(stays).chain(&came).copied().collect();
+        // Two sorted lists, more or less.
+        node.sort();
+        let twice = node.windows(2).any(|pair| matches!(pair, [one, next] if one.name() == next.name()));
+        (!twice).then(|| self.intern(node))
+    }
+
+    /// The shape of the tree with this number in the pass.
+    fn numbered(&mut self, number: u32, depth: usize) -> Shape {
+        let place = self.ways.as_ref().and_then(|ways| ways.place_of(number));
+        if let Some(shape) = place.and_then(|place| self.placed(place, depth.saturating_add(1))) {
+            return shape;
+        }
+        let Some(oid) = self.ways.as_ref().and_then(|ways| ways.oid(number)) else { return NOTHING };
+        self.below(oid, None, depth.saturating_add(1))
+    }
+
+    /// A blob that the pass has noted: it is of interest, or not here.
+    fn blob(&mut self, number: u32, name: u32) -> Option<u32> {
+        let oid = self.ways.as_ref().and_then(|ways| ways.oid(number))?;
+        let blob = self.interest.number(oid);
+        if blob.is_none() {
+            let name = self.names.get(wide(name)).cloned().unwrap_or_default();
+            self.lost(oid, &format!("`{}` is not here", String::from_utf8_lossy(&name)));
+        }
+        blob
     }
 
     fn compare(
@@ -210,7 +274,7 @@ impl<'a> Shapes<'a> {
         like: Option<(&Object, Shape)>,
         format: ObjectFormat,
         depth: usize,
-    ) -> Vec<(u32, Item)> {
+    ) -> Vec<Item> {
         let mut side = like.map(|(object, shape)| (Side::new(object, format), shape));
         let mut node = Vec::new();
         for entry in object::entries(&object.data, format) {
@@ -225,11 +289,10 @@ impl<'a> Shapes<'a> {
                 }
                 _ => self.fresh(&entry, before.map(|(other, _)| other.oid), depth),
             };
-            if let Some(item) = item {
-                node.push((self.number(entry.name), item));
-            }
+            node.extend(item);
         }
         node.sort();
+        node.dedup();
         node
     }
 
@@ -239,14 +302,14 @@ impl<'a> Shapes<'a> {
             Mode::Submodule => None,
             Mode::Tree => {
                 let shape = self.below(entry.oid, like, depth.saturating_add(1));
-                (shape != NOTHING).then_some(Item::Tree(shape))
+                (shape != NOTHING).then(|| Item::tree(self.number(entry.name), shape))
             }
             Mode::Blob => {
                 let blob = self.interest.number(entry.oid);
                 if blob.is_none() && !self.database.has(entry.oid) {
                     self.lost(entry.oid, &format!("`{}` is not here", String::from_utf8_lossy(entry.name)));
                 }
-                blob.map(Item::Blob)
+                blob.map(|blob| Item::blob(self.number(entry.name), blob))
             }
         }
     }
@@ -259,11 +322,11 @@ impl<'a> Shapes<'a> {
 
     fn item(&self, shape: Shape, name: u32) -> Option<Item> {
         let node = self.node(shape);
-        let at = node.binary_search_by_key(&name, |(other, _)| *other).ok()?;
-        node.get(at).map(|(_, item)| *item)
+        let at = node.binary_search_by_key(&name, |item| item.name()).ok()?;
+        node.get(at).copied()
     }
 
-    fn intern(&mut self, node: Vec<(u32, Item)>) -> Shape {
+    fn intern(&mut self, node: Vec<Item>) -> Shape {
         if node.is_empty() {
             return NOTHING;
         }
@@ -303,32 +366,29 @@ impl<'a> Shapes<'a> {
         // Both lists are sorted, so one pass over both tells them apart. Most commits have one parent, and what a merge
         // does not have from its first parent is little.
         let mut rest = self.node(first);
-        for (name, item) in self.node(shape) {
-            while let Some((_, after)) = rest.split_first().filter(|((other, _), _)| other < name) {
+        for item in self.node(shape) {
+            let name = item.name();
+            while let Some((_, after)) = rest.split_first().filter(|(other, _)| other.name() < name) {
                 rest = after;
             }
-            let same = rest.first().filter(|(other, _)| other == name).map(|(_, item)| *item);
-            if same == Some(*item) || more.iter().any(|other| self.item(*other, *name) == Some(*item)) {
+            let same = rest.first().filter(|other| other.name() == name).copied();
+            if same == Some(*item) || more.iter().any(|other| self.item(*other, name) == Some(*item)) {
                 continue;
             }
-            let Some(path) = paths.below(at, *name) else { return false };
-            let go_on = match item {
-                Item::Blob(blob) => visit(paths, path, *blob),
-                Item::Tree(below) => {
-                    let tree = |item: Option<Item>| match item {
-                        Some(Item::Tree(shape)) => Some(shape),
-                        // A file of this name is no tree to compare with.
-                        Some(Item::Blob(_)) | None => None,
-                    };
-                    let depth = depth.saturating_add(1);
-                    if more.is_empty() {
-                        self.difference(*below, tree(same).as_slice(), paths, path, depth, visit)
-                    } else {
-                        let more = more.iter().map(|other| self.item(*other, *name));
-                        let before: Vec<Shape> = std::iter::once(same).chain(more).filter_map(tree).collect();
-                        self.difference(*below, &before, paths, path, depth, visit)
-                    }
+            let Some(path) = paths.below(at, name) else { return false };
+            let go_on = if let Some(below) = item.shape() {
+                // A file of this name is no tree to compare with.
+                let same = same.and_then(Item::shape);
+                let depth = depth.saturating_add(1);
+                if more.is_empty() {
+                    self.difference(below, same.as_slice(), paths, path, depth, visit)
+                } else {
+                    let more = more.iter().filter_map(|other| self.item(*other, name)?.shape());
+                    let before: Vec<Shape> = same.into_iter().chain(more).collect();
+                    self.difference(below, &before, paths, path, depth, visit)
                 }
+            } else {
+                visit(paths, path, item.value)
             };
             if !go_on {
                 return false;

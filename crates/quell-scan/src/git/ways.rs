@@ -1,10 +1,9 @@
-//! The way from trees to the blobs of interest, found in one pass over the packs instead of one look-up per tree.
+//! What the deltas of trees say about the blobs of interest, found in one pass over the packs instead of one look-up per
+//! tree.
 //!
-//! Trees are stored as deltas of each other, so an entry that stays is stored once. The pass notes where an entry of note
-//! came and where it went; what trees between have it follows from the deltas, without a look at them. Then interest
-//! spreads from blobs to the trees that hold them, and from those to theirs. All other trees hold nothing and are never
-//! read again. Trees that the pass could not make, or that are not in packs, are unknown: they count as of interest, and
-//! whoever comes to one reads it by name.
+//! Trees are stored as deltas of each other, so an entry that stays is stored once. The pass notes which entries of note a
+//! tree has and its base has not, and the other way round; what a tree holds then follows from what its base holds. Trees
+//! that the pass could not make, or that are not in packs, are unknown: whoever comes to one reads it by name.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,20 +19,15 @@ use super::{ObjectFormat, Oid};
 /// Marks the name of an entry that is a tree.
 pub(super) const TREE: u32 = 1 << 31;
 
-/// Entries that come and go, and entries of trees of interest, that are kept at most (twelve and eight bytes each). With
-/// more, all trees are read by name.
+/// Entries that come and go, kept at most (twelve bytes each). With more, all trees are read by name.
 const MAX_EDGES: usize = 24_000_000;
-const MAX_ITEMS: usize = 16_000_000;
 
-/// Steps at most along deltas.
-const MAX_STEPS: usize = 200_000_000;
-
-/// No list.
+/// No place.
 const NONE: u32 = u32::MAX;
 
 /// An entry of a tree. Children have numbers (the pack's first, plus the position among its names; then those that are in
 /// no pack), trees have places (the pack's first, plus the position in the pack).
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Edge {
     pub(super) child: u32,
     pub(super) tree: u32,
@@ -105,34 +99,17 @@ fn packed(indexes: &[(u32, Arc<Index>)], oid: Oid) -> Option<u32> {
     indexes.iter().find_map(|(first, index)| Some(first + index.position_of(oid)?))
 }
 
-/// What is known about a tree.
-pub(super) enum Known {
-    /// Nothing of interest is in it, or below it.
-    Nothing,
-    /// The number of its list.
-    List(u32),
-}
-
-/// An entry of a tree of interest.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Item {
-    /// The number of its name in [`Ways::names`].
-    pub(super) name: u32,
-    pub(super) is_tree: bool,
-    /// The number of what it names.
-    pub(super) child: u32,
-}
-
-/// For each tree in the packs: what of interest is in it.
+/// For each tree in the packs: how it differs from its base.
 pub(super) struct Ways {
     indexes: Vec<(u32, Arc<Index>)>,
     total: u32,
     stray_oids: Vec<Oid>,
-    /// Whether all entries of the object with this number are known.
-    known: Vec<bool>,
-    /// The list of each number, or [`NONE`].
-    slots: Vec<u32>,
-    lists: Vec<Vec<(u32, u32)>>,
+    /// By number: the place of a tree whose entries are known, or [`NONE`].
+    places: Vec<u32>,
+    /// By place: the place of the base, or [`NONE`].
+    bases: Vec<u32>,
+    came: Edges,
+    went: Edges,
     pub(super) names: Vec<Vec<u8>>,
 }
 
@@ -202,141 +179,89 @@ impl Ways {
             }
         }
         let count = wide(total);
-        let ways = Self {
+        let mut ways = Self {
             indexes,
             total,
             stray_oids: numbers.stray_oids,
-            known: vec![false; count],
-            slots: vec![NONE; count],
-            lists: Vec::new(),
+            places: vec![NONE; count],
+            bases: Vec::with_capacity(count),
+            came: Edges::new(grown.came, count),
+            went: Edges::new(grown.went, count),
             names,
         };
-        ways.spread(grown, forests)
-    }
-
-    /// Says what is known about a tree; `None` when it must be read.
-    pub(super) fn of(&self, tree: Oid) -> Option<Known> {
-        let number = wide(packed(&self.indexes, tree)?);
-        if self.known.get(number) != Some(&true) {
-            return None;
+        for ((first, index), (_, forest)) in ways.indexes.iter().zip(forests) {
+            let positions = 0..u32::try_from(index.len()).unwrap_or(u32::MAX);
+            ways.bases.extend(positions.map(|number| forest.base(number).map_or(NONE, |base| first + base)));
         }
-        Some(match self.slots.get(number) {
-            Some(slot) if *slot != NONE => Known::List(*slot),
-            _ => Known::Nothing,
-        })
+        for place in grown.known {
+            let number = ways.number_of(place).map(wide);
+            if let Some(slot) = number.and_then(|number| ways.places.get_mut(number)) {
+                *slot = place;
+            }
+        }
+        Some(ways)
     }
 
-    /// The entries of a list, which is then empty: all of them together take much memory, and each is asked for once.
-    pub(super) fn take(&mut self, list: u32) -> Vec<Item> {
-        let list = self.lists.get_mut(wide(list)).map(std::mem::take).unwrap_or_default();
-        let item = |(name, child): (u32, u32)| Item { name: name & !TREE, is_tree: name & TREE != 0, child };
-        list.into_iter().map(item).collect()
+    /// The place of a tree; `None` when it must be read.
+    pub(super) fn place(&self, tree: Oid) -> Option<u32> {
+        self.place_of(packed(&self.indexes, tree)?)
     }
 
-    pub(super) fn oid(&self, item: Item) -> Option<Oid> {
-        if let Some(stray) = item.child.checked_sub(self.total) {
+    /// The same for the tree with this number.
+    pub(super) fn place_of(&self, number: u32) -> Option<u32> {
+        self.places.get(wide(number)).copied().filter(|place| *place != NONE)
+    }
+
+    /// How many places there are.
+    pub(super) fn len(&self) -> usize {
+        self.bases.len()
+    }
+
+    /// What the tree at a place is made from.
+    pub(super) fn base(&self, place: u32) -> Option<u32> {
+        self.bases.get(wide(place)).copied().filter(|base| *base != NONE)
+    }
+
+    /// Entries of note that a tree has and its base has not.
+    pub(super) fn came(&self, place: u32) -> &[Edge] {
+        self.came.of(place)
+    }
+
+    /// Entries of note that a tree's base has and it has not.
+    pub(super) fn went(&self, place: u32) -> &[Edge] {
+        self.went.of(place)
+    }
+
+    /// The name of the object with this number.
+    pub(super) fn oid(&self, number: u32) -> Option<Oid> {
+        if let Some(stray) = number.checked_sub(self.total) {
             return self.stray_oids.get(wide(stray)).copied();
         }
-        let (first, index) = self.indexes.iter().rev().find(|(first, _)| *first <= item.child)?;
-        index.name_at(item.child - first)
+        let (first, index) = self.indexes.iter().rev().find(|(first, _)| *first <= number)?;
+        index.name_at(number - first)
     }
 
-    /// From blobs to trees, and on to the trees that hold those.
-    fn spread(mut self, grown: Grown, forests: &[(Vec<u8>, Forest)]) -> Option<Self> {
-        let Grown { known, mut came, mut went } = grown;
-        for place in known {
-            if let Some((_, number)) = self.number_of(place)
-                && let Some(slot) = self.known.get_mut(wide(number))
-            {
-                *slot = true;
-            }
-        }
-        came.sort_unstable();
-        went.sort_unstable_by_key(|edge| (edge.tree, edge.name, edge.child));
-        let gone = Gone::new(&went, wide(self.total));
-        let mut queued = vec![false; wide(self.total).saturating_add(self.stray_oids.len())];
-        let mut queue = Vec::new();
-        for edge in &came {
-            // Blobs were noted because they are of interest; trees about which nothing is known may hold anything.
-            let open = edge.name & TREE == 0 || self.known.get(wide(edge.child)) != Some(&true);
-            if open && let Some(queued) = queued.get_mut(wide(edge.child)).filter(|queued| !**queued) {
-                *queued = true;
-                queue.push(edge.child);
-            }
-        }
-        let (mut steps, mut items) = (0, 0);
-        let mut stack = Vec::new();
-        while let Some(child) = queue.pop() {
-            let first = came.partition_point(|edge| edge.child < child);
-            let edges = came.get(first..).unwrap_or_default();
-            for edge in edges.iter().take_while(|edge| edge.child == child) {
-                stack.push(edge.tree);
-                while let Some(place) = stack.pop() {
-                    steps += 1;
-                    let Some((pack, number)) = self.number_of(place) else { continue };
-                    let came_here = place == edge.tree;
-                    if self.known.get(wide(number)) != Some(&true)
-                        || (!came_here && gone.has(place, edge.name, child))
-                    {
-                        continue;
-                    }
-                    // A second copy only passes on what it holds.
-                    if self.is_first(pack, number) {
-                        items += 1;
-                        self.add(number, (edge.name, child));
-                        if let Some(queued) = queued.get_mut(wide(number)).filter(|queued| !**queued) {
-                            *queued = true;
-                            queue.push(number);
-                        }
-                    }
-                    let start = self.indexes.get(pack).map_or(0, |(first, _)| *first);
-                    let below = forests.get(pack).map(|(_, forest)| forest.children(place - start));
-                    stack.extend(below.unwrap_or_default().iter().map(|child| start + child));
-                }
-                if steps > MAX_STEPS || items > MAX_ITEMS {
-                    return None;
-                }
-            }
-        }
-        Some(self)
-    }
-
-    fn add(&mut self, number: u32, item: (u32, u32)) {
-        let Some(slot) = self.slots.get_mut(wide(number)) else { return };
-        if *slot == NONE {
-            *slot = u32::try_from(self.lists.len()).unwrap_or(NONE);
-            self.lists.push(Vec::new());
-        }
-        if let Some(list) = self.lists.get_mut(wide(*slot)) {
-            list.push(item);
-        }
-    }
-
-    /// The pack of a place, and the number of what lies there.
-    fn number_of(&self, place: u32) -> Option<(usize, u32)> {
+    /// The number of what lies at a place.
+    fn number_of(&self, place: u32) -> Option<u32> {
         let pack = self.indexes.partition_point(|(first, _)| *first <= place).checked_sub(1)?;
         let (first, index) = self.indexes.get(pack)?;
-        Some((pack, first + index.row(place.checked_sub(*first)?)?))
-    }
-
-    fn is_first(&self, pack: usize, number: u32) -> bool {
-        let Some((first, index)) = self.indexes.get(pack).filter(|_| pack > 0) else { return true };
-        let Some(oid) = index.name_at(number - first) else { return false };
-        packed(&self.indexes, oid) == Some(number)
+        Some(first + index.row(place.checked_sub(*first)?)?)
     }
 }
 
-/// Entries that went, by the place of the tree.
-struct Gone<'a> {
-    edges: &'a [Edge],
+/// Entries by the place of their tree.
+struct Edges {
+    all: Vec<Edge>,
     /// Where the edges of each place begin.
     first: Vec<u32>,
 }
 
-impl<'a> Gone<'a> {
-    fn new(edges: &'a [Edge], places: usize) -> Self {
+impl Edges {
+    fn new(mut all: Vec<Edge>, places: usize) -> Self {
+        all.sort_by_key(|edge| edge.tree);
+        all.shrink_to_fit();
         let mut first = vec![0_u32; places.saturating_add(1)];
-        for edge in edges {
+        for edge in &all {
             if let Some(count) = first.get_mut(wide(edge.tree).saturating_add(1)) {
                 *count += 1;
             }
@@ -346,12 +271,11 @@ impl<'a> Gone<'a> {
             sum += *slot;
             *slot = sum;
         }
-        Self { edges, first }
+        Self { all, first }
     }
 
-    fn has(&self, place: u32, name: u32, child: u32) -> bool {
+    fn of(&self, place: u32) -> &[Edge] {
         let bound = |at: usize| self.first.get(at).map_or(0, |at| wide(*at));
-        let edges = self.edges.get(bound(wide(place))..bound(wide(place).saturating_add(1)));
-        edges.unwrap_or_default().binary_search_by_key(&(name, child), |edge| (edge.name, edge.child)).is_ok()
+        self.all.get(bound(wide(place))..bound(wide(place).saturating_add(1))).unwrap_or_default()
     }
 }
