@@ -52,14 +52,19 @@ pub(crate) fn runs(bytes: &[u8], within: Range<usize>, sink: &mut dyn FnMut(Run)
     };
     // Padding is no member: the body that it belongs to lies before it.
     let from = within.start.saturating_sub(2);
+    // Hex digits are characters of base64, too.
     stretches(bytes, from..within.end, &BASE64, MIN_BASE64_BODY, &mut |body| {
-        if let Some(range) = base64_run(bytes, body) {
-            keep(range, Encoding::Base64);
+        if body.len() >= MIN_HEX {
+            stretches(bytes, body.clone(), &HEX, MIN_HEX, &mut |digits| {
+                if digits.len() <= MAX_RUN && hex_run(bytes, &digits) {
+                    keep(digits, Encoding::Hex);
+                }
+            });
         }
-    });
-    stretches(bytes, within.clone(), &HEX, MIN_HEX, &mut |digits| {
-        if hex_run(bytes, &digits) {
-            keep(digits, Encoding::Hex);
+        if body.len() <= MAX_RUN
+            && let Some(range) = base64_run(bytes, body)
+        {
+            keep(range, Encoding::Base64);
         }
     });
     percent_runs(bytes, &within, &mut |token| keep(token, Encoding::Percent));
@@ -107,7 +112,8 @@ pub(crate) fn search_run(bytes: &[u8], run: &Run, engine: &dyn Engine, sink: Sin
     }
 }
 
-/// Calls `sink` with every longest stretch of `least..=MAX_RUN` members that shares a byte with `within`.
+/// Calls `sink` with every longest stretch of `least` members or more that shares a byte with `within`; of one that is
+/// longer than [`MAX_RUN`], with all that lies in `within`.
 ///
 /// Looks at the last byte of the shortest stretch that could begin here, then backwards: most bytes are never looked at.
 fn stretches(
@@ -134,9 +140,7 @@ fn stretches(
         let limit = at.saturating_add(MAX_RUN).saturating_add(1).max(within.end).min(bytes.len());
         let rest = bytes.get(at + least..limit).unwrap_or_default();
         let end = rest.iter().position(|byte| !is_member(byte)).map_or(limit, |length| at + least + length);
-        if end - at <= MAX_RUN {
-            sink(at..end);
-        }
+        sink(at..end);
         at = end.saturating_add(1);
     }
 }
