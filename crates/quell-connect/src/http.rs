@@ -1,5 +1,6 @@
 //! The one HTTP client: limits, no redirects, no retries, classified answers.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -9,9 +10,17 @@ use crate::error::{ConnectError, ConnectErrorKind};
 /// Largest answer that is read, in bytes.
 pub const ANSWER_MAX: usize = 4 << 20;
 
-/// Cheap to clone; all clones share one pool.
+/// Cheap to clone; all clones share one pool. The platform's roots are read with the first request: most commands send none,
+/// and to read them takes as long as everything else that they do at their start.
 #[derive(Clone, Debug)]
-pub struct Client(reqwest::Client);
+pub struct Client(Arc<Settings>);
+
+#[derive(Debug)]
+struct Settings {
+    limit: Duration,
+    roots: Vec<reqwest::Certificate>,
+    made: OnceLock<reqwest::Client>,
+}
 
 /// One answer, read whole.
 #[derive(Debug)]
@@ -34,25 +43,31 @@ impl Answer {
 impl Client {
     /// `ca` adds a PEM bundle to the platform's roots.
     pub fn new(limit: Duration, ca: Option<&[u8]>) -> Result<Self, ConnectError> {
-        let failed = |error: reqwest::Error| {
-            ConnectError::new("http", "setting up TLS", ConnectErrorKind::Unexpected, error.to_string())
-        };
-        let mut builder = reqwest::Client::builder()
-            .timeout(limit)
-            .connect_timeout(limit.min(Duration::from_secs(5)))
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("quell/", env!("CARGO_PKG_VERSION")));
-        if let Some(pem) = ca {
-            for certificate in reqwest::Certificate::from_pem_bundle(pem).map_err(failed)? {
-                builder = builder.add_root_certificate(certificate);
-            }
-        }
-        Ok(Self(builder.build().map_err(failed)?))
+        let roots =
+            ca.map_or(Ok(Vec::new()), reqwest::Certificate::from_pem_bundle).map_err(|e| no_tls(&e))?;
+        Ok(Self(Arc::new(Settings { limit, roots, made: OnceLock::new() })))
     }
 
-    /// Starts a request; send it with [`Client::send`].
-    pub fn request(&self, method: reqwest::Method, url: &str) -> reqwest::RequestBuilder {
-        self.0.request(method, url)
+    /// Starts a request; send it with [`Client::send`]. An error means that TLS could not be set up: nothing was sent.
+    pub fn request(
+        &self,
+        method: reqwest::Method,
+        url: &str,
+    ) -> Result<reqwest::RequestBuilder, ConnectError> {
+        let Settings { limit, roots, made } = &*self.0;
+        if let Some(client) = made.get() {
+            return Ok(client.request(method, url));
+        }
+        let mut builder = reqwest::Client::builder()
+            .timeout(*limit)
+            .connect_timeout((*limit).min(Duration::from_secs(5)))
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("quell/", env!("CARGO_PKG_VERSION")));
+        for certificate in roots {
+            builder = builder.add_root_certificate(certificate.clone());
+        }
+        let client = builder.build().map_err(|e| no_tls(&e))?;
+        Ok(made.get_or_init(|| client).request(method, url))
     }
 
     /// Sends and reads the whole answer. Any status is `Ok`; only transport failures are errors:
@@ -96,6 +111,10 @@ impl Client {
         }
         Ok(Answer { status, retry_after, body })
     }
+}
+
+fn no_tls(error: &reqwest::Error) -> ConnectError {
+    ConnectError::new("http", "setting up TLS", ConnectErrorKind::Unexpected, error.to_string())
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

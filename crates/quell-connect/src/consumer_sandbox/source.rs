@@ -59,7 +59,7 @@ impl SandboxSource {
                 let token = token(token_file)?;
                 let header = token.expose_text().unwrap_or_default().trim();
                 let url = format!("{}/v1/{mount}/data/{path}", address.trim_end_matches('/'));
-                let request = http.request(Method::GET, &url).timeout(LIMIT).header("X-Vault-Token", header);
+                let request = http.request(Method::GET, &url)?.timeout(LIMIT).header("X-Vault-Token", header);
                 let answer = http.send(SYSTEM, READING, request).await?;
                 if answer.status != 200 {
                     let words = format!("OpenBao answered {}", answer.status);

@@ -75,7 +75,7 @@ impl Observe for Page {
         let system = format!("GET {}", self.place);
         let failed = |kind, words: String| ConnectError::new(system.as_str(), WHAT, kind, words);
         let http = &self.context.http;
-        let mut request = http.request(Method::GET, self.place.url()).timeout(self.context.call_limit);
+        let mut request = http.request(Method::GET, self.place.url())?.timeout(self.context.call_limit);
         request = request.header("Accept", "application/json").header("Cache-Control", "no-cache");
         if let Some(source) = &self.token {
             request = bearer(request, source, &self.context).await?;

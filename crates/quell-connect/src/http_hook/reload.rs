@@ -70,7 +70,7 @@ impl Hook {
     async fn request(&self) -> Result<reqwest::RequestBuilder, ConnectError> {
         let http = &self.context.http;
         let mut request =
-            http.request(self.method.clone(), self.place.url()).timeout(self.context.call_limit);
+            http.request(self.method.clone(), self.place.url())?.timeout(self.context.call_limit);
         request = request.header("Content-Length", 0);
         if let Some(source) = &self.token {
             request = bearer(request, source, &self.context).await?;

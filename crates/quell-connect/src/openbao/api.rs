@@ -212,7 +212,7 @@ impl Session<'_> {
         let url = bao.url(ask)?;
         let mut request = bao
             .http
-            .request(ask.method.clone(), url.as_str())
+            .request(ask.method.clone(), url.as_str())?
             .header("X-Vault-Token", token)
             .header("X-Vault-Request", "true");
         if let Some(namespace) = &bao.namespace {

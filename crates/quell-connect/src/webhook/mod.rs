@@ -97,10 +97,11 @@ impl Notify for Webhook {
             Ok(signature) => signature,
             Err(error) => return Outcome::retry(error.to_string()),
         };
-        let request = self
-            .context
-            .http
-            .request(Method::POST, self.place.url())
+        let request = match self.context.http.request(Method::POST, self.place.url()) {
+            Ok(request) => request,
+            Err(error) => return Outcome::retry(error.to_string()),
+        };
+        let request = request
             .timeout(self.context.call_limit)
             .header("Content-Type", "application/json")
             .header("X-Quell-Notice", header_text(&notice.id))
