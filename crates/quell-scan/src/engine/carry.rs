@@ -108,9 +108,7 @@ impl KeywordEngine<'_> {
         };
         let mut all: Vec<Match> = Vec::new();
         for outcome in &searched.outcomes {
-            if let Some(found) = outcome.found.as_ref().filter(|found| open(found.rule)) {
-                all.push(found.clone());
-            }
+            all.extend(outcome.found(plan).filter(|found| open(found.rule)));
         }
         // To look for what a rule requires is cheaper than to look for what it describes.
         let possible = |rule: usize| self.rules().rules().get(rule).is_some_and(|rule| rule.possible(bytes));

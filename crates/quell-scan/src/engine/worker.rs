@@ -19,8 +19,9 @@ pub(super) struct Worker {
     screens: Vec<Option<hybrid::dfa::Cache>>,
 }
 
-/// What a site found, kept when it is anything but "no match within the usual distance".
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// What a site found, kept when it is anything but "no match within the usual distance". There are many: it is small, and
+/// the same wherever it stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Outcome {
     /// Where the literal starts.
     pub(super) at: u32,
@@ -28,24 +29,64 @@ pub(super) struct Outcome {
     /// How many bytes before and after `at` this depends on.
     pub(super) before: u32,
     pub(super) after: u32,
-    pub(super) found: Option<Match>,
+    found: Option<Found>,
+}
+
+/// A match, from where the literal starts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Found {
+    span: Part,
+    secret: Part,
+    password: Option<Part>,
+    principal: Option<Part>,
+}
+
+/// Matches are at most [`super::MAX_MATCH`] long, and so near.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Part {
+    from: i32,
+    length: u32,
 }
 
 impl Outcome {
     /// The same in another text.
     pub(super) fn moved(&self, to: u32) -> Self {
-        let shift = |range: &Range<usize>| {
-            let place = |at: usize| at.wrapping_sub(index(self.at)).wrapping_add(index(to));
-            place(range.start)..place(range.end)
+        Self { at: to, ..*self }
+    }
+
+    /// The match, if there is one.
+    pub(super) fn found(&self, plan: &Plan) -> Option<Match> {
+        let (found, site) = (self.found?, plan.sites.get(index(self.site))?);
+        let part = |part: Part| {
+            let start = index(self.at).saturating_add_signed(isize::try_from(part.from).unwrap_or(0));
+            start..start.saturating_add(index(part.length))
         };
-        let found = self.found.as_ref().map(|found| Match {
-            rule: found.rule,
-            span: shift(&found.span),
-            secret: shift(&found.secret),
-            password: found.password.as_ref().map(shift),
-            principal: found.principal.as_ref().map(shift),
-        });
-        Self { at: to, found, ..*self }
+        Some(Match {
+            rule: site.rule,
+            span: part(found.span),
+            secret: part(found.secret),
+            password: found.password.map(part),
+            principal: found.principal.map(part),
+        })
+    }
+}
+
+impl Found {
+    fn new(at: usize, found: &Match) -> Option<Self> {
+        let part = |range: &Range<usize>| {
+            let from = i32::try_from(range.start.checked_signed_diff(at)?).ok()?;
+            Some(Part { from, length: u32::try_from(range.len()).ok()? })
+        };
+        let optional = |range: &Option<Range<usize>>| match range {
+            Some(range) => part(range).map(Some),
+            None => Some(None),
+        };
+        Some(Self {
+            span: part(&found.span)?,
+            secret: part(&found.secret)?,
+            password: optional(&found.password)?,
+            principal: optional(&found.principal)?,
+        })
     }
 }
 
@@ -101,7 +142,7 @@ impl Worker {
             site: number,
             before: u32::try_from(before).ok()?,
             after: u32::try_from(after).ok()?,
-            found,
+            found: found.and_then(|found| Found::new(start, &found)),
         })
     }
 
