@@ -11,6 +11,7 @@ mod generic;
 mod keyword;
 mod letters;
 mod lexicon;
+mod matcher;
 mod name;
 mod placeholder;
 mod plan;

@@ -3,21 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use regex_automata::meta;
-use regex_automata::util::syntax;
-
 use super::MAX_MATCH;
+use super::matcher::Matcher;
 use super::prefilter::Prefilter;
 use super::screen::Screen;
 use crate::RuleSet;
 use crate::rule::reach::{self, Cut, Reach};
 use crate::rule::{self, Rule};
-
-/// Memory of one compiled regex, as in [`crate::rule`].
-const SIZE_LIMIT: usize = 16 << 20;
-
-/// Memory that a thread may spend on the lazy automaton of one regex.
-const CACHE_LIMIT: usize = 1 << 20;
 
 /// Look-around sees this many bytes beyond what is searched: a character of UTF-8.
 pub(super) const LOOK: usize = 4;
@@ -78,18 +70,9 @@ pub(super) struct Site {
 #[derive(Debug)]
 pub(super) struct RulePlan {
     text: String,
-    compiled: OnceLock<Option<Main>>,
+    compiled: OnceLock<Option<Matcher>>,
     /// One of these literals must occur somewhere. Empty: no matter.
     pub(super) gate: Vec<u32>,
-}
-
-/// The regex of a rule with its groups.
-#[derive(Debug)]
-pub(super) struct Main {
-    pub(super) regex: meta::Regex,
-    pub(super) secret: Option<usize>,
-    pub(super) password: Option<usize>,
-    pub(super) principal: Option<usize>,
 }
 
 impl Plan {
@@ -204,29 +187,7 @@ impl Site {
 
 impl RulePlan {
     /// The regex; `None` only for a built-in rule that does not compile, which a test rules out.
-    pub(super) fn main(&self) -> Option<&Main> {
-        self.compiled.get_or_init(|| Main::new(&self.text)).as_ref()
+    pub(super) fn matcher(&self) -> Option<&Matcher> {
+        self.compiled.get_or_init(|| Matcher::new(&self.text)).as_ref()
     }
-}
-
-impl Main {
-    fn new(text: &str) -> Option<Self> {
-        let build = |unicode: bool| {
-            let syntax = syntax::Config::new().unicode(unicode).utf8(false);
-            meta::Builder::new().configure(config()).syntax(syntax).build(text).ok()
-        };
-        let regex = build(false).or_else(|| build(true))?;
-        let group = |name: &str| regex.group_info().to_index(regex_automata::PatternID::ZERO, name);
-        let (secret, password, principal) = (group("secret"), group("password"), group("principal"));
-        Some(Self { regex, secret, password, principal })
-    }
-}
-
-fn config() -> meta::Config {
-    // Literals have been found already: to look for them again would only make regexes slower to build.
-    meta::Config::new()
-        .utf8_empty(false)
-        .auto_prefilter(false)
-        .nfa_size_limit(Some(SIZE_LIMIT))
-        .hybrid_cache_capacity(CACHE_LIMIT)
 }

@@ -3,11 +3,10 @@
 use std::ops::Range;
 
 use regex_automata::hybrid;
-use regex_automata::meta::{self, Regex};
-use regex_automata::util::captures::Captures;
 use regex_automata::{Anchored, Input};
 
-use super::plan::{LOOK, Main, Plan, Site};
+use super::matcher::{Matcher, Scratch};
+use super::plan::{LOOK, Plan, Site};
 use super::{AROUND, MAX_MATCH, Match, filter};
 use crate::RuleSet;
 use crate::rule::Rule;
@@ -15,7 +14,7 @@ use crate::rule::Rule;
 /// Scratch memory of one thread, made as it is needed.
 #[derive(Debug, Default)]
 pub(super) struct Worker {
-    mains: Vec<Option<(meta::Cache, Captures)>>,
+    matchers: Vec<Option<Scratch>>,
     screens: Vec<Option<hybrid::dfa::Cache>>,
 }
 
@@ -113,11 +112,9 @@ impl Worker {
                 return None;
             }
         }
-        let main = rule.main()?;
-        let scratch = slot(&mut self.mains, site.rule)?;
-        let (cache, captures) =
-            scratch.get_or_insert_with(|| (main.regex.create_cache(), main.regex.create_captures()));
-        let (whole, view) = locate(&main.regex, cache, bytes, site, start, from);
+        let matcher = rule.matcher()?;
+        let scratch = slot(&mut self.matchers, site.rule)?.get_or_insert_with(|| matcher.scratch());
+        let (whole, view) = locate(matcher, scratch, bytes, site, start, from);
         if whole.is_none() && view <= first {
             return None;
         }
@@ -127,7 +124,7 @@ impl Worker {
         let rule = rules.rules().get(site.rule)?;
         let text = seen(bytes, site, view);
         let found = matched
-            .then(|| capture(main, cache, captures, text, whole.clone(), site.rule, rule))
+            .then(|| capture(matcher, scratch, text, whole.clone(), site.rule, rule))
             .flatten()
             .filter(|found| filter::accepts(rules, rule, bytes, found));
         // Filters look at the line around a match, too.
@@ -155,19 +152,18 @@ impl Worker {
         rule_index: usize,
         sink: &mut dyn FnMut(Match),
     ) {
-        let (Some(rule), Some(main)) =
-            (rules.rules().get(rule_index), plan.rules.get(rule_index).and_then(|rule| rule.main()))
+        let (Some(rule), Some(matcher)) =
+            (rules.rules().get(rule_index), plan.rules.get(rule_index).and_then(|rule| rule.matcher()))
         else {
             return;
         };
-        let Some(scratch) = slot(&mut self.mains, rule_index) else { return };
-        let (cache, captures) =
-            scratch.get_or_insert_with(|| (main.regex.create_cache(), main.regex.create_captures()));
+        let Some(scratch) = slot(&mut self.matchers, rule_index) else { return };
+        let scratch = scratch.get_or_insert_with(|| matcher.scratch());
         let mut at = 0;
         while at <= bytes.len() {
-            let Some(whole) = main.regex.search_with(cache, &Input::new(bytes).range(at..)) else { break };
-            at = whole.end().max(whole.start() + 1);
-            let found = capture(main, cache, captures, bytes, whole.range(), rule_index, rule);
+            let Some(whole) = matcher.find(scratch, &Input::new(bytes).range(at..)) else { break };
+            at = whole.end.max(whole.start + 1);
+            let found = capture(matcher, scratch, bytes, whole, rule_index, rule);
             if let Some(found) = found.filter(|found| filter::accepts(rules, rule, bytes, found)) {
                 sink(found);
             }
@@ -188,8 +184,8 @@ fn reach(start: usize, match_start: usize) -> usize {
 
 /// Finds the match that holds the literal's first byte, if there is one, and where the search's view ended.
 fn locate(
-    regex: &Regex,
-    cache: &mut meta::Cache,
+    matcher: &Matcher,
+    scratch: &mut Scratch,
     bytes: &[u8],
     site: &Site,
     start: usize,
@@ -204,7 +200,7 @@ fn locate(
         }
         let anchored = if site.before == 0 { Anchored::Yes } else { Anchored::No };
         let input = Input::new(seen(bytes, site, view)).span(at..view).anchored(anchored);
-        let found = regex.search_with(cache, &input).map(|found| found.range());
+        let found = matcher.find(scratch, &input);
         let Some(whole) = found.filter(|whole| whole.start <= start) else { return (None, view) };
         if whole.end <= start {
             at = whole.end.max(whole.start + 1);
@@ -217,36 +213,32 @@ fn locate(
     }
 }
 
-/// The groups of a match whose bounds are known. To look no further than its end finds the same ways through the regex,
-/// and the search's memory, which grows with the length, is small.
 fn capture(
-    main: &Main,
-    cache: &mut meta::Cache,
-    captures: &mut Captures,
+    matcher: &Matcher,
+    scratch: &mut Scratch,
     bytes: &[u8],
     whole: Range<usize>,
     rule_index: usize,
     rule: &Rule,
 ) -> Option<Match> {
-    let input = Input::new(bytes).span(whole).anchored(Anchored::Yes);
-    main.regex.search_captures_with(cache, &input, captures);
+    let captures = matcher.groups(scratch, bytes, whole)?;
     let whole = captures.get_match()?.range();
     let group = |number: usize| captures.get_group(number).map(|span| span.range());
     let named = |number: Option<usize>| number.and_then(group).filter(|range| !range.is_empty());
-    let principal = named(main.principal);
+    let principal = named(matcher.principal);
     let first_group = || {
         (1..captures.group_len())
             .filter_map(group)
             .find(|range| !range.is_empty() && Some(range) != principal.as_ref())
     };
     let secret = match rule.secret_group {
-        0 => named(main.secret).or_else(first_group).unwrap_or_else(|| whole.clone()),
+        0 => named(matcher.secret).or_else(first_group).unwrap_or_else(|| whole.clone()),
         number => group(number)?,
     };
     if secret.is_empty() {
         return None;
     }
-    Some(Match { rule: rule_index, span: whole, secret, password: named(main.password), principal })
+    Some(Match { rule: rule_index, span: whole, secret, password: named(matcher.password), principal })
 }
 
 /// A place in a list that grows as far as it is used.
