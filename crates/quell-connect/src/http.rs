@@ -45,7 +45,12 @@ impl Client {
     pub fn new(limit: Duration, ca: Option<&[u8]>) -> Result<Self, ConnectError> {
         let roots =
             ca.map_or(Ok(Vec::new()), reqwest::Certificate::from_pem_bundle).map_err(|e| no_tls(&e))?;
-        Ok(Self(Arc::new(Settings { limit, roots, made: OnceLock::new() })))
+        let client = Self(Arc::new(Settings { limit, roots, made: OnceLock::new() }));
+        // A bundle that cannot be used is said here, where it is named.
+        if ca.is_some() {
+            client.made()?;
+        }
+        Ok(client)
     }
 
     /// Starts a request; send it with [`Client::send`]. An error means that TLS could not be set up: nothing was sent.
@@ -54,9 +59,13 @@ impl Client {
         method: reqwest::Method,
         url: &str,
     ) -> Result<reqwest::RequestBuilder, ConnectError> {
+        Ok(self.made()?.request(method, url))
+    }
+
+    fn made(&self) -> Result<&reqwest::Client, ConnectError> {
         let Settings { limit, roots, made } = &*self.0;
         if let Some(client) = made.get() {
-            return Ok(client.request(method, url));
+            return Ok(client);
         }
         let mut builder = reqwest::Client::builder()
             .timeout(*limit)
@@ -67,7 +76,7 @@ impl Client {
             builder = builder.add_root_certificate(certificate.clone());
         }
         let client = builder.build().map_err(|e| no_tls(&e))?;
-        Ok(made.get_or_init(|| client).request(method, url))
+        Ok(made.get_or_init(|| client))
     }
 
     /// Sends and reads the whole answer. Any status is `Ok`; only transport failures are errors:

@@ -19,6 +19,9 @@ const COUNTED: u32 = 6;
 /// Of longer ones, this many are asked for.
 const ASKED: u32 = 3;
 
+/// Up to this many bytes, a run is looked for first.
+const NEAR: usize = 512;
+
 /// Memory that a thread may spend on one automaton.
 const CACHE_LIMIT: usize = 128 << 10;
 
@@ -57,14 +60,17 @@ impl Screen {
     ) -> bool {
         let begin = if self.around { from } else { start };
         let span = text.get(begin..first).unwrap_or_default();
-        if self.run.as_ref().is_some_and(|run| !run.is_in(span)) {
+        let run = || self.run.as_ref().is_none_or(|run| run.is_in(span));
+        // To look for a run in a long text takes longer than the automaton, which usually ends after a few bytes.
+        let near = span.len() <= NEAR || self.automaton.is_none();
+        if near && !run() {
             return false;
         }
         let Some(automaton) = &self.automaton else { return true };
         let cache = cache.get_or_insert_with(|| automaton.create_cache());
         let input = Input::new(text).span(start..first).anchored(Anchored::Yes).earliest(true);
         // An automaton that gave up says nothing.
-        automaton.try_search_fwd(cache, &input).map_or(true, |found| found.is_some())
+        automaton.try_search_fwd(cache, &input).map_or(true, |found| found.is_some()) && (near || run())
     }
 }
 

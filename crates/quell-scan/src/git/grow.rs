@@ -5,7 +5,7 @@ use super::forest::Forest;
 use super::inflate::Inflater;
 use super::object::{self, Mode};
 use super::pack::{Form, Pack};
-use super::ways::{Edge, Shared, TREE};
+use super::ways::{Edge, MAX_EDGES, Shared, TREE};
 use super::{MAX_IN_MEMORY, Trouble, delta, inflate};
 use crate::engine::Piece;
 
@@ -76,6 +76,9 @@ impl<'a> Grower<'a> {
         let mut kept = 0_usize;
         stack.extend(self.make(root, None));
         while let Some(frame) = stack.last_mut() {
+            if self.grown.came.len().saturating_add(self.grown.went.len()) > MAX_EDGES {
+                return;
+            }
             let Some(child) = self.forest.children(frame.number).get(frame.next_child).copied() else {
                 if let Some(frame) = stack.pop() {
                     kept = kept.saturating_sub(frame.data.len());

@@ -1,6 +1,6 @@
 //! Paths and blobs as numbers: attribution asks for the same places millions of times.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Oid;
 
@@ -34,35 +34,43 @@ pub(super) const TOP: u32 = 0;
 pub(super) struct Paths {
     all: Vec<Path>,
     max: usize,
+    refused: u64,
 }
 
 #[derive(Default)]
 struct Path {
     above: u32,
     name: u32,
-    /// Names and paths in this folder, sorted by name.
-    below: Vec<(u32, u32)>,
+    /// Names and paths in this folder.
+    below: BTreeMap<u32, u32>,
 }
+
+/// Paths beyond the most that may be asked for.
+const MAX_REFUSED: u64 = 50_000_000;
 
 impl Paths {
     /// None but the top, and never more than `max`.
     pub(super) fn new(max: usize) -> Self {
-        Self { all: vec![Path::default()], max }
+        Self { all: vec![Path::default()], max, refused: 0 }
     }
 
     /// The path of a name in a folder; `None` when there are too many.
     pub(super) fn below(&mut self, folder: u32, name: u32) -> Option<u32> {
-        let next = u32::try_from(self.all.len()).ok().filter(|_| self.all.len() < self.max);
-        let below = &mut self.all.get_mut(wide(folder))?.below;
-        match below.binary_search_by_key(&name, |(name, _)| *name) {
-            Ok(at) => below.get(at).map(|(_, path)| *path),
-            Err(at) => {
-                let next = next?;
-                below.insert(at, (name, next));
-                self.all.push(Path { above: folder, name, below: Vec::new() });
-                Some(next)
-            }
+        if let Some(path) = self.all.get(wide(folder))?.below.get(&name) {
+            return Some(*path);
         }
+        let Some(next) = u32::try_from(self.all.len()).ok().filter(|_| !self.are_full()) else {
+            self.refused = self.refused.saturating_add(1);
+            return None;
+        };
+        self.all.get_mut(wide(folder))?.below.insert(name, next);
+        self.all.push(Path { above: folder, name, below: BTreeMap::new() });
+        Some(next)
+    }
+
+    /// Whether so many paths were refused that to go on would take for ever.
+    pub(super) fn are_exhausted(&self) -> bool {
+        self.refused > MAX_REFUSED
     }
 
     pub(super) fn are_full(&self) -> bool {

@@ -61,7 +61,7 @@ impl Item {
 type Node = Box<[Item]>;
 
 /// Items kept at most over all shapes (eight bytes each).
-const MAX_ITEMS: usize = 6_000_000;
+const MAX_ITEMS: usize = 24_000_000;
 
 /// Trees within trees up to which deltas are asked. A delta may lead to a tree that is nowhere near, which leads on.
 const MAX_CHAINED: usize = 64;
@@ -82,6 +82,9 @@ pub(super) struct Shapes<'a> {
     /// What a pass over the packs has found, and the shapes of the trees at its places.
     ways: Option<Ways>,
     of_place: Vec<Shape>,
+    /// Trees that are just being read by name, one within the other. Deltas are not followed from there: they could lead
+    /// back to one of those, of which nothing is known yet.
+    reading: usize,
     /// What trees name and the database does not have, each told once.
     pub(super) missing: BTreeSet<Oid>,
 }
@@ -100,6 +103,7 @@ impl<'a> Shapes<'a> {
             of_tree: BTreeMap::new(),
             ways: None,
             of_place: Vec::new(),
+            reading: 0,
             missing: BTreeSet::new(),
         }
     }
@@ -139,12 +143,12 @@ impl<'a> Shapes<'a> {
         if let Some(shape) = place.and_then(|place| self.placed(place, depth)) {
             return shape;
         }
-        // A forged tree that holds itself ends here.
-        self.of_tree.insert(tree, NOTHING);
         if depth > MAX_DEPTH {
             self.report.skip(tree.to_string(), "the tree is nested too deep");
             return NOTHING;
         }
+        // A forged tree that holds itself ends here.
+        self.of_tree.insert(tree, NOTHING);
         let object = match diff::read(self.database, tree) {
             Ok(object) => object,
             Err(why) => {
@@ -157,8 +161,10 @@ impl<'a> Shapes<'a> {
             let shape = *self.of_tree.get(&like)?;
             Some((diff::read(self.database, like).ok()?, shape))
         });
-        let node =
-            self.compare(tree, &object, like.as_ref().map(|(object, shape)| (object, *shape)), format, depth);
+        self.reading += 1;
+        let like = like.as_ref().map(|(object, shape)| (object, *shape));
+        let node = self.compare(tree, &object, like, format, depth);
+        self.reading -= 1;
         let shape = self.intern(node);
         self.of_tree.insert(tree, shape);
         shape
@@ -171,7 +177,7 @@ impl<'a> Shapes<'a> {
             UNKNOWN => {}
             shape => return Some(shape),
         }
-        if depth > MAX_CHAINED {
+        if depth > MAX_CHAINED || self.reading > 0 {
             return None;
         }
         let mut chain = vec![place];
@@ -180,7 +186,12 @@ impl<'a> Shapes<'a> {
         while let Some(base) = self.ways.as_ref().and_then(|ways| ways.base(last)) {
             match self.state(base) {
                 // A tree may be stored as a delta of one that holds it.
-                BUSY | ODD => return None,
+                BUSY | ODD => {
+                    for place in chain {
+                        self.settle(place, ODD);
+                    }
+                    return None;
+                }
                 UNKNOWN => chain.push(base),
                 known => {
                     shape = known;
@@ -375,7 +386,12 @@ impl<'a> Shapes<'a> {
             if same == Some(*item) || more.iter().any(|other| self.item(*other, name) == Some(*item)) {
                 continue;
             }
-            let Some(path) = paths.below(at, name) else { return false };
+            let Some(path) = paths.below(at, name) else {
+                if paths.are_exhausted() {
+                    return false;
+                }
+                continue;
+            };
             let go_on = if let Some(below) = item.shape() {
                 // A file of this name is no tree to compare with.
                 let same = same.and_then(Item::shape);

@@ -20,7 +20,7 @@ use super::{ObjectFormat, Oid};
 pub(super) const TREE: u32 = 1 << 31;
 
 /// Entries that come and go, kept at most (twelve bytes each). With more, all trees are read by name.
-const MAX_EDGES: usize = 24_000_000;
+pub(super) const MAX_EDGES: usize = 24_000_000;
 
 /// No place.
 const NONE: u32 = u32::MAX;

@@ -12,7 +12,7 @@ use crate::git::object::Commit;
 use crate::git::pack::Pack;
 use crate::git::{ObjectFormat, Oid, delta, inflate, object};
 
-fn zlib(data: &[u8]) -> Vec<u8> {
+pub(super) fn zlib(data: &[u8]) -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(data).unwrap();
     encoder.finish().unwrap()

@@ -113,3 +113,90 @@ fn blobs_that_are_not_here_are_told_by_both() {
     assert!(names(&told).len() > 20, "{:?}", told.incomplete);
     assert_eq!(names(&also_told), names(&told));
 }
+
+/// The size of something in seven bits a byte, lowest first, behind `first` bits that are given.
+fn sized(first: u8, bits: u32, size: usize) -> Vec<u8> {
+    let mut rest = size >> bits;
+    let mut bytes = vec![first | u8::try_from(size & ((1 << bits) - 1)).unwrap()];
+    while rest > 0 {
+        *bytes.last_mut().unwrap() |= 0x80;
+        bytes.push(u8::try_from(rest & 0x7f).unwrap());
+        rest >>= 7;
+    }
+    bytes
+}
+
+/// Kind, content, and the base with its length.
+type Packed<'d> = (u8, &'d [u8], Option<(Oid, usize)>);
+
+/// A pack of objects, each whole or as a delta of another one that copies nothing from it, as `git index-pack` takes it.
+fn pack(objects: &[Packed<'_>]) -> Vec<u8> {
+    use sha1::Digest as _;
+    let mut pack = b"PACK\0\0\0\x02".to_vec();
+    pack.extend(u32::try_from(objects.len()).unwrap().to_be_bytes());
+    for (kind, data, base) in objects {
+        let mut body = data.to_vec();
+        if let Some((_, length)) = base {
+            assert!(data.len() < 127);
+            body = [sized(0, 7, *length), sized(0, 7, data.len()), vec![u8::try_from(data.len()).unwrap()]]
+                .concat();
+            body.extend_from_slice(data);
+        }
+        pack.extend(sized(if base.is_some() { 7 } else { *kind } << 4, 4, body.len()));
+        pack.extend(base.iter().flat_map(|(oid, _)| oid.as_bytes().to_vec()));
+        pack.extend(forged::zlib(&body));
+    }
+    let checksum = sha1::Sha1::digest(&pack);
+    pack.extend(checksum);
+    pack
+}
+
+#[test]
+fn a_tree_may_be_a_delta_of_one_that_holds_it() {
+    let repo = Repo::of_format("sha1");
+    let (commit, tree, blob) = (1, 2, 3);
+    let id = |kind: u8, data: &[u8]| {
+        let kind = [Kind::Commit, Kind::Tree, Kind::Blob][usize::from(kind - 1)];
+        crate::git::search::object_id(kind, data, crate::git::ObjectFormat::Sha1).unwrap()
+    };
+    let entry =
+        |mode: &str, name: &str, oid: Oid| [format!("{mode} {name}\0").as_bytes(), oid.as_bytes()].concat();
+    let (secret, one, two) = (b"secret".as_slice(), b"1".as_slice(), b"2".as_slice());
+    let inner = entry("100644", "env", id(blob, secret));
+    let middle = entry("40000", "b", id(tree, &inner));
+    let root = |readme: &[u8]| {
+        [entry("40000", "a", id(tree, &middle)), entry("100644", "r", id(blob, readme))].concat()
+    };
+    let (first, second) = (root(one), root(two));
+    let text = |tree: Oid, parent: &str| {
+        format!(
+            "tree {tree}\n{parent}author A <a@example.com> 1700000000 +0000\ncommitter A <a@example.com> 1700000000 +0000\n\nx\n"
+        )
+    };
+    let old = text(id(tree, &first), "");
+    let new = text(id(tree, &second), &format!("parent {}\n", id(commit, old.as_bytes())));
+    let whole = |kind: u8, data| (kind, data, None);
+    let packed = pack(&[
+        whole(blob, secret),
+        whole(blob, one),
+        whole(blob, two),
+        whole(tree, &first),
+        whole(tree, &second),
+        (tree, &middle, Some((id(tree, &first), first.len()))),
+        (tree, &inner, Some((id(tree, &second), second.len()))),
+        whole(commit, old.as_bytes()),
+        whole(commit, new.as_bytes()),
+    ]);
+    let folder = repo.path.join(".git/objects/pack");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("pack-1.pack"), packed).unwrap();
+    repo.git(&["index-pack", ".git/objects/pack/pack-1.pack"]);
+    repo.git(&["update-ref", "HEAD", &id(commit, new.as_bytes()).to_string()]);
+    repo.git(&["fsck", "--strict"]);
+    let interest = BTreeSet::from([id(blob, secret)]);
+    let (expected, _) = attribute(&repo, &interest, false);
+    let (found, report) = attribute(&repo, &interest, true);
+    assert!(expected.contains("current: true"), "{expected}");
+    assert_eq!(found, expected);
+    assert!(report.complete(), "{:?}", report.incomplete);
+}
