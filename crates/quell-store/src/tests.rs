@@ -122,7 +122,7 @@ async fn tampering_with_any_row_is_detected() {
         "UPDATE node SET hash = zeroblob(32) WHERE level = 1 AND idx = 0",
         "DELETE FROM node WHERE level = 0 AND idx = 2",
         "INSERT INTO node VALUES (9, 9, zeroblob(32))",
-        "UPDATE checkpoint SET note = replace(note, 'A', 'B') WHERE size = 4",
+        "UPDATE checkpoint SET note = replace(note, char(10) || '4' || char(10), char(10) || '5' || char(10)) WHERE size = 4",
         "DELETE FROM checkpoint WHERE size = 7",
         "UPDATE evidence SET body = zeroblob(1) WHERE rowid = 3",
         "DELETE FROM evidence WHERE rowid = 3",
@@ -145,7 +145,8 @@ async fn tampering_with_any_row_is_detected() {
                 .await
                 .unwrap();
         }
-        sqlx::raw_sql(attack).execute(pool).await.unwrap();
+        let changed = sqlx::raw_sql(attack).execute(pool).await.unwrap();
+        assert!(changed.rows_affected() > 0, "it changes nothing: {attack}");
         let report = store.verify(None, &[]).await.unwrap();
         assert!(!report.ok && !report.problems.is_empty(), "not detected: {attack}");
         if attack.contains("seq = 3") {
