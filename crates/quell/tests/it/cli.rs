@@ -165,6 +165,8 @@ fn every_exit_code_is_what_it_says() {
         || world.json(&["incident", "show", &id])["steps"].to_string().contains("awaiting"),
         "it does not wait",
     );
+    // It says so since the command before, too: what counts is that this process listens.
+    super::world::wait_for(|| super::world::catches_interrupts(&waiting), "it does not listen to interrupts");
     super::world::interrupt(&waiting);
     let ended = waiting.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(130), "{}", text(&ended.stderr));

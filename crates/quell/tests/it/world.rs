@@ -385,6 +385,13 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Whether a process has a handler for SIGINT, the second of the signals in its mask (`proc_pid_status(5)`).
+pub(crate) fn catches_interrupts(process: &Child) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 0b10 != 0)
+}
+
 /// Ctrl-C.
 pub(crate) fn interrupt(child: &Child) {
     let pid = rustix::process::Pid::from_child(child);
