@@ -16,7 +16,7 @@ use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input, MatchKind, PatternID};
 
 /// Memory of one compiled regex, as in [`crate::rule`].
-const SIZE_LIMIT: usize = 16 << 20;
+pub(super) const SIZE_LIMIT: usize = 16 << 20;
 
 /// Memory that a thread may spend on one lazy automaton.
 const CACHE_LIMIT: usize = 1 << 20;
@@ -56,7 +56,7 @@ impl Matcher {
             let config = thompson::Config::new().which_captures(WhichCaptures::All);
             Some((compile(text, unicode, config)?, unicode))
         })?;
-        let forward = automaton(&nfa, MatchKind::LeftmostFirst)?;
+        let forward = automaton(nfa.clone(), MatchKind::LeftmostFirst, CACHE_LIMIT)?;
         let groups = BoundedBacktracker::new_from_nfa(nfa.clone()).ok()?;
         let group = |name: &str| nfa.group_info().to_index(PatternID::ZERO, name);
         let (secret, password, principal) = (group("secret"), group("password"), group("principal"));
@@ -131,7 +131,7 @@ impl Matcher {
 
     fn reversed(&self) -> Option<DFA> {
         let config = thompson::Config::new().which_captures(WhichCaptures::None).reverse(true);
-        automaton(&compile(&self.text, self.unicode, config)?, MatchKind::All)
+        automaton(compile(&self.text, self.unicode, config)?, MatchKind::All, CACHE_LIMIT)
     }
 }
 
@@ -143,13 +143,14 @@ fn compile(text: &str, unicode: bool, config: thompson::Config) -> Option<NFA> {
         .ok()
 }
 
-fn automaton(nfa: &NFA, kind: MatchKind) -> Option<DFA> {
+/// A lazy automaton on which a thread spends `memory` bytes at most.
+pub(super) fn automaton(nfa: NFA, kind: MatchKind, memory: usize) -> Option<DFA> {
     let config = dfa::Config::new()
         .match_kind(kind)
         .unicode_word_boundary(true)
-        .cache_capacity(CACHE_LIMIT)
+        .cache_capacity(memory)
         .skip_cache_capacity_check(true);
-    DFA::builder().configure(config).build_from_nfa(nfa.clone()).ok()
+    DFA::builder().configure(config).build_from_nfa(nfa).ok()
 }
 
 #[cfg(test)]

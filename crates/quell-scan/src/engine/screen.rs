@@ -5,10 +5,13 @@
 //! digits, say), and then an automaton of the same regex in which long repetitions may be of any length: that has few
 //! states, where counting to 256 takes many thousands.
 
-use regex_automata::hybrid::dfa::{Cache, Config, DFA};
+use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::{Anchored, Input, MatchKind};
 use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
+
+use super::matcher::{self, SIZE_LIMIT};
+use crate::rule::reach;
 
 /// Runs shorter than this are in every other line.
 const SHORTEST: usize = 8;
@@ -24,9 +27,6 @@ const NEAR: usize = 512;
 
 /// Memory that a thread may spend on one automaton.
 const CACHE_LIMIT: usize = 128 << 10;
-
-/// Memory of one compiled regex, as in [`crate::rule`].
-const SIZE_LIMIT: usize = 16 << 20;
 
 /// What every match of a regex has.
 #[derive(Debug)]
@@ -80,12 +80,7 @@ fn automaton(hir: &Hir) -> Option<DFA> {
         .which_captures(WhichCaptures::None)
         .nfa_size_limit(Some(SIZE_LIMIT));
     let nfa = thompson::Compiler::new().configure(config).build_from_hir(&relaxed(hir)).ok()?;
-    let config = Config::new()
-        .match_kind(MatchKind::All)
-        .unicode_word_boundary(true)
-        .cache_capacity(CACHE_LIMIT)
-        .skip_cache_capacity_check(true);
-    DFA::builder().configure(config).build_from_nfa(nfa).ok()
+    matcher::automaton(nfa, MatchKind::All, CACHE_LIMIT)
 }
 
 /// Matches all that the regex matches, and more.
@@ -160,17 +155,7 @@ impl Set {
 
     /// `None` for characters beyond ASCII.
     fn of_class(class: &Class) -> Option<Self> {
-        let ranges: Vec<(u8, u8)> = match class {
-            Class::Bytes(class) => class.ranges().iter().map(|range| (range.start(), range.end())).collect(),
-            Class::Unicode(class) => class
-                .ranges()
-                .iter()
-                .map(|range| {
-                    let end = u8::try_from(range.end()).ok().filter(u8::is_ascii)?;
-                    Some((u8::try_from(range.start()).ok()?, end))
-                })
-                .collect::<Option<_>>()?,
-        };
+        let ranges = reach::byte_ranges(class)?;
         Some(Self::of_bytes(|byte| ranges.iter().any(|(start, end)| (*start..=*end).contains(&byte))))
     }
 

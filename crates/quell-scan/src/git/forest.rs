@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::pack::{Form, Pack, Window};
+use super::places::wide;
 use super::{Kind, Oid, Trouble};
 
 /// No base: the object is whole, or its base is not in this pack.
@@ -138,10 +139,6 @@ impl Forest {
             }
         }
     }
-}
-
-fn wide(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 fn get(list: &[u32], at: usize) -> u32 {

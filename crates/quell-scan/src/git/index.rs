@@ -5,6 +5,7 @@
 
 use std::sync::OnceLock;
 
+use super::places::wide;
 use super::{ObjectFormat, Oid, Trouble};
 
 /// Object names and where they lie in a pack.
@@ -210,10 +211,6 @@ impl Index {
             Order { offsets, positions }
         })
     }
-}
-
-fn wide(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// Checks the fan-out table and returns how many objects there are.

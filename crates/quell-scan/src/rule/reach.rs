@@ -321,20 +321,27 @@ fn fold(hir: &Hir) -> Hir {
 
 /// A class without upper-case letters; `None` for one that holds more than ASCII in Unicode.
 fn fold_class(class: &Class) -> Option<Hir> {
-    let ranges: Vec<(u8, u8)> = match class {
-        Class::Bytes(bytes) => bytes.ranges().iter().map(|range| (range.start(), range.end())).collect(),
-        Class::Unicode(unicode) => unicode
-            .ranges()
-            .iter()
-            .map(|range| Some((u8::try_from(range.start()).ok()?, u8::try_from(range.end()).ok()?)))
-            .collect::<Option<_>>()?,
-    };
-    if matches!(class, Class::Unicode(_)) && ranges.iter().any(|(_, end)| !end.is_ascii()) {
-        return None;
-    }
+    let ranges = byte_ranges(class)?;
     let bytes = ranges.iter().flat_map(|(start, end)| *start..=*end);
     let folded = bytes.map(|byte| byte.to_ascii_lowercase()).map(|byte| ClassBytesRange::new(byte, byte));
     Some(Hir::class(Class::Bytes(ClassBytes::new(folded))))
+}
+
+/// The bytes of a class, with both ends; `None` for one that holds more than ASCII in Unicode.
+pub(crate) fn byte_ranges(class: &Class) -> Option<Vec<(u8, u8)>> {
+    match class {
+        Class::Bytes(class) => {
+            Some(class.ranges().iter().map(|range| (range.start(), range.end())).collect())
+        }
+        Class::Unicode(class) => class
+            .ranges()
+            .iter()
+            .map(|range| {
+                let end = u8::try_from(range.end()).ok().filter(u8::is_ascii)?;
+                Some((u8::try_from(range.start()).ok()?, end))
+            })
+            .collect(),
+    }
 }
 
 /// Words that are in every other file.
