@@ -52,7 +52,7 @@ pub struct Finding {
     /// Other parts of the same credential that were found beside it: the id of a key, the passphrase of a blob.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub joined: Vec<Joined>,
-    /// How it was written there, when not as it is: decoded from base64, hex or percent-encoding.
+    /// How it was written there, when not as it is: decoded from base64, hex, percent-encoding or JSON's escapes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<Encoding>,
     /// How sure the scanner is.

@@ -1,10 +1,11 @@
-//! Text inside text: base64, hex and percent-encoding, one level down.
+//! Text inside text: base64, hex, percent-encoding and JSON's escapes, one level down.
 //!
 //! A *run* is a stretch of bytes that one of the encodings could have written. Where it begins and ends depends on its own
 //! bytes, on two before it and on one behind it only, so that a search may look at any part of an input and see the same runs as a
 //! search of the whole. Almost every run of ordinary text is a name, a path or a hash; the first bytes that it would
 //! decode to tell.
 
+mod json;
 #[cfg(test)]
 mod tests;
 
@@ -36,8 +37,40 @@ pub(crate) struct Run {
     pub(crate) encoding: Encoding,
 }
 
-/// Hears of a run with matches in it, its decoded bytes, and the matches in those.
-pub(crate) type Sink<'a> = &'a mut dyn FnMut(&Run, &[u8], Vec<Match>);
+/// What a run stands for.
+#[derive(Debug)]
+pub(crate) struct Decoded<'a> {
+    pub(crate) run: &'a Run,
+    pub(crate) text: Vec<u8>,
+    /// For an encoding that leaves most bytes as they are: where in the run each byte of the text comes from.
+    origins: Option<Vec<usize>>,
+}
+
+impl Decoded<'_> {
+    /// Where in the input a part of the text is written: for most encodings, somewhere in the run.
+    pub(crate) fn place(&self, part: &Range<usize>) -> Range<usize> {
+        let Run { range, .. } = self.run;
+        let origin = |at: usize| self.origins.as_ref().and_then(|all| all.get(at)).map(|at| range.start + at);
+        origin(part.start).unwrap_or(range.start)..origin(part.end).unwrap_or(range.end)
+    }
+
+    /// True when a part of the text stands in the run as it is, so that it is found or refused without decoding.
+    fn plain(&self, found: &Match, encoded: &[u8]) -> bool {
+        match self.origins {
+            // A value may be plain although its name is not, or what divides the two. So may be what stands beside it, where
+            // a rule asks for the border of a word.
+            Some(_) => {
+                let around = found.span.start.saturating_sub(1)..(found.span.end + 1).min(self.text.len());
+                self.place(&around).len() == around.len()
+            }
+            // Percent-encoding leaves most characters as they are.
+            None => self.text.get(found.secret.clone()).is_none_or(|secret| contains(encoded, secret)),
+        }
+    }
+}
+
+/// Hears of a run with matches in it.
+pub(crate) type Sink<'a> = &'a mut dyn FnMut(&Decoded<'_>, Vec<Match>);
 
 /// Calls `sink` with every run that shares a byte with `within`, in order for each encoding.
 pub(crate) fn runs(bytes: &[u8], within: Range<usize>, sink: &mut dyn FnMut(Run)) {
@@ -67,7 +100,15 @@ pub(crate) fn runs(bytes: &[u8], within: Range<usize>, sink: &mut dyn FnMut(Run)
             keep(range, Encoding::Base64);
         }
     });
-    percent_runs(bytes, &within, &mut |token| keep(token, Encoding::Percent));
+    tokens(bytes, &within, &PERCENT, &mut |token| keep(token, Encoding::Percent));
+    let near =
+        within.start.saturating_sub(json::BEHIND)..within.end.saturating_add(json::BEFORE).min(bytes.len());
+    tokens(bytes, &near, &JSON, &mut |stretch| {
+        let range = json::with_name(bytes, &stretch);
+        if range.len() <= MAX_RUN {
+            keep(range, Encoding::Json);
+        }
+    });
 }
 
 /// The text that a run stands for, or `None` when it is none: control characters or broken UTF-8 mean a hash, a key, an
@@ -83,13 +124,19 @@ pub(crate) fn decode(run: &[u8], encoding: Encoding) -> Option<Vec<u8>> {
             let decoded = percent_decode(run);
             (is_text(&decoded) && decoded.len() < run.len()).then_some(decoded)
         }
-        // Rules bear escapes themselves; only known values are looked for in this spelling.
-        Encoding::Json => None,
+        Encoding::Json => {
+            let decoded = json::decode(run);
+            (is_text(&decoded) && decoded.len() < run.len()).then_some(decoded)
+        }
     }
 }
 
-/// Finds what rules describe inside the decoded runs of `bytes`. `sink` gets each run with any, its decoded bytes, and the
-/// matches in those.
+/// True when some bytes have an escape of JSON in them that is more than a character.
+pub(crate) fn has_json_escape(bytes: &[u8]) -> bool {
+    memchr::memchr_iter(JSON.sign, bytes).any(|at| json::escape(bytes, at))
+}
+
+/// Finds what rules describe inside the decoded runs of `bytes`. `sink` gets each run with any.
 #[cfg(test)]
 pub(crate) fn search(bytes: &[u8], engine: &dyn Engine, sink: Sink<'_>) {
     runs(bytes, 0..bytes.len(), &mut |run| search_run(bytes, &run, engine, sink));
@@ -98,17 +145,17 @@ pub(crate) fn search(bytes: &[u8], engine: &dyn Engine, sink: Sink<'_>) {
 /// The same for one run.
 pub(crate) fn search_run(bytes: &[u8], run: &Run, engine: &dyn Engine, sink: Sink<'_>) {
     let Some(encoded) = bytes.get(run.range.clone()) else { return };
-    let Some(decoded) = decode(encoded, run.encoding) else { return };
+    let Some(text) = decode(encoded, run.encoding) else { return };
     let mut matches = Vec::new();
-    engine.scan(&decoded, &mut |found| {
-        // Percent-encoding leaves most characters as they are: such a secret is found without decoding.
-        let plain = decoded.get(found.secret.clone()).is_none_or(|secret| contains(encoded, secret));
-        if !plain {
-            matches.push(found);
-        }
-    });
+    engine.scan(&text, &mut |found| matches.push(found));
+    if matches.is_empty() {
+        return;
+    }
+    let origins = (run.encoding == Encoding::Json).then(|| json::origins(encoded));
+    let decoded = Decoded { run, text, origins };
+    matches.retain(|found| !decoded.plain(found, encoded));
     if !matches.is_empty() {
-        sink(run, &decoded, matches);
+        sink(&decoded, matches);
     }
 }
 
@@ -167,21 +214,35 @@ fn hex_run(bytes: &[u8], digits: &Range<usize>) -> bool {
         && after.is_none_or(|byte| !byte.is_ascii_alphanumeric())
 }
 
-/// Tokens of URL characters with escapes in them.
-fn percent_runs(bytes: &[u8], within: &Range<usize>, sink: &mut dyn FnMut(Range<usize>)) {
-    let is_member = |byte: &u8| URL.get(usize::from(*byte)).copied().unwrap_or(false);
+/// Text with escapes in it.
+struct Escapes {
+    /// What an escape begins with.
+    sign: u8,
+    escape: fn(&[u8], usize) -> bool,
+    /// Escapes that make it worth decoding.
+    least: usize,
+    /// What the text is made of.
+    members: [bool; 256],
+}
+
+static JSON: Escapes = Escapes { sign: b'\\', escape: json::escape, least: 1, members: json::MEMBERS };
+static PERCENT: Escapes = Escapes { sign: b'%', escape, least: MIN_ESCAPES, members: URL };
+
+/// Tokens with escapes in them.
+fn tokens(bytes: &[u8], within: &Range<usize>, escapes: &Escapes, sink: &mut dyn FnMut(Range<usize>)) {
+    let is_member = |byte: &u8| escapes.members.get(usize::from(*byte)).copied().unwrap_or(false);
     // The token around the first byte may have its escapes outside of `within`.
     let mut seen = within.start;
     if bytes.get(seen).is_some_and(is_member) {
-        seen = token(bytes, seen, is_member, sink);
+        seen = token(bytes, seen, escapes, sink);
     }
     let mut at = seen;
     while at < within.end {
         let rest = bytes.get(at..within.end).unwrap_or_default();
-        let Some(next) = memchr::memchr(b'%', rest) else { break };
+        let Some(next) = memchr::memchr(escapes.sign, rest) else { break };
         at += next;
-        if escape(bytes, at) {
-            seen = token(bytes, at, is_member, sink);
+        if (escapes.escape)(bytes, at) {
+            seen = token(bytes, at, escapes, sink);
             at = seen;
         } else {
             at += 1;
@@ -190,27 +251,23 @@ fn percent_runs(bytes: &[u8], within: &Range<usize>, sink: &mut dyn FnMut(Range<
     // So may the token around the last one.
     let last = within.end - 1;
     if seen <= last && bytes.get(last).is_some_and(is_member) {
-        token(bytes, last, is_member, sink);
+        token(bytes, last, escapes, sink);
     }
 }
 
 /// Gives out the token around a byte if it has enough escapes, and returns the first byte after what was looked at.
-fn token(
-    bytes: &[u8],
-    around: usize,
-    is_member: impl Fn(&u8) -> bool,
-    sink: &mut dyn FnMut(Range<usize>),
-) -> usize {
+fn token(bytes: &[u8], around: usize, escapes: &Escapes, sink: &mut dyn FnMut(Range<usize>)) -> usize {
+    let is_member = |byte: &u8| escapes.members.get(usize::from(*byte)).copied().unwrap_or(false);
     let floor = around.saturating_sub(MAX_RUN);
     let before = bytes.get(floor..around).unwrap_or_default();
     let start = before.iter().rposition(|byte| !is_member(byte)).map_or(floor, |last| floor + last + 1);
     let after = bytes.get(around..).unwrap_or_default();
     let length = after.iter().take(MAX_RUN + 1).position(|byte| !is_member(byte));
     let end = around + length.unwrap_or_else(|| after.len().min(MAX_RUN + 1));
-    let cut_off = start > 0 && bytes.get(start - 1).is_some_and(&is_member);
+    let cut_off = start > 0 && bytes.get(start - 1).is_some_and(is_member);
     if !cut_off && end - start <= MAX_RUN {
-        let signs = memchr::memchr_iter(b'%', bytes.get(start..end).unwrap_or_default());
-        if signs.filter(|at| escape(bytes, start + at)).nth(MIN_ESCAPES - 1).is_some() {
+        let signs = memchr::memchr_iter(escapes.sign, bytes.get(start..end).unwrap_or_default());
+        if signs.filter(|at| (escapes.escape)(bytes, start + at)).nth(escapes.least - 1).is_some() {
             sink(start..end);
         }
     }

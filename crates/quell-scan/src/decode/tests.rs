@@ -34,6 +34,13 @@ pub(crate) fn to_base64(bytes: &[u8]) -> String {
     text
 }
 
+/// Every character as an escape.
+fn to_json(text: &str) -> String {
+    text.chars()
+        .flat_map(|one| ["\\u".to_owned(), hex::encode(u16::try_from(one).unwrap().to_be_bytes())])
+        .collect()
+}
+
 fn to_percent(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| ["%".to_owned(), hex::encode_upper([*byte])]).collect()
 }
@@ -51,6 +58,49 @@ fn the_three_encodings_are_decoded() {
     }
     assert_eq!(texts("a=%7B%22k%22%3A1"), [(Encoding::Percent, "a={\"k\":1".to_owned())]);
     assert_eq!(texts("my%20own%20name"), [], "two escapes are a name");
+}
+
+#[test]
+fn escapes_of_json_are_undone() {
+    let json = |text: &str| match texts(text).as_slice() {
+        [(Encoding::Json, one)] => one.clone(),
+        other => format!("{other:?}"),
+    };
+    for (written, read) in [
+        (r"a\/b", "a/b"),
+        (r"x a\u002fb y", "a/b"),
+        (r#"{"k":"a\/b"}"#, r#"k":"a/b""#),
+        (r#"{ "my.k-1": "a\/b" }"#, r#"my.k-1": "a/b""#),
+        (r#"["a", "b\/c"]"#, r#" "b/c""#),
+        (r#"{"k\/l":"m"}"#, "k/l"),
+        (r"'k':'a\/b'", "a/b"),
+        (r"a\/b\n\t\r\\c\b\d", "a/b\n\t\r\\c\\b\\d"),
+        (r"\u00e4\u20AC\/\ud83d\u0000", r"ä€/\ud83d\u0000"),
+        (r"a\\\/b\\u0026c\\\\\\\/d", "a/b&c/d"),
+        (r#"{\"k\":\"a\\\/b\"}"#, "a/b\\"),
+    ] {
+        assert_eq!(json(written), read, "{written}");
+    }
+    for none in [r"C:\Users\me", r"a\nb", r"\u0430\u0431", r"\u00", r"\u00g0", "a/b", "\\", r#""\" /"#] {
+        assert_eq!(texts(none), [], "{none}");
+    }
+    let long = format!("\"{}\": \"a\\/b\"", "n".repeat(200));
+    assert!(json(&long).len() < 70, "of a long name the end");
+}
+
+#[test]
+fn each_byte_of_decoded_json_comes_from_somewhere() {
+    let run = br"a\u20acb\/\\\/c";
+    assert_eq!(decode(run, Encoding::Json).unwrap(), "a€b//c".as_bytes());
+    assert_eq!(json::origins(run), [0, 1, 1, 1, 7, 8, 10, 14, 15]);
+}
+
+#[test]
+fn many_backslashes_take_no_longer_than_other_bytes() {
+    let text = format!("{}/", "\\".repeat(MAX_RUN - 1));
+    let start = all(text.as_bytes(), 0..text.len());
+    assert_eq!(start.len(), 1);
+    assert!(decode(text.as_bytes(), Encoding::Json).is_some());
 }
 
 #[test]
@@ -87,6 +137,8 @@ fn longer_runs_than_the_limit_are_none() {
         assert_eq!(all(text.as_bytes(), 0..text.len()).len(), expected, "hex of {length}");
         let text = format!(" %20%20%20{} ", ".".repeat(length - 9));
         assert_eq!(all(text.as_bytes(), 0..text.len()).len(), expected, "percent of {length}");
+        let text = format!(" \\/{} ", ".".repeat(length - 2));
+        assert_eq!(all(text.as_bytes(), 0..text.len()).len(), expected, "JSON of {length}");
     }
 }
 
@@ -94,6 +146,10 @@ fn longer_runs_than_the_limit_are_none() {
 fn the_parts_of_a_long_run_are_none_either() {
     let text = format!("{}%20", "%41%42%43".repeat(MAX_RUN / 2));
     for from in [0, 1, MAX_RUN, 3 * MAX_RUN, text.len() - 1] {
+        assert_eq!(all(text.as_bytes(), from..text.len()), [], "from {from}");
+    }
+    let text = format!("\"k\":\"{}\"", "\\/a".repeat(MAX_RUN));
+    for from in [0, 1, 5, MAX_RUN, 2 * MAX_RUN, text.len() - 1] {
         assert_eq!(all(text.as_bytes(), from..text.len()), [], "from {from}");
     }
     let text = "Q".repeat(5 * MAX_RUN);
@@ -109,10 +165,10 @@ fn tokens_are_found_in_runs_and_not_twice() {
     let token = expand("ghp_{alnum:36}", 21).unwrap();
     let found = |text: &str| {
         let mut found = Vec::new();
-        search(text.as_bytes(), &engine, &mut |run, decoded, hits| {
+        search(text.as_bytes(), &engine, &mut |decoded, hits| {
             assert_eq!(hits.len(), 1);
-            assert_eq!(&decoded[hits[0].secret.clone()], token.as_bytes());
-            found.push((rules.rules()[hits[0].rule].id.clone(), run.clone()));
+            assert_eq!(&decoded.text[hits[0].secret.clone()], token.as_bytes());
+            found.push((rules.rules()[hits[0].rule].id.clone(), decoded.run.clone()));
         });
         found
     };
@@ -128,7 +184,7 @@ fn tokens_are_found_in_runs_and_not_twice() {
 proptest! {
     #[test]
     fn a_part_sees_the_runs_of_the_whole(
-        text in "([A-Za-z0-9+/_-]{0,40}={0,3}[ \\\\.:\"n]|[0-9a-f]{20,50}[ x.]|(%[0-9A-F]{2}){0,4}[a-z.:]{0,6} ?|x|0x|%)\
+        text in "([A-Za-z0-9+/_-]{0,40}={0,3}[ \\\\.:\"n]|[0-9a-f]{20,50}[ x.]|\"?[a-z]{0,4}(\":)?[ \":]{0,3}|\\\\/|\\\\u00[0-9a-f]{2}|\\\\{1,3}|(%[0-9A-F]{2}){0,4}[a-z.:]{0,6} ?|x|0x|%)\
                  {0,25}",
         a in 0_usize..900, b in 0_usize..900,
     ) {
@@ -141,7 +197,7 @@ proptest! {
 
     #[test]
     fn a_run_depends_on_itself_two_bytes_before_and_one_behind(
-        text in "([A-Za-z0-9+/_-]{0,40}={0,3}[ \\\\.:\"n]|[0-9a-f]{20,50}[ x.]|(%[0-9A-F]{2}){0,4}[a-z.:]{0,6} ?|x|%){0,25}",
+        text in "([A-Za-z0-9+/_-]{0,40}={0,3}[ \\\\.:\"n]|[0-9a-f]{20,50}[ x.]|\"?[a-z]{0,4}(\":)?[ \":]{0,3}|\\\\/|\\\\u00[0-9a-f]{2}|\\\\{1,3}|(%[0-9A-F]{2}){0,4}[a-z.:]{0,6} ?|x|%){0,25}",
     ) {
         let bytes = text.as_bytes();
         for run in all(bytes, 0..bytes.len()) {
@@ -160,9 +216,11 @@ proptest! {
             (Encoding::Base64, to_base64(bytes).trim_end_matches('=').to_owned()),
             (Encoding::Hex, hex::encode(bytes)),
             (Encoding::Percent, to_percent(bytes)),
+            (Encoding::Json, to_json(&plain)),
         ] {
-            // A percent-encoded text may end up beside characters that belong to its token.
-            let whole = if encoding == Encoding::Percent { format!(" {text} ") } else { format!("{before}{text}{after}") };
+            // A text with escapes may end up beside characters that belong to its token.
+            let escapes = matches!(encoding, Encoding::Json | Encoding::Percent);
+            let whole = if escapes { format!(" {text} ") } else { format!("{before}{text}{after}") };
             if encoding == Encoding::Base64 && text.len() < MIN_BASE64 {
                 continue;
             }
@@ -181,5 +239,9 @@ proptest! {
         }
         prop_assert!(decode(&bytes, Encoding::Base64).is_none_or(|text| !text.contains(&0)));
         let _hex = decode(&bytes, Encoding::Hex);
+        if let Some(text) = decode(&bytes, Encoding::Json) {
+            let origins = json::origins(&bytes);
+            prop_assert!(origins.len() == text.len() + 1 && origins.is_sorted());
+        }
     }
 }

@@ -140,7 +140,7 @@ impl KeywordEngine<'_> {
     /// Encoded runs that touch a part of the text and have matches in them.
     fn decode(&self, bytes: &[u8], range: Range<usize>, out: &mut Vec<Run>) {
         decode::runs(bytes, range, &mut |run| {
-            decode::search_run(bytes, &run, self, &mut |run, _decoded, _matches| out.push(run.clone()));
+            decode::search_run(bytes, &run, self, &mut |decoded, _| out.push(decoded.run.clone()));
         });
     }
 
@@ -165,7 +165,8 @@ impl KeywordEngine<'_> {
             at_start: piece.from == 0 && piece.to == 0,
             at_end: end == old.length && piece.to.saturating_add(piece.length) == bytes.len(),
         };
-        // A run depends on its own bytes, on two before it (a line break may be written there), and on one behind it.
+        // A run depends on its own bytes, on two before it (a line break or a name may be written there), and on one behind
+        // it.
         let within = |run: &&Run| {
             let at = u32::try_from(run.range.start).unwrap_or(u32::MAX);
             run.range.start >= piece.from && run.range.end <= end && clean.holds(at, 2, run.range.len() + 1)
@@ -222,7 +223,8 @@ impl KeywordEngine<'_> {
 
     /// Where literals can stand that no piece holds whole: new bytes, and a literal's length around them.
     fn seams(&self, length: usize, pieces: &[Piece]) -> Vec<Range<usize>> {
-        let margin = self.plan().prefilter.longest().saturating_sub(1);
+        // A run begins or ends where it does because of at most two bytes beside it.
+        let margin = self.plan().prefilter.longest().saturating_sub(1).max(2);
         let mut ranges: Vec<Range<usize>> = Vec::new();
         let mut add = |gap: Range<usize>| {
             let range = gap.start.saturating_sub(margin)..gap.end.saturating_add(margin).min(length);
@@ -258,7 +260,8 @@ impl KeywordEngine<'_> {
 fn edges(old: &Searched, length: usize, pieces: &[Piece]) -> Vec<Range<usize>> {
     let mut edges = Vec::new();
     if pieces.first().is_some_and(|piece| piece.to == 0 && piece.from > 0) {
-        edges.push(0..1.min(length));
+        // It may begin behind a quote.
+        edges.push(0..2.min(length));
     }
     let cut = |piece: &Piece| {
         piece.to.saturating_add(piece.length) == length

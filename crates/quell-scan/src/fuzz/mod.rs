@@ -35,7 +35,7 @@ pub fn decode(bytes: &[u8]) {
     let mut part = Vec::new();
     decode::runs(text, within, &mut |run| part.push(run));
     assert!(whole == part, "a part sees other runs than the whole");
-    for encoding in [Encoding::Base64, Encoding::Hex, Encoding::Percent] {
+    for encoding in [Encoding::Base64, Encoding::Hex, Encoding::Json, Encoding::Percent] {
         let text = decode::decode(text, encoding);
         assert!(text.is_none_or(|text| std::str::from_utf8(&text).is_ok()), "decoded bytes are no text");
     }

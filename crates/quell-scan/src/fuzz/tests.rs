@@ -85,6 +85,7 @@ fn decoding_bears_any_text() {
     let seeds = [
         expand("\u{0}zkey: {base64:44}== x {hex:64} 0x{hex:32} %7B%22a%22%3A", 1).unwrap(),
         expand("\u{5}\u{20}a/b/c-{base64url:50}\\n{base64:40}=\n{HEX:40} %%%41%42%43%4", 2).unwrap(),
+        "\u{9}\u{30}{\"key\": \"a\\/b\\u003dc\",\"d\":\"e\\\\\\/f\\u00e4\\ud83d\\\\u0026\"} \\/".to_owned(),
     ];
     assert!(drive(&seeds.map(String::into_bytes), decode) > INPUTS / 2);
 }

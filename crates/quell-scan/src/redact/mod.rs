@@ -15,7 +15,7 @@ use quell_core::secret::FingerprintKey;
 
 use crate::RuleSet;
 use crate::decode;
-use crate::engine::KeywordEngine;
+use crate::engine::{KeywordEngine, Match};
 use crate::known::{self, Known};
 use crate::stream::resolve;
 
@@ -219,24 +219,22 @@ impl<'r, 'a> Stream<'r, 'a> {
         let engine = &self.redactor.engine;
         let searched = engine.full(view);
         matches.extend(engine.matches(view, &searched).into_iter().filter(|found| !of_path(found.rule)));
-        let mut encoded: Vec<(Range<usize>, String, bool)> = Vec::new();
+        let cut = |found: &Match, place: Range<usize>| {
+            let rule = rules.rules().get(found.rule).map_or("secret", |rule| rule.id.as_str());
+            (place, format!("[REDACTED:{rule}]"), false)
+        };
+        // Of a URL only the password: the rest of the line should stay of use.
+        let told = |found: &Match| found.password.clone().unwrap_or_else(|| found.secret.clone());
+        let mut cuts: Vec<(Range<usize>, String, bool)> =
+            resolve(matches, rules).iter().map(|found| cut(found, told(found))).collect();
         for run in searched.decoded() {
-            decode::search_run(view, run, engine, &mut |run, _decoded, matches| {
-                let rule = matches.iter().find(|found| !of_path(found.rule));
-                if let Some(rule) = rule.and_then(|found| rules.rules().get(found.rule)) {
-                    encoded.push((run.range.clone(), format!("[REDACTED:{}]", rule.id), false));
-                }
+            decode::search_run(view, run, engine, &mut |decoded, mut matches| {
+                matches.retain(|found| !of_path(found.rule));
+                cuts.extend(
+                    resolve(matches, rules).iter().map(|found| cut(found, decoded.place(&told(found)))),
+                );
             });
         }
-        let mut cuts: Vec<(Range<usize>, String, bool)> = resolve(matches, rules)
-            .into_iter()
-            .map(|found| {
-                let rule = rules.rules().get(found.rule).map_or("secret", |rule| rule.id.as_str());
-                // Of a URL only the password: the rest of the line should stay of use.
-                (found.password.unwrap_or(found.secret), format!("[REDACTED:{rule}]"), false)
-            })
-            .collect();
-        cuts.append(&mut encoded);
         if let Some((known, key)) = self.redactor.known {
             let instead = format!("[REDACTED:{}]", known::RULE);
             known.find(view, key, &mut |seen| cuts.push((seen.span, instead.clone(), false)));

@@ -7,6 +7,7 @@ mod allow;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::ops::Range;
@@ -14,13 +15,13 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use quell_core::secret::FingerprintKey;
 
-use crate::RuleSet;
 use crate::decode::{self, Run};
 use crate::engine::{KeywordEngine, MAX_MATCH, Match, Searched};
 use crate::hit::{self, Hit, Hits, Keep};
 use crate::known::Known;
 use crate::rule::Rank;
 use crate::unpack::Limits;
+use crate::{Encoding, RuleSet};
 
 pub(crate) use allow::Allow;
 
@@ -337,18 +338,33 @@ impl<'s, 'a> State<'s, 'a> {
             |found: &Match| rules.rules().get(found.rule).is_none_or(|rule| rule.rank == Rank::Generic);
         let Seen { mut matches, decoded } = seen;
         matches.retain(|found| !(binary && generic(found)));
-        let mut hits: Vec<(Range<usize>, Hit)> = resolve(matches, rules)
-            .into_iter()
-            .filter_map(|found| Some((found.secret.clone(), self.redacted(bytes, &found)?)))
-            .collect();
+        let mut hits: Vec<(Range<usize>, Hit)> = Vec::new();
+        let escapes = decoded.iter().any(|run| run.encoding == Encoding::Json);
+        let plain = |found: Match| {
+            // One that takes escapes for a part of the secret knows less than one that undoes them.
+            let second = escapes && bytes.get(found.secret.clone()).is_some_and(decode::has_json_escape);
+            Standing { found, hit: None, second }
+        };
+        let mut standing: Vec<Standing> = matches.into_iter().map(plain).collect();
         for run in &decoded {
-            decode::search_run(bytes, run, self.searcher.engine, &mut |run, text, matches| {
+            decode::search_run(bytes, run, self.searcher.engine, &mut |decoded, matches| {
                 for found in resolve(matches, rules) {
-                    if let Some(hit) = self.redacted(text, &found) {
-                        hits.push((run.range.clone(), Hit { encoding: Some(run.encoding), ..hit }));
+                    let Some(hit) = self.redacted(&decoded.text, &found) else { continue };
+                    let hit = Hit { encoding: Some(run.encoding), ..hit };
+                    let place = decoded.place(&found.secret);
+                    if run.encoding != Encoding::Json {
+                        hits.push((place, hit));
+                    } else if !(binary && generic(&found)) {
+                        // The text around the escapes was searched as it is, too.
+                        let found = Match { secret: place, ..found };
+                        standing.push(Standing { found, hit: Some(Box::new(hit)), second: false });
                     }
                 }
             });
+        }
+        for Standing { found, hit, .. } in resolve(standing, rules) {
+            let hit = hit.map(|hit| *hit).or_else(|| self.redacted(bytes, &found));
+            hits.extend(hit.map(|hit| (found.secret, hit)));
         }
         // Lines are counted forward only.
         hits.sort_by_key(|(span, _)| span.start);
@@ -415,32 +431,71 @@ impl<'s, 'a> State<'s, 'a> {
     }
 }
 
-/// One match per place: the better rank wins, then the longer secret, then the earlier rule. In order of their secrets.
+/// A match that may win its place.
+pub(crate) trait Claim {
+    /// Where its secret lies, and the rule.
+    fn found(&self) -> &Match;
+
+    /// True when what it says is less than what another may say about the place.
+    fn second(&self) -> bool {
+        false
+    }
+}
+
+impl Claim for Match {
+    fn found(&self) -> &Match {
+        self
+    }
+}
+
+/// A match in the text as it is, or between escapes.
+struct Standing {
+    /// With the place in the input.
+    found: Match,
+    /// What it is, when that takes decoding.
+    hit: Option<Box<Hit>>,
+    second: bool,
+}
+
+impl Claim for Standing {
+    fn found(&self) -> &Match {
+        &self.found
+    }
+
+    fn second(&self) -> bool {
+        self.second
+    }
+}
+
+/// One match per place: the better rank wins, then the longer secret, then the earlier rule, then the earlier of two that are
+/// the same. In order of their secrets.
 ///
 /// Rules for some paths only stand apart: whether they count is known once the path is (see the collector).
-pub(crate) fn resolve(matches: Vec<Match>, rules: &RuleSet) -> Vec<Match> {
-    let rule = |found: &Match| rules.rules().get(found.rule);
-    let rank = |found: &Match| rule(found).map_or(Rank::Generic, |rule| rule.rank);
+pub(crate) fn resolve<C: Claim>(claims: Vec<C>, rules: &RuleSet) -> Vec<C> {
+    let rule = |claim: &C| rules.rules().get(claim.found().rule);
+    let rank = |claim: &C| rule(claim).map_or(Rank::Generic, |rule| rule.rank);
     let (mut all, mut open): (Vec<_>, Vec<_>) =
-        matches.into_iter().partition(|found| rule(found).is_some_and(|rule| rule.path.is_some()));
-    open.sort_by_key(|found| {
-        (rank(found), std::cmp::Reverse(found.secret.len()), found.rule, found.secret.start)
+        claims.into_iter().partition(|claim| rule(claim).is_some_and(|rule| rule.path.is_some()));
+    open.sort_by_key(|claim| {
+        let found = claim.found();
+        (rank(claim), claim.second(), Reverse(found.secret.len()), found.rule, found.secret.start)
     });
-    // Start to (end, match). Kept secrets never overlap, so one neighbour on each side decides.
-    let mut kept: BTreeMap<usize, Match> = BTreeMap::new();
-    for found in open {
+    // By start. Kept secrets never overlap, so one neighbour on each side decides.
+    let mut kept: BTreeMap<usize, C> = BTreeMap::new();
+    for claim in open {
+        let secret = &claim.found().secret;
         let before = kept
-            .range(..=found.secret.start)
+            .range(..=secret.start)
             .next_back()
-            .is_some_and(|(_, other)| other.secret.end > found.secret.start);
-        let after =
-            kept.range(found.secret.start..).next().is_some_and(|(start, _)| *start < found.secret.end);
+            .is_some_and(|(_, other)| other.found().secret.end > secret.start);
+        let after = kept.range(secret.start..).next().is_some_and(|(start, _)| *start < secret.end);
         if !before && !after {
-            kept.insert(found.secret.start, found);
+            kept.insert(secret.start, claim);
         }
     }
     all.extend(kept.into_values());
-    all.sort_by_key(|found| (found.secret.start, found.rule));
+    all.sort_by_key(|claim| (claim.found().secret.start, claim.found().rule));
+    all.dedup_by_key(|claim| (claim.found().rule, claim.found().secret.clone()));
     all
 }
 

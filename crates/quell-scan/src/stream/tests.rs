@@ -86,8 +86,77 @@ fn encoded_secrets_are_found_where_their_run_begins() {
     assert_eq!(rules_of(&report), ["github-token"]);
     let finding = &report.findings[0];
     assert_eq!((finding.place.line, finding.place.column), (2, 4));
-    assert_eq!(finding.encoding, Some(crate::Encoding::Hex));
+    assert_eq!(finding.encoding, Some(Encoding::Hex));
     assert_eq!(finding.fingerprint, key().fingerprint_bytes(token.as_bytes()));
+}
+
+#[test]
+fn a_url_that_json_escapes_is_found_where_it_stands() {
+    let password = expand("{alnum:10}", 9).unwrap();
+    let url = format!("postgres://app:{password}&x=1@db/orders");
+    let php = url.replace('/', "\\/");
+    let go = url.replace('/', "\\u002F").replace('&', "\\u0026").replace('=', "\\u003d");
+    let nested = url.replace('/', "\\\\\\/");
+    for written in [php, go, nested] {
+        let report = scan(format!("[]\n{{\"at\": 1, \"url\":\"{written}\"}}\n").as_bytes());
+        assert_eq!(rules_of(&report), ["postgres-url"]);
+        let finding = &report.findings[0];
+        assert_eq!((finding.place.line, finding.place.column, finding.occurrences), (2, 18, 1));
+        assert_eq!(finding.encoding, Some(Encoding::Json));
+        assert_eq!(finding.preview, "postgres://app:…");
+        assert_eq!(finding.fingerprint, key().fingerprint_bytes(url.as_bytes()));
+        assert_eq!(finding.parts, [key().fingerprint_bytes(format!("{password}&x=1").as_bytes())]);
+        assert_eq!(finding.details.get("host").map(String::as_str), Some("db"));
+    }
+}
+
+#[test]
+fn a_value_with_escapes_is_known_by_its_name() {
+    let secret = expand("{alnum:13}/{alnum:12}/{alnum:13}", 12).unwrap();
+    let written = secret.replace('/', "\\/");
+    for between in [":", ": "] {
+        let text = format!("{{\"aws_secret_access_key\"{between}\"{written}\"}}\n");
+        let report = scan(text.as_bytes());
+        assert_eq!(rules_of(&report), ["aws-secret-access-key"], "{between:?}");
+        assert_eq!(report.findings[0].fingerprint, key().fingerprint_bytes(secret.as_bytes()));
+        assert_eq!(report.findings[0].place.column, wide(text.find(&written).unwrap()) + 1);
+    }
+}
+
+#[test]
+fn what_stands_between_escapes_is_found_once() {
+    let token = expand("ghp_{alnum:30}{checksum}", 3).unwrap();
+    let password = expand("{alnum:14}7", 4).unwrap();
+    for (text, encoding) in [
+        (format!("\"https:\\/\\/me:{token}@example.com\\/x\""), None),
+        (format!("\"https:\\/\\/example.com\\/x?token\\u003d{token}\\u0026y\""), Some(Encoding::Json)),
+        (format!("\"x\\/y\": \"{token}\""), None),
+        (format!("\"a=b\\u0026db_password\\u003d{password}\\u0026c=d\""), Some(Encoding::Json)),
+        (format!("\"a=b&db_password={password}\\u0026c=d\""), None),
+        (format!("\"path\": \"a\\/b\", \"db_password\": \"{password}\""), None),
+    ] {
+        let report = scan(text.as_bytes());
+        assert_eq!(report.findings.len(), 1, "{:?}", rules_of(&report));
+        let finding = &report.findings[0];
+        assert_eq!((finding.encoding, finding.occurrences), (encoding, 1), "{}", finding.rule);
+        let secret = if finding.rule == "github-token" { &token } else { &password };
+        assert_eq!(finding.fingerprint, key().fingerprint_bytes(secret.as_bytes()));
+    }
+}
+
+#[test]
+fn a_url_that_json_escapes_is_found_once_around_a_border() {
+    let rules = RuleSet::builtin().unwrap();
+    let sizes = Sizes { block: 4096, overlap: 1024 };
+    let url = expand(r"postgres:\/\/app:{alnum:20}@db\/orders", 5).unwrap();
+    let border = 4096 + 1024;
+    for at in border - 80..border + 80 {
+        let mut text = b"some words here\n".repeat(900);
+        text.splice(at..at, format!(" \"url\":\"{url}\"").into_bytes());
+        let line = wide(text[..=at].split(|byte| *byte == b'\n').count());
+        let column = wide(text[..=at].iter().rev().position(|byte| *byte == b'\n').unwrap()) + 8;
+        assert_eq!(hits(&rules, &text, sizes), [(line, column, 1)], "offset {at}");
+    }
 }
 
 #[test]

@@ -54,6 +54,10 @@ keywords = ["pw="]
 [[rules.allowlists]]
 regexTarget = "line"
 regexes = ['''nosecret''']
+[[rules]]
+id = "url"
+regex = '''db://[a-z]{2,9}:(?P<password>[a-z]{6})@'''
+keywords = ["db://"]
 "#;
 
 const PARTS: &[&str] = &[
@@ -83,6 +87,15 @@ const PARTS: &[&str] = &[
     "{lower:600}",
     "ghp_{alnum:20} ",
     "-----BEGIN KEY-----{base64:300}-----END KEY-----",
+    "db:",
+    "\\/",
+    "\\u002f",
+    "user:",
+    "{lower:6}@",
+    "\"",
+    ":",
+    "\"acme\":\"\\u0030",
+    "\"acme\": \"db:\\/\\/user:{lower:6}@host\"",
 ];
 
 fn part() -> impl Strategy<Value = Vec<u8>> {
@@ -223,6 +236,47 @@ fn secrets_at_every_kind_of_seam() {
             "{rule} broken"
         );
     }
+}
+
+/// The same for a secret between escapes of JSON, whose run begins with a name.
+#[test]
+fn escaped_secrets_at_every_kind_of_seam() {
+    let set = RuleSet::parse("t.toml", RULES).unwrap();
+    let engine = KeywordEngine::new(&set);
+    let filler = "some words in a line, more than a short copy has\n";
+    for secret in [
+        text("x \"acme\": \"db:\\/\\/user:{lower:6}@host\" y", 1),
+        format!("{{{}}}", text("\"acme\":\"db:\\/\\/user:{lower:6}@host\"", 2)),
+        text("[\"\\u0030{hex:7}\",acme\":\"\\u0030{hex:7}\"]", 3),
+    ] {
+        let whole = format!("{filler}{secret}\n{filler}");
+        for cut in 0..=secret.len() {
+            let at = filler.len() + cut;
+            let (start, rest) = whole.split_at(at);
+            let base = format!("{rest}{filler}{start}");
+            let second = whole.len() - at;
+            let left = second + filler.len()..base.len();
+            for ranges in [
+                [(false, left.clone()), (false, 0..second)],
+                [(true, left.clone()), (false, 0..second)],
+                [(false, left.clone()), (true, 0..second)],
+            ] {
+                assert_eq!(decoded(&engine, &base, &ranges), 1, "cut at {cut}");
+            }
+            // What begins or ends in the middle of it, and what is taken out of it or put into it.
+            decoded(&engine, &whole, &[(false, at..whole.len())]);
+            decoded(&engine, &whole, &[(false, 0..at)]);
+            decoded(&engine, &whole, &[(false, 0..at), (false, at + 1..whole.len())]);
+            decoded(&engine, &whole, &[(false, 0..at), (true, 0..1), (false, at..whole.len())]);
+        }
+    }
+}
+
+/// How many encoded runs with secrets a text has that is put together from ranges of a base, as new bytes or as copies.
+fn decoded(engine: &KeywordEngine<'_>, base: &str, ranges: &[(bool, std::ops::Range<usize>)]) -> usize {
+    spliced(engine, base, ranges);
+    let text: Vec<_> = ranges.iter().map(|(_, range)| &base.as_bytes()[range.clone()]).collect();
+    engine.full(&text.concat()).decoded().len()
 }
 
 /// Searches a text that is put together from ranges of a base, as new bytes or as copies.
