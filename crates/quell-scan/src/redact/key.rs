@@ -1,5 +1,7 @@
 //! Private keys over many lines (RFC 7468, and `OpenPGP`'s RFC 9580, 6.2).
 
+use super::wide;
+
 /// A key that has not ended after this many bytes is withheld without its end. The largest RSA keys in use take 13 KiB.
 pub(super) const MAX: usize = 64 << 10;
 
@@ -9,6 +11,12 @@ const END: &[u8] = b"-----END ";
 
 /// Where the line starts that begins a private key which does not end in `lines`.
 pub(super) fn unfinished(lines: &[u8]) -> Option<usize> {
+    let wide = wide::stretches(lines).into_iter();
+    let wide = wide.filter_map(|stretch| Some(stretch.place(of_text(&stretch.text)?)));
+    of_text(lines).into_iter().chain(wide).min()
+}
+
+fn of_text(lines: &[u8]) -> Option<usize> {
     let begin = last(lines, BEGIN)?;
     let after = lines.get(begin..)?;
     let header = after.get(..after.len().min(80))?;
@@ -26,10 +34,12 @@ pub(super) fn rest(text: &[u8], end: bool) -> (usize, bool) {
         if !line.ends_with(b"\n") && !end {
             return (at, false);
         }
-        if last(line, END).is_some() {
+        let narrow = wide::narrow(line);
+        let text = narrow.as_deref().unwrap_or(line);
+        if last(text, END).is_some() {
             return (at + line.len(), true);
         }
-        if !of_key(line) {
+        if !of_key(text) {
             return (at, true);
         }
         at += line.len();

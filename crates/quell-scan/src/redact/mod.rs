@@ -2,11 +2,13 @@
 //!
 //! Only whole lines are decided, so the way in which the input arrives does not matter. The text before a line stays in view:
 //! a value may be known by the name on the line above it. A private key is held back from its first line to its last.
+//! UTF-16 is searched as the text that it is, and stays UTF-16.
 
 mod key;
 #[cfg(test)]
 mod tests;
 mod token;
+mod wide;
 
 use std::io::{self, Read, Write};
 use std::ops::Range;
@@ -70,6 +72,38 @@ impl<'a> Redactor<'a> {
         self
     }
 
+    /// What goes from some text.
+    fn cuts(&self, view: &[u8]) -> Vec<Cut> {
+        let rules = self.rules;
+        // A rule for certain paths has nothing to say about a stream.
+        let of_path = |rule: usize| rules.rules().get(rule).is_none_or(|rule| rule.path.is_some());
+        let cut = |found: &Match, range: Range<usize>| {
+            let rule = rules.rules().get(found.rule).map_or("secret", |rule| rule.id.as_str());
+            Cut { range, instead: format!("[REDACTED:{rule}]"), withheld: false }
+        };
+        // Of a URL only the password: the rest of the line should stay of use.
+        let told = |found: &Match| found.password.clone().unwrap_or_else(|| found.secret.clone());
+        let searched = self.engine.full(view);
+        let mut matches = self.engine.matches(view, &searched);
+        matches.retain(|found| !of_path(found.rule));
+        let mut cuts: Vec<Cut> =
+            resolve(matches, rules).iter().map(|found| cut(found, told(found))).collect();
+        for run in searched.decoded() {
+            decode::search_run(view, run, &self.engine, &mut |decoded, mut matches| {
+                matches.retain(|found| !of_path(found.rule));
+                let matches = resolve(matches, rules);
+                cuts.extend(matches.iter().map(|found| cut(found, decoded.place(&told(found)))));
+            });
+        }
+        if let Some((known, key)) = self.known {
+            let instead = format!("[REDACTED:{}]", known::RULE);
+            known.find(view, key, &mut |seen| {
+                cuts.push(Cut { range: seen.span, instead: instead.clone(), withheld: false });
+            });
+        }
+        cuts
+    }
+
     /// Filters everything, in bounded memory. The output is flushed whenever the input makes a pause.
     ///
     /// # Errors
@@ -94,6 +128,13 @@ impl<'a> Redactor<'a> {
             }
         }
     }
+}
+
+/// Bytes that go, and what stands for them.
+struct Cut {
+    range: Range<usize>,
+    instead: String,
+    withheld: bool,
 }
 
 /// What the stream is in the middle of.
@@ -178,7 +219,7 @@ impl<'r, 'a> Stream<'r, 'a> {
             Some(start) if start > 0 => self.decide(start, output).map(|()| true),
             Some(_) if fresh.len() <= key::MAX && !end => Ok(false),
             Some(_) => {
-                self.withhold("a private key without an end", output)?;
+                self.withhold("a private key without an end", "", output)?;
                 self.within = Within::Key;
                 Ok(true)
             }
@@ -196,61 +237,51 @@ impl<'r, 'a> Stream<'r, 'a> {
                 self.decide(cut, output)
             }
             _ => {
-                self.withhold("a line of more than 1 MiB", output)?;
+                // The zero before the newline.
+                self.withhold("a line of more than 1 MiB", "\0", output)?;
                 self.within = Within::Line;
                 Ok(())
             }
         }
     }
 
-    fn withhold(&mut self, what: &str, output: &mut dyn Write) -> io::Result<()> {
+    /// Writes a marker; in UTF-16 with the halves of characters that what it stands for began and ended with.
+    fn withhold(&mut self, what: &str, last_half: &str, output: &mut dyn Write) -> io::Result<()> {
         self.sum.withheld = self.sum.withheld.saturating_add(1);
-        write!(output, "[WITHHELD:{what}]")
+        let marker = format!("[WITHHELD:{what}]");
+        let fresh = self.undecided();
+        if !wide::begins(fresh) {
+            return output.write_all(marker.as_bytes());
+        }
+        let first_half = if fresh.first() == Some(&0) { "\0" } else { "" };
+        write!(output, "{first_half}{}{last_half}", wide::marker(&marker))
     }
 
     /// Writes the next `length` bytes, with their secrets replaced.
     fn decide(&mut self, length: usize, output: &mut dyn Write) -> io::Result<()> {
         let until = self.fresh.saturating_add(length);
         let view = self.buffer.get(..until).unwrap_or_default();
-        let mut matches = Vec::new();
-        let rules = self.redactor.rules;
-        // A rule for certain paths has nothing to say about a stream.
-        let of_path = |rule: usize| rules.rules().get(rule).is_none_or(|rule| rule.path.is_some());
-        let engine = &self.redactor.engine;
-        let searched = engine.full(view);
-        matches.extend(engine.matches(view, &searched).into_iter().filter(|found| !of_path(found.rule)));
-        let cut = |found: &Match, place: Range<usize>| {
-            let rule = rules.rules().get(found.rule).map_or("secret", |rule| rule.id.as_str());
-            (place, format!("[REDACTED:{rule}]"), false)
-        };
-        // Of a URL only the password: the rest of the line should stay of use.
-        let told = |found: &Match| found.password.clone().unwrap_or_else(|| found.secret.clone());
-        let mut cuts: Vec<(Range<usize>, String, bool)> =
-            resolve(matches, rules).iter().map(|found| cut(found, told(found))).collect();
-        for run in searched.decoded() {
-            decode::search_run(view, run, engine, &mut |decoded, mut matches| {
-                matches.retain(|found| !of_path(found.rule));
-                cuts.extend(
-                    resolve(matches, rules).iter().map(|found| cut(found, decoded.place(&told(found)))),
-                );
-            });
-        }
-        if let Some((known, key)) = self.redactor.known {
-            let instead = format!("[REDACTED:{}]", known::RULE);
-            known.find(view, key, &mut |seen| cuts.push((seen.span, instead.clone(), false)));
+        let mut cuts = self.redactor.cuts(view);
+        for stretch in wide::stretches(view) {
+            cuts.extend(self.redactor.cuts(&stretch.text).into_iter().filter_map(|cut| {
+                let last = cut.range.end.checked_sub(1).filter(|last| *last >= cut.range.start)?;
+                let range = stretch.place(cut.range.start)..stretch.place(last) + 1;
+                Some(Cut { range, instead: wide::marker(&cut.instead), ..cut })
+            }));
         }
         if self.redactor.strict {
             let fresh = view.get(self.fresh..).unwrap_or_default();
             for odd in token::undecided(fresh) {
                 let range = odd.range.start + self.fresh..odd.range.end + self.fresh;
-                if !cuts.iter().any(|(cut, ..)| cut.start < range.end && range.start < cut.end) {
-                    cuts.push((range, format!("[WITHHELD:{}]", odd.what), true));
+                let apart = |cut: &Cut| cut.range.end <= range.start || range.end <= cut.range.start;
+                if odd.what == token::LINE || cuts.iter().all(apart) {
+                    cuts.push(Cut { range, instead: format!("[WITHHELD:{}]", odd.what), withheld: true });
                 }
             }
         }
-        cuts.sort_by_key(|(range, ..)| (range.start, std::cmp::Reverse(range.end)));
+        cuts.sort_by_key(|cut| (cut.range.start, std::cmp::Reverse(cut.range.end)));
         let mut at = self.fresh;
-        for (range, instead, withheld) in cuts {
+        for Cut { range, instead, withheld } in cuts {
             // The part of a secret that was decided with an earlier line is gone; the rest of it must not follow.
             let start = range.start.max(at);
             if range.end <= at {

@@ -83,6 +83,124 @@ fn secrets_between_json_escapes_are_replaced_alone() {
     }
 }
 
+/// UTF-16 in both orders of bytes, with and without a mark.
+fn wide_texts(text: &str) -> Vec<Vec<u8>> {
+    let low = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let high = |text: &str| text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let marked = format!("\u{feff}{text}");
+    vec![low(text), high(text), low(&marked), high(&marked)]
+}
+
+#[test]
+fn secrets_in_utf_16_are_replaced_and_the_rest_stays() {
+    let token = text("npm_{alnum:36}", 1);
+    let password = text("{alnum:20}", 2);
+    let key = text(
+        "-----BEGIN EC PRIVATE KEY-----\r\n{base64:64}\r\n{base64:20}==\r\n-----END EC PRIVATE KEY-----\r\n",
+        3,
+    );
+    let hex = hex::encode(&token);
+    let line = |password: &str, token: &str, hex: &str, key: &str| {
+        format!(
+            "a line, äöü, 中文Ċ😀\r\nusing {token}中文 now\r\n中文{token}\nconnect postgres://app:{password}@db:5432/x ok\n\
+             machine api.example.com login app\n  password {password}4\nhex {hex}\n{key}\r\nlast {token}"
+        )
+    };
+    let input = line(&password, &token, &hex, &key);
+    // One by one, since a rule's name is not what is asked here.
+    let gone = "[REDACTED:npm-token]";
+    for (wide, plain) in
+        wide_texts(&input).into_iter().zip(wide_texts(&line("P", gone, gone, "[REDACTED:private-key]\r\n")))
+    {
+        for piece in [1, 2, 3, 7, 100, 101, 100_000] {
+            let mut output = Vec::new();
+            let sum = Redactor::new(&RULES).filter(&mut Pieces(&wide, piece), &mut output).unwrap();
+            assert_eq!((sum.secrets, sum.withheld), (7, 0), "pieces of {piece}");
+            let said = narrow(&output, &wide);
+            assert!(!said.contains(&token) && !said.contains(&password) && !said.contains(&hex), "{said}");
+            let said =
+                said.replace("[REDACTED:postgres-url]", "P").replace("[REDACTED:netrc-password]", "P4");
+            assert_eq!(said, narrow(&plain, &wide), "pieces of {piece}");
+        }
+    }
+}
+
+/// UTF-16 as it says, or as another text does.
+fn narrow(bytes: &[u8], like: &[u8]) -> String {
+    let high = like.starts_with(b"\0") || like.starts_with(b"\xfe\xff");
+    let (units, rest) = bytes.as_chunks::<2>();
+    assert!(rest.is_empty());
+    let units: Vec<u16> = units
+        .iter()
+        .map(|unit| if high { u16::from_be_bytes(*unit) } else { u16::from_le_bytes(*unit) })
+        .collect();
+    String::from_utf16(&units).unwrap()
+}
+
+#[test]
+fn utf_16_and_other_text_may_follow_each_other() {
+    let token = text("npm_{alnum:36}", 1);
+    for wide in wide_texts(&format!("key {token}\n")) {
+        let input = [b"one line\n", wide.as_slice(), format!("using {token}\n").as_bytes()].concat();
+        for piece in [1, 2, 5, 1000] {
+            let mut output = Vec::new();
+            let sum = Redactor::new(&RULES).filter(&mut Pieces(&input, piece), &mut output).unwrap();
+            assert_eq!(sum.secrets, 2);
+            let said: String = output
+                .iter()
+                .filter(|byte| byte.is_ascii() && **byte != 0)
+                .map(|byte| char::from(*byte))
+                .collect();
+            assert_eq!(said, "one line\nkey [REDACTED:npm-token]\nusing [REDACTED:npm-token]\n");
+        }
+    }
+}
+
+#[test]
+fn utf_16_that_cannot_be_decided_is_withheld() {
+    let key = text("{base64:64}\r\n", 4).repeat(1500);
+    let key = format!("before\n-----BEGIN RSA PRIVATE KEY-----\r\n{key}then text again\n");
+    let long = format!("before\n{}\nthen text again\n", "x".repeat(1 << 20));
+    for (input, said) in [
+        (key, "before\n[WITHHELD:a private key without an end]then text again\n"),
+        (long, "before\n[WITHHELD:a line of more than 1 MiB]\nthen text again\n"),
+    ] {
+        for wide in wide_texts(&input) {
+            for piece in [999, 1_000_000] {
+                let mut output = Vec::new();
+                let sum = Redactor::new(&RULES).filter(&mut Pieces(&wide, piece), &mut output).unwrap();
+                assert_eq!(narrow(&output, &wide).trim_start_matches('\u{feff}'), said, "{piece}");
+                assert_eq!((sum.secrets, sum.withheld), (0, 1));
+            }
+        }
+    }
+    let token = text("npm_{alnum:36}", 1);
+    let [low, ..] = wide_texts(&format!("using {token} now")).try_into().unwrap_or([const { Vec::new() }; 4]);
+    let (said, sum) = filtered(&low, 3, true);
+    assert_eq!(
+        (said.as_str(), sum.secrets),
+        ("[WITHHELD:a line that is no text]", 0),
+        "strict takes the line"
+    );
+}
+
+#[test]
+fn known_values_go_from_utf_16() {
+    use crate::known::{Known, KnownValue};
+    use quell_core::secret::{FingerprintKey, SecretValue};
+    let value = text("{lower:14}", 9);
+    let key = FingerprintKey::new([5; 32]);
+    let values =
+        [KnownValue { secret: "orders-db".parse().unwrap(), value: SecretValue::from_text(value.clone()) }];
+    let known = Known::new(&key, &values, std::collections::BTreeSet::new()).unwrap();
+    for wide in wide_texts(&format!("a {value} b\n")) {
+        let mut output = Vec::new();
+        Redactor::new(&RULES).known(&known, &key).filter(&mut Pieces(&wide, 5), &mut output).unwrap();
+        let said = narrow(&output, &wide);
+        assert_eq!(said.trim_start_matches('\u{feff}'), "a [REDACTED:known-secret] b\n");
+    }
+}
+
 #[test]
 fn text_without_secrets_comes_out_byte_for_byte() {
     let input = b"plain \xff\xfe bytes\0\n\n\r\nno newline at the end";
@@ -199,6 +317,27 @@ proptest! {
         let parts = filtered(input.as_bytes(), piece, false);
         prop_assert_eq!(&whole, &parts);
         prop_assert!(!whole.0.contains(&token));
+    }
+
+    /// Zeros anywhere: what is no secret comes out byte for byte, and pieces do not matter.
+    #[test]
+    fn pieces_of_utf_16_do_not_matter(
+        before in "[a-z =:\n\"\0中äĊ]{0,80}", after in "[a-z =:\n\"\0中äĊ]{0,80}", seed in 0..1000_u64, piece in 1..90_usize,
+        skip in 0..3_usize,
+    ) {
+        let token = text("npm_{alnum:36}", seed);
+        for wide in wide_texts(&format!("{before} {token} {after}")) {
+            let input = &wide[skip.min(wide.len())..];
+            let whole = filtered(input, usize::MAX, false);
+            prop_assert_eq!(&whole, &filtered(input, piece, false));
+            prop_assert!(!whole.0.replace('\0', "").contains(&token));
+            let plain = wide_texts(&format!("{before} {after}"));
+            for wide in plain {
+                let mut output = Vec::new();
+                Redactor::new(&RULES).filter(&mut Pieces(&wide, piece), &mut output).unwrap();
+                prop_assert!(output == wide);
+            }
+        }
     }
 
     #[test]

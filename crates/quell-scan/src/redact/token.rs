@@ -9,6 +9,9 @@ pub(super) struct Odd {
     pub(super) what: &'static str,
 }
 
+/// What [`Odd::what`] says of whole lines.
+pub(super) const LINE: &str = "a line that is no text";
+
 /// Shorter tokens are words, numbers, and ids.
 const MIN: usize = 20;
 
@@ -19,7 +22,7 @@ pub(super) fn undecided(text: &[u8]) -> Vec<Odd> {
     for line in text.split_inclusive(|byte| *byte == b'\n') {
         let content = line.strip_suffix(b"\n").unwrap_or(line);
         if content.contains(&0) || std::str::from_utf8(content).is_err() {
-            odd.push(Odd { range: at..at + content.len(), what: "a line that is no text" });
+            odd.push(Odd { range: at..at + content.len(), what: LINE });
         } else {
             tokens(content, at, &mut odd);
         }
