@@ -144,8 +144,9 @@ impl<'a> Keys<'a> {
         })
     }
 
+    /// One regex. An empty one is not given, as in gitleaks: it would match everywhere, and nothing but empty text.
     pub(super) fn pattern(&mut self, key: &str) -> Result<Option<Pattern>, Box<RuleError>> {
-        let Some(text) = self.string(key)? else { return Ok(None) };
+        let Some(text) = self.string(key)?.filter(|text| !text.is_empty()) else { return Ok(None) };
         self.translate(key, text).and_then(|text| self.compile(key, text)).map(Some)
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::draft::Draft;
 use super::parse::{self, Extend, Parsed, Trust};
 use super::set::BUILTIN;
-use super::{Allowlist, Rule, alias};
+use super::{Allowlist, Rule, alias, reach};
 use crate::{RuleError, ScanError};
 
 /// A rule file larger than this is a mistake.
@@ -186,15 +186,32 @@ impl Loader {
     pub(super) fn finish(mut self, user: bool) -> Result<Loaded, Box<RuleError>> {
         let files = if self.files.is_empty() { "(no rule file)".to_owned() } else { self.files.join(", ") };
         let mut rules = Vec::with_capacity(self.drafts.len());
+        // Rules of which nothing is ever reported.
+        let mut idle = 0;
         for draft in std::mem::take(&mut self.drafts) {
-            rules.push(draft.finish()?);
+            let (file, trust) = (draft.file.clone(), draft.trust);
+            let rule = draft.finish()?;
+            // The built-in rules have examples that a test looks for.
+            if trust == Trust::User && !rule.path_only && !reach::takes_text(rule.pattern.text()) {
+                idle += 1;
+                let text = "it matches nothing, or nothing but empty text, so the rule never finds anything";
+                self.warnings.push(format!("{file}, rule `{}`, key `regex`: {text}", rule.id));
+            } else if rule.skip_report {
+                idle += 1;
+            }
+            rules.push(rule);
         }
-        if rules.is_empty() {
+        if idle == rules.len() {
+            let detail = if rules.is_empty() {
+                "there is no rule in it"
+            } else {
+                "none of its rules can find anything: each has `skipReport`, or a regex that matches no text"
+            };
             return Err(Box::new(RuleError {
                 file: files,
                 rule: None,
                 key: None,
-                detail: "there is no rule in it".to_owned(),
+                detail: detail.to_owned(),
                 hint:
                     "a scan without rules would always find nothing; add `[[rules]]`, or `[extend]` with `useDefault = true`"
                         .to_owned(),

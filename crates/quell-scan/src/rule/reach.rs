@@ -101,6 +101,14 @@ pub(crate) fn tail(text: &str, cut: Cut) -> Option<Hir> {
     Some(Hir::concat(parts.get(cut.at..)?.to_vec()))
 }
 
+/// False for a regex that matches nothing at all, or nothing but empty text.
+pub(crate) fn takes_text(text: &str) -> bool {
+    parse(text).is_none_or(|hir| {
+        let properties = hir.properties();
+        properties.minimum_len().is_some() && properties.maximum_len() != Some(0)
+    })
+}
+
 /// With ASCII classes if it can be, as rules are compiled.
 fn parse(text: &str) -> Option<Hir> {
     let parse = |unicode: bool| ParserBuilder::new().unicode(unicode).utf8(false).build().parse(text).ok();

@@ -121,6 +121,10 @@ impl RuleSet {
         if rules.is_empty() {
             return Err(wrong(None, "no rule is left", "a scan without rules finds nothing").into());
         }
+        if rules.iter().all(|rule| rule.skip_report) {
+            let detail = "all rules that are left only serve others (`skipReport`)";
+            return Err(wrong(None, detail, "add a rule that requires them").into());
+        }
         Ok(Self::of(rules, self.allowlists, self.warnings))
     }
 

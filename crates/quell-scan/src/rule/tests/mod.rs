@@ -87,6 +87,30 @@ fn errors_name_file_rule_and_key() {
 }
 
 #[test]
+fn rules_that_never_find_anything_are_told() {
+    insta::assert_snapshot!(error("[[rules]]\nid='a'\nregex=''\n"), @r#"mine.toml, rule `a`, key `regex`: there is neither `regex` nor `path`, and no rule of this name is extended; say what the secret looks like, or extend the file that has the rule"#);
+    let idle = "[[rules]]\nid='a'\nregex='()'\n[[rules]]\nid='b'\nregex='[^\\x00-\\x{10FFFF}]'\n\
+        [[rules]]\nid='c'\nregex='x'\nskipReport=true\n";
+    insta::assert_snapshot!(error(idle), @r#"mine.toml: none of its rules can find anything: each has `skipReport`, or a regex that matches no text; a scan without rules would always find nothing; add `[[rules]]`, or `[extend]` with `useDefault = true`"#);
+    let set = RuleSet::parse("mine.toml", &format!("{idle}[[rules]]\nid='d'\nregex='x?'\n")).unwrap();
+    insta::assert_snapshot!(set.warnings().join("\n"), @r#"
+mine.toml, rule `a`, key `regex`: it matches nothing, or nothing but empty text, so the rule never finds anything
+mine.toml, rule `b`, key `regex`: it matches nothing, or nothing but empty text, so the rule never finds anything
+0 built-in rules are active; 4 rules of yours
+"#);
+    let alone = set.select(&["c".to_owned()], &[]).unwrap_err().to_string();
+    assert!(alone.contains("only serve others"), "{alone}");
+    // As in gitleaks, an empty regex is one that is not given.
+    let set = RuleSet::parse("mine.toml", "[[rules]]\nid='a'\nregex=''\npath='\\.pem$'\n").unwrap();
+    assert!(set.rules()[0].path_only);
+    let extended = "[extend]\nuseDefault=true\n[[rules]]\nid='github-token'\nregex=''\ndescription='ours'\n";
+    let set = RuleSet::parse("mine.toml", extended).unwrap();
+    let rule = set.rules().iter().find(|rule| rule.id == "github-token").unwrap();
+    assert_eq!(rule.description, "ours");
+    assert!(rule.pattern.text().contains("gh"));
+}
+
+#[test]
 fn unknown_keys_warn() {
     let set = RuleSet::parse("mine.toml", "extra=1\nminVersion='v9.1'\n[[rules]]\nid='a'\nregex='x'\nverify=true\n[[rules.allowlists]]\nregexes=['.*']\n").unwrap();
     insta::assert_snapshot!(set.warnings().join("\n"), @r#"
