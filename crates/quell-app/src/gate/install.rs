@@ -43,6 +43,9 @@ pub enum State {
     OtherVersion,
     /// Git passes over it, since it is not executable.
     NotExecutable,
+    /// The quell that it names is not there or not executable. What checks is whichever is on the PATH of who commits or
+    /// pushes, and without one it refuses everything.
+    NamedQuellGone,
     /// Neither the quell that it names nor one on the PATH is there: it refuses everything.
     QuellNotFound,
 }
@@ -59,6 +62,9 @@ impl State {
             }
             Self::OtherVersion => "made by another version of quell; install it again",
             Self::NotExecutable => "not executable, so git passes over it; install it again",
+            Self::NamedQuellGone => {
+                "the quell that it names is gone: another on the PATH checks, or everything is refused; install it again"
+            }
             Self::QuellNotFound => "quell not found: it refuses everything; install it again",
         }
     }
@@ -73,7 +79,7 @@ pub struct Status {
     pub state: State,
     /// The hook's file.
     pub path: PathBuf,
-    /// The quell that it calls.
+    /// The quell that it calls: the one that it names, or the one on this PATH.
     pub quell: Option<PathBuf>,
     /// True when another hook is called first.
     pub chained: bool,
@@ -201,9 +207,15 @@ pub fn status(repository: &Path, search: &[PathBuf]) -> Result<Vec<Status>, AppE
                 Some(Known::OtherVersion) => State::OtherVersion,
                 Some(Known::Ours(_)) if !executable(&path) => State::NotExecutable,
                 Some(Known::Ours(script)) if script.hook == hook => {
-                    let named = std::iter::once(script.quell);
-                    quell = named.chain(search.iter().map(|s| s.join("quell"))).find(|p| executable(p));
-                    if quell.is_some() { State::Installed } else { State::QuellNotFound }
+                    let found =
+                        search.iter().map(|folder| folder.join("quell")).find(|path| executable(path));
+                    let (named, state) = match found {
+                        _ if executable(&script.quell) => (Some(script.quell), State::Installed),
+                        Some(other) => (Some(other), State::NamedQuellGone),
+                        None => (None, State::QuellNotFound),
+                    };
+                    quell = named;
+                    state
                 }
                 Some(Known::Ours(_)) => State::ChangedByHand,
             };

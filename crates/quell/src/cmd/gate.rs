@@ -141,9 +141,11 @@ fn status(repository: &Path, out: &Out) -> Result<u8, AppError> {
         let how = match one.state {
             State::Installed => Tone::Good,
             State::Missing | State::Foreign => Tone::Careful,
-            State::ChangedByHand | State::OtherVersion | State::NotExecutable | State::QuellNotFound => {
-                Tone::Bad
-            }
+            State::ChangedByHand
+            | State::OtherVersion
+            | State::NamedQuellGone
+            | State::NotExecutable
+            | State::QuellNotFound => Tone::Bad,
         };
         out.data(format!("{:<12} {}", one.gate, tone(how, one.state.sentence())))?;
         out.data(format!("             {}", one.path.display()))?;

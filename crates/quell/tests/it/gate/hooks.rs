@@ -133,14 +133,25 @@ fn a_missing_quell_refuses() {
     repository.stage("README.md", "again\n");
     repository.refused(&["commit", "-q", "-m", "unchecked"], &["nothing was checked", "quell was not found"]);
     assert_eq!(state(&repository, "pre-commit"), (Some(10), "quell-not-found".to_owned()));
-    // The one on the PATH stands in.
+    // The one on the PATH stands in, which is not what was installed.
     let path = format!("{}:/usr/bin:/bin", quell_program().parent().unwrap().display());
     let output = repository
         .command(Path::new("git"), &["commit", "-q", "-m", "checked"])
-        .env("PATH", path)
+        .env("PATH", &path)
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
+    let said = repository.command(&quell_program(), &["gate", "status"]).env("PATH", &path).output().unwrap();
+    assert_eq!(said.status.code(), Some(10));
+    assert!(text(&said.stdout).contains("the quell that it names is gone"), "{}", text(&said.stdout));
+    // Put back, but not executable, it is as good as gone.
+    std::fs::copy(quell_program(), &copy).unwrap();
+    for (mode, code) in [(0o644, 10), (0o755, 0)] {
+        std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(mode)).unwrap();
+        let said =
+            repository.command(&quell_program(), &["gate", "status"]).env("PATH", &path).output().unwrap();
+        assert_eq!(said.status.code(), Some(code), "{}", text(&said.stdout));
+    }
 }
 
 /// The hook with a program in place of quell that ends in every way there is.
