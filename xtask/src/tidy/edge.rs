@@ -10,11 +10,15 @@ use super::tree::Tree;
 use super::{Finding, lines};
 
 /// Each crate with the crates of ours that it may use. All may use the kit in tests.
-const EDGES: [(&str, &[&str]); 9] = [
-    ("quell", &["quell-app", "quell-connect", "quell-core", "quell-scan"]),
-    ("quell-app", &["quell-connect", "quell-core", "quell-ledger", "quell-scan", "quell-store"]),
+const EDGES: [(&str, &[&str]); 10] = [
+    ("quell", &["quell-app", "quell-connect", "quell-core", "quell-hunt", "quell-scan"]),
+    (
+        "quell-app",
+        &["quell-connect", "quell-core", "quell-hunt", "quell-ledger", "quell-scan", "quell-store"],
+    ),
     ("quell-connect", &["quell-core"]),
     ("quell-core", &[]),
+    ("quell-hunt", &["quell-core"]),
     ("quell-ledger", &[]),
     ("quell-scan", &["quell-core"]),
     ("quell-store", &["quell-core", "quell-ledger"]),

@@ -1,0 +1,401 @@
+//! AWS CloudTrail: an object holds `{"Records":[…]}` on one line.
+//!
+//! Fields: <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html>.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::{Format, Spot, parse, without_values};
+use crate::needle::Needles;
+use crate::record::{Access, Made, MadeKind, Outcome, Role};
+
+/// An object of records, by its beginning.
+pub(super) fn is(head: &[u8]) -> bool {
+    begins(head, b"Records")
+}
+
+/// A digest names the span of time that it covers and the objects in it.
+pub(super) fn is_digest(head: &[u8]) -> bool {
+    begins(head, b"awsAccountId") && memchr::memmem::find(head, b"\"digestStartTime\"").is_some()
+}
+
+/// Whether the first name in an object is this one.
+fn begins(head: &[u8], name: &[u8]) -> bool {
+    let rest = head.strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
+    rest.and_then(|rest| rest.strip_prefix(b"\""))
+        .and_then(|rest| rest.strip_prefix(name))
+        .is_some_and(|rest| rest.starts_with(b"\""))
+}
+
+#[derive(Deserialize)]
+struct File<'a> {
+    #[serde(borrow, rename = "Records")]
+    records: Vec<&'a RawValue>,
+}
+
+/// A larger record is no record of CloudTrail's (256 KiB are its limit).
+const MAX_RECORD: usize = 1 << 20;
+
+/// The records of an object that have a needle in them, and how many of these nobody could read: those are kept as text.
+pub(crate) fn records(object: &str, bytes: &[u8], needles: &Needles) -> (Vec<Access>, u64) {
+    let (mut found, mut unparsed) = (Vec::new(), 0);
+    let mut unread = |place, bytes, why: &str, found: &mut Vec<Access>| {
+        unparsed += 1;
+        for credential in needles.labels(bytes) {
+            found.push(super::unparsed(Format::Cloudtrail, Spot { object, place, bytes, credential }, why));
+        }
+    };
+    let file: File<'_> = match parse(bytes) {
+        Ok(file) => file,
+        Err(why) => {
+            unread(0, bytes, &why, &mut found);
+            return (found, unparsed);
+        }
+    };
+    for (raw, place) in file.records.iter().zip(1..) {
+        let bytes = raw.get().as_bytes();
+        let labels = needles.labels(bytes);
+        if labels.is_empty() {
+            continue;
+        }
+        let read = if bytes.len() > MAX_RECORD { Err("it is too large".to_owned()) } else { parse(bytes) };
+        let record: Record<'_> = match read {
+            Ok(record) => record,
+            Err(why) => {
+                unread(place, bytes, &why, &mut found);
+                continue;
+            }
+        };
+        for credential in labels {
+            found.push(without_values(
+                record.access(Spot { object, place, bytes, credential }, needles),
+                needles,
+            ));
+        }
+    }
+    (found, unparsed)
+}
+
+/// Pairs of a key and one that was made with it, as far as they can be seen without parsing.
+///
+/// This only saves passes: whoever follows these learns of a credential sooner than by finding its maker's record. Every
+/// record begins with its version, and names the caller's key before any other.
+pub(crate) fn edges(bytes: &[u8], sink: &mut dyn FnMut(&str, &str)) {
+    const START: &[u8] = b"{\"eventVersion\"";
+    const KEY: &[u8] = b"\"accessKeyId\":\"";
+    // In answers it comes first in its object; in the caller's identity other names come before it.
+    for at in memchr::memmem::find_iter(bytes, b"{\"accessKeyId\":\"") {
+        let (head, tail) = bytes.split_at(at);
+        // Written by somebody else in another order, a record cannot be told from its neighbours.
+        let Some(start) = memchr::memmem::rfind(head, START) else { continue };
+        let record = head.get(start..).unwrap_or_default();
+        let caller = memchr::memmem::find(record, KEY).and_then(|at| text_at(record, at + KEY.len()));
+        let made = text_at(tail, 1 + KEY.len());
+        if let (Some(caller), Some(made)) = (caller, made) {
+            sink(caller, made);
+        }
+    }
+}
+
+/// A short text up to the next quote.
+fn text_at(bytes: &[u8], from: usize) -> Option<&str> {
+    let rest = bytes.get(from..)?;
+    let end = memchr::memchr(b'"', rest.get(..130).unwrap_or(rest))?;
+    std::str::from_utf8(rest.get(..end)?).ok()
+}
+
+/// What is read of a record. All of it may be missing.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record<'a> {
+    #[serde(borrow)]
+    event_time: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    event_source: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    event_name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    aws_region: Option<Cow<'a, str>>,
+    #[serde(rename = "sourceIPAddress", borrow)]
+    source: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    user_agent: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    error_code: Option<Cow<'a, str>>,
+    read_only: Option<Value>,
+    #[serde(rename = "requestID", borrow)]
+    request: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    recipient_account_id: Option<Cow<'a, str>>,
+    user_identity: Option<Identity>,
+    request_parameters: Option<Value>,
+    response_elements: Option<Value>,
+    resources: Option<Value>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Identity {
+    arn: Option<String>,
+    principal_id: Option<String>,
+    account_id: Option<String>,
+    access_key_id: Option<String>,
+    user_name: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    invoked_by: Option<String>,
+}
+
+impl Record<'_> {
+    fn access(&self, spot: Spot<'_>, needles: &Needles) -> Access {
+        let none = Identity::default();
+        let identity = self.user_identity.as_ref().unwrap_or(&none);
+        let name = self.event_name.as_deref().unwrap_or("an event without a name");
+        let service = self.event_source.as_deref().unwrap_or_default();
+        let service = service.strip_suffix(".amazonaws.com").unwrap_or(service);
+        let action = if service.is_empty() { name.to_owned() } else { format!("{service}:{name}") };
+        let mut access = spot.access(Format::Cloudtrail, action);
+        access.time = self.event_time.as_deref().and_then(|time| time.parse::<Timestamp>().ok());
+        // The key that signed. A key id elsewhere is what was done with the key: created, listed, switched off.
+        let is_it = |text: &String| {
+            let all = needles.list().iter().filter(|needle| needle.label == spot.credential);
+            all.into_iter().any(|needle| needle.bytes() == text.as_bytes())
+        };
+        let callers = [&identity.access_key_id, &identity.arn, &identity.principal_id];
+        let signed = callers.into_iter().flatten().any(is_it);
+        access.role = if signed { Role::Used } else { Role::Mentioned };
+        let who = [
+            &identity.arn,
+            &identity.user_name,
+            &identity.principal_id,
+            &identity.invoked_by,
+            &identity.kind,
+        ];
+        access.actor = who.into_iter().flatten().next().cloned();
+        access.resource = self.resource();
+        access.address = self.source.as_deref().map(str::to_owned);
+        access.agent = self.user_agent.as_deref().map(str::to_owned);
+        access.outcome = outcome(self.error_code.as_deref());
+        access.reads = match &self.read_only {
+            Some(Value::Bool(reads)) => Some(*reads),
+            Some(Value::String(text)) => text.parse().ok(),
+            _ => None,
+        };
+        access.request = self.request.as_deref().map(str::to_owned);
+        let account = self.recipient_account_id.as_deref().or(identity.account_id.as_deref());
+        access.account = account.map(str::to_owned);
+        access.region = self.aws_region.as_deref().map(str::to_owned);
+        if access.role == Role::Used && access.outcome == Outcome::Allowed {
+            access.made = self.made(name);
+        }
+        access
+    }
+
+    /// What it was about, in the words of the service.
+    fn resource(&self) -> Option<String> {
+        let listed = self.resources.as_ref().and_then(|list| text(list, &["0", "ARN"]));
+        let asked = |name: &str| self.request_parameters.as_ref().and_then(|asked| text(asked, &[name]));
+        let bucket = asked("bucketName").map(|bucket| match asked("key") {
+            Some(key) => format!("s3://{bucket}/{key}"),
+            None => format!("s3://{bucket}"),
+        });
+        let named = || {
+            [
+                "secretId",
+                "name",
+                "roleArn",
+                "functionName",
+                "tableName",
+                "keyId",
+                "accessKeyId",
+                "userName",
+                "roleName",
+            ]
+            .into_iter()
+            .find_map(asked)
+        };
+        bucket.or(listed).or_else(named)
+    }
+
+    /// What came into being. Responses: the API references of STS and IAM.
+    fn made(&self, name: &str) -> Vec<Made> {
+        let asked = |path: &[&str]| self.request_parameters.as_ref().and_then(|value| text(value, path));
+        let answered = |path: &[&str]| self.response_elements.as_ref().and_then(|value| text(value, path));
+        let mut made = Vec::new();
+        let mut add = |kind, id: Option<String>| made.extend(id.map(|id| Made { kind, id }));
+        // Any service may hand out temporary credentials; STS does with each of its calls.
+        add(MadeKind::Session, answered(&["credentials", "accessKeyId"]));
+        let user = || asked(&["userName"]);
+        match name {
+            "CreateAccessKey" => add(MadeKind::Key, answered(&["accessKey", "accessKeyId"])),
+            "CreateUser" => add(MadeKind::User, answered(&["user", "userName"]).or_else(user)),
+            "CreateLoginProfile" | "UpdateLoginProfile" => {
+                add(MadeKind::User, user().map(|user| format!("password of {user}")));
+            }
+            "CreateServiceSpecificCredential" => {
+                add(MadeKind::Key, answered(&["serviceSpecificCredential", "serviceSpecificCredentialId"]));
+            }
+            "CreateRole" => add(MadeKind::User, asked(&["roleName"])),
+            "AttachUserPolicy"
+            | "AttachRolePolicy"
+            | "AttachGroupPolicy"
+            | "PutUserPolicy"
+            | "PutRolePolicy"
+            | "PutGroupPolicy"
+            | "CreatePolicyVersion"
+            | "SetDefaultPolicyVersion"
+            | "UpdateAssumeRolePolicy"
+            | "AddUserToGroup"
+            | "AddPermission20150331v2" => {
+                let to = ["userName", "roleName", "groupName", "policyArn", "functionName"];
+                let to = to.into_iter().find_map(|name| asked(&[name]));
+                let what = asked(&["policyArn"]).or_else(|| asked(&["policyName"]));
+                let what = what.or_else(|| asked(&["groupName"])).unwrap_or_else(|| name.to_owned());
+                add(MadeKind::Policy, to.map(|to| format!("{what} for {to}")));
+            }
+            _ => {}
+        }
+        made
+    }
+}
+
+fn outcome(error: Option<&str>) -> Outcome {
+    // Services spell refusals in many ways; EC2 says `Client.UnauthorizedOperation`.
+    const REFUSALS: [&str; 8] = [
+        "AccessDenied",
+        "Unauthorized",
+        "InvalidClientTokenId",
+        "UnrecognizedClient",
+        "SignatureDoesNotMatch",
+        "AuthFailure",
+        "ExpiredToken",
+        "InvalidAccessKeyId",
+    ];
+    match error {
+        None => Outcome::Allowed,
+        Some(code) if REFUSALS.iter().any(|refusal| code.contains(refusal)) => {
+            Outcome::Denied(code.to_owned())
+        }
+        Some(code) => Outcome::Failed(code.to_owned()),
+    }
+}
+
+/// A text by the names on the way to it; numbers count in lists.
+fn text(value: &Value, path: &[&str]) -> Option<String> {
+    let mut at = value;
+    for name in path {
+        at = match at {
+            Value::Array(list) => list.get(name.parse::<usize>().ok()?)?,
+            Value::Object(names) => names.get(*name)?,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return None,
+        };
+    }
+    at.as_str().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::needle::Needle;
+
+    fn found(text: &str, ids: &[&str]) -> (Vec<Access>, u64) {
+        let needles = Needles::new(ids.iter().map(|id| Needle::id(id).unwrap()).collect()).unwrap();
+        records("o.json", text.as_bytes(), &needles)
+    }
+
+    const USE: &str = r#"{"eventTime":"2026-03-02T10:11:12Z","eventSource":"sts.amazonaws.com","eventName":"AssumeRole",
+        "awsRegion":"eu-west-1","sourceIPAddress":"203.0.113.9","userAgent":"aws-cli/2","readOnly":true,"requestID":"r-1",
+        "recipientAccountId":"111122223333","userIdentity":{"type":"IAMUser","arn":"arn:aws:iam::111122223333:user/ci",
+        "accountId":"111122223333","accessKeyId":"AKIAEXAMPLEEXAMPLE01"},"requestParameters":{"roleArn":"arn:aws:iam::1:role/x"},
+        "responseElements":{"credentials":{"accessKeyId":"ASIAEXAMPLEEXAMPLE02","expiration":"…"}}}"#;
+
+    #[test]
+    fn a_use_is_told_with_what_it_made() {
+        let all =
+            found(&format!("{{\"Records\":[{{\"eventName\":\"Other\"}},{USE}]}}"), &["AKIAEXAMPLEEXAMPLE01"])
+                .0;
+        let [one] = all.as_slice() else { panic!("{all:?}") };
+        assert_eq!((one.place, one.role, one.action.as_str()), (2, Role::Used, "sts:AssumeRole"));
+        assert_eq!(one.made, [Made { kind: MadeKind::Session, id: "ASIAEXAMPLEEXAMPLE02".to_owned() }]);
+        assert_eq!(one.time, Some("2026-03-02T10:11:12Z".parse().unwrap()));
+        assert_eq!(one.outcome, Outcome::Allowed);
+        assert_eq!(one.reads, Some(true));
+        assert_eq!(one.resource.as_deref(), Some("arn:aws:iam::1:role/x"));
+    }
+
+    #[test]
+    fn a_key_in_an_answer_was_not_used_there() {
+        let all = found(&format!("{{\"Records\":[{USE}]}}"), &["ASIAEXAMPLEEXAMPLE02"]).0;
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].role, Role::Mentioned);
+        assert!(all[0].made.is_empty(), "what another credential made is not its doing");
+    }
+
+    #[test]
+    fn one_record_may_be_about_two_credentials() {
+        let all =
+            found(&format!("{{\"Records\":[{USE}]}}"), &["ASIAEXAMPLEEXAMPLE02", "AKIAEXAMPLEEXAMPLE01"]).0;
+        let roles: Vec<(&str, Role)> = all.iter().map(|a| (a.credential.as_str(), a.role)).collect();
+        assert_eq!(roles, [("AKIAEXAMPLEEXAMPLE01", Role::Used), ("ASIAEXAMPLEEXAMPLE02", Role::Mentioned)]);
+    }
+
+    #[test]
+    fn refusals_are_told_from_failures() {
+        for (code, refused) in [
+            ("AccessDenied", true),
+            ("Client.UnauthorizedOperation", true),
+            ("InvalidClientTokenId", true),
+            ("AccessDeniedException", true),
+            ("ThrottlingException", false),
+            ("NoSuchBucket", false),
+        ] {
+            assert_eq!(matches!(outcome(Some(code)), Outcome::Denied(_)), refused, "{code}");
+        }
+    }
+
+    #[test]
+    fn edges_join_a_caller_with_what_it_made() {
+        let record = |caller: &str, rest: &str| {
+            format!("{{\"eventVersion\":\"1\",\"userIdentity\":{{\"accessKeyId\":\"{caller}\"}},{rest}}}")
+        };
+        let text = format!(
+            "{{\"Records\":[{},{},{}]}}",
+            record(
+                "A1",
+                "\"responseElements\":{\"credentials\":{\"accessKeyId\":\"S1\",\"sessionToken\":\"x\"}}"
+            ),
+            record("A2", "\"eventName\":\"GetObject\""),
+            record(
+                "S1",
+                "\"eventName\":\"CreateAccessKey\",\"responseElements\":{\"accessKey\":{\"accessKeyId\":\"B1\"}}"
+            ),
+        );
+        let mut seen = Vec::new();
+        edges(text.as_bytes(), &mut |from, to| seen.push(format!("{from}>{to}")));
+        assert_eq!(seen, ["A1>S1", "S1>B1"]);
+        edges(b"{\"accessKeyId\":\"A {\"accessKeyId\":\"", &mut |_, _| panic!("nothing is there"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_kept_as_text_and_the_rest_is_read() {
+        let (all, unparsed) = found(&format!("{{\"Records\":[{USE},"), &["AKIAEXAMPLEEXAMPLE01"]);
+        assert_eq!((all.len(), unparsed), (1, 1));
+        let wrong = USE.replace("\"AssumeRole\"", "7");
+        let (all, unparsed) = found(&format!("{{\"Records\":[{wrong},{USE}]}}"), &["AKIAEXAMPLEEXAMPLE01"]);
+        assert_eq!((all.len(), unparsed, all[1].role), (2, 1, Role::Used));
+        insta::assert_snapshot!(
+            all[0].action,
+            @"a record that could not be read (a field has another type than the format says, at column 83)"
+        );
+    }
+
+    #[test]
+    fn a_callers_arn_is_a_use() {
+        let (all, _) = found(&format!("{{\"Records\":[{USE}]}}"), &["arn:aws:iam::111122223333:user/ci"]);
+        assert_eq!(all[0].role, Role::Used);
+    }
+}

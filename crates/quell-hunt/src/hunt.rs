@@ -1,0 +1,412 @@
+//! A hunt: all objects, then again for what the credential made, until nothing new turns up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use crate::digest::Digests;
+use crate::format::{self, vault};
+use crate::gap::{self, Gap, Strength};
+use crate::needle::{Needle, NeedleError, Needles};
+use crate::object::{Coverage, Fate, Object, Problem};
+use crate::record::{Access, Made, MadeKind};
+use crate::search::{self, Seen, Task};
+use crate::unpack::Unpacker;
+
+/// Passes over the logs. Chains of credentials that are longer are said not to be followed to their end.
+const MAX_PASSES: usize = 8;
+
+/// Pairs of a key and one that was made with it that are kept to save passes.
+const MAX_EDGES: i64 = 200_000;
+
+/// Credentials that are followed.
+const MAX_FOLLOWED: usize = 10_000;
+
+/// What is looked for, where and when.
+#[derive(Debug)]
+pub struct Question {
+    /// The leaked credential, in all of its spellings.
+    pub needles: Vec<Needle>,
+    /// Events before are not wanted.
+    pub from: Option<Timestamp>,
+    /// Events after are not wanted.
+    pub to: Option<Timestamp>,
+    /// Only these accounts, of objects whose name tells; empty: all.
+    pub accounts: Vec<String>,
+    /// Only these regions; empty: all.
+    pub regions: Vec<String>,
+    /// Workers.
+    pub threads: NonZero<usize>,
+}
+
+/// A credential that the hunt followed.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Followed {
+    /// Its id.
+    pub id: String,
+    /// What it is.
+    pub kind: MadeKind,
+    /// The credential that it was made with.
+    pub made_with: String,
+    /// When.
+    pub at: Option<Timestamp>,
+    /// How often it was used.
+    pub uses: u64,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct Hunt {
+    /// In the order of time; those without one last.
+    pub accesses: Vec<Access>,
+    /// Credentials that came from the leaked one, in the order in which they were found.
+    pub followed: Vec<Followed>,
+    /// How much was looked at.
+    pub coverage: Coverage,
+    /// Where something is missing, or seems to be.
+    pub gaps: Vec<Gap>,
+    /// The time that digests of CloudTrail's cover, if every account and region has some.
+    pub digests: Option<(Timestamp, Timestamp)>,
+    /// The span that the logs tell of, by the names of objects and by the times of first and last lines.
+    pub span: Option<(Timestamp, Timestamp)>,
+    /// How often the logs were gone through.
+    pub passes: usize,
+    /// Whether everything that was made was followed.
+    pub closed: bool,
+    /// Whether somebody stopped it.
+    pub stopped: bool,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Which pass, from 1.
+    pub pass: usize,
+    /// Objects that are done, of how many.
+    pub objects: u64,
+    /// See above.
+    pub of: u64,
+    /// Bytes as stored that were read so far, of how many.
+    pub bytes: u64,
+    /// See above.
+    pub of_bytes: u64,
+}
+
+/// Hunts through objects. `tell` hears of progress from any thread; setting `stop` ends it early, with what was found.
+///
+/// # Errors
+/// When what is looked for cannot be: everything else is told in the result.
+pub fn hunt(
+    question: Question,
+    objects: &[Object],
+    tell: &(dyn Fn(Progress) + Sync),
+    stop: &AtomicBool,
+) -> Result<Hunt, NeedleError> {
+    let wanted: Vec<&Object> = objects.iter().filter(|object| question.wants(object)).collect();
+    let mut state = State { digests: Digests::read(&wanted, &mut Unpacker::default()), ..State::default() };
+    for object in objects.iter().filter(|object| !question.wants(object)) {
+        state.coverage.add(&object.name, &Fate::Pruned);
+    }
+    let roots: BTreeSet<String> = question.needles.iter().map(|needle| needle.label.clone()).collect();
+    let mut known = roots;
+    let mut next = question.needles;
+    let mut leaked: Option<Needles> = None;
+    let mut closed = true;
+    let (from, to, threads) = (question.from, question.to, question.threads);
+    // The oldest event that the credentials of a pass can have been used in.
+    let mut since: Option<Timestamp> = None;
+    while !next.is_empty() && !stop.load(Ordering::Relaxed) {
+        if state.passes == MAX_PASSES || known.len() > MAX_FOLLOWED {
+            closed = false;
+            break;
+        }
+        state.passes += 1;
+        let made = Needles::new(std::mem::take(&mut next))?;
+        let needles = &made;
+        let later: Vec<&Object> = wanted
+            .iter()
+            .copied()
+            .filter(|it| it.delivery.as_ref().is_none_or(|it| it.may_hold(since, None)))
+            .collect();
+        // What digests say is compared once.
+        let none = Digests::default();
+        let digests = if state.passes == 1 { &state.digests } else { &none };
+        let edges = AtomicI64::new(if state.passes == 1 { MAX_EDGES } else { 0 });
+        let task = Task { needles, digests, edges };
+        let seen = pass(&later, &task, &Context { threads, pass: state.passes, tell, stop });
+        let fresh = state.take(&later, seen, from, to);
+        since = fresh.iter().filter_map(|(_, _, at)| *at).min();
+        if fresh.iter().any(|(_, _, at)| at.is_none()) {
+            since = None;
+        }
+        for (made, with, at) in fresh {
+            if !state.followed.iter().any(|followed| followed.id == made.id) {
+                state.followed.push(Followed {
+                    id: made.id.clone(),
+                    kind: made.kind,
+                    made_with: with,
+                    at,
+                    uses: 0,
+                });
+            }
+            if known.insert(made.id.clone()) {
+                match Needle::id(&made.id) {
+                    Ok(needle) => next.push(needle),
+                    Err(_) => closed = false,
+                }
+            }
+        }
+        // The leaked value may stand in a record that was found by another credential.
+        leaked.get_or_insert(made);
+        // What these made in turn, as far as it was seen in passing: looked for now, listed when its maker's record is read.
+        for id in state.beyond(&mut known) {
+            next.extend(Needle::id(&id).ok());
+        }
+    }
+    let stopped = stop.load(Ordering::Relaxed);
+    let mut found = state.finish(&wanted, (from, to), closed && !stopped, stopped);
+    if let Some(leaked) = leaked {
+        found.accesses =
+            found.accesses.into_iter().map(|access| format::without_values(access, &leaked)).collect();
+    }
+    Ok(found)
+}
+
+impl Question {
+    /// Whether an object may hold what is asked for.
+    pub fn wants(&self, object: &Object) -> bool {
+        let Some(delivery) = &object.delivery else { return true };
+        let among = |list: &[String], one: &String| list.is_empty() || list.contains(one);
+        delivery.may_hold(self.from, self.to)
+            && among(&self.accounts, &delivery.account)
+            && among(&self.regions, &delivery.region)
+    }
+}
+
+/// What all workers of a pass share.
+struct Context<'a> {
+    threads: NonZero<usize>,
+    pass: usize,
+    tell: &'a (dyn Fn(Progress) + Sync),
+    stop: &'a AtomicBool,
+}
+
+/// Searches all objects with all workers; results in the order of the objects, `None` for those not reached when stopped.
+fn pass(objects: &[&Object], task: &Task<'_>, context: &Context<'_>) -> Vec<Option<Box<Seen>>> {
+    let Context { threads, pass, tell, stop } = *context;
+    let next = AtomicUsize::new(0);
+    let (done, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (of, of_bytes) = (objects.len() as u64, objects.iter().map(|object| object.size).sum());
+    let all: Mutex<Vec<(usize, Box<Seen>)>> = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..threads.get() {
+            scope.spawn(|| {
+                let mut unpacker = Unpacker::default();
+                let mut mine = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(object) = objects.get(at) else { break };
+                    let seen = search::object(object, task, &mut unpacker);
+                    let bytes = bytes.fetch_add(seen.stored, Ordering::Relaxed) + seen.stored;
+                    let objects = done.fetch_add(1, Ordering::Relaxed) + 1;
+                    tell(Progress { pass, objects, of, bytes, of_bytes });
+                    mine.push((at, Box::new(seen)));
+                }
+                if let Ok(mut all) = all.lock() {
+                    all.append(&mut mine);
+                }
+            });
+        }
+    });
+    let mut seen: Vec<Option<Box<Seen>>> = std::iter::repeat_with(|| None).take(objects.len()).collect();
+    for (at, one) in all.into_inner().unwrap_or_default() {
+        if let Some(slot) = seen.get_mut(at) {
+            *slot = Some(one);
+        }
+    }
+    seen
+}
+
+#[derive(Default)]
+struct State {
+    accesses: Vec<Access>,
+    /// Records that were seen, by content and credential, with their object: one may be delivered twice, in two objects. In one
+    /// object two that are alike are two.
+    records: BTreeMap<(String, String), String>,
+    followed: Vec<Followed>,
+    coverage: Coverage,
+    /// Names of objects that were searched to their end in each pass so far.
+    failed: BTreeSet<String>,
+    digests: Digests,
+    altered: Vec<Gap>,
+    /// From a credential to those that were made with it.
+    edges: BTreeMap<String, Vec<String>>,
+    first: Option<Timestamp>,
+    last: Option<Timestamp>,
+    passes: usize,
+}
+
+impl State {
+    /// Credentials that known ones made, by the edges of the first pass.
+    fn beyond(&mut self, known: &mut BTreeSet<String>) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut waiting: Vec<String> = known.iter().cloned().collect();
+        while let Some(from) = waiting.pop() {
+            for to in self.edges.remove(&from).unwrap_or_default() {
+                if known.insert(to.clone()) {
+                    waiting.push(to.clone());
+                    found.push(to);
+                }
+            }
+        }
+        found
+    }
+
+    /// Takes what a pass gave; what was made in it and by which credential.
+    fn take(
+        &mut self,
+        objects: &[&Object],
+        seen: Vec<Option<Box<Seen>>>,
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+    ) -> Vec<(Made, String, Option<Timestamp>)> {
+        let mut fresh = Vec::new();
+        for (object, seen) in objects.iter().zip(seen) {
+            let seen = seen.unwrap_or_else(|| Box::new(Seen::not_reached()));
+            self.count(object, &seen);
+            for (from, to) in seen.edges {
+                self.edges.entry(from).or_default().push(to);
+            }
+            let within = |at: Timestamp| from.is_none_or(|from| at >= from) && to.is_none_or(|to| at <= to);
+            for access in seen.accesses {
+                let known = self.records.entry((access.sha256.clone(), access.credential.clone()));
+                if *known.or_insert_with(|| access.object.clone()) != access.object {
+                    self.coverage.duplicates += 1;
+                } else if access.time.is_none_or(within) {
+                    let credentials = access.made.iter().filter(|made| made.kind.is_credential());
+                    fresh.extend(
+                        credentials.map(|made| (made.clone(), access.credential.clone(), access.time)),
+                    );
+                    self.accesses.push(access);
+                }
+            }
+        }
+        fresh
+    }
+
+    fn count(&mut self, object: &Object, seen: &Seen) {
+        self.coverage.unparsed += seen.unparsed;
+        if self.passes > 1 {
+            // Counted in the first pass; it may have vanished or changed since.
+            if seen.fate.why().is_some() && self.failed.insert(object.name.clone()) {
+                self.coverage.scanned -= 1;
+                self.coverage.objects -= 1;
+                self.coverage.add(&object.name, &seen.fate);
+            }
+            return;
+        }
+        self.coverage.add(&object.name, &seen.fate);
+        self.coverage.bytes_read += seen.stored;
+        self.coverage.bytes_searched += seen.searched;
+        if seen.fate.why().is_some() {
+            self.failed.insert(object.name.clone());
+        } else if let Some(format) = seen.format {
+            self.coverage.add_format(format);
+        }
+        if seen.altered
+            && let Some(delivery) = &object.delivery
+        {
+            self.altered.push(Gap {
+                stream: format!("{} {}", delivery.account, delivery.region),
+                from: delivery.at,
+                to: delivery.at,
+                strength: Strength::Altered,
+                why: format!("`{}` is not what its digest says it was", object.name),
+            });
+        }
+        if seen.cut_off {
+            self.coverage.cut_off.push(object.name.clone());
+        }
+        let at = object.delivery.as_ref().map(|delivery| delivery.at);
+        for time in [at, seen.first, seen.last].into_iter().flatten() {
+            self.first = Some(self.first.map_or(time, |first| first.min(time)));
+            self.last = Some(self.last.map_or(time, |last| last.max(time)));
+        }
+    }
+
+    fn finish(
+        mut self,
+        objects: &[&Object],
+        window: (Option<Timestamp>, Option<Timestamp>),
+        closed: bool,
+        stopped: bool,
+    ) -> Hunt {
+        vault::pair(&mut self.accesses);
+        self.accesses.sort_by(|a, b| {
+            let key = |it: &Access| (it.time.is_none(), it.time);
+            key(a)
+                .cmp(&key(b))
+                .then_with(|| (&a.object, a.place, &a.credential).cmp(&(&b.object, b.place, &b.credential)))
+        });
+        let mut uses: BTreeMap<&str, u64> = BTreeMap::new();
+        for access in self.accesses.iter().filter(|access| access.role == crate::record::Role::Used) {
+            *uses.entry(&access.credential).or_default() += 1;
+        }
+        for followed in &mut self.followed {
+            followed.uses = uses.get(followed.id.as_str()).copied().unwrap_or(0);
+        }
+        // Where digests prove what is there, a silence is one.
+        let rest: Vec<&Object> = objects.iter().copied().filter(|it| !self.digests.cover(it)).collect();
+        let unvouched = rest.iter().any(|object| object.delivery.is_some());
+        let mut gaps = gap::find(&rest, window);
+        gaps.append(&mut self.digests.gaps(objects, window));
+        gaps.append(&mut self.altered);
+        Hunt {
+            accesses: self.accesses,
+            followed: self.followed,
+            coverage: self.coverage,
+            gaps,
+            digests: self.digests.span().filter(|_| !unvouched),
+            span: self.first.zip(self.last),
+            passes: self.passes,
+            closed,
+            stopped,
+        }
+    }
+}
+
+impl Seen {
+    fn not_reached() -> Self {
+        Self {
+            fate: Fate::Unreadable("the hunt was stopped before".to_owned()),
+            format: None,
+            accesses: Vec::new(),
+            stored: 0,
+            searched: 0,
+            unparsed: 0,
+            cut_off: false,
+            edges: Vec::new(),
+            altered: false,
+            first: None,
+            last: None,
+        }
+    }
+}
+
+/// Objects and bytes that a hunt would read, to be told before a large one.
+pub fn estimate(question: &Question, objects: &[Object]) -> (u64, u64) {
+    let wanted = objects.iter().filter(|object| question.wants(object));
+    wanted.fold((0, 0), |(count, bytes), object| (count + 1, bytes + object.size))
+}
+
+/// The first problem, for a short message.
+pub(crate) fn first_problem(coverage: &Coverage) -> Option<&Problem> {
+    coverage.problems.first()
+}
+
+/// A margin for clocks that differ.
+pub(crate) const SKEW: SignedDuration = SignedDuration::from_mins(5);

@@ -1,0 +1,19 @@
+//! Was it used, by whom, for what? Every use of a credential in audit logs, with what was not read.
+//!
+//! A hunt looks for [`needle`]s in the raw bytes of log objects, which costs little more than to unpack them, and parses only
+//! the records that have one. It follows what the credential made (sessions, keys, tokens) until nothing new turns up. Every
+//! object ends in exactly one [`object::Fate`]; the [`verdict`] quotes the counts and each condition that is not met.
+
+pub mod detect;
+mod digest;
+pub mod format;
+pub mod gap;
+pub mod hunt;
+pub mod layout;
+pub mod needle;
+pub mod object;
+pub mod record;
+pub mod report;
+mod search;
+mod unpack;
+pub mod verdict;

@@ -1,0 +1,321 @@
+//! What a credential looks like in a log: derived for each source before anything is searched.
+//!
+//! Every source hides it in its own way. CloudTrail writes the key id, GitHub a hash of the token, Vault an HMAC under a salt
+//! of its own, a web server whatever spelling the URL had. All of them are looked for in one pass.
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use memchr::memmem;
+use quell_core::secret::SecretValue;
+use sha2::{Digest as _, Sha256};
+
+/// Shorter values are found everywhere by chance.
+pub const MIN_LENGTH: usize = 8;
+
+/// Something to look for, with the name that people see instead of it.
+#[derive(Debug)]
+pub struct Needle {
+    /// The credential: its public id, or `the value` for one that is secret.
+    pub label: String,
+    /// In which spelling it stands here.
+    pub spelling: Spelling,
+    text: SecretValue,
+}
+
+/// How a needle was made from the credential.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Spelling {
+    /// Base64 of a longer text that the value stands in, at one of three alignments.
+    Base64,
+    /// Hex of the bytes.
+    Hex,
+    /// A public id, as it is.
+    Id,
+    /// Escaped as JSON writes it (`\/`, `\u0026`).
+    Json,
+    /// Percent-encoded.
+    Percent,
+    /// The bytes themselves.
+    Plain,
+    /// SHA-256, as GitHub's `hashed_token` (base64) or in hex.
+    Sha256,
+}
+
+/// Why something cannot be looked for.
+#[derive(Debug, thiserror::Error, Eq, PartialEq)]
+pub enum NeedleError {
+    /// Too short.
+    #[error("`{label}` has {length} bytes; fewer than {MIN_LENGTH} are found everywhere by chance")]
+    Short {
+        /// Which.
+        label: String,
+        /// Bytes.
+        length: usize,
+    },
+    /// The automaton would be too large.
+    #[error("cannot look for so many credentials at once: {0}")]
+    TooMany(String),
+}
+
+impl Needle {
+    /// A public id: an access key id, an accessor, an `hmac-sha256:…` of Vault's `sys/audit-hash`, a key's number.
+    pub fn id(id: &str) -> Result<Self, NeedleError> {
+        checked(id, id.len())?;
+        Ok(Self { label: id.to_owned(), spelling: Spelling::Id, text: SecretValue::from_text(id.to_owned()) })
+    }
+
+    /// All spellings of a secret value. `label` is what people see instead of it.
+    pub fn value(label: &str, value: &SecretValue) -> Result<Vec<Self>, NeedleError> {
+        checked(label, value.len())?;
+        let bytes = value.expose();
+        let mut needles: Vec<Self> = Vec::new();
+        let mut add = |spelling, text: Vec<u8>| {
+            let text = SecretValue::new(text);
+            // A shorter piece would be found by chance; the same bytes twice are one needle.
+            if text.len() >= MIN_LENGTH && !needles.iter().any(|known| known.text.same_as(&text)) {
+                needles.push(Self { label: label.to_owned(), spelling, text });
+            }
+        };
+        add(Spelling::Plain, bytes.to_vec());
+        let digest = Sha256::digest(bytes);
+        add(Spelling::Sha256, hex::encode(digest).into_bytes());
+        add(Spelling::Sha256, STANDARD.encode(digest).into_bytes());
+        add(Spelling::Hex, hex::encode(bytes).into_bytes());
+        add(Spelling::Hex, hex::encode_upper(bytes).into_bytes());
+        for alignment in 0..3 {
+            add(Spelling::Base64, aligned(&STANDARD_NO_PAD, bytes, alignment));
+            add(Spelling::Base64, aligned(&URL_SAFE_NO_PAD, bytes, alignment));
+        }
+        for also in [Also::Nothing, Also::Slash, Also::Html] {
+            add(Spelling::Json, json(bytes, also));
+        }
+        // Libraries leave `/` as it is, or what else is no delimiter in their part of a URL.
+        for plain in [&b""[..], b"/", b"/:@!$'()*,;", b"/:@!$&'()*+,;="] {
+            add(Spelling::Percent, percent(bytes, plain, b"0123456789ABCDEF"));
+            add(Spelling::Percent, percent(bytes, plain, b"0123456789abcdef"));
+        }
+        Ok(needles)
+    }
+
+    /// The bytes that are looked for.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.text.expose()
+    }
+}
+
+fn checked(label: &str, length: usize) -> Result<(), NeedleError> {
+    if length < MIN_LENGTH {
+        return Err(NeedleError::Short { label: label.to_owned(), length });
+    }
+    Ok(())
+}
+
+/// The characters of base64 that depend on the value alone when `before` bytes of something else precede it.
+fn aligned(engine: &impl base64::Engine, bytes: &[u8], before: usize) -> Vec<u8> {
+    let mut text = vec![0; before];
+    text.extend_from_slice(bytes);
+    let encoded = engine.encode(&text).into_bytes();
+    text.fill(0);
+    // A character holds six bits: the first ones have bits of what precedes, the last one may have bits of what follows.
+    let from = (before * 8).div_ceil(6);
+    let to = (before + bytes.len()) * 8 / 6;
+    encoded.get(from..to).unwrap_or_default().to_vec()
+}
+
+/// What a writer of JSON escapes beside quotes and backslashes.
+#[derive(Clone, Copy, Debug)]
+enum Also {
+    Nothing,
+    /// `/`, as PHP's does.
+    Slash,
+    /// `<`, `>` and `&`, as Go's does.
+    Html,
+}
+
+/// RFC 8259, 7.
+fn json(bytes: &[u8], also: Also) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() * 6);
+    for byte in bytes {
+        match (byte, also) {
+            (b'"' | b'\\', _) => out.extend([b'\\', *byte]),
+            (b'/', Also::Slash) => out.extend(b"\\/"),
+            (b'\n', _) => out.extend(b"\\n"),
+            (b'\r', _) => out.extend(b"\\r"),
+            (b'\t', _) => out.extend(b"\\t"),
+            (b'<' | b'>' | b'&', Also::Html) => out.extend(format!("\\u{byte:04x}").into_bytes()),
+            _ => out.push(*byte),
+        }
+    }
+    out
+}
+
+/// RFC 3986, 2.1: everything that is not unreserved, nor among `plain`.
+fn percent(bytes: &[u8], plain: &[u8], digits: &[u8; 16]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() * 3);
+    for byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) || plain.contains(byte) {
+            out.push(*byte);
+        } else {
+            let digit = |value: u8| digits.get(usize::from(value)).copied().unwrap_or(b'0');
+            out.extend([b'%', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
+    out
+}
+
+/// All that a pass looks for.
+#[derive(Debug)]
+pub struct Needles {
+    list: Vec<Needle>,
+    search: Search,
+}
+
+#[derive(Debug)]
+enum Search {
+    Nothing,
+    One(Box<memmem::Finder<'static>>),
+    Many(Box<AhoCorasick>),
+}
+
+impl Needles {
+    /// Ready to search.
+    pub fn new(list: Vec<Needle>) -> Result<Self, NeedleError> {
+        let search = match list.as_slice() {
+            [] => Search::Nothing,
+            [one] => Search::One(Box::new(memmem::Finder::new(one.bytes()).into_owned())),
+            many => {
+                // Whichever of several that overlap is found first is told; records are looked at again one by one.
+                let built = AhoCorasick::builder()
+                    .match_kind(MatchKind::Standard)
+                    .build(many.iter().map(Needle::bytes));
+                Search::Many(Box::new(built.map_err(|error| NeedleError::TooMany(error.to_string()))?))
+            }
+        };
+        Ok(Self { list, search })
+    }
+
+    /// What is looked for.
+    pub fn list(&self) -> &[Needle] {
+        &self.list
+    }
+
+    /// The end of the first needle at or after `from`, and the needle.
+    pub(crate) fn next(&self, bytes: &[u8], from: usize) -> Option<(usize, &Needle)> {
+        let rest = bytes.get(from..)?;
+        match &self.search {
+            Search::Nothing => None,
+            Search::One(finder) => {
+                let needle = self.list.first()?;
+                finder.find(rest).map(|at| (from + at + needle.text.len(), needle))
+            }
+            Search::Many(automaton) => {
+                let found = automaton.find(rest)?;
+                Some((from + found.end(), self.list.get(found.pattern().as_usize())?))
+            }
+        }
+    }
+
+    /// The credentials that stand in a record, each once: also one whose id is part of another's.
+    pub(crate) fn labels(&self, bytes: &[u8]) -> Vec<&str> {
+        let mut labels: Vec<&str> = Vec::new();
+        match &self.search {
+            Search::Nothing => {}
+            Search::One(finder) => {
+                if finder.find(bytes).is_some() {
+                    labels.extend(self.list.first().map(|needle| needle.label.as_str()));
+                }
+            }
+            Search::Many(automaton) => {
+                for found in automaton.find_overlapping_iter(bytes) {
+                    if let Some(needle) = self.list.get(found.pattern().as_usize())
+                        && !labels.contains(&needle.label.as_str())
+                    {
+                        labels.push(&needle.label);
+                    }
+                }
+            }
+        }
+        labels
+    }
+
+    /// The first needle, whose label is wanted, in a short text.
+    pub(crate) fn within(&self, text: &[u8]) -> Option<&Needle> {
+        self.next(text, 0).map(|(_, needle)| needle)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spellings(value: &str) -> Vec<Needle> {
+        Needle::value("v", &SecretValue::from_text(value.to_owned())).unwrap()
+    }
+
+    #[test]
+    fn each_spelling_is_found_in_a_text_made_by_another_encoder() {
+        let value = "p4ss/w&rd<>\"with=signs";
+        let needles = Needles::new(spellings(value)).unwrap();
+        for before in ["", "u", "us", "use", "user:"] {
+            let joined = format!("{before}{value}@host");
+            for text in [
+                joined.clone(),
+                STANDARD.encode(&joined),
+                base64::engine::general_purpose::URL_SAFE.encode(&joined),
+                hex::encode(&joined),
+                serde_json::to_string(&joined).unwrap(),
+                joined.replace('"', "\\\"").replace('/', "\\/"),
+                joined
+                    .replace('"', "\\\"")
+                    .replace('<', "\\u003c")
+                    .replace('>', "\\u003e")
+                    .replace('&', "\\u0026"),
+                "p4ss%2Fw%26rd%3C%3E%22with%3Dsigns".to_owned(),
+                "p4ss%2fw%26rd%3c%3e%22with%3dsigns".to_owned(),
+            ] {
+                assert!(needles.within(text.as_bytes()).is_some(), "not found in `{text}`");
+            }
+        }
+        assert!(needles.within(STANDARD.encode(Sha256::digest(value)).as_bytes()).is_some());
+        assert!(needles.within(b"p4ss/w%26rd%3C%3E%22with%3Dsigns").is_some());
+        assert!(needles.within(b"p4ss/w&rd<>'with=signs p4ss%2Fw%26rd%3C%3E%22with%3Dsign").is_none());
+    }
+
+    #[test]
+    fn an_id_that_is_part_of_another_is_told_too() {
+        let all = ["AKIAEXAMPLE", "AKIAEXAMPLEEXAMPLE01"].map(|id| Needle::id(id).unwrap());
+        let needles = Needles::new(all.into()).unwrap();
+        assert_eq!(
+            needles.labels(b"x AKIAEXAMPLEEXAMPLE01 AKIAEXAMPLE"),
+            ["AKIAEXAMPLE", "AKIAEXAMPLEEXAMPLE01"]
+        );
+    }
+
+    #[test]
+    fn a_value_of_several_lines_is_found_as_json_writes_it() {
+        let needles = Needles::new(spellings("line one\nline two\n")).unwrap();
+        assert!(needles.within(serde_json::to_string("line one\nline two\n").unwrap().as_bytes()).is_some());
+    }
+
+    #[test]
+    fn short_values_are_refused_without_being_shown() {
+        let error = Needle::value("the value", &SecretValue::from_text("abc".to_owned())).unwrap_err();
+        insta::assert_snapshot!(error, @"`the value` has 3 bytes; fewer than 8 are found everywhere by chance");
+    }
+
+    #[test]
+    fn needles_do_not_show_their_bytes() {
+        let shown = format!("{:?}", spellings("correct-horse-battery"));
+        assert!(!shown.contains("horse"), "{shown}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn base64_at_any_alignment(before in ".{0,7}", value in "[ -~]{12,40}", after in ".{0,7}") {
+            let needles = Needles::new(spellings(&value)).unwrap();
+            let encoded = STANDARD.encode(format!("{before}{value}{after}"));
+            proptest::prop_assert!(needles.within(encoded.as_bytes()).is_some());
+        }
+    }
+}

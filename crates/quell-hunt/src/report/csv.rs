@@ -1,0 +1,73 @@
+//! The timeline as CSV (RFC 4180), one row a record.
+
+use std::io::{self, Write};
+
+use super::clean;
+use crate::record::{Access, Role};
+
+const HEADER: &str = "time,credential,role,action,resource,actor,address,agent,outcome,detail,reads,made,format,account,region,request,object,place,sha256";
+
+/// Writes all records.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write(out: &mut dyn Write, accesses: &[Access]) -> io::Result<()> {
+    write!(out, "{HEADER}\r\n")?;
+    for access in accesses {
+        let made: Vec<String> =
+            access.made.iter().map(|made| format!("{} {}", made.kind.word(), made.id)).collect();
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let role = match access.role {
+            Role::Mentioned => "mentioned",
+            Role::Used => "used",
+        };
+        let fields = [
+            access.time.map(|time| time.to_string()).unwrap_or_default(),
+            access.credential.clone(),
+            role.to_owned(),
+            access.action.clone(),
+            text(&access.resource),
+            text(&access.actor),
+            text(&access.address),
+            text(&access.agent),
+            access.outcome.word().to_owned(),
+            access.outcome.detail().unwrap_or_default().to_owned(),
+            access.reads.map(|reads| reads.to_string()).unwrap_or_default(),
+            made.join("; "),
+            access.format.word().to_owned(),
+            text(&access.account),
+            text(&access.region),
+            text(&access.request),
+            access.object.clone(),
+            access.place.to_string(),
+            access.sha256.clone(),
+        ];
+        let row: Vec<String> = fields.iter().map(|text| field(text)).collect();
+        write!(out, "{}\r\n", row.join(","))?;
+    }
+    Ok(())
+}
+
+/// A field that no spreadsheet takes for a formula (<https://owasp.org/www-community/attacks/CSV_Injection>).
+fn field(text: &str) -> String {
+    let text = clean(text);
+    let formula = text.starts_with(['=', '+', '-', '@', '|', '%']);
+    let text = if formula { format!("'{text}") } else { text };
+    if text.contains([',', '"', ';']) || formula {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::field;
+
+    #[test]
+    fn formulas_quotes_and_lines_are_defused() {
+        assert_eq!(field("=cmd|' /C calc'!A0"), "\"'=cmd|' /C calc'!A0\"");
+        assert_eq!(field("a,\"b\"\r\n=x"), "\"a,\"\"b\"\"\\u{d}\\u{a}=x\"");
+        assert_eq!(field("aws-cli/2.1"), "aws-cli/2.1");
+    }
+}

@@ -1,0 +1,128 @@
+//! What a hunt found, for people and for programs. All of it was written by strangers: nothing goes out unescaped.
+
+pub mod csv;
+pub mod text;
+
+use quell_core::event::Verdict;
+use serde::Serialize;
+
+use crate::detect::{Anomaly, Baseline, Detection};
+use crate::gap::Gap;
+use crate::hunt::{Followed, Hunt};
+use crate::object::Coverage;
+use crate::record::{Access, Made, MadeKind};
+use crate::verdict::{Condition, Judgement};
+
+/// Everything, in the shape in which it is printed as JSON and kept as evidence. Version 1.
+#[derive(Debug, Serialize)]
+pub struct Report<'a> {
+    /// Of this shape.
+    pub version: u32,
+    /// In the closed vocabulary.
+    pub verdict: Verdict,
+    /// Why.
+    pub because: &'a str,
+    /// What must be so for "logs complete".
+    pub conditions: &'a [Condition],
+    /// Uses after the exposure began from elsewhere than the owner's addresses, and from there.
+    pub foreign_uses: u64,
+    /// See above.
+    pub own_uses: u64,
+    /// What was looked for: public ids, or names that stand for values.
+    pub credentials: &'a [String],
+    /// Credentials that came from it.
+    pub followed: &'a [Followed],
+    /// What was made and is no credential: it outlives the access, too.
+    pub made: Vec<&'a Made>,
+    /// What is unusual.
+    pub anomalies: &'a [Anomaly],
+    /// Whether novelty could be judged.
+    pub baseline: &'a Baseline,
+    /// Where something is missing.
+    pub gaps: &'a [Gap],
+    /// How much was looked at.
+    pub coverage: &'a Coverage,
+    /// How often the logs were gone through.
+    pub passes: usize,
+    /// All records, in the order of time.
+    pub accesses: &'a [Access],
+    /// The owner's addresses, as they were given.
+    pub known: &'a [String],
+}
+
+impl<'a> Report<'a> {
+    /// Puts together what was found and judged.
+    pub fn new(
+        credentials: &'a [String],
+        hunt: &'a Hunt,
+        detection: &'a Detection,
+        judgement: &'a Judgement,
+        known: &'a [String],
+    ) -> Self {
+        let mut made: Vec<&Made> = hunt.accesses.iter().flat_map(|access| &access.made).collect();
+        made.retain(|made| !made.kind.is_credential());
+        made.sort_unstable();
+        made.dedup();
+        Self {
+            version: 1,
+            verdict: judgement.verdict,
+            because: &judgement.because,
+            conditions: &judgement.conditions,
+            foreign_uses: judgement.foreign,
+            own_uses: judgement.own,
+            credentials,
+            followed: &hunt.followed,
+            made,
+            anomalies: &detection.anomalies,
+            baseline: &detection.baseline,
+            gaps: &hunt.gaps,
+            coverage: &hunt.coverage,
+            passes: hunt.passes,
+            accesses: &hunt.accesses,
+            known,
+        }
+    }
+}
+
+/// How somebody would remove what was made.
+pub fn removal(kind: MadeKind) -> &'static str {
+    match kind {
+        MadeKind::Key => "deactivate it, then delete it",
+        MadeKind::Policy => "compare it with what was reviewed, and put that back",
+        MadeKind::Session => "deny what was issued before now (AWS: aws:TokenIssueTime), or revoke the lease",
+        MadeKind::Token => "revoke it by its accessor, with its children",
+        MadeKind::User => "disable it; delete it once its traces are kept",
+    }
+}
+
+/// Text that a terminal shows as it is: control characters, and those that turn the order of others around, are escaped.
+pub fn clean(text: &str) -> String {
+    const LONGEST: usize = 300;
+    let mut out = String::with_capacity(text.len().min(LONGEST));
+    for (count, character) in text.chars().enumerate() {
+        if count == LONGEST {
+            out.push('…');
+            break;
+        }
+        // Unicode 16, bidirectional controls (UAX 9) and characters without width.
+        let turns = matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+        if character.is_control() || turns {
+            out.extend(character.escape_unicode());
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped() {
+        assert_eq!(clean("a\u{1b}[2Jb\r\n\u{202e}c"), "a\\u{1b}[2Jb\\u{d}\\u{a}\\u{202e}c");
+        assert_eq!(clean(&"x".repeat(400)).chars().count(), 301);
+        assert_eq!(clean("Zoë 10.0.0.1"), "Zoë 10.0.0.1");
+    }
+}

@@ -1,0 +1,353 @@
+//! One object: unpacked, searched, and its records with a needle in them read.
+
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use jiff::Timestamp;
+
+use crate::digest::Digests;
+use crate::format::{self, Format, Spot, cloudtrail};
+use crate::layout::Delivery;
+use crate::needle::Needles;
+use crate::object::{Fate, Object};
+use crate::record::Access;
+use crate::unpack::{Text, Unpacker};
+
+/// Lines are searched in pieces of about this size: a good part of a second-level cache.
+const BLOCK: usize = 512 << 10;
+
+/// A longer line is no line of any log.
+const MAX_LINE: usize = 128 << 20;
+
+/// An object of one JSON document is read whole, up to this size.
+const MAX_DOCUMENT: u64 = 512 << 20;
+
+/// Above this size a document must not be one that unpacks to many times its size: all of it is held.
+const MAX_DENSE: u64 = 64 << 20;
+
+/// Unpacked bytes that are read whatever the ratio is, and the ratio beyond: logs seldom reach 50, deflate ends at 1032.
+const FREE: u64 = 1 << 30;
+const MAX_RATIO: u64 = 200;
+
+/// What an object gave.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) fate: Fate,
+    pub(crate) format: Option<Format>,
+    pub(crate) accesses: Vec<Access>,
+    /// Bytes as stored, and unpacked.
+    pub(crate) stored: u64,
+    pub(crate) searched: u64,
+    /// Records with a needle that no parser understood.
+    pub(crate) unparsed: u64,
+    pub(crate) cut_off: bool,
+    /// Keys and what was made with them: see [`cloudtrail::edges`].
+    pub(crate) edges: Vec<(String, String)>,
+    /// Whether a digest says that it was something else.
+    pub(crate) altered: bool,
+    /// The times of its first and last line, of those that have one.
+    pub(crate) first: Option<Timestamp>,
+    pub(crate) last: Option<Timestamp>,
+}
+
+/// What all objects of a pass are asked.
+pub(crate) struct Task<'a> {
+    pub(crate) needles: &'a Needles,
+    pub(crate) digests: &'a Digests,
+    /// How many edges may still be kept: they only save passes.
+    pub(crate) edges: AtomicI64,
+}
+
+/// Searches an object. What was found before it turned out to be damaged is kept.
+pub(crate) fn object(object: &Object, task: &Task<'_>, unpacker: &mut Unpacker) -> Seen {
+    let mut seen = Seen {
+        fate: Fate::Scanned,
+        format: None,
+        accesses: Vec::new(),
+        stored: 0,
+        searched: 0,
+        unparsed: 0,
+        cut_off: false,
+        edges: Vec::new(),
+        altered: false,
+        first: None,
+        last: None,
+    };
+    if let Some(why) = &object.problem {
+        seen.fate = Fate::Unreadable(why.clone());
+        return seen;
+    }
+    let searched = match unpacker.open(&object.path) {
+        Ok((text, stored)) => {
+            seen.stored = stored;
+            match text {
+                Text::Whole(text) => whole(&object.name, text, task, &mut seen),
+                Text::Stream(mut text) => stream(&object.name, &mut *text, task, &mut seen),
+            }
+        }
+        Err(fate) => Err(fate),
+    };
+    if let Err(fate) = searched {
+        seen.fate = fate;
+    }
+    seen
+}
+
+fn whole(name: &str, text: &[u8], task: &Task<'_>, seen: &mut Seen) -> Result<(), Fate> {
+    seen.searched = text.len() as u64;
+    seen.altered = task.digests.fits(name, text) == Some(false);
+    if text.trim_ascii().is_empty() {
+        return blank(name);
+    }
+    let format = detect(text)?;
+    seen.format = Some(format);
+    if format.is_document() {
+        return document(name, text, task, seen);
+    }
+    lines(name, format, text, 0, task.needles, seen);
+    seen.note_last(format, text);
+    Ok(())
+}
+
+fn detect(head: &[u8]) -> Result<Format, Fate> {
+    let head = head.get(..8 << 10).unwrap_or(head);
+    Format::detect(head).ok_or_else(|| Fate::WrongFormat("it is not text".to_owned()))
+}
+
+/// A document that is one object of JSON.
+fn document(name: &str, text: &[u8], task: &Task<'_>, seen: &mut Seen) -> Result<(), Fate> {
+    let whole = is_whole(text);
+    seen.altered = task.digests.fits(name, text) == Some(false);
+    if seen.format == Some(Format::Cloudtrail) {
+        if task.edges.load(Ordering::Relaxed) > 0 {
+            cloudtrail::edges(text, &mut |from, to| seen.edges.push((from.to_owned(), to.to_owned())));
+            task.edges.fetch_sub(i64::try_from(seen.edges.len()).unwrap_or(i64::MAX), Ordering::Relaxed);
+        }
+        if task.needles.within(text).is_some() {
+            let (accesses, unparsed) = cloudtrail::records(name, text, task.needles);
+            seen.accesses = accesses;
+            seen.unparsed += unparsed;
+        }
+    }
+    if whole {
+        Ok(())
+    } else {
+        Err(Fate::Corrupt("it ends in the middle of a record, or is not JSON".to_owned()))
+    }
+}
+
+/// Whether a document ends where it should. What ends like a list in an object is taken for whole: to parse every document
+/// costs three times as much as to unpack it.
+fn is_whole(text: &[u8]) -> bool {
+    let inner = text.trim_ascii_end().strip_suffix(b"}").map(<[u8]>::trim_ascii_end);
+    inner.is_some_and(|inner| inner.ends_with(b"]"))
+        || serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+/// An object without anything in it: no service delivers such a one under CloudTrail's name.
+fn blank(name: &str) -> Result<(), Fate> {
+    match Delivery::of(name) {
+        Some(_) => Err(Fate::Corrupt("it is empty".to_owned())),
+        None => Ok(()),
+    }
+}
+
+/// Reads piece by piece, always up to the end of a line.
+fn stream(name: &str, text: &mut dyn Read, task: &Task<'_>, seen: &mut Seen) -> Result<(), Fate> {
+    let mut buffer: Vec<u8> = Vec::new();
+    // Where the buffer starts in the text.
+    let mut offset = 0_u64;
+    loop {
+        let before = buffer.len();
+        let read = Read::take(&mut *text, BLOCK as u64).read_to_end(&mut buffer);
+        // What was unpacked before the damage is searched: half a log proves no absence, but it may prove a use.
+        let damaged = read.as_ref().map(|_read| ()).map_err(damage);
+        let read = buffer.len() - before;
+        seen.searched += read as u64;
+        if seen.searched > FREE && seen.searched / MAX_RATIO > seen.stored {
+            let why =
+                format!("it unpacks to more than {MAX_RATIO} times its size: {offset} bytes were searched");
+            return Err(Fate::TooLarge(why));
+        }
+        let end = read == 0 || damaged.is_err();
+        let format = match seen.format {
+            Some(format) => format,
+            None if buffer.trim_ascii().is_empty() && end => {
+                seen.altered = task.digests.fits(name, &buffer) == Some(false);
+                return damaged.and_then(|()| blank(name));
+            }
+            None => *seen.format.insert(detect(&buffer)?),
+        };
+        if format.is_document() {
+            if end {
+                let document = document(name, &buffer, task, seen);
+                return damaged.and(document);
+            }
+            let bomb = seen.searched > MAX_DENSE && seen.searched / MAX_RATIO > seen.stored;
+            if bomb || seen.searched > MAX_DOCUMENT {
+                return Err(Fate::TooLarge(format!("a document of more than {} MiB", MAX_DOCUMENT >> 20)));
+            }
+            continue;
+        }
+        let whole =
+            if end { buffer.len() } else { memchr::memrchr(b'\n', &buffer).map_or(0, |newline| newline + 1) };
+        let complete = buffer.get(..whole).unwrap_or_default();
+        lines(name, format, complete, offset, task.needles, seen);
+        if end {
+            seen.note_last(format, complete);
+            return damaged;
+        }
+        if whole > 0 {
+            seen.note_last(format, complete);
+            buffer.drain(..whole);
+            offset += whole as u64;
+        } else if buffer.len() > MAX_LINE {
+            return Err(Fate::TooLarge(format!(
+                "a line of more than {} MiB at byte {offset}",
+                MAX_LINE >> 20
+            )));
+        }
+    }
+}
+
+/// Whether a reader failed because of what it read, or because it could not.
+#[expect(clippy::wildcard_enum_match_arm, reason = "kinds of errors are many, and more come")]
+fn damage(error: &io::Error) -> Fate {
+    match error.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof => {
+            Fate::Corrupt(format!("its compressed data is damaged or cut off: {error}"))
+        }
+        // zstd tells all of its errors as `Other`.
+        io::ErrorKind::Other => Fate::Corrupt(error.to_string()),
+        _ => Fate::Unreadable(error.to_string()),
+    }
+}
+
+/// The lines with a needle in them.
+fn lines(name: &str, format: Format, text: &[u8], offset: u64, needles: &Needles, seen: &mut Seen) {
+    if seen.first.is_none() {
+        let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        seen.first = format::time_of(format, first);
+    }
+    let mut at = 0;
+    while let Some((end, needle)) = needles.next(text, at) {
+        let start =
+            text.get(..end).and_then(|head| memchr::memrchr(b'\n', head)).map_or(0, |newline| newline + 1);
+        let stop =
+            text.get(end..).and_then(|rest| memchr::memchr(b'\n', rest)).map_or(text.len(), |to| end + to);
+        let bytes = text.get(start..stop).unwrap_or_default();
+        let labels = needles.labels(bytes);
+        if labels.is_empty() {
+            // A value of several lines ends in this one.
+            seen.unparsed += 1;
+            let spot = Spot { object: name, place: offset + start as u64, bytes, credential: &needle.label };
+            seen.accesses.push(format::unparsed(format, spot, "it spans several lines"));
+        }
+        for credential in labels {
+            let spot = Spot { object: name, place: offset + start as u64, bytes, credential };
+            match format::line(format, spot, needles) {
+                Ok(access) => seen.accesses.extend(access),
+                Err(why) => {
+                    seen.unparsed += 1;
+                    seen.accesses.push(format::unparsed(format, spot, &why));
+                }
+            }
+        }
+        at = stop;
+    }
+}
+
+impl Seen {
+    /// Looks at the last line of what was read so far.
+    fn note_last(&mut self, format: Format, text: &[u8]) {
+        self.cut_off =
+            !text.is_empty() && !text.ends_with(b"\n") && format.is_json() && !text.ends_with(b"}");
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        let start = memchr::memrchr(b'\n', text).map_or(0, |newline| newline + 1);
+        let time = format::time_of(format, text.get(start..).unwrap_or_default());
+        self.last = time.or(self.last);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::needle::Needle;
+
+    const ID: &str = "AKIAEXAMPLEEXAMPLE01";
+
+    fn search(bytes: &[u8]) -> Seen {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("o.log");
+        std::fs::write(&path, bytes).unwrap();
+        let [one] = crate::object::list(&[path]).unwrap().try_into().unwrap();
+        let needles = Needles::new(vec![Needle::id(ID).unwrap()]).unwrap();
+        let task = Task { needles: &needles, digests: &Digests::default(), edges: AtomicI64::new(0) };
+        object(&one, &task, &mut Unpacker::default())
+    }
+
+    fn gz(text: &[u8]) -> Vec<u8> {
+        let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        out.write_all(text).unwrap();
+        out.finish().unwrap()
+    }
+
+    #[test]
+    fn a_needle_is_found_across_pieces_and_its_line_is_placed() {
+        for padding in [0, 1, BLOCK - 30, BLOCK - 10, BLOCK, 2 * BLOCK + 7] {
+            let text = format!("{}\n2026-03-02T10:00:00Z key {ID} seen\nlast\n", "x".repeat(padding));
+            for stored in [text.clone().into_bytes(), gz(text.as_bytes())] {
+                let seen = search(&stored);
+                assert_eq!(seen.fate, Fate::Scanned);
+                assert_eq!(seen.accesses.len(), 1, "padding {padding}");
+                assert_eq!(seen.accesses[0].place, padding as u64 + 1);
+                assert_eq!(seen.accesses[0].time, Some("2026-03-02T10:00:00Z".parse().unwrap()));
+                assert_eq!(seen.searched, text.len() as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn damage_is_told_and_what_was_found_before_it_is_kept() {
+        let text = format!("{ID}\n{}", "0123456789abcdef\n".repeat(2 << 20));
+        let mut cut = gz(text.as_bytes());
+        cut.truncate(cut.len() - 20);
+        let seen = search(&cut);
+        assert!(matches!(&seen.fate, Fate::Corrupt(why) if why.contains("cut off")), "{:?}", seen.fate);
+        assert_eq!(seen.accesses.len(), 1);
+        let mut wrong = gz(b"{\"Records\":[]}");
+        let last = wrong.len() - 6;
+        wrong[last] ^= 1;
+        assert!(matches!(search(&wrong).fate, Fate::Corrupt(_)), "the checksum does not fit");
+    }
+
+    #[test]
+    fn documents_that_end_early_and_files_that_are_no_text_are_told() {
+        assert!(matches!(search(b"{\"Records\":[{\"a\":1},").fate, Fate::Corrupt(_)));
+        assert!(matches!(search(b"\x7fELF\0\0\0").fate, Fate::WrongFormat(_)));
+        assert_eq!(search(b"").fate, Fate::Scanned);
+        assert_eq!(search(b"{\"Records\":[]}\n").fate, Fate::Scanned);
+    }
+
+    #[test]
+    fn a_last_line_that_is_cut_off_is_noticed() {
+        let line = "{\"time\":\"2026-03-02T10:00:00Z\",\"x\":1}\n";
+        assert!(!search(line.repeat(3).as_bytes()).cut_off);
+        let seen = search(format!("{}{{\"time\":\"2026-", line.repeat(3)).as_bytes());
+        assert!(seen.cut_off);
+        assert_eq!(seen.first, Some("2026-03-02T10:00:00Z".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_bomb_is_no_log() {
+        let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let zeros = vec![b' '; 64 << 20];
+        for _ in 0..17 {
+            bomb.write_all(&zeros).unwrap();
+        }
+        let seen = search(&bomb.finish().unwrap());
+        assert!(matches!(seen.fate, Fate::TooLarge(_) | Fate::WrongFormat(_)), "{:?}", seen.fate);
+    }
+}
