@@ -106,6 +106,16 @@ impl App {
     pub async fn decide<T>(
         &self,
         id: IncidentId,
+        decide: impl FnMut(&mut Incident, Timestamp) -> Result<(Vec<Event>, T), AppError>,
+    ) -> Result<(Incident, T), AppError> {
+        self.decide_with(id, &[], decide).await
+    }
+
+    /// The same, with evidence (name and bytes) for the first of the events.
+    pub async fn decide_with<T>(
+        &self,
+        id: IncidentId,
+        evidence: &[(String, Vec<u8>)],
         mut decide: impl FnMut(&mut Incident, Timestamp) -> Result<(Vec<Event>, T), AppError>,
     ) -> Result<(Incident, T), AppError> {
         loop {
@@ -115,7 +125,11 @@ impl App {
             let (events, out) = decide(&mut incident, at)?;
             let mut batch = Batch::new(id, pos);
             for event in events {
-                batch.push(NewEntry::new(self.actor.clone(), event));
+                let mut entry = NewEntry::new(self.actor.clone(), event);
+                if batch.is_empty() {
+                    entry.evidence = evidence.to_vec();
+                }
+                batch.push(entry);
             }
             if batch.is_empty() {
                 return Ok((incident, out));

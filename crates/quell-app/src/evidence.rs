@@ -89,16 +89,21 @@ async fn build(
         builder.entry(seq, bytes, proof.path).map_err(|e| wrong(&e))?;
     }
     let mut seen = std::collections::BTreeSet::new();
+    let mut hunts = Vec::new();
     for evidence in entries.iter().flat_map(|e| &e.evidence) {
         if seen.insert(evidence.sha256.clone()) {
             let body = app.store.evidence(&evidence.sha256).await?;
-            builder.evidence(body.ok_or_else(|| wrong(&format!("evidence `{}` is gone", evidence.name)))?);
+            let body = body.ok_or_else(|| wrong(&format!("evidence `{}` is gone", evidence.name)))?;
+            if evidence.name == crate::hunt::EVIDENCE {
+                hunts.push(hunted(&evidence.sha256, &body)?);
+            }
+            builder.evidence(body);
         }
     }
     let report = crate::report::render(incident, entries, &checkpoint, now(), None).map_err(|e| wrong(&e))?;
     for (name, body) in [
         ("custody.csv", custody(entries).into_bytes()),
-        ("coverage.json", coverage(incident)?),
+        ("coverage.json", coverage(incident, &hunts)?),
         ("verdict.json", verdict(incident)?),
         ("report.md", report.into_bytes()),
     ] {
@@ -142,7 +147,7 @@ fn custody(entries: &[Entry]) -> String {
 }
 
 /// What was looked at and what was not.
-fn coverage(incident: &Incident) -> Result<Vec<u8>, AppError> {
+fn coverage(incident: &Incident, hunts: &[serde_json::Value]) -> Result<Vec<u8>, AppError> {
     let secrets: Vec<_> = incident
         .secrets
         .iter()
@@ -157,8 +162,19 @@ fn coverage(incident: &Incident) -> Result<Vec<u8>, AppError> {
             })
         })
         .collect();
-    let body = json!({"secrets": secrets, "still_unmet": unmet(incident), "logs_searched": 0});
+    let body = json!({"secrets": secrets, "still_unmet": unmet(incident), "hunts": hunts});
     quell_core::json::canonical(&body).map_err(|e| wrong(&e))
+}
+
+/// Of a hunt's report, how much it looked at.
+fn hunted(sha256: &str, report: &[u8]) -> Result<serde_json::Value, AppError> {
+    let report: serde_json::Value = serde_json::from_slice(report).map_err(|e| wrong(&e))?;
+    Ok(json!({
+        "sha256": sha256,
+        "verdict": report.get("verdict"),
+        "conditions": report.get("conditions"),
+        "logs": report.get("coverage"),
+    }))
 }
 
 fn verdict(incident: &Incident) -> Result<Vec<u8>, AppError> {
@@ -169,12 +185,17 @@ fn verdict(incident: &Incident) -> Result<Vec<u8>, AppError> {
     quell_core::json::canonical(&body).map_err(|e| wrong(&e))
 }
 
-/// Writes beside and renames, so that a reader never sees half a file.
+/// Writes beside and renames, so that a reader never sees half a file. A device or pipe (`/dev/stdout`, `/dev/null`) is written
+/// to instead: a file in its place would break whatever else uses it.
 pub fn write_whole(to: &Path, bytes: &[u8]) -> Result<(), AppError> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let name =
         to.file_name().ok_or_else(|| AppError::Usage(format!("{} is not a file name", to.display())))?;
+    if std::fs::metadata(to).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        let opened = std::fs::OpenOptions::new().write(true).open(to);
+        return opened.and_then(|mut file| file.write_all(bytes)).map_err(|error| AppError::io(to, error));
+    }
     let mut random = [0_u8; 8];
     getrandom::fill(&mut random).map_err(|e| wrong(&e))?;
     let beside = to.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), hex::encode(random)));
@@ -224,4 +245,33 @@ fn read_folder(root: &Path) -> Result<archive::Files, AppError> {
         }
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::os::unix::fs::FileTypeExt as _;
+
+    use rustix::fs::{CWD, FileType, Mode};
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_written_to_and_stays_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || {
+                let mut text = String::new();
+                std::fs::File::open(pipe).unwrap().read_to_string(&mut text).unwrap();
+                text
+            }
+        });
+        write_whole(&pipe, b"all of it").unwrap();
+        assert_eq!(reader.join().unwrap(), "all of it");
+        assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo());
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing is left beside it");
+    }
 }

@@ -219,7 +219,7 @@ pub async fn change(app: &App, id: IncidentId, change: &Change) -> Result<Incide
 }
 
 #[expect(clippy::too_many_lines, reason = "one arm per change, nothing else")]
-fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> Result<Vec<Event>, AppError> {
+pub(crate) fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> Result<Vec<Event>, AppError> {
     let needs = |text: &str, what: &str| {
         if text.trim().is_empty() {
             Err(AppError::Usage(format!("{what} must not be empty")))

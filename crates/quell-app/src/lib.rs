@@ -11,6 +11,7 @@ pub mod error;
 pub mod evidence;
 pub mod files;
 pub mod gate;
+pub mod hunt;
 pub mod incident;
 pub mod ingest;
 pub mod inventory;

@@ -1,11 +1,13 @@
 //! The command line. Doc comments are the help texts.
 
+mod hunt;
 mod scan;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use hunt::{HuntArgs, HuntFormat};
 pub(crate) use scan::{RulesCommand, ScanArgs, ScanFormat};
 
 use crate::cli_gate::{GateCommand, RedactArgs};
@@ -18,6 +20,7 @@ use crate::cli_gate::{GateCommand, RedactArgs};
 ///   quell incident open --finding F-…    declare it; severity and clocks start
 ///   quell plan INC-2026-0001             what will happen, in which order, and why
 ///   quell respond INC-2026-0001          do it; ask for approvals; survive crashes
+///   quell hunt INC-2026-0001 --logs …    was it used? what the audit logs say
 ///   quell report INC-2026-0001           the post-mortem
 ///   quell evidence export INC-2026-0001  one file for a stranger
 ///
@@ -101,6 +104,7 @@ pub(crate) enum Command {
     /// Open, look at, change and close incidents
     #[command(subcommand)]
     Incident(IncidentCommand),
+    Hunt(Box<HuntArgs>),
     Plan(PlanArgs),
     Respond(RespondArgs),
     /// Approve steps of exactly the plan that you looked at

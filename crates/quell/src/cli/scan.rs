@@ -110,7 +110,7 @@ impl ScanArgs {
     }
 }
 
-fn time(text: &str) -> Result<Timestamp, String> {
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     let day = || text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok();
     match (text.parse::<Timestamp>(), day()) {
         (Ok(time), _) => Ok(time),

@@ -3,6 +3,7 @@
 mod drill;
 mod evidence;
 mod gate;
+mod hunt;
 mod incident;
 mod ingest;
 mod init;
@@ -80,6 +81,7 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Ingest(args) => ingest::ingest(&options, &args, out).await,
         Command::Inventory(command) => inventory::run(&options, &command, out).await,
         Command::Incident(command) => incident::run(&options, command, out).await,
+        Command::Hunt(args) => hunt::hunt(&options, *args, out).await,
         Command::Plan(args) => plan::plan(&options, &args, out).await,
         Command::Respond(args) => respond::respond(&options, &args, out).await,
         Command::Approve(args) => plan::approve(&options, &args, out).await,

@@ -16,6 +16,7 @@ mod fault;
 mod fault_disk;
 mod gate;
 mod hostile;
+mod hunt;
 mod hygiene;
 mod ingest;
 mod inventory;

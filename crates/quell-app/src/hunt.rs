@@ -1,0 +1,83 @@
+//! Hunts for an incident: what to look for, and what is written down.
+
+use jiff::Timestamp;
+use quell_core::IncidentId;
+use quell_core::event::{Event, Verdict};
+use quell_core::incident::Incident;
+use quell_hunt::needle::Needle;
+
+use crate::incident::{Change, events_of};
+use crate::{App, AppError};
+
+/// The name of a hunt's report among the evidence.
+pub(crate) const EVIDENCE: &str = "hunt.json";
+
+/// What an incident says about the leaked credentials.
+#[derive(Debug)]
+pub struct Subject {
+    /// Their public names and their values, in all spellings.
+    pub needles: Vec<Needle>,
+    /// When the exposure began.
+    pub exposed: Option<Timestamp>,
+    /// What cannot be looked for, and why.
+    pub left_out: Vec<String>,
+}
+
+/// What to look for: each compromised value that Quell holds sealed, and whom it authenticates.
+///
+/// # Errors
+/// When the incident or a sealed value cannot be read.
+pub async fn subject(app: &App, id: IncidentId) -> Result<Subject, AppError> {
+    let incident = app.incident(id).await?;
+    let mut subject =
+        Subject { needles: Vec::new(), exposed: incident.first_exposed(), left_out: Vec::new() };
+    for affected in &incident.secrets {
+        let old = incident.old_values(&affected.secret);
+        if old.is_empty() {
+            let why = "no compromised value is known yet; `quell respond` captures them, or give --id";
+            subject.left_out.push(format!("{}: {why}", affected.secret));
+        }
+        for sealed in old {
+            // An issuer's name for the bearer is looked for only when it is one that no other text has by chance.
+            if let Some(needle) = distinct(&sealed.principal) {
+                subject.needles.push(needle);
+            }
+            let value = app.store.unseal(&sealed.sealed).await?;
+            match Needle::value(&format!("a value of {}", affected.secret), &value) {
+                Ok(mut all) => subject.needles.append(&mut all),
+                Err(error) => subject.left_out.push(error.to_string()),
+            }
+        }
+    }
+    Ok(subject)
+}
+
+/// Key ids, accessors and the like: long, with digits. A role's name such as `orders_app` stands in every log.
+fn distinct(principal: &str) -> Option<Needle> {
+    let digits = principal.bytes().filter(u8::is_ascii_digit).count();
+    (principal.len() >= 16 && digits >= 2).then(|| Needle::id(principal).ok()).flatten()
+}
+
+/// Writes the verdict down, with the whole report as evidence by its hash.
+///
+/// # Errors
+/// When the incident refuses it, or the ledger cannot be written.
+pub async fn record(
+    app: &App,
+    id: IncidentId,
+    verdict: Verdict,
+    reason: &str,
+    report: Vec<u8>,
+) -> Result<Incident, AppError> {
+    let evidence = [(EVIDENCE.to_owned(), report)];
+    let change = Change::Verdict(verdict, reason.to_owned());
+    let (incident, ()) = app
+        .decide_with(id, &evidence, |incident, at| {
+            let mut events: Vec<Event> = events_of(incident, &change, at)?;
+            // The report belongs to the verdict, which comes first.
+            events.sort_by_key(|event| !matches!(event, Event::VerdictRecorded { .. }));
+            Ok((events, ()))
+        })
+        .await?;
+    Ok(incident)
+}

@@ -1,0 +1,219 @@
+//! `quell hunt` on real audit logs, and what it writes into an incident.
+
+use std::process::{Command, Output};
+
+use quell_testkit::openbao;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::world::{quell_program, text};
+
+const TOKEN: &str = "tok-4Zr8mQx1Lw7Tz2Qe9bVh";
+
+/// A folder with an installation whose one secret lies in an env file. Its issuer is never called.
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn installed() -> Self {
+        let place = Self::new();
+        place.write("app.env", &format!("DATABASE_URL=postgres://orders_a:{TOKEN}@127.0.0.1:1/orders\n"));
+        place.write("admin.url", "postgres://admin:admin-of-nothing@127.0.0.1:1/postgres");
+        let inventory = json!({
+            "secrets": [{
+                "id": "orders-db", "kind": "postgres-password", "env": "prod",
+                "issuer": {"postgres": {"admin": "file:admin.url", "roles": ["orders_a"]}},
+                "stores": [{"env_file": {"path": "app.env", "key": "DATABASE_URL"}}], "consumers": [],
+            }],
+        });
+        place.write("quell.yaml", &inventory.to_string());
+        assert!(place.quell(&["init"]).status.success());
+        place
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        std::fs::write(self.folder.path().join(name), content).unwrap();
+    }
+
+    fn quell(&self, args: &[&str]) -> Output {
+        let data = self.folder.path().join("data");
+        let mut command = Command::new(quell_program());
+        command.args(args).current_dir(&self.folder).env("QUELL_DATA_DIR", data).env("QUELL_ACTOR", "ana");
+        command.output().unwrap()
+    }
+
+    fn report(&self, args: &[&str], code: i32) -> Value {
+        let output = self.quell(&[&["hunt", "--json"], args].concat());
+        assert_eq!(output.status.code(), Some(code), "{}{}", text(&output.stdout), text(&output.stderr));
+        serde_json::from_str(&text(&output.stdout)).unwrap()
+    }
+}
+
+/// Actions of records in which the credential was used, with their outcome.
+fn uses(report: &Value) -> Vec<String> {
+    let all = report["accesses"].as_array().unwrap();
+    let used = all.iter().filter(|access| access["role"] == "used");
+    used.map(|access| {
+        let outcome = &access["outcome"];
+        let word = outcome.as_str().or_else(|| outcome.as_object()?.keys().next().map(String::as_str));
+        format!("{} {}", access["action"].as_str().unwrap(), word.unwrap())
+    })
+    .collect()
+}
+
+#[test]
+fn a_token_is_found_in_a_real_audit_log_by_its_hmac() {
+    let server = openbao::Server::start().unwrap();
+    server
+        .request("POST", "kv/data/orders", &json!({"data": {"password": "a-value-of-the-vault-77"}}))
+        .unwrap();
+    let policy = r#"path "kv/data/orders" { capabilities = ["read"] }"#;
+    let token = server.token_with("orders", policy).unwrap();
+    let ask = |path: &str| server.request_as(&token, "GET", path, &Value::Null).unwrap().0;
+    assert_eq!(ask("kv/data/orders"), 200);
+    assert_eq!(ask("kv/data/payments"), 403);
+    let hash = |input: &str| {
+        let answer = server.request("POST", "sys/audit-hash/main", &json!({"input": input})).unwrap();
+        answer
+            .pointer("/data/hash")
+            .or_else(|| answer.get("hash"))
+            .and_then(Value::as_str)
+            .unwrap()
+            .to_owned()
+    };
+    let id = hash(&token);
+    server.request("POST", "auth/token/revoke", &json!({"token": token})).unwrap();
+    assert_eq!(ask("kv/data/orders"), 403);
+    let place = Place::new();
+    let log = server.audit_log();
+    let log = log.to_str().unwrap();
+
+    let report = place.report(&["--id", &id, "--logs", log, "--known", "192.0.2.0/24"], 10);
+    assert_eq!(
+        uses(&report),
+        ["read kv/data/orders allowed", "read kv/data/payments denied", "read kv/data/orders denied"]
+    );
+    assert_eq!(report["verdict"], "used");
+    let own = place.report(&["--id", &id, "--logs", log, "--known", "127.0.0.1"], 11);
+    assert_eq!(own["verdict"], "no-evidence-logs-incomplete", "{}", own["because"]);
+    // Our own look-ups are in the log and are no evidence.
+    let all = report["accesses"].as_array().unwrap();
+    assert!(all.iter().all(|access| !access["action"].as_str().unwrap().contains("audit-hash")));
+    // Who was ever handed this value, under whatever path.
+    let handed = place.report(&["--id", &hash("a-value-of-the-vault-77"), "--logs", log], 11);
+    let named: Vec<&str> = handed["accesses"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|access| access["action"].as_str().unwrap())
+        .collect();
+    assert_eq!(named, ["create kv/data/orders", "read kv/data/orders"], "{handed}");
+}
+
+#[test]
+fn the_verdict_and_its_evidence_are_written_into_the_incident() {
+    let place = Place::installed();
+    place.write("leaked", &format!("postgres://orders_a:{TOKEN}@127.0.0.1:1/orders\n"));
+    let line = |address: &str, day: u8| {
+        format!(
+            "{address} - - [{day:02}/Mar/2026:10:00:00 +0000] \"GET /export?key={TOKEN} HTTP/1.1\" 200 12 \"-\" \"curl/8\"\n"
+        )
+    };
+    place.write("access.log", &[line("198.51.100.4", 2), line("203.0.113.66", 3)].concat());
+    let opened = place.quell(&[
+        "incident",
+        "open",
+        "--json",
+        "--secret",
+        "orders-db",
+        "--channel",
+        "public-repo",
+        "--value-file",
+        "leaked",
+        "--first-exposed",
+        "2026-03-01T00:00:00Z",
+    ]);
+    assert!(opened.status.success(), "{}", text(&opened.stderr));
+    let opened: Value = serde_json::from_str(&text(&opened.stdout)).unwrap();
+    let id = opened["incident"].as_str().unwrap().to_owned();
+
+    let report = place.report(&[&id, "--value-file", "leaked", "--logs", "access.log"], 11);
+    assert_eq!(
+        report["verdict"], "no-evidence-logs-incomplete",
+        "the URL as a whole stands nowhere: {report}"
+    );
+    place.write("password", TOKEN);
+    let args =
+        [&id, "--value-file", "password", "--logs", "access.log", "--known", "198.51.100.0/24", "--record"];
+    let report = place.report(&args, 10);
+    assert_eq!(
+        (&report["verdict"], &report["own_uses"], &report["foreign_uses"]),
+        (&json!("used"), &json!(1), &json!(1))
+    );
+    assert!(!report.to_string().contains(TOKEN), "the value is shown");
+
+    let shown = place.quell(&["incident", "show", &id, "--json"]);
+    let shown: Value = serde_json::from_str(&text(&shown.stdout)).unwrap();
+    assert_eq!(shown["verdict"]["verdict"], "used", "{shown}");
+    let verified = place.quell(&["ledger", "verify"]);
+    assert!(verified.status.success(), "{}", text(&verified.stderr));
+    let exported = place.quell(&["evidence", "export", &id, "--output", "bundle.tar"]);
+    assert!(exported.status.success(), "{}", text(&exported.stderr));
+    let bundle = std::fs::read(place.folder.path().join("bundle.tar")).unwrap();
+    assert!(text(&bundle).contains("\"foreign_uses\":1"), "the report is not among the evidence");
+    assert!(text(&bundle).contains("\"hunts\":[{\"conditions\""), "coverage.json does not tell of the hunt");
+    assert!(!text(&bundle).contains(TOKEN), "the value is in the bundle");
+    let proven = place.quell(&["evidence", "verify", "bundle.tar"]);
+    assert!(proven.status.success(), "{}{}", text(&proven.stdout), text(&proven.stderr));
+}
+
+#[test]
+fn words_that_make_no_sense_are_refused() {
+    let place = Place::new();
+    place.write("a.log", "x\n");
+    for (args, expected) in [
+        (&["--logs", "a.log"][..], "nothing to look for"),
+        (&["--logs", "nowhere", "--id", "AKIAEXAMPLELEAKED001"], "cannot list `nowhere`"),
+        (&["--logs", "a.log", "--id", "short"], "`short` has 5 bytes"),
+        (&["--logs", "a.log", "--id", "AKIAEXAMPLELEAKED001", "--from", "yesterday"], "2026-05-01"),
+        (
+            &[
+                "--logs",
+                "a.log",
+                "--id",
+                "AKIAEXAMPLELEAKED001",
+                "--from",
+                "2026-03-02",
+                "--to",
+                "2026-03-01",
+            ],
+            "no time lies between",
+        ),
+        (&["--logs", "a.log", "--id", "AKIAEXAMPLELEAKED001", "--record"], "INCIDENT"),
+    ] {
+        let output = place.quell(&[&["hunt"], args].concat());
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(expected), "{said}");
+    }
+    assert!(!place.folder.path().join("data").exists(), "a hunt without an incident makes no installation");
+}
+
+#[test]
+fn what_strangers_wrote_is_shown_escaped() {
+    let place = Place::new();
+    place.write(
+        "access.log",
+        "203.0.113.9 - =cmd|'/c'!A0 [02/Mar/2026:10:00:00 +0000] \"GET /tok-4Zr8mQx1Lw7 HTTP/1.1\" 200 1 \"-\" \"\u{1b}[31mred\u{202e}\"\n",
+    );
+    let args = ["hunt", "--id", "tok-4Zr8mQx1Lw7", "--logs", "access.log"];
+    let shown = text(&place.quell(&args).stdout);
+    assert!(shown.contains("\\u{1b}[31mred\\u{202e}") && !shown.contains('\u{1b}'), "{shown}");
+    let csv = text(&place.quell(&[&args[..], &["--format", "csv"]].concat()).stdout);
+    assert!(csv.contains("\"'=cmd|'/c'!A0\"") && !csv.contains('\u{1b}'), "{csv}");
+}
