@@ -276,7 +276,9 @@ impl State {
     ) -> Vec<(Made, String, Option<Timestamp>)> {
         let mut fresh = Vec::new();
         for (object, seen) in objects.iter().zip(seen) {
-            let seen = seen.unwrap_or_else(|| Box::new(Seen::not_reached()));
+            let seen = seen.unwrap_or_else(|| {
+                Box::new(Seen::new(Fate::Unreadable("the hunt was stopped before".to_owned())))
+            });
             self.count(object, &seen);
             for (from, to) in seen.edges {
                 self.edges.entry(from).or_default().push(to);
@@ -375,24 +377,6 @@ impl State {
             passes: self.passes,
             closed,
             stopped,
-        }
-    }
-}
-
-impl Seen {
-    fn not_reached() -> Self {
-        Self {
-            fate: Fate::Unreadable("the hunt was stopped before".to_owned()),
-            format: None,
-            accesses: Vec::new(),
-            stored: 0,
-            searched: 0,
-            unparsed: 0,
-            cut_off: false,
-            edges: Vec::new(),
-            altered: false,
-            first: None,
-            last: None,
         }
     }
 }

@@ -60,19 +60,7 @@ pub(crate) struct Task<'a> {
 
 /// Searches an object. What was found before it turned out to be damaged is kept.
 pub(crate) fn object(object: &Object, task: &Task<'_>, unpacker: &mut Unpacker) -> Seen {
-    let mut seen = Seen {
-        fate: Fate::Scanned,
-        format: None,
-        accesses: Vec::new(),
-        stored: 0,
-        searched: 0,
-        unparsed: 0,
-        cut_off: false,
-        edges: Vec::new(),
-        altered: false,
-        first: None,
-        last: None,
-    };
+    let mut seen = Seen::new(Fate::Scanned);
     if let Some(why) = &object.problem {
         seen.fate = Fate::Unreadable(why.clone());
         return seen;
@@ -258,6 +246,23 @@ fn lines(name: &str, format: Format, text: &[u8], offset: u64, needles: &Needles
 }
 
 impl Seen {
+    /// Nothing yet.
+    pub(crate) fn new(fate: Fate) -> Self {
+        Self {
+            fate,
+            format: None,
+            accesses: Vec::new(),
+            stored: 0,
+            searched: 0,
+            unparsed: 0,
+            cut_off: false,
+            edges: Vec::new(),
+            altered: false,
+            first: None,
+            last: None,
+        }
+    }
+
     /// Looks at the last line of what was read so far.
     fn note_last(&mut self, format: Format, text: &[u8]) {
         self.cut_off =
