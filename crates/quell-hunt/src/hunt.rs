@@ -5,14 +5,14 @@ use std::num::NonZero;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::digest::Digests;
 use crate::format::{self, vault};
 use crate::gap::{self, Gap, Strength};
 use crate::needle::{Needle, NeedleError, Needles};
-use crate::object::{Coverage, Fate, Object, Problem};
+use crate::object::{Coverage, Fate, Object};
 use crate::record::{Access, Made, MadeKind};
 use crate::search::{self, Seen, Task};
 use crate::unpack::Unpacker;
@@ -111,8 +111,7 @@ pub fn hunt(
     for object in objects.iter().filter(|object| !question.wants(object)) {
         state.coverage.add(&object.name, &Fate::Pruned);
     }
-    let roots: BTreeSet<String> = question.needles.iter().map(|needle| needle.label.clone()).collect();
-    let mut known = roots;
+    let mut known: BTreeSet<String> = question.needles.iter().map(|needle| needle.label.clone()).collect();
     let mut next = question.needles;
     let mut leaked: Option<Needles> = None;
     let mut closed = true;
@@ -386,11 +385,3 @@ pub fn estimate(question: &Question, objects: &[Object]) -> (u64, u64) {
     let wanted = objects.iter().filter(|object| question.wants(object));
     wanted.fold((0, 0), |(count, bytes), object| (count + 1, bytes + object.size))
 }
-
-/// The first problem, for a short message.
-pub(crate) fn first_problem(coverage: &Coverage) -> Option<&Problem> {
-    coverage.problems.first()
-}
-
-/// A margin for clocks that differ.
-pub(crate) const SKEW: SignedDuration = SignedDuration::from_mins(5);

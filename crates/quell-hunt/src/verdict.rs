@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use quell_core::event::Verdict;
 use serde::Serialize;
 
 use crate::detect::{Baseline, Detection, Weight, network};
 use crate::format::Format;
 use crate::gap::Strength;
-use crate::hunt::{Hunt, SKEW, first_problem};
+use crate::hunt::Hunt;
 use crate::record::{Access, Outcome, Role};
+
+/// A margin for clocks that differ.
+const SKEW: SignedDuration = SignedDuration::from_mins(5);
 
 /// What people know and logs do not tell.
 #[derive(Clone, Debug, Default)]
@@ -168,7 +171,7 @@ fn conditions(hunt: &Hunt, knowledge: &Knowledge) -> Vec<Condition> {
 /// Every object was searched to its end.
 fn searched(hunt: &Hunt) -> Condition {
     let (coverage, not) = (&hunt.coverage, hunt.coverage.not_searched());
-    let text = match first_problem(coverage) {
+    let text = match coverage.problems.first() {
         None if hunt.stopped => "the hunt was stopped before its end".to_owned(),
         None => format!("all {} objects of the window were searched to their end", coverage.scanned),
         Some(first) => format!(

@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal as _;
 use std::num::NonZero;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -10,7 +9,6 @@ use jiff::{SignedDuration, Timestamp};
 use quell_app::{AppError, Options, clock, evidence, hunt as app_hunt};
 use quell_core::IncidentId;
 use quell_core::event::Verdict;
-use quell_core::secret::SecretValue;
 use quell_hunt::detect::{self, Context};
 use quell_hunt::hunt::{self, Hunt, Progress, Question};
 use quell_hunt::needle::{Needle, NeedleError};
@@ -19,13 +17,10 @@ use quell_hunt::report::{self, Report};
 use quell_hunt::verdict::{self, Knowledge};
 use serde_json::json;
 
-use super::{app, word};
+use super::{app, read_value, word};
 use crate::cli::{HuntArgs, HuntFormat};
 use crate::exit;
 use crate::output::{Out, duration};
-
-/// A longer value is none.
-const MAX_VALUE: u64 = 64 << 10;
 
 /// Redraws at most this often, in milliseconds.
 const PACE_MS: i64 = 100;
@@ -43,7 +38,7 @@ pub(crate) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
         needles.push(Needle::id(id).map_err(usage)?);
     }
     if let Some(file) = &args.value_file {
-        needles.append(&mut Needle::value("the value", &value(file)?).map_err(usage)?);
+        needles.append(&mut Needle::value("the value", &read_value(file)?).map_err(usage)?);
     }
     if needles.is_empty() {
         let what = "nothing to look for: give an incident with a known value, --id or --value-file";
@@ -157,29 +152,6 @@ fn print(args: &HuntArgs, report: &Report<'_>, out: &Out) -> Result<(), AppError
         None => out.raw(&body),
         Some(path) => evidence::write_whole(path, &body),
     }
-}
-
-/// The value, without the line break that editors and `echo` put behind it.
-fn value(file: &Path) -> Result<SecretValue, AppError> {
-    use std::io::Read as _;
-    let io = |source| AppError::Io { path: file.display().to_string(), source };
-    let mut bytes = Vec::with_capacity(usize::try_from(MAX_VALUE).unwrap_or(0) + 1);
-    if file == Path::new("-") {
-        std::io::stdin().lock().take(MAX_VALUE + 1).read_to_end(&mut bytes).map_err(io)?;
-    } else {
-        std::fs::File::open(file).map_err(io)?.take(MAX_VALUE + 1).read_to_end(&mut bytes).map_err(io)?;
-    }
-    let whole = SecretValue::new(bytes);
-    if whole.len() as u64 > MAX_VALUE {
-        let path = file.display();
-        return Err(AppError::Usage(format!(
-            "{path} has more than {} KiB: no credential is that long",
-            MAX_VALUE >> 10
-        )));
-    }
-    let text = whole.expose();
-    let text = text.strip_suffix(b"\n").unwrap_or(text);
-    Ok(SecretValue::new(text.strip_suffix(b"\r").unwrap_or(text).to_vec()))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "called by map_err")]

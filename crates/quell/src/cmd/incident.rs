@@ -1,7 +1,6 @@
 //! `quell incident …`.
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use quell_app::clock::now;
 use quell_app::incident::{self, Change, Report};
@@ -9,11 +8,10 @@ use quell_app::{App, AppError, Options, scan};
 use quell_core::incident::{Clock, ClockState, Incident, unmet};
 use quell_core::inventory::StrategyPolicy;
 use quell_core::plan::word as state_word;
-use quell_core::secret::SecretValue;
 use quell_core::{IncidentId, Timestamp};
 use serde_json::{Value, json};
 
-use super::{app, app_without_inventory, incident_id, word};
+use super::{app, app_without_inventory, incident_id, read_value, word};
 use crate::cli::{IncidentCommand, OpenArgs, StrategyArg};
 use crate::exit;
 use crate::output::{Out, Tone, tone};
@@ -176,24 +174,6 @@ async fn last_scan_of(app: &App, id: &str) -> Result<Option<PathBuf>, AppError> 
         }
     }
     Ok(None)
-}
-
-/// A value from a file or standard input, one trailing newline removed. At most 64 KiB.
-fn read_value(path: &Path) -> Result<SecretValue, AppError> {
-    let io = |source| AppError::Io { path: path.display().to_string(), source };
-    let mut bytes = Vec::new();
-    if path == Path::new("-") {
-        std::io::stdin().take(65_537).read_to_end(&mut bytes).map_err(io)?;
-    } else {
-        std::fs::File::open(path).map_err(io)?.take(65_537).read_to_end(&mut bytes).map_err(io)?;
-    }
-    while bytes.last().is_some_and(|b| matches!(b, b'\n' | b'\r')) {
-        bytes.pop();
-    }
-    if bytes.is_empty() || bytes.len() > 65_536 {
-        return Err(AppError::Usage(format!("{} holds no value, or more than 64 KiB", path.display())));
-    }
-    Ok(SecretValue::new(bytes))
 }
 
 async fn list(options: &Options, out: &Out) -> Result<u8, AppError> {

@@ -16,7 +16,8 @@ mod rules;
 mod scan;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,6 +97,29 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::SandboxConsumer(args) => drill::consumer(args).await,
         Command::Completions { .. } | Command::Man | Command::Rules(_) => Ok(exit::OK),
     }
+}
+
+/// Bytes of the longest value.
+const MAX_VALUE: usize = 64 << 10;
+
+/// A value from a file or standard input (`-`), without line breaks at its end. At most 64 KiB.
+fn read_value(path: &Path) -> Result<SecretValue, AppError> {
+    let io = |source| AppError::Io { path: path.display().to_string(), source };
+    // Large enough from the start: what grows leaves copies behind.
+    let mut bytes = Vec::with_capacity(MAX_VALUE + 1);
+    let most = MAX_VALUE as u64 + 1;
+    if path == Path::new("-") {
+        std::io::stdin().take(most).read_to_end(&mut bytes).map_err(io)?;
+    } else {
+        std::fs::File::open(path).map_err(io)?.take(most).read_to_end(&mut bytes).map_err(io)?;
+    }
+    let whole = SecretValue::new(bytes);
+    let end =
+        whole.expose().iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
+    if end == 0 || end > MAX_VALUE {
+        return Err(AppError::Usage(format!("{} holds no value, or more than 64 KiB", path.display())));
+    }
+    Ok(SecretValue::new(whole.expose().get(..end).unwrap_or_default().to_vec()))
 }
 
 fn options(global: &Global) -> Result<Options, AppError> {
