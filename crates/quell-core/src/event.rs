@@ -123,6 +123,39 @@ impl Verdict {
     }
 }
 
+/// What a person says of something unusual in the uses of a credential.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// The owner did it.
+    Benign,
+    /// A stranger did it.
+    Confirmed,
+}
+
+impl Decision {
+    /// The word for people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Benign => "benign",
+            Self::Confirmed => "confirmed",
+        }
+    }
+}
+
+/// An anomaly of a hunt that a person looked at.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Triage {
+    /// The anomaly's id in the hunt's report.
+    pub anomaly: String,
+    /// The name of its records as they were then, from the same report. With others it has to be looked at again.
+    pub content: String,
+    /// What it is.
+    pub decision: Decision,
+    /// Why.
+    pub reason: String,
+}
+
 impl std::str::FromStr for Verdict {
     type Err = crate::id::BadId;
 
@@ -211,6 +244,9 @@ pub enum Event {
     /// Was it used?
     #[serde(rename = "verdict.recorded")]
     VerdictRecorded { verdict: Verdict, reason: String },
+    /// A person looked at something that a hunt found unusual.
+    #[serde(rename = "anomaly.triaged")]
+    AnomalyTriaged { triage: Triage, title: String },
     /// A message deleted, history rewritten. Hygiene: never containment.
     #[serde(rename = "channel.cleaned")]
     ChannelCleaned { what: String },

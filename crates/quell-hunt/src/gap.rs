@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::object::Object;
 
 /// A stretch without objects.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Gap {
     /// The account and region that it is of.
     pub stream: String,
@@ -26,7 +26,7 @@ pub struct Gap {
 }
 
 /// What a gap is worth.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Strength {
     /// Too few objects to say what is usual.
@@ -49,6 +49,15 @@ impl Strength {
             Self::Altered => "proven: altered",
         }
     }
+}
+
+/// What is proven first, then by stream and time.
+pub(crate) fn sort(gaps: &mut [Gap]) {
+    gaps.sort_by(|a, b| {
+        b.strength
+            .cmp(&a.strength)
+            .then_with(|| (&a.stream, a.from, a.to, &a.why).cmp(&(&b.stream, b.from, b.to, &b.why)))
+    });
 }
 
 /// Fewer objects say nothing about what is usual.

@@ -6,15 +6,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::digest::Digests;
 use crate::format::{self, vault};
 use crate::gap::{self, Gap, Strength};
 use crate::needle::{Needle, NeedleError, Needles};
 use crate::object::{Coverage, Fate, Object};
-use crate::record::{Access, Made, MadeKind};
+use crate::record::{Access, Made, MadeKind, Role};
 use crate::search::{self, Seen, Task};
+use crate::shard::Shard;
 use crate::unpack::Unpacker;
 
 /// Passes over the logs. Chains of credentials that are longer are said not to be followed to their end.
@@ -39,12 +40,16 @@ pub struct Question {
     pub accounts: Vec<String>,
     /// Only these regions; empty: all.
     pub regions: Vec<String>,
+    /// Only this part of the objects; what digests and names tell is still taken from all of them.
+    pub shard: Option<Shard>,
+    /// Credentials that came from the leaked one, as another shard found them: looked for from the start.
+    pub follow: Vec<Followed>,
     /// Workers.
     pub threads: NonZero<usize>,
 }
 
 /// A credential that the hunt followed.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Followed {
     /// Its id.
     pub id: String,
@@ -59,12 +64,14 @@ pub struct Followed {
 }
 
 /// What was found.
-#[derive(Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Hunt {
     /// In the order of time; those without one last.
     pub accesses: Vec<Access>,
-    /// Credentials that came from the leaked one, in the order in which they were found.
+    /// Credentials that came from the leaked one, in the order of time.
     pub followed: Vec<Followed>,
+    /// Labels of all credentials that were looked for: the leaked ones, and what came from them.
+    pub searched: BTreeSet<String>,
     /// How much was looked at.
     pub coverage: Coverage,
     /// Where something is missing, or seems to be.
@@ -79,6 +86,10 @@ pub struct Hunt {
     pub closed: bool,
     /// Whether somebody stopped it.
     pub stopped: bool,
+    /// The part of the objects that it is of; `None` for all of them.
+    pub shard: Option<Shard>,
+    /// Of a hunt that was put together from shards: what is still missing, in sentences.
+    pub missing: Vec<String>,
 }
 
 /// How far it is.
@@ -107,15 +118,22 @@ pub fn hunt(
     stop: &AtomicBool,
 ) -> Result<Hunt, NeedleError> {
     let wanted: Vec<&Object> = objects.iter().filter(|object| question.wants(object)).collect();
+    let mine: Vec<&Object> = wanted.iter().copied().filter(|object| question.holds(object)).collect();
     let mut state = State { digests: Digests::read(&wanted, &mut Unpacker::default()), ..State::default() };
-    for object in objects.iter().filter(|object| !question.wants(object)) {
+    for object in objects.iter().filter(|object| !question.wants(object) && question.holds(object)) {
         state.coverage.add(&object.name, &Fate::Pruned);
     }
     let mut known: BTreeSet<String> = question.needles.iter().map(|needle| needle.label.clone()).collect();
     let mut next = question.needles;
+    for followed in question.follow {
+        if known.insert(followed.id.clone()) {
+            next.push(Needle::id(&followed.id)?);
+        }
+        state.followed.push(Followed { uses: 0, ..followed });
+    }
     let mut leaked: Option<Needles> = None;
     let mut closed = true;
-    let (from, to, threads) = (question.from, question.to, question.threads);
+    let (from, to, threads, shard) = (question.from, question.to, question.threads, question.shard);
     // The oldest event that the credentials of a pass can have been used in.
     let mut since: Option<Timestamp> = None;
     while !next.is_empty() && !stop.load(Ordering::Relaxed) {
@@ -126,7 +144,7 @@ pub fn hunt(
         state.passes += 1;
         let made = Needles::new(std::mem::take(&mut next))?;
         let needles = &made;
-        let later: Vec<&Object> = wanted
+        let later: Vec<&Object> = mine
             .iter()
             .copied()
             .filter(|it| it.delivery.as_ref().is_none_or(|it| it.may_hold(since, None)))
@@ -168,6 +186,7 @@ pub fn hunt(
     }
     let stopped = stop.load(Ordering::Relaxed);
     let mut found = state.finish(&wanted, (from, to), closed && !stopped, stopped);
+    (found.searched, found.shard) = (known, shard);
     if let Some(leaked) = leaked {
         found.accesses =
             found.accesses.into_iter().map(|access| format::without_values(access, &leaked)).collect();
@@ -183,6 +202,11 @@ impl Question {
         delivery.may_hold(self.from, self.to)
             && among(&self.accounts, &delivery.account)
             && among(&self.regions, &delivery.region)
+    }
+
+    /// Whether an object is one of this shard's.
+    fn holds(&self, object: &Object) -> bool {
+        self.shard.is_none_or(|shard| shard.holds(&object.name))
     }
 }
 
@@ -347,28 +371,19 @@ impl State {
         stopped: bool,
     ) -> Hunt {
         vault::pair(&mut self.accesses);
-        self.accesses.sort_by(|a, b| {
-            let key = |it: &Access| (it.time.is_none(), it.time);
-            key(a)
-                .cmp(&key(b))
-                .then_with(|| (&a.object, a.place, &a.credential).cmp(&(&b.object, b.place, &b.credential)))
-        });
-        let mut uses: BTreeMap<&str, u64> = BTreeMap::new();
-        for access in self.accesses.iter().filter(|access| access.role == crate::record::Role::Used) {
-            *uses.entry(&access.credential).or_default() += 1;
-        }
-        for followed in &mut self.followed {
-            followed.uses = uses.get(followed.id.as_str()).copied().unwrap_or(0);
-        }
+        sort(&mut self.accesses, &mut self.followed);
         // Where digests prove what is there, a silence is one.
         let rest: Vec<&Object> = objects.iter().copied().filter(|it| !self.digests.cover(it)).collect();
         let unvouched = rest.iter().any(|object| object.delivery.is_some());
         let mut gaps = gap::find(&rest, window);
         gaps.append(&mut self.digests.gaps(objects, window));
         gaps.append(&mut self.altered);
+        gap::sort(&mut gaps);
+        self.coverage.sort();
         Hunt {
             accesses: self.accesses,
             followed: self.followed,
+            searched: BTreeSet::new(),
             coverage: self.coverage,
             gaps,
             digests: self.digests.span().filter(|_| !unvouched),
@@ -376,12 +391,51 @@ impl State {
             passes: self.passes,
             closed,
             stopped,
+            shard: None,
+            missing: Vec::new(),
         }
     }
 }
 
-/// Objects and bytes that a hunt would read, to be told before a large one.
-pub fn estimate(question: &Question, objects: &[Object]) -> (u64, u64) {
-    let wanted = objects.iter().filter(|object| question.wants(object));
-    wanted.fold((0, 0), |(count, bytes), object| (count + 1, bytes + object.size))
+/// Puts records and credentials into the order of time, and counts how often each credential was used.
+pub(crate) fn sort(accesses: &mut [Access], followed: &mut [Followed]) {
+    accesses.sort_by(|a, b| {
+        let key = |it: &Access| (it.time.is_none(), it.time);
+        key(a)
+            .cmp(&key(b))
+            .then_with(|| (&a.object, a.place, &a.credential).cmp(&(&b.object, b.place, &b.credential)))
+    });
+    let mut uses: BTreeMap<&str, u64> = BTreeMap::new();
+    for access in accesses.iter().filter(|access| access.role == Role::Used) {
+        *uses.entry(&access.credential).or_default() += 1;
+    }
+    for one in followed.iter_mut() {
+        one.uses = uses.get(one.id.as_str()).copied().unwrap_or(0);
+    }
+    followed.sort_by(|a, b| (a.at.is_none(), a.at, &a.id).cmp(&(b.at.is_none(), b.at, &b.id)));
+}
+
+/// What a hunt would read, to be told before a large one.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Estimate {
+    /// Objects that would be opened.
+    pub objects: u64,
+    /// Their bytes as stored.
+    pub bytes: u64,
+    /// Objects that lie outside of what is asked for.
+    pub pruned: u64,
+}
+
+/// By the names of the objects alone.
+pub fn estimate(question: &Question, objects: &[Object]) -> Estimate {
+    let mut estimate = Estimate::default();
+    for object in objects.iter().filter(|object| question.holds(object)) {
+        if question.wants(object) {
+            estimate.objects += 1;
+            estimate.bytes += object.size;
+        } else {
+            estimate.pruned += 1;
+        }
+    }
+    estimate
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::format::Format;
 use crate::layout::Delivery;
@@ -27,7 +27,7 @@ pub struct Object {
 }
 
 /// What became of an object: exactly one of these.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "fate", content = "why")]
 pub enum Fate {
     /// Read to its end and searched.
@@ -69,7 +69,7 @@ impl Fate {
 }
 
 /// How much was looked at. The counts of objects add up to `objects`.
-#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Coverage {
     /// All that were named.
     pub objects: u64,
@@ -90,7 +90,7 @@ pub struct Coverage {
     /// The same, unpacked.
     pub bytes_searched: u64,
     /// Scanned objects by format.
-    pub formats: BTreeMap<&'static str, u64>,
+    pub formats: BTreeMap<Format, u64>,
     /// Records that hold the credential but that nobody could read, kept as text.
     pub unparsed: u64,
     /// Records that were delivered twice, counted once.
@@ -102,7 +102,7 @@ pub struct Coverage {
 }
 
 /// An object that was not searched to its end.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Problem {
     /// Its name.
     pub object: String,
@@ -130,8 +130,36 @@ impl Coverage {
         }
     }
 
+    /// Adds what another part of the same objects came to.
+    pub(crate) fn take(&mut self, other: Self) {
+        self.objects += other.objects;
+        self.scanned += other.scanned;
+        self.pruned += other.pruned;
+        self.unreadable += other.unreadable;
+        self.corrupt += other.corrupt;
+        self.too_large += other.too_large;
+        self.wrong_format += other.wrong_format;
+        self.bytes_read += other.bytes_read;
+        self.bytes_searched += other.bytes_searched;
+        for (format, count) in other.formats {
+            *self.formats.entry(format).or_default() += count;
+        }
+        self.unparsed += other.unparsed;
+        self.duplicates += other.duplicates;
+        self.cut_off.extend(other.cut_off);
+        self.problems.extend(other.problems);
+        self.sort();
+    }
+
+    /// Puts names into order, so that it does not matter who came first.
+    pub(crate) fn sort(&mut self) {
+        self.cut_off.sort();
+        self.problems.sort_by(|a, b| a.object.cmp(&b.object));
+        self.problems.truncate(Self::NAMED);
+    }
+
     pub(crate) fn add_format(&mut self, format: Format) {
-        *self.formats.entry(format.word()).or_default() += 1;
+        *self.formats.entry(format).or_default() += 1;
     }
 
     /// Objects that should have been searched and were not, or not to their end.

@@ -1,7 +1,7 @@
 //! What a log says about one use of a credential, whichever log it is.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::format::Format;
 
@@ -9,7 +9,7 @@ use crate::format::Format;
 /// Activity", where there is one.
 ///
 /// Everything in it was written by strangers: nothing may be shown unescaped (see [`crate::report`]).
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Access {
     /// When it happened, by the clock of whoever wrote the log (`time`). `None` when the log does not say.
     pub time: Option<Timestamp>,
@@ -50,7 +50,7 @@ pub struct Access {
 }
 
 /// What the credential has to do with the record.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// The caller showed it.
@@ -60,7 +60,7 @@ pub enum Role {
 }
 
 /// How an access ended.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// It was done.
@@ -74,7 +74,7 @@ pub enum Outcome {
 }
 
 /// Something that an access brought into being.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Made {
     /// What it is.
     pub kind: MadeKind,
@@ -83,7 +83,7 @@ pub struct Made {
 }
 
 /// Kinds of things that outlive the access.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MadeKind {
     /// A lasting key or password.
@@ -96,6 +96,16 @@ pub enum MadeKind {
     Token,
     /// An account or user.
     User,
+}
+
+impl Role {
+    /// The word for people and files.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Mentioned => "mentioned",
+            Self::Used => "used",
+        }
+    }
 }
 
 impl MadeKind {

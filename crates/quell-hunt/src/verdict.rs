@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use quell_core::event::Verdict;
-use serde::Serialize;
+use quell_core::event::{Decision, Triage, Verdict};
+use serde::{Deserialize, Serialize};
 
-use crate::detect::{Baseline, Detection, Weight, network};
+use crate::detect::{Anomaly, Baseline, Detection, Weight, network};
 use crate::format::Format;
 use crate::gap::Strength;
 use crate::hunt::Hunt;
@@ -16,7 +16,7 @@ use crate::record::{Access, Outcome, Role};
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
 
 /// What people know and logs do not tell.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Knowledge {
     /// When the exposure began.
     pub exposed: Option<Timestamp>,
@@ -30,10 +30,44 @@ pub struct Knowledge {
     pub left_out: usize,
     /// Somebody says that every log that could tell of a use was given, with reads of data where they are logged apart.
     pub all_logs: bool,
+    /// What people said of anomalies, and who said it.
+    #[serde(default)]
+    pub triaged: Vec<(Triage, String)>,
+}
+
+/// How an anomaly stands with people.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing<'a> {
+    /// Nobody looked at it.
+    Open,
+    /// Somebody did, and it is as it was then: what was said, and by whom.
+    Said(&'a Triage, &'a str),
+    /// Somebody called it benign, and it has other records now.
+    Changed(&'a Triage, &'a str),
+}
+
+impl Knowledge {
+    /// How an anomaly stands. What was confirmed stays so, whatever is added to it.
+    pub fn standing(&self, anomaly: &Anomaly) -> Standing<'_> {
+        let said = self.triaged.iter().rev().find(|(triage, _)| triage.anomaly == anomaly.id);
+        match said {
+            None => Standing::Open,
+            Some((triage, by))
+                if triage.decision == Decision::Benign && triage.content != anomaly.content =>
+            {
+                Standing::Changed(triage, by)
+            }
+            Some((triage, by)) => Standing::Said(triage, by),
+        }
+    }
+
+    fn said(&self, anomaly: &Anomaly, decision: Decision) -> bool {
+        matches!(self.standing(anomaly), Standing::Said(triage, _) if triage.decision == decision)
+    }
 }
 
 /// A condition for "no evidence, logs complete".
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Condition {
     /// Whether it is met.
     pub met: bool,
@@ -67,14 +101,19 @@ pub fn judge(hunt: &Hunt, detection: &Detection, knowledge: &Knowledge) -> Judge
         hunt.accesses.iter().filter(|access| access.role == Role::Used).filter(exposed).collect();
     let (own, foreign): (Vec<&Access>, Vec<&Access>) = uses.iter().partition(|access| owner.owns(access));
     let served = foreign.iter().filter(|access| access.outcome == Outcome::Allowed).count();
-    let heavy = detection.anomalies.iter().filter(|anomaly| anomaly.weight >= Weight::Medium).count();
+    let said = |decision| detection.anomalies.iter().filter(move |it| knowledge.said(it, decision));
+    let confirmed = said(Decision::Confirmed).count();
+    let heavy = detection.anomalies.iter().filter(|anomaly| anomaly.weight >= Weight::Medium);
+    let heavy = heavy.filter(|anomaly| !knowledge.said(anomaly, Decision::Benign)).count();
     let used: BTreeSet<&str> = uses.iter().map(|access| access.sha256.as_str()).collect();
     // A record that is also a use of another credential is told as that; what the owner did with it is no use of a stranger.
     let unclear = hunt.accesses.iter().filter(|access| access.role == Role::Mentioned).filter(exposed);
     let unclear =
         unclear.filter(|access| !used.contains(access.sha256.as_str()) && !owner.owns(access)).count();
     let rest = if complete { Verdict::NoEvidenceLogsComplete } else { Verdict::NoEvidenceLogsIncomplete };
-    let (verdict, because) = if served > 0 && !knowledge.known.is_empty() {
+    let (verdict, because) = if confirmed > 0 {
+        (Verdict::Used, format!("{confirmed} findings in how it was used, confirmed by a person"))
+    } else if served > 0 && !knowledge.known.is_empty() {
         (Verdict::Used, format!("{served} uses from addresses that are not the owner's succeeded"))
     } else if !foreign.is_empty() && !knowledge.known.is_empty() {
         let count = foreign.len();
@@ -161,6 +200,7 @@ fn conditions(hunt: &Hunt, knowledge: &Knowledge) -> Vec<Condition> {
         },
     );
     all.extend([unbroken(hunt), vouched(hunt, knowledge)]);
+    all.extend(whole(hunt));
     let said = if knowledge.all_logs { "somebody says" } else { "nobody said" };
     let text =
         format!("{said} that all logs that could tell of a use were given, with data events (--all-logs)");
@@ -185,6 +225,16 @@ fn searched(hunt: &Hunt) -> Condition {
     Condition { met: not == 0 && !hunt.stopped, text }
 }
 
+/// All shards are there, and looked for the same. Says nothing of a hunt that never was in shards.
+fn whole(hunt: &Hunt) -> Option<Condition> {
+    if let Some(shard) = hunt.shard {
+        let text =
+            format!("this is shard {shard} of the objects: put all of them together (quell hunt merge)");
+        return Some(Condition { met: false, text });
+    }
+    (!hunt.missing.is_empty()).then(|| Condition { met: false, text: hunt.missing.join("; ") })
+}
+
 /// No gap was seen.
 fn unbroken(hunt: &Hunt) -> Condition {
     let mut gaps = hunt.gaps.iter().filter(|gap| gap.strength > Strength::TooQuiet);
@@ -205,7 +255,7 @@ fn unbroken(hunt: &Hunt) -> Condition {
 
 /// Digests prove that nothing is missing: of CloudTrail alone, as no other log has anything of the kind.
 fn vouched(hunt: &Hunt, knowledge: &Knowledge) -> Condition {
-    let trails = [Format::Cloudtrail.word(), Format::CloudtrailDigest.word()];
+    let trails = [Format::Cloudtrail, Format::CloudtrailDigest];
     let only =
         !hunt.coverage.formats.is_empty() && hunt.coverage.formats.keys().all(|it| trails.contains(it));
     let covered = hunt.digests.zip(knowledge.exposed).zip(knowledge.until);

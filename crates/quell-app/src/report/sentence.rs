@@ -72,6 +72,11 @@ pub(super) fn sentence(entry: &Entry, seen: &mut Seen) -> Said {
         Event::VerdictRecorded { verdict, reason } => {
             Said::new(format!("verdict {}: {}", verdict.word(), verdict.sentence())).with(reason).decided()
         }
+        Event::AnomalyTriaged { triage, title } => {
+            let words =
+                format!("finding {} of the hunt is {}: {title}", triage.anomaly, triage.decision.word());
+            Said::new(words).with(&triage.reason).decided()
+        }
         Event::ChannelCleaned { what } => {
             Said::new(format!("hygiene: {what}")).with("removing does not contain")
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::event::{Affected, Entry, Event, SealedRef, ValueRole, Verdict};
+use crate::event::{Affected, Entry, Event, SealedRef, Triage, ValueRole, Verdict};
 use crate::exposure::Exposure;
 use crate::gate::Gate;
 use crate::id::{IncidentId, SecretId, StepId};
@@ -131,6 +131,8 @@ pub struct Incident {
     pub exceptions: BTreeMap<SecretId, (String, String)>,
     /// Was it used?
     pub verdict: Option<(Verdict, String)>,
+    /// What people said of anomalies, by whom; the newest of each.
+    pub triaged: Vec<(Triage, String)>,
     /// Hygiene done.
     pub cleaned: Vec<String>,
     /// Things to do afterwards.
@@ -175,6 +177,7 @@ impl Incident {
             proofs: BTreeMap::new(),
             exceptions: BTreeMap::new(),
             verdict: None,
+            triaged: Vec::new(),
             cleaned: Vec::new(),
             items: Vec::new(),
             next_pos: first.pos + 1,
@@ -229,6 +232,10 @@ impl Incident {
                 self.exceptions.insert(secret.clone(), (entry.actor.id.clone(), reason.clone()));
             }
             Event::VerdictRecorded { verdict, reason } => self.verdict = Some((*verdict, reason.clone())),
+            Event::AnomalyTriaged { triage, .. } => {
+                self.triaged.retain(|(known, _)| known.anomaly != triage.anomaly);
+                self.triaged.push((triage.clone(), entry.actor.id.clone()));
+            }
             // Rule 2: removing is not containing. It is remembered and changes nothing else.
             Event::ChannelCleaned { what } => self.cleaned.push(what.clone()),
             Event::ActionItemAdded { item, title, owner, due, gate } => self.items.push(ActionItem {

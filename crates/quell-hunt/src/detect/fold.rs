@@ -92,6 +92,8 @@ mod tests {
 
     fn anomaly(detector: &'static str, weight: Weight, records: &[usize]) -> Anomaly {
         Anomaly {
+            id: String::new(),
+            content: String::new(),
             detector,
             weight,
             title: String::new(),

@@ -37,8 +37,11 @@ mod validation;
 mod window;
 mod wording;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use crate::record::Access;
 
@@ -71,6 +74,10 @@ pub enum Weight {
 /// Something in the log that a person should look at.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Anomaly {
+    /// By which a person speaks of it: the same as long as detector, credential and first record are.
+    pub id: String,
+    /// Of all its records: another one when there are more of them, or others.
+    pub content: String,
     /// Who says so: a stable id, such as `key-validation`.
     pub detector: &'static str,
     /// How much it says.
@@ -130,7 +137,25 @@ pub fn detect(accesses: &[Access], context: &Context<'_>) -> Detection {
             (a.detector, &a.credential, &a.records).cmp(&(b.detector, &b.credential, &b.records))
         })
     });
+    let mut taken: BTreeMap<String, u32> = BTreeMap::new();
+    for anomaly in &mut anomalies {
+        name(anomaly, accesses);
+        let count = taken.entry(anomaly.id.clone()).or_default();
+        *count += 1;
+        if *count > 1 {
+            anomaly.id = format!("{}-{count}", anomaly.id);
+        }
+    }
     Detection { anomalies, baseline: baseline::together(&trails, context) }
+}
+
+/// Names it by what it is about.
+fn name(anomaly: &mut Anomaly, accesses: &[Access]) {
+    let records = anomaly.records.iter().filter_map(|at| accesses.get(*at)).map(|it| it.sha256.as_str());
+    let parts: Vec<&str> = [anomaly.detector, &anomaly.credential].into_iter().chain(records).collect();
+    let hash = |parts: &[&str]| hex::encode(Sha256::digest(parts.join("\n")));
+    let first = hash(parts.get(..3).unwrap_or(&parts));
+    (anomaly.id, anomaly.content) = (first.chars().take(8).collect(), hash(&parts));
 }
 
 /// The baseline of each credential that was used. One that was made by another is rarely old enough to have one.
@@ -141,6 +166,16 @@ pub fn baselines(accesses: &[Access], context: &Context<'_>) -> Vec<(String, Bas
 }
 
 impl Weight {
+    /// The word for people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+
     /// One step less.
     pub(crate) fn lower(self) -> Self {
         match self {

@@ -147,6 +147,8 @@ fn anomaly(detector: &Detector, finding: Finding, trail: &Trail<'_>, accesses: &
         .map(|address| address.to_string())
         .collect();
     Anomaly {
+        id: String::new(),
+        content: String::new(),
         detector: detector.id,
         weight: finding.weight,
         title: finding.title,

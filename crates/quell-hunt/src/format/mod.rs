@@ -17,7 +17,7 @@ mod tests;
 pub mod vault;
 pub mod vsync;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::needle::Needles;
 use crate::record::{Access, Outcome};
@@ -28,7 +28,7 @@ pub(crate) use spot::Spot;
 pub(crate) use spot::without_values;
 
 /// What kind of log an object is.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
     /// Azure's and Entra's logs, a JSON object a line (see [`azure`]).

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::clean;
-use crate::record::{Access, Role};
+use crate::record::Access;
 
 const HEADER: &str = "time,credential,role,action,resource,actor,address,agent,outcome,detail,reads,made,format,account,region,request,object,place,sha256";
 
@@ -17,14 +17,10 @@ pub fn write(out: &mut dyn Write, accesses: &[Access]) -> io::Result<()> {
         let made: Vec<String> =
             access.made.iter().map(|made| format!("{} {}", made.kind.word(), made.id)).collect();
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let role = match access.role {
-            Role::Mentioned => "mentioned",
-            Role::Used => "used",
-        };
         let fields = [
             access.time.map(|time| time.to_string()).unwrap_or_default(),
             access.credential.clone(),
-            role.to_owned(),
+            access.role.word().to_owned(),
             access.action.clone(),
             text(&access.resource),
             text(&access.actor),
@@ -42,10 +38,15 @@ pub fn write(out: &mut dyn Write, accesses: &[Access]) -> io::Result<()> {
             access.place.to_string(),
             access.sha256.clone(),
         ];
-        let row: Vec<String> = fields.iter().map(|text| field(text)).collect();
-        write!(out, "{}\r\n", row.join(","))?;
+        out.write_all(row(&fields).as_bytes())?;
     }
     Ok(())
+}
+
+/// A row with its line end.
+pub fn row(fields: &[String]) -> String {
+    let fields: Vec<String> = fields.iter().map(|text| field(text)).collect();
+    format!("{}\r\n", fields.join(","))
 }
 
 /// A field that no spreadsheet takes for a formula (<https://owasp.org/www-community/attacks/CSV_Injection>).

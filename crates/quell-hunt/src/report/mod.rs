@@ -1,22 +1,41 @@
 //! What a hunt found, for people and for programs. All of it was written by strangers: nothing goes out unescaped.
 
+pub mod change;
 pub mod csv;
+pub mod saved;
 pub mod text;
 
+use jiff::Timestamp;
 use quell_core::event::Verdict;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use self::change::Changes;
 use crate::detect::{Anomaly, Baseline, Detection};
-use crate::gap::Gap;
-use crate::hunt::{Followed, Hunt};
-use crate::object::Coverage;
-use crate::record::{Access, Made, MadeKind};
-use crate::verdict::{Condition, Judgement};
+use crate::hunt::Hunt;
+use crate::record::{Made, MadeKind};
+use crate::verdict::{Condition, Judgement, Knowledge};
 
-/// Everything, in the shape in which it is printed as JSON and kept as evidence. Version 1.
+/// What was asked: with the same logs it gives the same report, byte for byte.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Asked {
+    /// What was looked for: public ids, or names that stand for values.
+    pub credentials: Vec<String>,
+    /// Events before are left out.
+    pub from: Option<Timestamp>,
+    /// Events after are left out.
+    pub to: Option<Timestamp>,
+    /// Only these accounts, as far as names tell; empty: all.
+    pub accounts: Vec<String>,
+    /// Only these regions; empty: all.
+    pub regions: Vec<String>,
+    /// What people said.
+    pub knowledge: Knowledge,
+}
+
+/// Everything, in the shape in which it is printed as JSON and kept as evidence.
 #[derive(Debug, Serialize)]
 pub struct Report<'a> {
-    /// Of this shape.
+    /// Of this shape: [`VERSION`].
     pub version: u32,
     /// In the closed vocabulary.
     pub verdict: Verdict,
@@ -28,58 +47,45 @@ pub struct Report<'a> {
     pub foreign_uses: u64,
     /// See above.
     pub own_uses: u64,
-    /// What was looked for: public ids, or names that stand for values.
-    pub credentials: &'a [String],
-    /// Credentials that came from it.
-    pub followed: &'a [Followed],
+    /// What was asked.
+    pub asked: &'a Asked,
     /// What was made and is no credential: it outlives the access, too.
     pub made: Vec<&'a Made>,
     /// What is unusual.
     pub anomalies: &'a [Anomaly],
     /// Whether novelty could be judged.
     pub baseline: &'a Baseline,
-    /// Where something is missing.
-    pub gaps: &'a [Gap],
-    /// How much was looked at.
-    pub coverage: &'a Coverage,
-    /// How often the logs were gone through.
-    pub passes: usize,
-    /// All records, in the order of time.
-    pub accesses: &'a [Access],
-    /// The owner's addresses, as they were given.
-    pub known: &'a [String],
+    /// What is otherwise than in an earlier report.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Changes>,
+    /// What was found and how much was looked at.
+    #[serde(flatten)]
+    pub hunt: &'a Hunt,
 }
+
+/// The version of the shape of [`Report`].
+pub const VERSION: u32 = 1;
 
 impl<'a> Report<'a> {
     /// Puts together what was found and judged.
-    pub fn new(
-        credentials: &'a [String],
-        hunt: &'a Hunt,
-        detection: &'a Detection,
-        judgement: &'a Judgement,
-        known: &'a [String],
-    ) -> Self {
+    pub fn new(asked: &'a Asked, hunt: &'a Hunt, detection: &'a Detection, judgement: &'a Judgement) -> Self {
         let mut made: Vec<&Made> = hunt.accesses.iter().flat_map(|access| &access.made).collect();
         made.retain(|made| !made.kind.is_credential());
         made.sort_unstable();
         made.dedup();
         Self {
-            version: 1,
+            version: VERSION,
             verdict: judgement.verdict,
             because: &judgement.because,
             conditions: &judgement.conditions,
             foreign_uses: judgement.foreign,
             own_uses: judgement.own,
-            credentials,
-            followed: &hunt.followed,
+            asked,
             made,
             anomalies: &detection.anomalies,
             baseline: &detection.baseline,
-            gaps: &hunt.gaps,
-            coverage: &hunt.coverage,
-            passes: hunt.passes,
-            accesses: &hunt.accesses,
-            known,
+            changes: None,
+            hunt,
         }
     }
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{Report, clean, removal};
 use crate::detect::{Baseline, Weight};
 use crate::record::{Access, Outcome, Role};
-use crate::verdict::Owner;
+use crate::verdict::{Owner, Standing};
 
 /// Rows of a list that are shown; what is more is counted.
 const ROWS: usize = 30;
@@ -26,6 +26,7 @@ pub fn text(report: &Report<'_>) -> String {
 fn write(out: &mut String, report: &Report<'_>) -> fmt::Result {
     writeln!(out, "Verdict: {}", report.verdict.sentence())?;
     writeln!(out, "  {}", clean(report.because))?;
+    changes(out, report)?;
     addresses(out, report)?;
     anomalies(out, report)?;
     made(out, report)?;
@@ -34,6 +35,43 @@ fn write(out: &mut String, report: &Report<'_>) -> fmt::Result {
     writeln!(out, "\nWhat \"logs complete\" asks for")?;
     for condition in report.conditions {
         writeln!(out, "  {} {}", if condition.met { "yes" } else { "NO " }, clean(&condition.text))?;
+    }
+    Ok(())
+}
+
+/// What is otherwise than before.
+fn changes(out: &mut String, report: &Report<'_>) -> fmt::Result {
+    let Some(it) = &report.changes else { return Ok(()) };
+    writeln!(out, "\nSince the hunt before")?;
+    if it.verdict_before == report.verdict {
+        writeln!(out, "  the verdict is the same")?;
+    } else {
+        writeln!(out, "  the verdict was: {}", it.verdict_before.sentence())?;
+    }
+    writeln!(
+        out,
+        "  {} new records, {} that are not found any more; {} objects searched, {} before",
+        it.new_records.len(),
+        it.lost_records,
+        report.hunt.coverage.scanned,
+        it.scanned_before
+    )?;
+    writeln!(
+        out,
+        "  {} new findings, {} that are gone or have other records now",
+        it.new_anomalies.len(),
+        it.other_anomalies.len()
+    )?;
+    for (word, gaps) in [("closed", &it.closed_gaps), ("new", &it.new_gaps)] {
+        for gap in gaps.iter().take(ROWS) {
+            writeln!(out, "  {word} gap: {} {} to {}", clean(&gap.stream), gap.from, gap.to)?;
+        }
+        more(out, gaps.len(), "gaps")?;
+    }
+    for (word, texts) in [("now met", &it.now_met), ("NO LONGER MET", &it.now_unmet)] {
+        for text in texts {
+            writeln!(out, "  {word}: {}", clean(text))?;
+        }
     }
     Ok(())
 }
@@ -48,7 +86,7 @@ fn addresses(out: &mut String, report: &Report<'_>) -> fmt::Result {
         agent: Option<&'a str>,
     }
     let mut rows: BTreeMap<(&str, &str), Row<'_>> = BTreeMap::new();
-    for access in report.accesses.iter().filter(|access| access.role == Role::Used) {
+    for access in report.hunt.accesses.iter().filter(|access| access.role == Role::Used) {
         let key = (access.address.as_deref().unwrap_or("(no address)"), access.credential.as_str());
         let row =
             rows.entry(key).or_insert(Row { allowed: 0, other: 0, first: None, last: None, agent: None });
@@ -58,8 +96,8 @@ fn addresses(out: &mut String, report: &Report<'_>) -> fmt::Result {
         row.last = access.time.or(row.last);
         row.agent = row.agent.or(access.agent.as_deref());
     }
-    let uses = report.accesses.iter().filter(|access| access.role == Role::Used).count();
-    writeln!(out, "\nUses: {uses} ({} records name it besides)", report.accesses.len() - uses)?;
+    let uses = report.hunt.accesses.iter().filter(|access| access.role == Role::Used).count();
+    writeln!(out, "\nUses: {uses} ({} records name it besides)", report.hunt.accesses.len() - uses)?;
     for ((address, credential), row) in rows.iter().take(ROWS) {
         let span = match (row.first, row.last) {
             (Some(first), Some(last)) => format!("{first} to {last}"),
@@ -88,7 +126,14 @@ fn anomalies(out: &mut String, report: &Report<'_>) -> fmt::Result {
             Weight::High => "HIGH",
         };
         let when = anomaly.from.map(|from| format!("{from} ")).unwrap_or_default();
-        writeln!(out, "  {weight:<6} {when}{} ({})", clean(&anomaly.title), anomaly.detector)?;
+        writeln!(
+            out,
+            "  {weight:<6} {} {when}{} ({}){}",
+            anomaly.id,
+            clean(&anomaly.title),
+            anomaly.detector,
+            standing(report.asked.knowledge.standing(anomaly))
+        )?;
     }
     more(out, report.anomalies.len(), "findings")?;
     if let Baseline::None { why } = report.baseline {
@@ -97,14 +142,29 @@ fn anomalies(out: &mut String, report: &Report<'_>) -> fmt::Result {
     Ok(())
 }
 
+/// What people said of it.
+fn standing(standing: Standing<'_>) -> String {
+    match standing {
+        Standing::Open => String::new(),
+        Standing::Said(it, by) => format!("; {} by {}: {}", it.decision.word(), clean(by), clean(&it.reason)),
+        Standing::Changed(it, by) => {
+            format!(
+                "; LOOK AGAIN: {} called it benign ({}), and it has other records now",
+                clean(by),
+                clean(&it.reason)
+            )
+        }
+    }
+}
+
 fn made(out: &mut String, report: &Report<'_>) -> fmt::Result {
     writeln!(
         out,
         "\nWhat it made: {} credentials, {} other things",
-        report.followed.len(),
+        report.hunt.followed.len(),
         report.made.len()
     )?;
-    for followed in report.followed.iter().take(ROWS) {
+    for followed in report.hunt.followed.iter().take(ROWS) {
         let at = followed.at.map_or_else(|| "at an unknown time".to_owned(), |at| at.to_string());
         writeln!(
             out,
@@ -116,7 +176,7 @@ fn made(out: &mut String, report: &Report<'_>) -> fmt::Result {
             removal(followed.kind)
         )?;
     }
-    more(out, report.followed.len(), "credentials")?;
+    more(out, report.hunt.followed.len(), "credentials")?;
     for made in report.made.iter().take(ROWS) {
         writeln!(out, "  {} {}: {}", made.kind.word(), clean(&made.id), removal(made.kind))?;
     }
@@ -125,15 +185,15 @@ fn made(out: &mut String, report: &Report<'_>) -> fmt::Result {
 
 /// What was done, without the owner's own uses; records that differ in time and resource alone are one row.
 fn timeline(out: &mut String, report: &Report<'_>) -> fmt::Result {
-    let owner = Owner::new(report.known);
+    let owner = Owner::new(&report.asked.knowledge.known);
     let own = |access: &&Access| owner.owns(access);
     // A record that is a use of one credential and names another is listed once.
     let used: BTreeSet<&str> =
-        report.accesses.iter().filter(|it| it.role == Role::Used).map(|it| it.sha256.as_str()).collect();
+        report.hunt.accesses.iter().filter(|it| it.role == Role::Used).map(|it| it.sha256.as_str()).collect();
     let repeats = |access: &&Access| access.role == Role::Mentioned && used.contains(access.sha256.as_str());
-    let left_out = report.accesses.iter().filter(own).count();
+    let left_out = report.hunt.accesses.iter().filter(own).count();
     let shown: Vec<&Access> =
-        report.accesses.iter().filter(|access| !own(access) && !repeats(access)).collect();
+        report.hunt.accesses.iter().filter(|access| !own(access) && !repeats(access)).collect();
     writeln!(out, "\nTimeline")?;
     if left_out > 0 {
         writeln!(out, "  ({left_out} records from the owner's addresses are not listed here)")?;
@@ -171,7 +231,7 @@ fn timeline(out: &mut String, report: &Report<'_>) -> fmt::Result {
 }
 
 fn coverage(out: &mut String, report: &Report<'_>) -> fmt::Result {
-    let it = report.coverage;
+    let it = &report.hunt.coverage;
     writeln!(
         out,
         "\nLogs: {} objects = {} scanned + {} pruned + {} unreadable + {} corrupt + {} too large + {} in no known format",
@@ -180,16 +240,16 @@ fn coverage(out: &mut String, report: &Report<'_>) -> fmt::Result {
     writeln!(
         out,
         "  {} bytes read, {} searched, in {} passes",
-        it.bytes_read, it.bytes_searched, report.passes
+        it.bytes_read, it.bytes_searched, report.hunt.passes
     )?;
     for (format, count) in &it.formats {
-        writeln!(out, "  {format}: {count}")?;
+        writeln!(out, "  {}: {count}", format.word())?;
     }
     for problem in it.problems.iter().take(ROWS) {
         let why = problem.fate.why().unwrap_or_default();
         writeln!(out, "  {}: {} ({})", problem.fate.word(), clean(&problem.object), clean(why))?;
     }
-    for gap in report.gaps.iter().take(ROWS) {
+    for gap in report.hunt.gaps.iter().take(ROWS) {
         writeln!(
             out,
             "  gap ({}) {} {} to {}: {}",
@@ -200,7 +260,7 @@ fn coverage(out: &mut String, report: &Report<'_>) -> fmt::Result {
             clean(&gap.why)
         )?;
     }
-    more(out, report.gaps.len(), "gaps")
+    more(out, report.hunt.gaps.len(), "gaps")
 }
 
 fn more(out: &mut String, count: usize, what: &str) -> fmt::Result {

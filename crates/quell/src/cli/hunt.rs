@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
+use quell_hunt::shard::Shard;
 use quell_hunt::verdict::Owner;
 
 use super::scan::time;
@@ -28,9 +29,12 @@ const SAY: &str = "Output";
 ///   quell hunt --id AKIAEXAMPLEEXAMPLE01 --logs ./logs/aws --exposed 2026-03-01 --known 198.51.100.0/24
 ///   quell hunt --value-file - --logs /var/log/nginx < leaked-token
 ///   quell hunt --id "$(bao write -field=hash sys/audit-hash/file input=@leaked)" --logs audit.log
+///   quell hunt --id AKIAEXAMPLEEXAMPLE01 --logs ./logs --shard 0/8 --format json -o 0.json
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct HuntArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<HuntCommand>,
     /// The incident: its compromised values are looked for, from its first exposure on
     pub(crate) incident: Option<String>,
     /// Folders and files with logs
@@ -54,6 +58,12 @@ pub(crate) struct HuntArgs {
     /// Only objects of this region, as far as names tell; repeat for several
     #[arg(long, value_name = "REGION", help_heading = WHERE)]
     pub(crate) region: Vec<String>,
+    /// Only this part of the objects, for machines that share a hunt: from 0/N to N-1/N
+    #[arg(long, value_name = "I/N", help_heading = WHERE)]
+    pub(crate) shard: Option<Shard>,
+    /// Also look for what the leaked credential made, as this report (JSON) found it
+    #[arg(long, value_name = "REPORT", help_heading = WHAT)]
+    pub(crate) follow: Option<PathBuf>,
     /// When the exposure began [default: what the incident says]
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = KNOWN)]
     pub(crate) exposed: Option<Timestamp>,
@@ -72,15 +82,132 @@ pub(crate) struct HuntArgs {
     /// Only say how much would be read
     #[arg(long, help_heading = SAY, conflicts_with = "record")]
     pub(crate) estimate: bool,
+    #[command(flatten)]
+    pub(crate) say: HuntOutput,
+    /// Threads that search at the same time [default: as many as there are cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512), help_heading = WHERE)]
+    pub(crate) threads: Option<u16>,
+}
+
+/// How a report goes out.
+#[derive(Args, Debug)]
+pub(crate) struct HuntOutput {
+    /// Say what is otherwise than in this earlier report (JSON) [default: the incident's newest]
+    #[arg(long, value_name = "REPORT", help_heading = SAY)]
+    pub(crate) compare: Option<PathBuf>,
     /// How to print it
     #[arg(long, value_enum, default_value_t = HuntFormat::Text, help_heading = SAY)]
     pub(crate) format: HuntFormat,
     /// Into this file instead of standard output
     #[arg(short, long, value_name = "FILE", help_heading = SAY)]
     pub(crate) output: Option<PathBuf>,
-    /// Threads that search at the same time [default: as many as there are cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512), help_heading = WHERE)]
-    pub(crate) threads: Option<u16>,
+}
+
+/// What can be done with hunts that are done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum HuntCommand {
+    Merge(HuntMergeArgs),
+    Show(HuntShowArgs),
+    Sql(HuntSqlArgs),
+    Triage(HuntTriageArgs),
+}
+
+/// Put the reports of shards together
+///
+/// Each object counts once, and the counts add up. A shard that is not there, and a credential that one shard
+/// found and another did not look for, are said and keep the verdict from being "complete": run that shard again
+/// with --follow and the merged report.
+///
+/// Exit codes: as of a hunt.
+///
+/// Examples:
+///   quell hunt merge 0.json 1.json 2.json --format json -o all.json
+///   quell hunt merge shards/*.json --incident INC-2026-0007 --record
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct HuntMergeArgs {
+    /// Reports in JSON, one of each shard
+    #[arg(required = true, value_name = "REPORT")]
+    pub(crate) reports: Vec<PathBuf>,
+    /// The incident
+    #[arg(long, value_name = "INCIDENT")]
+    pub(crate) incident: Option<String>,
+    /// Write the verdict and the whole report into the incident
+    #[arg(long, requires = "incident", help_heading = SAY)]
+    pub(crate) record: bool,
+    #[command(flatten)]
+    pub(crate) say: HuntOutput,
+}
+
+/// A report that is there already.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct HuntReport {
+    /// A report in JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// The newest that was written into this incident
+    #[arg(long, value_name = "INCIDENT")]
+    pub(crate) incident: Option<String>,
+}
+
+/// Print a report again, in any format
+///
+/// Example:
+///   quell hunt show --incident INC-2026-0007 --format csv -o timeline.csv
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct HuntShowArgs {
+    #[command(flatten)]
+    pub(crate) source: HuntReport,
+    #[command(flatten)]
+    pub(crate) say: HuntOutput,
+}
+
+/// Ask questions of what a hunt found, in SQL (SQLite)
+///
+/// The report is loaded into a database in memory. Tables: access (one row a record), made, followed, anomaly,
+/// `anomaly_access`, gap, problem. Times are text in UTC. Nothing can be written.
+///
+/// Examples:
+///   quell hunt sql --incident INC-2026-0007 "SELECT address, count(*) FROM access GROUP BY 1 ORDER BY 2 DESC"
+///   quell hunt sql --report hunt.json "SELECT * FROM followed"
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct HuntSqlArgs {
+    /// One statement
+    pub(crate) question: String,
+    #[command(flatten)]
+    pub(crate) source: HuntReport,
+    /// Rows as CSV instead of a table
+    #[arg(long)]
+    pub(crate) csv: bool,
+}
+
+/// Say what a finding of a hunt is: the owner's own doing, or a stranger's
+///
+/// Without a finding, lists those of the newest hunt. What is said is kept for later hunts, too; a finding that
+/// was called benign and has other records later has to be looked at again. The verdict is worked out again at
+/// once; what a confirmed finding made becomes action items with the steps that remove it.
+///
+/// Examples:
+///   quell hunt triage INC-2026-0007
+///   quell hunt triage INC-2026-0007 3fa9c1d2 --benign "the nightly backup, see its job log"
+///   quell hunt triage INC-2026-0007 77b0e4aa --confirmed "nobody of ours has this address"
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct HuntTriageArgs {
+    /// The incident
+    pub(crate) incident: String,
+    /// The finding, as the report names it
+    #[arg(requires = "decision")]
+    pub(crate) finding: Option<String>,
+    /// The owner did it; why that is known
+    #[arg(long, value_name = "REASON", group = "decision", requires = "finding")]
+    pub(crate) benign: Option<String>,
+    /// A stranger did it; why that is known
+    #[arg(long, value_name = "REASON", group = "decision", requires = "finding")]
+    pub(crate) confirmed: Option<String>,
 }
 
 fn known(text: &str) -> Result<String, String> {

@@ -7,7 +7,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use hunt::{HuntArgs, HuntFormat};
+pub(crate) use hunt::{
+    HuntArgs, HuntCommand, HuntFormat, HuntMergeArgs, HuntOutput, HuntReport, HuntShowArgs, HuntSqlArgs,
+    HuntTriageArgs,
+};
 pub(crate) use scan::{RulesCommand, ScanArgs, ScanFormat};
 
 use crate::cli_gate::{GateCommand, RedactArgs};

@@ -82,7 +82,7 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Ingest(args) => ingest::ingest(&options, &args, out).await,
         Command::Inventory(command) => inventory::run(&options, &command, out).await,
         Command::Incident(command) => incident::run(&options, command, out).await,
-        Command::Hunt(args) => hunt::hunt(&options, *args, out).await,
+        Command::Hunt(args) => hunt::run(&options, *args, out).await,
         Command::Plan(args) => plan::plan(&options, &args, out).await,
         Command::Respond(args) => respond::respond(&options, &args, out).await,
         Command::Approve(args) => plan::approve(&options, &args, out).await,
@@ -120,6 +120,11 @@ fn read_value(path: &Path) -> Result<SecretValue, AppError> {
         return Err(AppError::Usage(format!("{} holds no value, or more than 64 KiB", path.display())));
     }
     Ok(SecretValue::new(whole.expose().get(..end).unwrap_or_default().to_vec()))
+}
+
+/// The whole of a file.
+fn read_file(path: &Path) -> Result<Vec<u8>, AppError> {
+    std::fs::read(path).map_err(|source| AppError::Io { path: path.display().to_string(), source })
 }
 
 fn options(global: &Global) -> Result<Options, AppError> {

@@ -217,3 +217,163 @@ fn what_strangers_wrote_is_shown_escaped() {
     let csv = text(&place.quell(&[&args[..], &["--format", "csv"]].concat()).stdout);
     assert!(csv.contains("\"'=cmd|'/c'!A0\"") && !csv.contains('\u{1b}'), "{csv}");
 }
+
+/// An incident about a value that an access log tells two strangers' uses of.
+fn incident_with_uses(place: &Place) -> String {
+    place.write("password", TOKEN);
+    let line = |address: &str, day: u8, agent: &str| {
+        format!(
+            "{address} - - [{day:02}/Mar/2026:10:00:00 +0000] \"GET /export?key={TOKEN} HTTP/1.1\" 200 12 \"-\" \"{agent}\"\n"
+        )
+    };
+    place.write(
+        "access.log",
+        &[line("203.0.113.65", 2, "sqlmap/1.8"), line("203.0.113.66", 3, "s3browser")].concat(),
+    );
+    let opened = place.quell(&[
+        "incident",
+        "open",
+        "--json",
+        "--secret",
+        "orders-db",
+        "--channel",
+        "public-repo",
+        "--first-exposed",
+        "2026-03-01T00:00:00Z",
+    ]);
+    assert!(opened.status.success(), "{}", text(&opened.stderr));
+    let opened: Value = serde_json::from_str(&text(&opened.stdout)).unwrap();
+    opened["incident"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn what_a_person_says_of_findings_decides_the_verdict() {
+    let place = Place::installed();
+    let id = incident_with_uses(&place);
+    let none = place.quell(&["hunt", "triage", &id]);
+    assert!(text(&none.stderr).contains("--record"), "{}", text(&none.stderr));
+    let hunt = [&id, "--value-file", "password", "--logs", "access.log", "--record"];
+    let first = place.report(&hunt, 10);
+    assert_eq!(first["verdict"], "likely", "{first}");
+    let listed = || {
+        let listed = place.quell(&["hunt", "triage", &id, "--json"]);
+        serde_json::from_str::<Value>(&text(&listed.stdout)).unwrap()
+    };
+    let all = listed();
+    let findings: Vec<&Value> = all["findings"].as_array().unwrap().iter().collect();
+    let heavy: Vec<&str> = findings
+        .iter()
+        .filter(|it| matches!(it["finding"]["weight"].as_str(), Some("medium" | "high")))
+        .map(|it| it["finding"]["id"].as_str().unwrap())
+        .collect();
+    assert!(!heavy.is_empty(), "{findings:?}");
+    for finding in &heavy {
+        let said = place.quell(&["hunt", "triage", &id, finding, "--benign", "the scan of our own tester"]);
+        assert!(said.status.success(), "{}", text(&said.stderr));
+    }
+    let after = listed();
+    assert_eq!(after["verdict"], "cannot-tell", "{after}");
+    // Another hunt of the same logs knows it, and says that nothing changed but that.
+    let again = place.report(&hunt, 11);
+    assert_eq!(again["verdict"], "cannot-tell");
+    assert_eq!(again["changes"]["new_records"], json!([]));
+    // With a further use the finding is another one.
+    let more = std::fs::read_to_string(place.folder.path().join("access.log")).unwrap();
+    place.write("access.log", &[more.clone(), more.replace("/Mar/", "/Apr/")].concat());
+    let grown = place.report(&hunt, 10);
+    assert_eq!(grown["verdict"], "likely", "{grown}");
+    assert_eq!(grown["changes"]["verdict_before"], "cannot-tell");
+    let shown = text(&place.quell(&["hunt", "show", "--incident", &id]).stdout);
+    assert!(shown.contains("LOOK AGAIN: ana called it benign"), "{shown}");
+
+    let said = place.quell(&["hunt", "triage", &id, heavy[0], "--confirmed", "nobody of ours"]);
+    assert!(said.status.success(), "{}", text(&said.stderr));
+    assert_eq!(listed()["verdict"], "used");
+    let shown = place.quell(&["incident", "show", &id, "--json"]);
+    let shown: Value = serde_json::from_str(&text(&shown.stdout)).unwrap();
+    assert_eq!(shown["verdict"]["verdict"], "used", "{shown}");
+    for bad in [
+        &["hunt", "triage", &id, "ffffffff", "--benign", "x"][..],
+        &["hunt", "triage", &id, heavy[0], "--benign", " "],
+    ] {
+        assert_eq!(place.quell(bad).status.code(), Some(2));
+    }
+    let nameless = Command::new(quell_program())
+        .args(["hunt", "triage", &id, heavy[0], "--benign", "x"])
+        .current_dir(&place.folder)
+        .env("QUELL_DATA_DIR", place.folder.path().join("data"))
+        .env_remove("QUELL_ACTOR")
+        .env_remove("USER")
+        .env_remove("LOGNAME")
+        .output()
+        .unwrap();
+    assert!(!nameless.status.success(), "somebody has to have said it: {}", text(&nameless.stdout));
+    assert!(place.quell(&["ledger", "verify"]).status.success());
+}
+
+#[test]
+fn what_a_confirmed_stranger_made_becomes_work_to_do() {
+    let place = Place::installed();
+    let id = incident_with_uses(&place);
+    let (leaked, made) = ("AKIAEXAMPLELEAKED001", "AKIAEXAMPLEBACKDOOR3");
+    let event = json!({
+        "eventVersion": "1.08", "userIdentity": {"type": "IAMUser", "arn": "arn:aws:iam::111122223333:user/ci", "accessKeyId": leaked},
+        "eventTime": "2026-03-02T10:00:00Z", "eventSource": "iam.amazonaws.com", "eventName": "CreateAccessKey", "awsRegion": "us-east-1",
+        "sourceIPAddress": "203.0.113.66", "userAgent": "aws-cli/2", "requestID": "r1",
+        "responseElements": {"accessKey": {"accessKeyId": made}},
+    });
+    place.write("trail.json", &json!({"Records": [event]}).to_string());
+    let report = place.report(&[&id, "--id", leaked, "--logs", "trail.json", "--record"], 10);
+    let all = report["anomalies"].as_array().unwrap();
+    let finding = all.iter().find(|it| it["detector"] == "persistence").unwrap()["id"].as_str().unwrap();
+    for _ in 0..2 {
+        let said = place.quell(&["hunt", "triage", &id, finding, "--confirmed", "not ours"]);
+        assert!(said.status.success(), "{}", text(&said.stderr));
+    }
+    let shown = place.quell(&["incident", "show", &id, "--json"]);
+    let shown: Value = serde_json::from_str(&text(&shown.stdout)).unwrap();
+    let items: Vec<&str> =
+        shown["action_items"].as_array().unwrap().iter().map(|it| it["title"].as_str().unwrap()).collect();
+    assert_eq!(
+        items,
+        [format!("remove the key {made} that a stranger made: deactivate it, then delete it")],
+        "{shown}"
+    );
+}
+
+#[test]
+fn shards_of_many_machines_are_one_hunt_and_answer_sql() {
+    let place = Place::new();
+    let logs = place.folder.path().join("logs");
+    std::fs::create_dir(&logs).unwrap();
+    for number in 0..12 {
+        let line = format!(
+            "203.0.113.{number} - - [02/Mar/2026:10:00:{number:02} +0000] \"GET /?k=AKIAEXAMPLELEAKED001 HTTP/1.1\" 200 5 \"-\" \"curl\"\n"
+        );
+        std::fs::write(logs.join(format!("{number}.log")), line).unwrap();
+    }
+    let asked =
+        ["--id", "AKIAEXAMPLELEAKED001", "--logs", "logs", "--to", "2026-03-03", "--format", "json", "-o"];
+    let run = |rest: &[&str]| place.quell(&[&["hunt"], &asked[..], rest].concat()).status.code();
+    assert_eq!(run(&["whole.json"]), Some(11));
+    for index in 0..3 {
+        assert_eq!(run(&[&format!("{index}.json"), "--shard", &format!("{index}/3")]), Some(11));
+    }
+    assert_eq!(run(&["x.json", "--shard", "3/3"]), Some(2));
+    let merged =
+        place.quell(&["hunt", "merge", "0.json", "2.json", "1.json", "--format", "json", "-o", "all.json"]);
+    assert_eq!(merged.status.code(), Some(11), "{}", text(&merged.stderr));
+    let read = |name: &str| std::fs::read_to_string(place.folder.path().join(name)).unwrap();
+    assert_eq!(read("all.json"), read("whole.json"));
+    let twice = place.quell(&["hunt", "merge", "0.json", "0.json"]);
+    assert!(text(&twice.stderr).contains("shard 0/3 was given twice"), "{}", text(&twice.stderr));
+
+    let sql = "SELECT count(*) AS n, min(address) AS a FROM access WHERE address LIKE '203.%'";
+    let answer = place.quell(&["hunt", "sql", sql, "--report", "all.json", "--csv"]);
+    assert_eq!(text(&answer.stdout), "n,a\r\n12,203.0.113.0\r\n", "{}", text(&answer.stderr));
+    let wrong = place.quell(&["hunt", "sql", "DROP TABLE access", "--report", "all.json"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(text(&wrong.stderr).contains("readonly"), "{}", text(&wrong.stderr));
+    let shown = place.quell(&["hunt", "show", "--report", "all.json", "--compare", "0.json"]);
+    assert!(text(&shown.stdout).contains("Since the hunt before"), "{}", text(&shown.stdout));
+}

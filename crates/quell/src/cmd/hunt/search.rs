@@ -1,35 +1,38 @@
-//! `quell hunt`.
+//! A new search.
 
 use std::io::IsTerminal as _;
 use std::num::NonZero;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
-use quell_app::{AppError, Options, clock, evidence, hunt as app_hunt};
+use quell_app::hunt::{self as app_hunt, Subject};
+use quell_app::{AppError, Options, clock};
 use quell_core::IncidentId;
-use quell_core::event::Verdict;
-use quell_hunt::detect::{self, Context};
-use quell_hunt::hunt::{self, Hunt, Progress, Question};
+use quell_hunt::hunt::{self, Followed, Hunt, Progress, Question};
 use quell_hunt::needle::{Needle, NeedleError};
 use quell_hunt::object::{self, Object};
-use quell_hunt::report::{self, Report};
-use quell_hunt::verdict::{self, Knowledge};
+use quell_hunt::report::Asked;
+use quell_hunt::report::saved::Saved;
+use quell_hunt::verdict::Knowledge;
 use serde_json::json;
 
-use super::{app, read_value, word};
-use crate::cli::{HuntArgs, HuntFormat};
+use super::super::{app, read_file, read_value};
+use super::{incident, tell};
+use crate::cli::HuntArgs;
 use crate::exit;
 use crate::output::{Out, duration};
 
 /// Redraws at most this often, in milliseconds.
 const PACE_MS: i64 = 100;
 
-pub(crate) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result<u8, AppError> {
+pub(super) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result<u8, AppError> {
     if args.from.zip(args.to).is_some_and(|(from, to)| from > to) {
         return Err(AppError::Usage("--from is after --to: no time lies between them".to_owned()));
     }
-    let (id, mut needles, exposed, left_out) = subject(options, &args, out).await?;
+    let (id, subject) = subject(options, &args, out).await?;
+    let mut needles = subject.needles;
     // Digests come once an hour, and some minutes late.
     let until = args.to.or(args.revoked).unwrap_or_else(|| {
         clock::now().saturating_sub(SignedDuration::from_hours(2)).unwrap_or(Timestamp::MIN)
@@ -47,13 +50,21 @@ pub(crate) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
     let mut credentials: Vec<String> = needles.iter().map(|needle| needle.label.clone()).collect();
     credentials.dedup();
     let objects = object::list(&args.logs).map_err(|error| AppError::Usage(error.to_string()))?;
-    let knowledge = Knowledge {
-        exposed,
-        revoked: args.revoked,
-        known: args.known.clone(),
-        until: Some(until),
-        left_out,
-        all_logs: args.all_logs,
+    let asked = Asked {
+        credentials,
+        from: args.from,
+        to: args.to,
+        accounts: args.account.clone(),
+        regions: args.region.clone(),
+        knowledge: Knowledge {
+            exposed: args.exposed.or(subject.exposed),
+            revoked: args.revoked,
+            known: args.known.clone(),
+            until: Some(until),
+            left_out: subject.left_out.len(),
+            all_logs: args.all_logs,
+            triaged: subject.triaged,
+        },
     };
     let question = Question {
         needles,
@@ -61,10 +72,11 @@ pub(crate) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
         to: args.to,
         accounts: args.account.clone(),
         regions: args.region.clone(),
+        shard: args.shard,
+        follow: follow(args.follow.as_deref())?,
         threads: threads(args.threads),
     };
-    let (count, bytes) = hunt::estimate(&question, &objects);
-    let pruned = objects.len() as u64 - count;
+    let hunt::Estimate { objects: count, bytes, pruned } = hunt::estimate(&question, &objects);
     if args.estimate {
         if out.json() {
             out.object(&json!({ "objects": count, "bytes": bytes, "pruned": pruned }))?;
@@ -77,27 +89,7 @@ pub(crate) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
         "Reading {count} objects with {bytes} bytes; {pruned} lie outside of what is asked for"
     ));
     let found = run(question, &objects, out)?;
-    let context = Context { exposed, revoked: knowledge.revoked, known: &knowledge.known };
-    let detection = detect::detect(&found.accesses, &context);
-    let judgement = verdict::judge(&found, &detection, &knowledge);
-    let report = Report::new(&credentials, &found, &detection, &judgement, &knowledge.known);
-    print(&args, &report, out)?;
-    if let (true, Some(id)) = (args.record, id) {
-        let body = serde_json::to_vec(&report).map_err(|error| AppError::Usage(error.to_string()))?;
-        let app = app(options).await?;
-        app_hunt::record(&app, id, judgement.verdict, &judgement.because, body).await?;
-        out.status(format!("Recorded in {id} with the report as evidence: {}", judgement.verdict.sentence()));
-    }
-    Ok(code(found.stopped, judgement.verdict))
-}
-
-fn code(stopped: bool, verdict: Verdict) -> u8 {
-    match verdict {
-        _ if stopped => exit::INTERRUPTED,
-        Verdict::Used | Verdict::Likely => exit::FINDINGS,
-        Verdict::NoEvidenceLogsComplete => exit::OK,
-        Verdict::NoEvidenceLogsIncomplete | Verdict::CannotTell => exit::INCOMPLETE,
-    }
+    tell(options, &Saved::new(asked, found), id, args.record, &args.say, out).await
 }
 
 /// What the incident says. Without one no installation is opened.
@@ -105,15 +97,19 @@ async fn subject(
     options: &Options,
     args: &HuntArgs,
     out: &Out,
-) -> Result<(Option<IncidentId>, Vec<Needle>, Option<Timestamp>, usize), AppError> {
-    let Some(id) = &args.incident else { return Ok((None, Vec::new(), args.exposed, 0)) };
-    let id: IncidentId = word(id)?;
-    let app = app(options).await?;
-    let subject = app_hunt::subject(&app, id).await?;
+) -> Result<(Option<IncidentId>, Subject), AppError> {
+    let Some(id) = incident(args.incident.as_ref())? else { return Ok((None, Subject::default())) };
+    let subject = app_hunt::subject(&*app(options).await?, id).await?;
     for what in &subject.left_out {
         out.warning(format!("not looked for: {what}"));
     }
-    Ok((Some(id), subject.needles, args.exposed.or(subject.exposed), subject.left_out.len()))
+    Ok((Some(id), subject))
+}
+
+/// The credentials that another hunt found to come from the leaked one.
+fn follow(report: Option<&Path>) -> Result<Vec<Followed>, AppError> {
+    let Some(path) = report else { return Ok(Vec::new()) };
+    Ok(app_hunt::read(&path.display().to_string(), &read_file(path)?)?.hunt.followed)
 }
 
 /// On a thread of its own, so that Ctrl-C can end it: what was found by then is told.
@@ -130,28 +126,6 @@ fn run(question: Question, objects: &[Object], out: &Out) -> Result<Hunt, AppErr
     watch.abort();
     meter.clear();
     found.map_err(usage)
-}
-
-fn print(args: &HuntArgs, report: &Report<'_>, out: &Out) -> Result<(), AppError> {
-    let format = if out.json() { HuntFormat::Json } else { args.format };
-    let body = match format {
-        HuntFormat::Text => report::text::text(report).into_bytes(),
-        HuntFormat::Json => {
-            let mut text = out.text_of(report)?;
-            text.push('\n');
-            text.into_bytes()
-        }
-        HuntFormat::Csv => {
-            let mut body = Vec::new();
-            report::csv::write(&mut body, report.accesses)
-                .map_err(|source| AppError::Io { path: "the report".to_owned(), source })?;
-            body
-        }
-    };
-    match &args.output {
-        None => out.raw(&body),
-        Some(path) => evidence::write_whole(path, &body),
-    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "called by map_err")]

@@ -1,10 +1,14 @@
 //! Hunts for an incident: what to look for, and what is written down.
 
+pub mod sql;
+pub mod triage;
+
 use jiff::Timestamp;
 use quell_core::IncidentId;
-use quell_core::event::{Event, Verdict};
+use quell_core::event::{Entry, Event, Triage, Verdict};
 use quell_core::incident::Incident;
 use quell_hunt::needle::Needle;
+use quell_hunt::report::saved::Saved;
 
 use crate::incident::{Change, events_of};
 use crate::{App, AppError};
@@ -13,7 +17,7 @@ use crate::{App, AppError};
 pub(crate) const EVIDENCE: &str = "hunt.json";
 
 /// What an incident says about the leaked credentials.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Subject {
     /// Their public names and their values, in all spellings.
     pub needles: Vec<Needle>,
@@ -21,6 +25,8 @@ pub struct Subject {
     pub exposed: Option<Timestamp>,
     /// What cannot be looked for, and why.
     pub left_out: Vec<String>,
+    /// What people said of findings before.
+    pub triaged: Vec<(Triage, String)>,
 }
 
 /// What to look for: each compromised value that Quell holds sealed, and whom it authenticates.
@@ -29,8 +35,12 @@ pub struct Subject {
 /// When the incident or a sealed value cannot be read.
 pub async fn subject(app: &App, id: IncidentId) -> Result<Subject, AppError> {
     let incident = app.incident(id).await?;
-    let mut subject =
-        Subject { needles: Vec::new(), exposed: incident.first_exposed(), left_out: Vec::new() };
+    let mut subject = Subject {
+        needles: Vec::new(),
+        exposed: incident.first_exposed(),
+        left_out: Vec::new(),
+        triaged: incident.triaged.clone(),
+    };
     for affected in &incident.secrets {
         let old = incident.old_values(&affected.secret);
         if old.is_empty() {
@@ -56,6 +66,31 @@ pub async fn subject(app: &App, id: IncidentId) -> Result<Subject, AppError> {
 fn distinct(principal: &str) -> Option<Needle> {
     let digits = principal.bytes().filter(u8::is_ascii_digit).count();
     (principal.len() >= 16 && digits >= 2).then(|| Needle::id(principal).ok()).flatten()
+}
+
+/// The report of the newest hunt of an incident, if there was one.
+///
+/// # Errors
+/// When the incident or its evidence cannot be read.
+pub async fn newest(app: &App, id: IncidentId) -> Result<Option<Saved>, AppError> {
+    let (_, entries) = app.incident_with_entries(id).await?;
+    saved(app, &entries).await
+}
+
+pub(crate) async fn saved(app: &App, entries: &[Entry]) -> Result<Option<Saved>, AppError> {
+    let mut evidence = entries.iter().rev().flat_map(|entry| entry.evidence.iter().rev());
+    let Some(newest) = evidence.find(|it| it.name == EVIDENCE) else { return Ok(None) };
+    let body = app.store.evidence(&newest.sha256).await?;
+    let body = body.ok_or_else(|| AppError::Evidence(format!("the report {} is gone", newest.sha256)))?;
+    read(&newest.sha256, &body).map(Some)
+}
+
+/// A report of a hunt, from a file or from the evidence; `what` names it.
+///
+/// # Errors
+/// When it is none.
+pub fn read(what: &str, bytes: &[u8]) -> Result<Saved, AppError> {
+    Saved::read(bytes).map_err(|error| AppError::Usage(format!("`{what}`: {error}")))
 }
 
 /// Writes the verdict down, with the whole report as evidence by its hash.

@@ -1,0 +1,145 @@
+//! One hunt from the shards of many machines: the records of all, each object counted once, and what one shard found that the
+//! others did not look for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::format::vault;
+use crate::gap;
+use crate::hunt::{Hunt, sort};
+use crate::object::Coverage;
+use crate::record::Access;
+use crate::shard::Shard;
+
+/// Why shards are not of one hunt.
+#[derive(Debug, thiserror::Error)]
+pub enum MergeError {
+    /// Nothing was given.
+    #[error("no shards were given")]
+    None,
+    /// Another question.
+    #[error(
+        "report {0} was asked something else than the first: the same credentials, times and --known for all shards"
+    )]
+    Asked(usize),
+    /// A whole hunt among shards.
+    #[error("report {0} is not of a shard: only hunts with --shard are put together")]
+    Whole(usize),
+    /// One was given twice: its objects would count twice.
+    #[error("shard {0} was given twice: give each once")]
+    Twice(Shard),
+    /// Shards of different cuts overlap.
+    #[error("shards {0} and {1} are of different counts: all shards are of one cut")]
+    Counts(Shard, Shard),
+}
+
+/// Puts shards together. What is missing is said in [`Hunt::missing`] and keeps the verdict from being "complete": a shard that
+/// was not given, and a credential that one shard found and another did not look for.
+///
+/// # Errors
+/// When the parts cannot be shards of one hunt.
+pub fn merge(parts: Vec<Hunt>) -> Result<Hunt, MergeError> {
+    let mut shards: BTreeMap<Shard, Hunt> = BTreeMap::new();
+    for (at, part) in parts.into_iter().enumerate() {
+        let shard = part.shard.ok_or(MergeError::Whole(at + 1))?;
+        if let Some((first, _)) = shards.first_key_value()
+            && first.of() != shard.of()
+        {
+            return Err(MergeError::Counts(*first, shard));
+        }
+        if shards.insert(shard, part).is_some() {
+            return Err(MergeError::Twice(shard));
+        }
+    }
+    let count = shards.keys().next().ok_or(MergeError::None)?.of();
+    let mut missing = absent(&shards, count);
+    let searched: BTreeSet<String> = shards.values().flat_map(|part| &part.searched).cloned().collect();
+    missing.extend(shards.iter().filter_map(|(shard, part)| unaware(*shard, part, &searched)));
+    let mut whole = Hunt {
+        accesses: Vec::new(),
+        followed: Vec::new(),
+        searched,
+        coverage: Coverage::default(),
+        gaps: Vec::new(),
+        digests: shards.values().next().and_then(|part| part.digests),
+        span: None,
+        passes: 0,
+        closed: shards.values().all(|part| part.closed),
+        stopped: shards.values().any(|part| part.stopped),
+        shard: None,
+        missing,
+    };
+    for part in shards.into_values() {
+        whole.take(part);
+    }
+    whole.settle();
+    Ok(whole)
+}
+
+/// Shards that were not given.
+fn absent(shards: &BTreeMap<Shard, Hunt>, count: u32) -> Vec<String> {
+    let given: BTreeSet<u32> = shards.keys().map(|shard| shard.index()).collect();
+    let absent: Vec<String> =
+        (0..count).filter(|index| !given.contains(index)).map(|index| format!("{index}/{count}")).collect();
+    match absent.first() {
+        None => Vec::new(),
+        Some(first) if absent.len() == 1 => vec![format!("shard {first} was not given")],
+        Some(first) => vec![format!("{} shards were not given, such as {first}", absent.len())],
+    }
+}
+
+/// What others found and this shard did not look for.
+fn unaware(shard: Shard, part: &Hunt, searched: &BTreeSet<String>) -> Option<String> {
+    let mut rest = searched.difference(&part.searched);
+    let first = rest.next()?;
+    Some(format!(
+        "shard {shard} did not look for {} credentials that others found, such as `{first}`: run it again with --follow",
+        1 + rest.count()
+    ))
+}
+
+impl Hunt {
+    /// Adds what a shard saw.
+    fn take(&mut self, part: Self) {
+        self.coverage.take(part.coverage);
+        self.accesses.extend(part.accesses);
+        self.gaps.extend(part.gaps);
+        self.passes = self.passes.max(part.passes);
+        self.span = match (self.span, part.span) {
+            (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+            (one, other) => one.or(other),
+        };
+        // A credential may be known to a shard before it saw who made it: whoever knows the time saw that.
+        for one in part.followed {
+            match self.followed.iter_mut().find(|it| it.id == one.id) {
+                Some(known) if known.at.is_none() && one.at.is_some() => *known = one,
+                Some(_) => {}
+                None => self.followed.push(one),
+            }
+        }
+    }
+
+    /// What shards could not see of each other: records delivered twice, answers apart from their requests.
+    fn settle(&mut self) {
+        let duplicates = once(&mut self.accesses);
+        self.coverage.duplicates += duplicates;
+        vault::pair(&mut self.accesses);
+        sort(&mut self.accesses, &mut self.followed);
+        // What names and digests tell is the same in each shard.
+        gap::sort(&mut self.gaps);
+        self.gaps.dedup();
+        self.coverage.sort();
+    }
+}
+
+/// Keeps a record that is in several objects once, in the first of them.
+fn once(accesses: &mut Vec<Access>) -> u64 {
+    accesses.sort_by(|a, b| (&a.object, a.place, &a.credential).cmp(&(&b.object, b.place, &b.credential)));
+    let mut first: BTreeMap<(String, String), String> = BTreeMap::new();
+    let before = accesses.len();
+    accesses.retain(|it| {
+        let object =
+            first.entry((it.sha256.clone(), it.credential.clone())).or_insert_with(|| it.object.clone());
+        *object == it.object
+    });
+    (before - accesses.len()) as u64
+}

@@ -1,0 +1,7 @@
+//! Hunts through logs that are made here.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+
+mod hunt;
+mod shard;
+mod world;

@@ -1,0 +1,88 @@
+//! `quell hunt`.
+
+mod saved;
+mod search;
+
+use quell_app::{AppError, Options, evidence, hunt as app_hunt};
+use quell_core::IncidentId;
+use quell_core::event::Verdict;
+use quell_hunt::report::change::Changes;
+use quell_hunt::report::saved::Saved;
+use quell_hunt::report::{self, Report};
+
+use super::{app, read_file, word};
+use crate::cli::{HuntArgs, HuntCommand, HuntFormat, HuntOutput};
+use crate::exit;
+use crate::output::Out;
+
+pub(crate) async fn run(options: &Options, mut args: HuntArgs, out: &Out) -> Result<u8, AppError> {
+    match args.command.take() {
+        None => search::hunt(options, args, out).await,
+        Some(HuntCommand::Merge(args)) => saved::merge(options, &args, out).await,
+        Some(HuntCommand::Show(args)) => saved::show(options, &args, out).await,
+        Some(HuntCommand::Sql(args)) => saved::sql(options, &args, out).await,
+        Some(HuntCommand::Triage(args)) => saved::triage(options, &args, out).await,
+    }
+}
+
+/// Judges, compares, prints, and writes it down when asked to.
+async fn tell(
+    options: &Options,
+    saved: &Saved,
+    incident: Option<IncidentId>,
+    record: bool,
+    say: &HuntOutput,
+    out: &Out,
+) -> Result<u8, AppError> {
+    let opinion = saved.opinion();
+    let mut report = saved.report(&opinion);
+    let before = match (&say.compare, incident) {
+        (Some(path), _) => Some(app_hunt::read(&path.display().to_string(), &read_file(path)?)?),
+        (None, Some(id)) => app_hunt::newest(&*app(options).await?, id).await?,
+        (None, None) => None,
+    };
+    report.changes = before.map(|before| Changes::between(&before, &report));
+    print(say, &report, out)?;
+    if let (true, Some(id)) = (record, incident) {
+        let body = serde_json::to_vec(&report).map_err(|error| AppError::Usage(error.to_string()))?;
+        let app = app(options).await?;
+        app_hunt::record(&app, id, report.verdict, report.because, body).await?;
+        out.status(format!("Recorded in {id} with the report as evidence: {}", report.verdict.sentence()));
+    }
+    Ok(code(saved.hunt.stopped, report.verdict))
+}
+
+fn code(stopped: bool, verdict: Verdict) -> u8 {
+    match verdict {
+        _ if stopped => exit::INTERRUPTED,
+        Verdict::Used | Verdict::Likely => exit::FINDINGS,
+        Verdict::NoEvidenceLogsComplete => exit::OK,
+        Verdict::NoEvidenceLogsIncomplete | Verdict::CannotTell => exit::INCOMPLETE,
+    }
+}
+
+fn print(say: &HuntOutput, report: &Report<'_>, out: &Out) -> Result<(), AppError> {
+    let format = if out.json() { HuntFormat::Json } else { say.format };
+    let body = match format {
+        HuntFormat::Text => report::text::text(report).into_bytes(),
+        HuntFormat::Json => {
+            let mut text = out.text_of(report)?;
+            text.push('\n');
+            text.into_bytes()
+        }
+        HuntFormat::Csv => {
+            let mut body = Vec::new();
+            report::csv::write(&mut body, &report.hunt.accesses)
+                .map_err(|source| AppError::Io { path: "the report".to_owned(), source })?;
+            body
+        }
+    };
+    match &say.output {
+        None => out.raw(&body),
+        Some(path) => evidence::write_whole(path, &body),
+    }
+}
+
+fn incident(id: Option<&String>) -> Result<Option<IncidentId>, AppError> {
+    id.map(|id| word(id)).transpose()
+}
