@@ -13,6 +13,7 @@ pub mod layout;
 pub mod needle;
 pub mod object;
 pub mod record;
+pub mod registration;
 pub mod report;
 mod search;
 mod unpack;

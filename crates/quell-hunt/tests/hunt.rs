@@ -16,7 +16,8 @@ use quell_hunt::hunt::{Hunt, Question, hunt};
 use quell_hunt::needle::Needle;
 use quell_hunt::object;
 use quell_hunt::record::Role;
-use quell_hunt::report::Report;
+use quell_hunt::registration::Data;
+use quell_hunt::report::{self, Report};
 use quell_hunt::verdict::{self, Judgement, Knowledge};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -140,7 +141,8 @@ fn search(folder: &Path, question: Question) -> Hunt {
 fn judged(found: &Hunt, all_logs: bool) -> Judgement {
     let known = vec!["10.0.0.0/8".to_owned()];
     let exposed = Some(at(600));
-    let detection = detect::detect(&found.accesses, &Context { exposed, revoked: None, known: &known });
+    let detection =
+        detect::detect(&found.accesses, &Context { exposed, revoked: None, known: &known, registered: None });
     verdict::judge(
         found,
         &detection,
@@ -267,8 +269,10 @@ fn the_number_of_threads_changes_nothing() {
     World::attacked().write(folder.path(), true);
     let report = |threads: usize| {
         let found = search(folder.path(), question(threads));
-        let detection =
-            detect::detect(&found.accesses, &Context { exposed: Some(at(600)), revoked: None, known: &[] });
+        let detection = detect::detect(
+            &found.accesses,
+            &Context { exposed: Some(at(600)), revoked: None, known: &[], registered: None },
+        );
         let judgement = verdict::judge(&found, &detection, &Knowledge::default());
         serde_json::to_string(&Report::new(&[LEAKED.to_owned()], &found, &detection, &judgement, &[]))
             .unwrap()
@@ -322,7 +326,10 @@ fn logs_that_end_before_the_exposure_are_not_complete() {
     let folder = tempfile::tempdir().unwrap();
     World::quiet().write(folder.path(), true);
     let found = search(folder.path(), question(2));
-    let detection = detect::detect(&found.accesses, &Context { exposed: None, revoked: None, known: &[] });
+    let detection = detect::detect(
+        &found.accesses,
+        &Context { exposed: None, revoked: None, known: &[], registered: None },
+    );
     let knowledge = |exposed, until| Knowledge {
         exposed: Some(exposed),
         until: Some(until),
@@ -395,4 +402,49 @@ fn lines_that_are_alike_are_so_many_uses() {
         3,
         "callers choose the id of their requests"
     );
+}
+
+#[test]
+fn the_report_says_to_whom_addresses_are_registered() {
+    let folder = tempfile::tempdir().unwrap();
+    World::attacked().write(folder.path(), false);
+    let found = search(folder.path(), question(2));
+    let data = tempfile::tempdir().unwrap();
+    // Whoever wrote the data is a stranger, too.
+    let rows = "203.0.113.0,203.0.113.66,64500,\"=Example\u{1b}[2J, Net\"\n";
+    std::fs::write(data.path().join("asn.csv"), rows).unwrap();
+    std::fs::write(data.path().join("LICENSE"), "Name the example.\n").unwrap();
+    let registered = Data::load(&[data.path().to_owned()]).unwrap().register(&found.accesses).unwrap();
+    let judgement = judged(&found, false);
+    let detection = detect::detect(
+        &found.accesses,
+        &Context { exposed: None, revoked: None, known: &[], registered: Some(&registered) },
+    );
+    let credentials = [LEAKED.to_owned()];
+    let report = |registered| {
+        Report::new(&credentials, &found, &detection, &judgement, &[]).with_registered(registered)
+    };
+    let text = report::text::text(&report(Some(&registered)));
+    assert!(text.contains("    registered to AS64500 =Example\\u{1b}[2J, Net\n"), "{text}");
+    assert!(text.contains("Registrations by asn.csv of an unknown version (asn.csv, SHA-256 "), "{text}");
+    assert!(text.contains("LICENSE: Name the example.\n") && !text.contains("located"), "{text}");
+    let json = serde_json::to_value(report(Some(&registered))).unwrap();
+    assert_eq!(json["registered"]["addresses"]["203.0.113.66"]["asn"], 64_500);
+    assert_eq!(json["registered"]["addresses"].get("203.0.113.67"), None);
+    assert_eq!(json["registered"]["sets"][0]["sha256"], hex::encode(Sha256::digest(rows)));
+    let csv = |registered| {
+        let mut out = Vec::new();
+        report::csv::write(&mut out, &found.accesses, registered).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let rows = csv(Some(&registered));
+    assert!(
+        rows.lines().next().unwrap().ends_with(",sha256,registered_asn,registered_name,registered_country")
+    );
+    let row = rows.lines().find(|row| row.contains("203.0.113.66")).unwrap();
+    assert!(row.ends_with(",64500,\"'=Example\\u{1b}[2J, Net\","), "{row}");
+    // Without data one line says so, and nothing else is different.
+    let text = report::text::text(&report(None));
+    assert!(text.contains("No registration data") && !text.contains("registered to"), "{text}");
+    assert!(csv(None).lines().next().unwrap().ends_with(",sha256"));
 }

@@ -19,6 +19,7 @@ mod evasion;
 mod export;
 mod fold;
 mod hours;
+mod instance;
 pub(crate) mod network;
 mod networks;
 mod pagination;
@@ -41,6 +42,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::record::Access;
+use crate::registration::Registered;
 
 /// What is known beside the log.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +54,8 @@ pub struct Context<'a> {
     /// Addresses (exact or CIDR text such as 10.0.0.0/8) that the owner says are its own. Other texts are no address and
     /// match nothing.
     pub known: &'a [String],
+    /// To whom addresses are registered; `None` without data.
+    pub registered: Option<&'a Registered>,
 }
 
 /// How much an anomaly says by itself.

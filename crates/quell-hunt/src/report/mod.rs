@@ -11,6 +11,7 @@ use crate::gap::Gap;
 use crate::hunt::{Followed, Hunt};
 use crate::object::Coverage;
 use crate::record::{Access, Made, MadeKind};
+use crate::registration::Registered;
 use crate::verdict::{Condition, Judgement};
 
 /// Everything, in the shape in which it is printed as JSON and kept as evidence. Version 1.
@@ -48,6 +49,8 @@ pub struct Report<'a> {
     pub accesses: &'a [Access],
     /// The owner's addresses, as they were given.
     pub known: &'a [String],
+    /// To whom the addresses are registered, with the data sets that say so; `None` without data.
+    pub registered: Option<&'a Registered>,
 }
 
 impl<'a> Report<'a> {
@@ -80,7 +83,13 @@ impl<'a> Report<'a> {
             passes: hunt.passes,
             accesses: &hunt.accesses,
             known,
+            registered: None,
         }
+    }
+
+    /// With what is known about the addresses.
+    pub fn with_registered(self, registered: Option<&'a Registered>) -> Self {
+        Self { registered, ..self }
     }
 }
 

@@ -13,6 +13,7 @@ use quell_hunt::detect::{self, Context};
 use quell_hunt::hunt::{self, Hunt, Progress, Question};
 use quell_hunt::needle::{Needle, NeedleError};
 use quell_hunt::object::{self, Object};
+use quell_hunt::registration::Data;
 use quell_hunt::report::{self, Report};
 use quell_hunt::verdict::{self, Knowledge};
 use serde_json::json;
@@ -46,6 +47,8 @@ pub(crate) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
     }
     let mut credentials: Vec<String> = needles.iter().map(|needle| needle.label.clone()).collect();
     credentials.dedup();
+    let geo = (!args.geo.is_empty()).then(|| Data::load(&args.geo)).transpose();
+    let geo = geo.map_err(|error| AppError::Usage(error.to_string()))?;
     let objects = object::list(&args.logs).map_err(|error| AppError::Usage(error.to_string()))?;
     let knowledge = Knowledge {
         exposed,
@@ -77,10 +80,14 @@ pub(crate) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
         "Reading {count} objects with {bytes} bytes; {pruned} lie outside of what is asked for"
     ));
     let found = run(question, &objects, out)?;
-    let context = Context { exposed, revoked: knowledge.revoked, known: &knowledge.known };
+    let registered = geo.map(|data| data.register(&found.accesses)).transpose();
+    let registered = registered.map_err(|error| AppError::Usage(error.to_string()))?;
+    let registered = registered.as_ref();
+    let context = Context { exposed, revoked: knowledge.revoked, known: &knowledge.known, registered };
     let detection = detect::detect(&found.accesses, &context);
     let judgement = verdict::judge(&found, &detection, &knowledge);
-    let report = Report::new(&credentials, &found, &detection, &judgement, &knowledge.known);
+    let report = Report::new(&credentials, &found, &detection, &judgement, &knowledge.known)
+        .with_registered(registered);
     print(&args, &report, out)?;
     if let (true, Some(id)) = (args.record, id) {
         let body = serde_json::to_vec(&report).map_err(|error| AppError::Usage(error.to_string()))?;
@@ -143,7 +150,7 @@ fn print(args: &HuntArgs, report: &Report<'_>, out: &Out) -> Result<(), AppError
         }
         HuntFormat::Csv => {
             let mut body = Vec::new();
-            report::csv::write(&mut body, report.accesses)
+            report::csv::write(&mut body, report.accesses, report.registered)
                 .map_err(|source| AppError::Io { path: "the report".to_owned(), source })?;
             body
         }
