@@ -15,6 +15,7 @@ use crate::needle::{Needle, NeedleError, Needles};
 use crate::object::{Coverage, Fate, Object};
 use crate::record::{Access, Made, MadeKind};
 use crate::search::{self, Seen, Task};
+use crate::signature::{Keys, Signatures};
 use crate::unpack::Unpacker;
 
 /// Passes over the logs. Chains of credentials that are longer are said not to be followed to their end.
@@ -39,6 +40,8 @@ pub struct Question {
     pub accounts: Vec<String>,
     /// Only these regions; empty: all.
     pub regions: Vec<String>,
+    /// AWS's public keys, to check the signatures of digests with.
+    pub digest_keys: Option<Keys>,
     /// Workers.
     pub threads: NonZero<usize>,
 }
@@ -71,6 +74,8 @@ pub struct Hunt {
     pub gaps: Vec<Gap>,
     /// The time that digests of CloudTrail's cover, if every account and region has some.
     pub digests: Option<(Timestamp, Timestamp)>,
+    /// How many digests are signed by AWS; `None` if there were no keys to check that with.
+    pub signatures: Option<Signatures>,
     /// The span that the logs tell of, by the names of objects and by the times of first and last lines.
     pub span: Option<(Timestamp, Timestamp)>,
     /// How often the logs were gone through.
@@ -107,7 +112,8 @@ pub fn hunt(
     stop: &AtomicBool,
 ) -> Result<Hunt, NeedleError> {
     let wanted: Vec<&Object> = objects.iter().filter(|object| question.wants(object)).collect();
-    let mut state = State { digests: Digests::read(&wanted, &mut Unpacker::default()), ..State::default() };
+    let digests = Digests::read(&wanted, question.digest_keys.as_ref(), &mut Unpacker::default());
+    let mut state = State { digests, ..State::default() };
     for object in objects.iter().filter(|object| !question.wants(object)) {
         state.coverage.add(&object.name, &Fate::Pruned);
     }
@@ -371,6 +377,7 @@ impl State {
             followed: self.followed,
             coverage: self.coverage,
             gaps,
+            signatures: self.digests.signatures().cloned(),
             digests: self.digests.span().filter(|_| !unvouched),
             span: self.first.zip(self.last),
             passes: self.passes,

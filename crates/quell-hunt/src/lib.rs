@@ -16,5 +16,6 @@ pub mod record;
 pub mod registration;
 pub mod report;
 mod search;
+pub mod signature;
 mod unpack;
 pub mod verdict;

@@ -125,6 +125,7 @@ fn question(threads: usize) -> Question {
         to: None,
         accounts: Vec::new(),
         regions: Vec::new(),
+        digest_keys: None,
         threads: NonZero::new(threads).unwrap(),
     }
 }
@@ -447,4 +448,27 @@ fn the_report_says_to_whom_addresses_are_registered() {
     let text = report::text::text(&report(None));
     assert!(text.contains("No registration data") && !text.contains("registered to"), "{text}");
     assert!(csv(None).lines().next().unwrap().ends_with(",sha256"));
+}
+
+#[test]
+fn a_signature_beside_a_digest_is_no_log_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    World::quiet().write(folder.path(), true);
+    let digest = "111122223333_CloudTrail-Digest_eu-west-1_t_eu-west-1_20260301T010000Z.json.gz";
+    std::fs::write(folder.path().join(format!("{digest}.signature")), "00ff").unwrap();
+    let judgement = judged(&search(folder.path(), question(2)), true);
+    assert_eq!(judgement.verdict, Verdict::NoEvidenceLogsComplete, "{:?}", judgement.conditions);
+    let vouched = judgement.conditions.iter().find(|it| it.text.starts_with("digests vouch")).unwrap();
+    assert!(vouched.text.contains("their signatures were not checked"), "{}", vouched.text);
+    // With keys the condition says how many of them were verified.
+    let answer = r#"{"PublicKeyList":[{"Fingerprint":"ab","Value":"AAAA"}]}"#;
+    let keys = Some(quell_hunt::signature::Keys::parse(answer.as_bytes()).unwrap());
+    let found = search(folder.path(), Question { digest_keys: keys, ..question(2) });
+    let judgement = judged(&found, true);
+    let vouched = judgement.conditions.iter().find(|it| it.text.starts_with("digests vouch")).unwrap();
+    assert!(
+        vouched.text.contains("signatures verified: 0 of 48, the others not, such as `"),
+        "{}",
+        vouched.text
+    );
 }

@@ -12,6 +12,7 @@ use crate::hunt::{Followed, Hunt};
 use crate::object::Coverage;
 use crate::record::{Access, Made, MadeKind};
 use crate::registration::Registered;
+use crate::signature::Signatures;
 use crate::verdict::{Condition, Judgement};
 
 /// Everything, in the shape in which it is printed as JSON and kept as evidence. Version 1.
@@ -41,6 +42,8 @@ pub struct Report<'a> {
     pub baseline: &'a Baseline,
     /// Where something is missing.
     pub gaps: &'a [Gap],
+    /// How many digests of CloudTrail's are signed by AWS; `None` if there were no keys to check that with.
+    pub signatures: Option<&'a Signatures>,
     /// How much was looked at.
     pub coverage: &'a Coverage,
     /// How often the logs were gone through.
@@ -79,6 +82,7 @@ impl<'a> Report<'a> {
             anomalies: &detection.anomalies,
             baseline: &detection.baseline,
             gaps: &hunt.gaps,
+            signatures: hunt.signatures.as_ref(),
             coverage: &hunt.coverage,
             passes: hunt.passes,
             accesses: &hunt.accesses,

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -15,6 +16,7 @@ use quell_hunt::needle::{Needle, NeedleError};
 use quell_hunt::object::{self, Object};
 use quell_hunt::registration::Data;
 use quell_hunt::report::{self, Report};
+use quell_hunt::signature::Keys;
 use quell_hunt::verdict::{self, Knowledge};
 use serde_json::json;
 
@@ -64,6 +66,7 @@ pub(crate) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
         to: args.to,
         accounts: args.account.clone(),
         regions: args.region.clone(),
+        digest_keys: digest_keys(&args.digest_keys)?,
         threads: threads(args.threads),
     };
     let (count, bytes) = hunt::estimate(&question, &objects);
@@ -96,6 +99,18 @@ pub(crate) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
         out.status(format!("Recorded in {id} with the report as evidence: {}", judgement.verdict.sentence()));
     }
     Ok(code(found.stopped, judgement.verdict))
+}
+
+/// Of all files together; `None` if there are none.
+fn digest_keys(files: &[PathBuf]) -> Result<Option<Keys>, AppError> {
+    let mut all: Option<Keys> = None;
+    for file in files {
+        let path = || file.display().to_string();
+        let json = std::fs::read(file).map_err(|source| AppError::Io { path: path(), source })?;
+        let keys = Keys::parse(&json).map_err(|error| AppError::Usage(format!("`{}`: {error}", path())))?;
+        all.get_or_insert_default().extend(keys);
+    }
+    Ok(all)
 }
 
 fn code(stopped: bool, verdict: Verdict) -> u8 {
