@@ -3,8 +3,8 @@
 //! With validation on, a digest comes every hour, also when nothing happened. It names the objects of its hour with the
 //! SHA-256 of their unpacked content, and the digest before it with its own
 //! (<https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-log-file-validation-digest-file-structure.html>).
-//! Their RSA signatures lie in the metadata of the stored objects, which copies to a disk do not have: what is checked here
-//! is that objects and digests fit together, not that AWS made them.
+//! With AWS's public keys it is also checked that AWS made them (see [`crate::signature`]); without, only that objects and digests
+//! fit together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -14,7 +14,9 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::gap::{Gap, Strength};
+use crate::layout::Delivery;
 use crate::object::Object;
+use crate::signature::{self, Keys, Signatures};
 use crate::unpack::{Text, Unpacker};
 
 /// A larger digest is none.
@@ -42,9 +44,25 @@ struct LogFile {
     newest_event_time: Option<Timestamp>,
 }
 
+/// What is signed, as it stands in the digest: all of it may be missing.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Signed {
+    digest_end_time: String,
+    digest_s3_bucket: String,
+    digest_public_key_fingerprint: String,
+    previous_digest_s3_bucket: Option<String>,
+    previous_digest_signature: Option<String>,
+}
+
 /// A digest that was read.
 struct Known {
     file: File,
+    signed: Signed,
+    /// The name of the object.
+    name: String,
+    /// What came with it, in hex.
+    signature: Option<String>,
     sha256: String,
 }
 
@@ -55,18 +73,29 @@ pub(crate) struct Digests {
     streams: BTreeMap<(String, String), Vec<Known>>,
     /// What the logs that they name must hash to, by the last part of their names, which is unique.
     hashes: BTreeMap<String, String>,
-    /// Digests that could not be read.
+    /// Digests that could not be read, or that AWS did not sign.
     broken: Vec<Gap>,
+    /// How many were checked, if there are keys.
+    signatures: Option<Signatures>,
 }
 
 impl Digests {
     /// Reads those among these objects.
-    pub(crate) fn read(objects: &[&Object], unpacker: &mut Unpacker) -> Self {
+    pub(crate) fn read(objects: &[&Object], keys: Option<&Keys>, unpacker: &mut Unpacker) -> Self {
         let mut digests = Self::default();
+        let mut beside: BTreeMap<&str, String> = BTreeMap::new();
         for object in objects {
             let Some(delivery) = object.delivery.as_ref().filter(|delivery| delivery.digest) else {
                 continue;
             };
+            if let Some(digest) = signature::digest_of(&object.name) {
+                let read = text(object, unpacker).and_then(|text| signature::beside(&text));
+                match read {
+                    Ok(signature) => drop(beside.insert(digest, signature)),
+                    Err(why) => digests.broken.push(unread(object, delivery, &why)),
+                }
+                continue;
+            }
             let stream = (delivery.account.clone(), delivery.region.clone());
             match parse(object, unpacker) {
                 Ok(known) => {
@@ -77,19 +106,66 @@ impl Digests {
                     }
                     digests.streams.entry(stream).or_default().push(known);
                 }
-                Err(why) => digests.broken.push(Gap {
-                    stream: format!("{} {}", stream.0, stream.1),
-                    from: delivery.at,
-                    to: delivery.at,
-                    strength: Strength::Missing,
-                    why: format!("the digest `{}` cannot be read: {why}", object.name),
-                }),
+                Err(why) => digests.broken.push(unread(object, delivery, &why)),
             }
         }
         for stream in digests.streams.values_mut() {
             stream.sort_by_key(|known| known.file.digest_start_time);
+            for known in stream {
+                known.signature = known.signature.take().or_else(|| beside.remove(known.name.as_str()));
+            }
+        }
+        if let Some(keys) = keys {
+            digests.verify(keys);
         }
         digests
+    }
+
+    /// Checks the signature of every digest that has one: of its own, or in the digest that names it as the one before.
+    fn verify(&mut self, keys: &Keys) {
+        let mut after: BTreeMap<(&str, &str), &str> = BTreeMap::new();
+        for known in self.streams.values().flatten() {
+            let (named, bucket) =
+                (&known.file.previous_digest_s3_object, &known.signed.previous_digest_s3_bucket);
+            if let (Some(named), Some(bucket), Some(signature)) =
+                (named, bucket, &known.signed.previous_digest_signature)
+            {
+                after.insert((bucket, named), signature);
+            }
+        }
+        let mut all = Signatures::default();
+        for ((account, region), stream) in &self.streams {
+            for known in stream {
+                all.of += 1;
+                let place = (known.signed.digest_s3_bucket.as_str(), known.file.digest_s3_object.as_str());
+                // Both must be right where there are both: the later digest is signed with the one that it holds.
+                let signatures = [known.signature.as_deref(), after.get(&place).copied()];
+                let signatures: Vec<&str> = signatures.into_iter().flatten().collect();
+                match known.is_signed(keys, &signatures) {
+                    Ok(true) => all.verified += 1,
+                    Ok(false) => {
+                        all.wrong += 1;
+                        self.broken.push(Gap {
+                            stream: format!("{account} {region}"),
+                            from: known.file.digest_start_time,
+                            to: known.file.digest_end_time,
+                            strength: Strength::Altered,
+                            why: format!(
+                                "the signature of the digest `{}` is not AWS's of this content",
+                                known.name
+                            ),
+                        });
+                    }
+                    Err(why) => all.add_unchecked(&known.name, &why),
+                }
+            }
+        }
+        self.signatures = Some(all);
+    }
+
+    /// How many signatures were checked; `None` without keys.
+    pub(crate) fn signatures(&self) -> Option<&Signatures> {
+        self.signatures.as_ref()
     }
 
     /// Whether the account and region of an object has digests.
@@ -101,7 +177,7 @@ impl Digests {
     /// Whether a log is what its digest says; `None` when none names it.
     pub(crate) fn fits(&self, name: &str, text: &[u8]) -> Option<bool> {
         let expected = self.hashes.get(last(name))?;
-        Some(*expected == hex::encode(Sha256::digest(text)))
+        Some(*expected == sha256(text))
     }
 
     /// What is proven to be missing in the window, given all objects that were there.
@@ -161,6 +237,39 @@ impl Digests {
     }
 }
 
+impl Known {
+    /// Whether all of these are signatures of this digest; the error tells why that cannot be said.
+    fn is_signed(&self, keys: &Keys, signatures: &[&str]) -> Result<bool, String> {
+        if signatures.is_empty() {
+            return Err("no digest after it holds its signature, and no file beside it does".to_owned());
+        }
+        let Signed { digest_end_time, digest_s3_bucket, previous_digest_signature, .. } = &self.signed;
+        let text = format!(
+            "{digest_end_time}\n{digest_s3_bucket}/{}\n{}\n{}",
+            self.file.digest_s3_object,
+            self.sha256,
+            previous_digest_signature.as_deref().unwrap_or("null")
+        );
+        let fingerprint = &self.signed.digest_public_key_fingerprint;
+        for signature in signatures {
+            if !keys.verify(fingerprint, &text, signature)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn unread(object: &Object, delivery: &Delivery, why: &str) -> Gap {
+    Gap {
+        stream: format!("{} {}", delivery.account, delivery.region),
+        from: delivery.at,
+        to: delivery.at,
+        strength: Strength::Missing,
+        why: format!("the digest `{}` cannot be read: {why}", object.name),
+    }
+}
+
 /// Whether one digest follows another.
 fn link(before: &Known, after: &Known, add: &mut impl FnMut(Timestamp, Timestamp, Strength, String)) {
     let (from, to) = (before.file.digest_end_time, after.file.digest_start_time);
@@ -192,17 +301,28 @@ fn link(before: &Known, after: &Known, add: &mut impl FnMut(Timestamp, Timestamp
 }
 
 fn parse(object: &Object, unpacker: &mut Unpacker) -> Result<Known, String> {
+    let text = text(object, unpacker)?;
+    let file = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    let signed = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    let (name, signature) = (object.name.clone(), object.signature.clone());
+    Ok(Known { file, signed, name, signature, sha256: sha256(&text) })
+}
+
+/// All of a digest, unpacked.
+fn text(object: &Object, unpacker: &mut Unpacker) -> Result<Vec<u8>, String> {
     let (text, _) = unpacker.open(&object.path).map_err(|fate| fate.why().unwrap_or_default().to_owned())?;
     let mut held = Vec::new();
-    let text = match text {
-        Text::Whole(text) => text,
+    match text {
+        Text::Whole(text) => held.extend_from_slice(text),
         Text::Stream(stream) => {
             stream.take(MAX_DIGEST).read_to_end(&mut held).map_err(|error| error.to_string())?;
-            held.as_slice()
         }
-    };
-    let file = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    Ok(Known { file, sha256: hex::encode(Sha256::digest(text)) })
+    }
+    Ok(held)
+}
+
+fn sha256(text: &[u8]) -> String {
+    hex::encode(Sha256::digest(text))
 }
 
 fn last(name: &str) -> &str {
@@ -249,7 +369,7 @@ mod tests {
 
     fn gaps(objects: &[Object]) -> Vec<(Strength, String)> {
         let objects: Vec<&Object> = objects.iter().collect();
-        let digests = Digests::read(&objects, &mut Unpacker::default());
+        let digests = Digests::read(&objects, None, &mut Unpacker::default());
         assert!(objects.iter().any(|object| digests.cover(object)));
         digests.gaps(&objects, (None, None)).into_iter().map(|gap| (gap.strength, gap.why)).collect()
     }
@@ -259,7 +379,7 @@ mod tests {
         let (_folder, objects) = folder(|_, text| Some(text));
         assert_eq!(gaps(&objects), []);
         let all: Vec<&Object> = objects.iter().collect();
-        let digests = Digests::read(&all, &mut Unpacker::default());
+        let digests = Digests::read(&all, None, &mut Unpacker::default());
         assert_eq!(
             digests.fits(
                 "any/111122223333_CloudTrail_eu-west-1_20260302T1005Z_x10.json",

@@ -14,8 +14,10 @@ use crate::gap::{self, Gap, Strength};
 use crate::needle::{Needle, NeedleError, Needles};
 use crate::object::{Coverage, Fate, Object};
 use crate::record::{Access, Made, MadeKind, Role};
+use crate::registration::Registered;
 use crate::search::{self, Seen, Task};
 use crate::shard::Shard;
+use crate::signature::{Keys, Signatures};
 use crate::unpack::Unpacker;
 
 /// Passes over the logs. Chains of credentials that are longer are said not to be followed to their end.
@@ -44,6 +46,8 @@ pub struct Question {
     pub shard: Option<Shard>,
     /// Credentials that came from the leaked one, as another shard found them: looked for from the start.
     pub follow: Vec<Followed>,
+    /// AWS's public keys, to check the signatures of digests with.
+    pub digest_keys: Option<Keys>,
     /// Workers.
     pub threads: NonZero<usize>,
 }
@@ -78,8 +82,13 @@ pub struct Hunt {
     pub gaps: Vec<Gap>,
     /// The time that digests of CloudTrail's cover, if every account and region has some.
     pub digests: Option<(Timestamp, Timestamp)>,
+    /// How many digests are signed by AWS; `None` if there were no keys to check that with.
+    pub signatures: Option<Signatures>,
     /// The span that the logs tell of, by the names of objects and by the times of first and last lines.
     pub span: Option<(Timestamp, Timestamp)>,
+    /// To whom the addresses are registered, with the data sets that say so; `None` without data.
+    #[serde(default)]
+    pub registered: Option<Registered>,
     /// How often the logs were gone through.
     pub passes: usize,
     /// Whether everything that was made was followed.
@@ -119,7 +128,8 @@ pub fn hunt(
 ) -> Result<Hunt, NeedleError> {
     let wanted: Vec<&Object> = objects.iter().filter(|object| question.wants(object)).collect();
     let mine: Vec<&Object> = wanted.iter().copied().filter(|object| question.holds(object)).collect();
-    let mut state = State { digests: Digests::read(&wanted, &mut Unpacker::default()), ..State::default() };
+    let digests = Digests::read(&wanted, question.digest_keys.as_ref(), &mut Unpacker::default());
+    let mut state = State { digests, ..State::default() };
     for object in objects.iter().filter(|object| !question.wants(object) && question.holds(object)) {
         state.coverage.add(&object.name, &Fate::Pruned);
     }
@@ -386,6 +396,8 @@ impl State {
             searched: BTreeSet::new(),
             coverage: self.coverage,
             gaps,
+            signatures: self.digests.signatures().cloned(),
+            registered: None,
             digests: self.digests.span().filter(|_| !unvouched),
             span: self.first.zip(self.last),
             passes: self.passes,

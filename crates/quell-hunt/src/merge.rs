@@ -61,6 +61,8 @@ pub fn merge(parts: Vec<Hunt>) -> Result<Hunt, MergeError> {
         coverage: Coverage::default(),
         gaps: Vec::new(),
         digests: shards.values().next().and_then(|part| part.digests),
+        signatures: shards.values().next().and_then(|part| part.signatures.clone()),
+        registered: None,
         span: None,
         passes: 0,
         closed: shards.values().all(|part| part.closed),
@@ -108,6 +110,10 @@ impl Hunt {
             (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
             (one, other) => one.or(other),
         };
+        match (&mut self.registered, part.registered) {
+            (Some(all), Some(more)) => all.addresses.extend(more.addresses),
+            (all, more) => *all = all.take().or(more),
+        }
         // A credential may be known to a shard before it saw who made it: whoever knows the time saw that.
         for one in part.followed {
             match self.followed.iter_mut().find(|it| it.id == one.id) {

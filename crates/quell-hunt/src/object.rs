@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::format::Format;
 use crate::layout::Delivery;
+use crate::signature;
 
 /// A file or stored object with log records in it.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct Object {
     pub size: u64,
     /// What its name tells, if it is one of CloudTrail's.
     pub delivery: Option<Delivery>,
+    /// The signature in the metadata of a stored digest, in hex, if where it comes from told it; copies on a disk have none.
+    pub signature: Option<String>,
     /// Where it is read from.
     pub(crate) path: PathBuf,
     /// Why it cannot be read at all: it is no file.
@@ -228,7 +231,12 @@ impl Object {
             Ok(_) => (0, (0, 0), Some("it is not a file".to_owned())),
             Err(error) => (0, (0, 0), Some(error.to_string())),
         };
-        Self { delivery: Delivery::of(&name), name, size, path, problem, id }
+        Self { delivery: Delivery::of(&name), signature: None, name, size, path, problem, id }
+    }
+
+    /// Whether it is a file with the signature of a digest, which lies beside that.
+    pub(crate) fn is_signature(&self) -> bool {
+        self.delivery.as_ref().is_some_and(|it| it.digest) && signature::digest_of(&self.name).is_some()
     }
 }
 

@@ -65,6 +65,12 @@ pub(crate) fn object(object: &Object, task: &Task<'_>, unpacker: &mut Unpacker) 
         seen.fate = Fate::Unreadable(why.clone());
         return seen;
     }
+    if object.is_signature() {
+        // What is in it is read with the digests.
+        seen.format = Some(Format::CloudtrailDigest);
+        seen.stored = object.size;
+        return seen;
+    }
     let searched = match unpacker.open(&object.path) {
         Ok((text, stored)) => {
             seen.stored = stored;

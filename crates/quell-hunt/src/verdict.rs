@@ -11,6 +11,7 @@ use crate::format::Format;
 use crate::gap::Strength;
 use crate::hunt::Hunt;
 use crate::record::{Access, Outcome, Role};
+use crate::signature::Signatures;
 
 /// A margin for clocks that differ.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
@@ -266,12 +267,22 @@ fn vouched(hunt: &Hunt, knowledge: &Knowledge) -> Condition {
             "that no object is missing is not proven: not every account and region has digests".to_owned()
         }
         Some((from, to)) => {
-            format!(
-                "digests vouch for {from} to {to} (their signatures are not in the files, and were not checked)"
-            )
+            format!("digests vouch for {from} to {to} ({})", signatures(hunt))
         }
     };
     Condition { met: only && covered, text }
+}
+
+/// Whether AWS made the digests, as far as that was checked.
+fn signatures(hunt: &Hunt) -> String {
+    let Some(Signatures { verified, of, unchecked, .. }) = &hunt.signatures else {
+        return "their signatures were not checked: --digest-keys".to_owned();
+    };
+    let rest = match unchecked.first() {
+        Some(first) => format!(", the others not, such as {first}"),
+        None => String::new(),
+    };
+    format!("signatures verified: {verified} of {of}{rest}")
 }
 
 fn reaches_back(hunt: &Hunt, knowledge: &Knowledge) -> bool {

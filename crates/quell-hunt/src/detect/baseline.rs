@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, civil};
 
 use super::agent::family;
-use super::network::Network;
+use super::network::Holder;
 use super::trail::{Trail, Use};
 use super::wording::counted;
 use super::{Baseline, Context};
@@ -23,7 +23,12 @@ pub(super) struct Habits<'a> {
     pub(super) uses: usize,
     pub(super) days: u32,
     pub(super) addresses: BTreeSet<IpAddr>,
-    pub(super) networks: BTreeSet<Network>,
+    /// Whose these are.
+    pub(super) holders: BTreeSet<Holder>,
+    /// Where these are registered.
+    pub(super) countries: BTreeSet<&'a str>,
+    /// The kinds of calls that came from each of these.
+    pub(super) calls_by_country: BTreeSet<(&'a str, (&'a str, &'a str))>,
     pub(super) families: BTreeSet<String>,
     pub(super) calls: BTreeSet<(&'a str, &'a str)>,
     pub(super) errors: BTreeSet<&'a str>,
@@ -47,7 +52,9 @@ pub(super) fn habits<'a>(before: &[Use<'a>], context: &Context<'_>) -> Option<Ha
         uses: before.len(),
         days,
         addresses: before.iter().filter_map(|it| it.address).collect(),
-        networks: before.iter().filter_map(|it| it.address).map(Network::of).collect(),
+        holders: before.iter().filter_map(Use::holder).collect(),
+        countries: before.iter().filter_map(Use::country).collect(),
+        calls_by_country: before.iter().filter_map(|it| it.country().zip(it.call().sort())).collect(),
         families: BTreeSet::new(),
         calls: before.iter().filter_map(|it| it.call().sort()).collect(),
         errors: before.iter().filter_map(|it| it.access.outcome.detail()).collect(),

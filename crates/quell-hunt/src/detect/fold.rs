@@ -7,14 +7,15 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::window::GAP;
-use super::{Anomaly, address, agent, hours, networks, rare, revocation, root, tool};
+use super::{Anomaly, address, agent, hours, instance, networks, rare, revocation, root, tool};
 use crate::record::Access;
 
 /// These say who it was, or when, and swallow only each other.
-const WHO: [&str; 8] = [
+const WHO: [&str; 9] = [
     address::DETECTOR.id,
     agent::DETECTOR.id,
     hours::DETECTOR.id,
+    instance::DETECTOR.id,
     networks::DETECTOR.id,
     rare::DETECTOR.id,
     revocation::DETECTOR.id,
@@ -80,7 +81,9 @@ fn only(anomaly: &Anomaly, stretches: &BTreeMap<usize, usize>) -> Option<usize> 
 }
 
 fn holds(strong: &Anomaly, weak: &Anomaly) -> bool {
-    (WHO.contains(&weak.detector) || !WHO.contains(&strong.detector))
+    // That something could not be judged is said by nothing else.
+    weak.detector != instance::DETECTOR.id
+        && (WHO.contains(&weak.detector) || !WHO.contains(&strong.detector))
         && weak.records.len() <= strong.records.len()
         && weak.records.iter().all(|record| strong.records.binary_search(record).is_ok())
 }

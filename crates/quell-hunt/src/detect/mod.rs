@@ -19,6 +19,7 @@ mod evasion;
 mod export;
 mod fold;
 mod hours;
+mod instance;
 pub(crate) mod network;
 mod networks;
 mod pagination;
@@ -44,6 +45,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::record::Access;
+use crate::registration::Registered;
 
 /// What is known beside the log.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +57,8 @@ pub struct Context<'a> {
     /// Addresses (exact or CIDR text such as 10.0.0.0/8) that the owner says are its own. Other texts are no address and
     /// match nothing.
     pub known: &'a [String],
+    /// To whom addresses are registered; `None` without data.
+    pub registered: Option<&'a Registered>,
 }
 
 /// How much an anomaly says by itself.

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Anomaly, Context, detect};
 use crate::format::Format;
 use crate::record::{Access, Made, MadeKind, Outcome, Role};
+use crate::registration::{Registered, Registration};
 
 /// Where the owner works.
 pub(super) const HOME: &str = "198.51.100.7";
@@ -17,7 +18,7 @@ pub(super) fn exposed() -> Timestamp {
 }
 
 pub(super) fn context() -> Context<'static> {
-    Context { exposed: Some(exposed()), revoked: None, known: &[] }
+    Context { exposed: Some(exposed()), revoked: None, known: &[], registered: None }
 }
 
 /// A use so many seconds after the exposure.
@@ -101,4 +102,23 @@ pub(super) fn fires(detector: &str, more: &[Access]) -> Vec<Anomaly> {
 /// That a detector says nothing.
 pub(super) fn silent(detector: &str, more: &[Access]) {
     assert_eq!(said(detector, &ordinary(more), &context()), []);
+}
+
+/// Addresses in a cloud of AWS's.
+pub(super) const CLOUD: &str = "198.18.0.9";
+
+/// To whom the addresses of these logs are registered: HOME and another block to the same provider, AWAY to another one abroad.
+pub(super) fn registered() -> Registered {
+    let of = |address: &str, asn: u32, name: &str, country: &str| {
+        let registration =
+            Registration { asn: Some(asn), name: Some(name.to_owned()), country: Some(country.to_owned()) };
+        (address.parse().unwrap(), registration)
+    };
+    let addresses = [
+        of(HOME, 64_496, "Owner's Provider", "NL"),
+        of("192.0.2.80", 64_496, "Owner's Provider", "NL"),
+        of(AWAY, 64_500, "Example Net", "BR"),
+        of(CLOUD, 16_509, "Amazon.com, Inc.", "US"),
+    ];
+    Registered { sets: Vec::new(), addresses: addresses.into() }
 }

@@ -2,9 +2,9 @@
 //!
 //! * Looks at: the kind of each call (of Vault the operation and mount, of HTTP the method) and the word of each error.
 //! * Speaks from: the first of each that the baseline does not have; those of one go are told together. Without a baseline it is
-//!   silent. It is mostly noise, and folded into what else is told about the same records.
-//! * Idea: Elastic's machine-learning jobs for rare errors and rare methods in CloudTrail, as plain first-seen; without the
-//!   country, which is not known here.
+//!   silent. It is mostly noise, and folded into what else is told about the same records. With data about registrations, also
+//!   the first of a call that is not new from each country.
+//! * Idea: Elastic's machine-learning jobs for rare errors and rare methods (by country, too) in CloudTrail, as plain first-seen.
 
 use std::collections::BTreeSet;
 
@@ -18,8 +18,8 @@ pub(super) const DETECTOR: Detector = Detector { id: "rare-call", soft: Soft::Kn
 
 fn find(scene: &Scene<'_>) -> Vec<Finding> {
     let Some(habits) = scene.habits else { return Vec::new() };
-    let (mut calls, mut errors) = (BTreeSet::new(), BTreeSet::new());
-    let (mut new_calls, mut new_errors) = (Vec::new(), Vec::new());
+    let (mut calls, mut errors, mut places) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut new_calls, mut new_errors, mut new_places) = (Vec::new(), Vec::new(), Vec::new());
     for it in scene.uses {
         if let Some(sort) = it.call().sort()
             && !habits.calls.contains(&sort)
@@ -33,10 +33,21 @@ fn find(scene: &Scene<'_>) -> Vec<Finding> {
         {
             new_errors.push(*it);
         }
+        if let Some(place) = it.country().zip(it.call().sort())
+            && habits.calls.contains(&place.1)
+            && !habits.countries.is_empty()
+            && !habits.calls_by_country.contains(&place)
+            && places.insert(place)
+        {
+            new_places.push(*it);
+        }
     }
     let mut findings = told(&new_calls, "call", Weight::Info, |it| it.call().name());
     findings.extend(told(&new_errors, "error", Weight::Low, |it| {
         it.access.outcome.detail().unwrap_or_default().to_owned()
+    }));
+    findings.extend(told(&new_places, "call from this country", Weight::Info, |it| {
+        format!("{} from {}", it.call().name(), it.country().unwrap_or_default())
     }));
     findings
 }
@@ -54,7 +65,9 @@ fn told(uses: &[Use<'_>], kind: &str, weight: Weight, name: impl Fn(&Use<'_>) ->
 #[cfg(test)]
 mod tests {
     use crate::detect::Context;
-    use crate::detect::planted::{AWAY, HOME, context, denied, fires, ordinary, said, silent, used, vault};
+    use crate::detect::planted::{
+        self, AWAY, HOME, context, denied, fires, ordinary, said, silent, used, vault,
+    };
 
     #[test]
     fn first_calls_and_errors_are_told_by_go() {
@@ -73,6 +86,17 @@ mod tests {
             "It never had this call before: `ses:SendEmail`",
         ]
         "#);
+    }
+
+    #[test]
+    fn a_usual_call_from_another_country_is_told() {
+        let data = planted::registered();
+        let context = Context { registered: Some(&data), ..context() };
+        let log = ordinary(&[used(36_100, "s3:GetObject", AWAY), used(36_101, "s3:GetObject", "192.0.2.80")]);
+        let all = said("rare-call", &log, &context);
+        assert!(all.iter().any(|it| it.records.len() == 1 && it.addresses == [AWAY]), "{all:?}");
+        assert_eq!(said("rare-call", &ordinary(&[]), &context), []);
+        assert_eq!(said("rare-call", &log, &Context { registered: None, ..context }), []);
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::baseline::Habits;
 use super::trail::{Trail, Use};
 use super::{
-    Anomaly, Weight, address, agent, climb, denied, derived, enumeration, evasion, export, hours, network,
-    networks, pagination, persistence, quarantine, rare, revocation, root, sweep, tool, validation,
+    Anomaly, Weight, address, agent, climb, denied, derived, enumeration, evasion, export, hours, instance,
+    network, networks, pagination, persistence, quarantine, rare, revocation, root, sweep, tool, validation,
 };
 use crate::record::Access;
 
@@ -53,7 +53,7 @@ pub(super) struct Finding {
     pub(super) records: Vec<usize>,
 }
 
-const DETECTORS: [Detector; 19] = [
+const DETECTORS: [Detector; 20] = [
     validation::DETECTOR,
     persistence::DETECTOR,
     evasion::DETECTOR,
@@ -68,6 +68,7 @@ const DETECTORS: [Detector; 19] = [
     agent::DETECTOR,
     tool::DETECTOR,
     networks::DETECTOR,
+    instance::DETECTOR,
     hours::DETECTOR,
     climb::DETECTOR,
     root::DETECTOR,

@@ -162,6 +162,7 @@ proptest! {
     fn any_log_is_judged_without_a_panic(
         log in prop::collection::vec(access(), 0..160),
         is_sorted in any::<bool>(),
+        has_data in any::<bool>(),
         exposed in prop::option::of(-1_000_000_i64..1_000_000),
         revoked in prop::option::of(-1_000_000_i64..1_000_000),
         known in prop::collection::vec(prop_oneof![Just("203.0.113.0/24".to_owned()), ".{0,8}"], 0..3),
@@ -171,7 +172,9 @@ proptest! {
             log.sort_by_key(|access| access.time);
         }
         let at = |seconds: Option<i64>| seconds.map(|it| planted::exposed() + SignedDuration::from_secs(it));
-        let context = Context { exposed: at(exposed), revoked: at(revoked), known: &known };
+        let data = planted::registered();
+        let registered = has_data.then_some(&data);
+        let context = Context { exposed: at(exposed), revoked: at(revoked), known: &known, registered };
         let found = detect(&log, &context);
         for anomaly in &found.anomalies {
             prop_assert!(!anomaly.records.is_empty());

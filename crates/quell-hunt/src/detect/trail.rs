@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use super::Context;
 use super::baseline::{self, Habits};
 use super::call::Call;
-use super::network::{self, Known};
+use super::network::{self, Holder, Known};
 use crate::record::{Access, Outcome, Role};
+use crate::registration::Registration;
 
 /// One record, with what several detectors ask of it.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +22,8 @@ pub(super) struct Use<'a> {
     pub(super) address: Option<IpAddr>,
     /// Whether the address is one of the owner's own.
     pub(super) is_known: bool,
+    /// To whom the address is registered, as far as is known.
+    pub(super) registered: Option<&'a Registration>,
 }
 
 /// All about one credential. Each list is sorted by time, with the records that have none at the end.
@@ -41,23 +44,26 @@ pub(super) struct Trail<'a> {
     pub(super) revoked: Option<Timestamp>,
     /// What it did before the exposure, if that is enough to compare with.
     pub(super) habits: Option<Habits<'a>>,
+    /// Whether there is data about to whom addresses are registered.
+    pub(super) has_registrations: bool,
 }
 
 /// The records of each credential.
-pub(super) fn trails<'a>(accesses: &'a [Access], context: &Context<'_>) -> Vec<Trail<'a>> {
+pub(super) fn trails<'a>(accesses: &'a [Access], context: &Context<'a>) -> Vec<Trail<'a>> {
     let known = Known::new(context.known);
     // A log has few addresses; each is read and looked up once.
-    let mut addresses: BTreeMap<&str, (Option<IpAddr>, bool)> = BTreeMap::new();
+    let mut addresses: BTreeMap<&str, (Option<IpAddr>, bool, Option<&Registration>)> = BTreeMap::new();
     let mut by_credential: BTreeMap<&str, Vec<Use<'_>>> = BTreeMap::new();
     for (index, access) in accesses.iter().enumerate() {
-        let (address, is_known) = access.address.as_deref().map_or((None, false), |text| {
+        let (address, is_known, registered) = access.address.as_deref().map_or((None, false, None), |text| {
             *addresses.entry(text).or_insert_with(|| {
                 let address = network::address(text);
-                (address, address.is_some_and(|address| known.contains(address)))
+                let registered = context.registered.zip(address).and_then(|(all, it)| all.addresses.get(&it));
+                (address, address.is_some_and(|address| known.contains(address)), registered)
             })
         });
         let list = by_credential.entry(&access.credential).or_default();
-        list.push(Use { index, access, address, is_known });
+        list.push(Use { index, access, address, is_known, registered });
     }
     by_credential.into_iter().map(|(credential, all)| trail(credential, all, context)).collect()
 }
@@ -78,7 +84,8 @@ fn trail<'a>(credential: &'a str, mut all: Vec<Use<'a>>, context: &Context<'_>) 
     }
     let habits = baseline::habits(&before, context);
     let Context { exposed, revoked, .. } = *context;
-    Trail { credential, all, before, since, dead, exposed, revoked, habits }
+    let has_registrations = context.registered.is_some();
+    Trail { credential, all, before, since, dead, exposed, revoked, habits, has_registrations }
 }
 
 impl Trail<'_> {
@@ -92,6 +99,16 @@ impl<'a> Use<'a> {
     /// What was asked for.
     pub(super) fn call(&self) -> Call<'a> {
         Call::of(self.access)
+    }
+
+    /// Whose the address is, as far as is known.
+    pub(super) fn holder(&self) -> Option<Holder> {
+        self.address.map(|address| Holder::of(address, self.registered))
+    }
+
+    /// The country that the address is registered in.
+    pub(super) fn country(&self) -> Option<&'a str> {
+        self.registered.and_then(|it| it.country.as_deref())
     }
 
     /// Whether it is later than a moment that is known.

@@ -89,7 +89,8 @@ mod tests {
 
     fn uses(log: &[Access]) -> Vec<Use<'_>> {
         let uses = log.iter().enumerate();
-        uses.map(|(index, access)| Use { index, access, address: None, is_known: false }).collect()
+        uses.map(|(index, access)| Use { index, access, address: None, is_known: false, registered: None })
+            .collect()
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// The fields of a line. A record that goes on in the next line, as a field with a line break does, is refused: lines are read one
 /// by one, so neither half of it is evidence by itself.
-pub(super) fn fields(line: &str) -> Result<Vec<Cow<'_, str>>, String> {
+pub(crate) fn fields(line: &str) -> Result<Vec<Cow<'_, str>>, String> {
     let mut fields = Vec::new();
     let mut rest = line;
     loop {

@@ -3,7 +3,7 @@
 pub mod azure;
 pub mod cloudtrail;
 pub mod combined;
-mod csv;
+pub(crate) mod csv;
 pub mod gcp;
 pub mod github;
 mod json;

@@ -4,15 +4,19 @@ use std::io::{self, Write};
 
 use super::clean;
 use crate::record::Access;
+use crate::registration::Registered;
 
 const HEADER: &str = "time,credential,role,action,resource,actor,address,agent,outcome,detail,reads,made,format,account,region,request,object,place,sha256";
+
+/// Columns that stand behind these when there is data about registrations.
+const REGISTERED: &str = ",registered_asn,registered_name,registered_country";
 
 /// Writes all records.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write(out: &mut dyn Write, accesses: &[Access]) -> io::Result<()> {
-    write!(out, "{HEADER}\r\n")?;
+pub fn write(out: &mut dyn Write, accesses: &[Access], registered: Option<&Registered>) -> io::Result<()> {
+    write!(out, "{HEADER}{}\r\n", if registered.is_some() { REGISTERED } else { "" })?;
     for access in accesses {
         let made: Vec<String> =
             access.made.iter().map(|made| format!("{} {}", made.kind.word(), made.id)).collect();
@@ -38,6 +42,13 @@ pub fn write(out: &mut dyn Write, accesses: &[Access]) -> io::Result<()> {
             access.place.to_string(),
             access.sha256.clone(),
         ];
+        let mut fields = fields.to_vec();
+        if let Some(all) = registered {
+            let of =
+                access.address.as_deref().and_then(|address| all.of(address)).cloned().unwrap_or_default();
+            let asn = of.asn.map(|asn| asn.to_string()).unwrap_or_default();
+            fields.extend([asn, text(&of.name), text(&of.country)]);
+        }
         out.write_all(row(&fields).as_bytes())?;
     }
     Ok(())

@@ -89,8 +89,12 @@ impl Saved {
     /// Looks for what is unusual and judges, by what people said.
     pub fn opinion(&self) -> Opinion {
         let knowledge = &self.asked.knowledge;
-        let context =
-            Context { exposed: knowledge.exposed, revoked: knowledge.revoked, known: &knowledge.known };
+        let context = Context {
+            exposed: knowledge.exposed,
+            revoked: knowledge.revoked,
+            known: &knowledge.known,
+            registered: self.hunt.registered.as_ref(),
+        };
         let detection = detect::detect(&self.hunt.accesses, &context);
         let judgement = verdict::judge(&self.hunt, &detection, knowledge);
         Opinion { detection, judgement }

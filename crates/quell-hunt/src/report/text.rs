@@ -112,8 +112,45 @@ fn addresses(out: &mut String, report: &Report<'_>) -> fmt::Result {
             clean(credential),
             clean(row.agent.unwrap_or("no agent"))
         )?;
+        if let Some(registered) = report.hunt.registered.as_ref().and_then(|all| all.of(address)) {
+            writeln!(out, "    registered to {}", clean(&registered.to_string()))?;
+        }
     }
-    more(out, rows.len(), "addresses")
+    more(out, rows.len(), "addresses")?;
+    registrations(out, report)
+}
+
+/// Which data tell to whom addresses are registered, with the texts that have to stay with them.
+fn registrations(out: &mut String, report: &Report<'_>) -> fmt::Result {
+    let Some(registered) = &report.hunt.registered else {
+        return writeln!(out, "  No registration data: whose networks these are is not known (--geo)");
+    };
+    let mut licences = BTreeSet::new();
+    for set in &registered.sets {
+        let built = set.built.map(|at| at.to_string());
+        writeln!(
+            out,
+            "  Registrations by {} {} ({}, SHA-256 {})",
+            clean(&set.name),
+            clean(set.version.as_deref().or(built.as_deref()).unwrap_or("of an unknown version")),
+            clean(&set.file),
+            set.sha256
+        )?;
+        if let Some(overlaps) = set.overlaps {
+            let (one, other) = overlaps.lines;
+            let count = overlaps.count;
+            writeln!(
+                out,
+                "    {count} ranges overlap, such as lines {one} and {other}: the narrowest counts"
+            )?;
+        }
+        for licence in set.licences.iter().filter(|licence| licences.insert(&licence.sha256)) {
+            let text = licence.text.as_deref().unwrap_or_default();
+            let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("see the file");
+            writeln!(out, "    {}: {}", clean(&licence.file), clean(first))?;
+        }
+    }
+    Ok(())
 }
 
 fn anomalies(out: &mut String, report: &Report<'_>) -> fmt::Result {

@@ -5,13 +5,15 @@ use std::sync::atomic::AtomicBool;
 use quell_core::event::Verdict;
 use quell_core::secret::SecretValue;
 use quell_hunt::detect::{self, Context};
-use quell_hunt::hunt::{Question, hunt};
+use quell_hunt::hunt::{Hunt, Question, hunt};
 use quell_hunt::needle::Needle;
 use quell_hunt::object;
 use quell_hunt::record::Role;
-use quell_hunt::report::{Asked, Report};
+use quell_hunt::registration::Data;
+use quell_hunt::report::{self, Asked, Report};
 use quell_hunt::verdict::{self, Knowledge};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use super::world::*;
 
@@ -134,8 +136,10 @@ fn the_number_of_threads_changes_nothing() {
     World::attacked().write(folder.path(), true);
     let report = |threads: usize| {
         let found = search(folder.path(), question(threads));
-        let detection =
-            detect::detect(&found.accesses, &Context { exposed: Some(at(600)), revoked: None, known: &[] });
+        let detection = detect::detect(
+            &found.accesses,
+            &Context { exposed: Some(at(600)), revoked: None, known: &[], registered: None },
+        );
         let judgement = verdict::judge(&found, &detection, &Knowledge::default());
         serde_json::to_string(&Report::new(&Asked::default(), &found, &detection, &judgement)).unwrap()
     };
@@ -188,7 +192,10 @@ fn logs_that_end_before_the_exposure_are_not_complete() {
     let folder = tempfile::tempdir().unwrap();
     World::quiet().write(folder.path(), true);
     let found = search(folder.path(), question(2));
-    let detection = detect::detect(&found.accesses, &Context { exposed: None, revoked: None, known: &[] });
+    let detection = detect::detect(
+        &found.accesses,
+        &Context { exposed: None, revoked: None, known: &[], registered: None },
+    );
     let knowledge = |exposed, until| Knowledge {
         exposed: Some(exposed),
         until: Some(until),
@@ -260,5 +267,72 @@ fn lines_that_are_alike_are_so_many_uses() {
         search(folder.path(), question(1)).accesses.len(),
         3,
         "callers choose the id of their requests"
+    );
+}
+
+#[test]
+fn the_report_says_to_whom_addresses_are_registered() {
+    let folder = tempfile::tempdir().unwrap();
+    World::attacked().write(folder.path(), false);
+    let found = search(folder.path(), question(2));
+    let data = tempfile::tempdir().unwrap();
+    // Whoever wrote the data is a stranger, too.
+    let rows = "203.0.113.0,203.0.113.66,64500,\"=Example\u{1b}[2J, Net\"\n";
+    std::fs::write(data.path().join("asn.csv"), rows).unwrap();
+    std::fs::write(data.path().join("LICENSE"), "Name the example.\n").unwrap();
+    let registered = Data::load(&[data.path().to_owned()]).unwrap().register(&found.accesses).unwrap();
+    let judgement = judged(&found, false);
+    let detection = detect::detect(
+        &found.accesses,
+        &Context { exposed: None, revoked: None, known: &[], registered: Some(&registered) },
+    );
+    let asked = Asked::default();
+    let known = Hunt { registered: Some(registered.clone()), ..found.clone() };
+    let report = |hunt| Report::new(&asked, hunt, &detection, &judgement);
+    let text = report::text::text(&report(&known));
+    assert!(text.contains("    registered to AS64500 =Example\\u{1b}[2J, Net\n"), "{text}");
+    assert!(text.contains("Registrations by asn.csv of an unknown version (asn.csv, SHA-256 "), "{text}");
+    assert!(text.contains("LICENSE: Name the example.\n") && !text.contains("located"), "{text}");
+    let json = serde_json::to_value(report(&known)).unwrap();
+    assert_eq!(json["registered"]["addresses"]["203.0.113.66"]["asn"], 64_500);
+    assert_eq!(json["registered"]["addresses"].get("203.0.113.67"), None);
+    assert_eq!(json["registered"]["sets"][0]["sha256"], hex::encode(Sha256::digest(rows)));
+    let csv = |registered| {
+        let mut out = Vec::new();
+        report::csv::write(&mut out, &found.accesses, registered).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let rows = csv(Some(&registered));
+    assert!(
+        rows.lines().next().unwrap().ends_with(",sha256,registered_asn,registered_name,registered_country")
+    );
+    let row = rows.lines().find(|row| row.contains("203.0.113.66")).unwrap();
+    assert!(row.ends_with(",64500,\"'=Example\\u{1b}[2J, Net\","), "{row}");
+    // Without data one line says so, and nothing else is different.
+    let text = report::text::text(&report(&found));
+    assert!(text.contains("No registration data") && !text.contains("registered to"), "{text}");
+    assert!(csv(None).lines().next().unwrap().ends_with(",sha256"));
+}
+
+#[test]
+fn a_signature_beside_a_digest_is_no_log_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    World::quiet().write(folder.path(), true);
+    let digest = "111122223333_CloudTrail-Digest_eu-west-1_t_eu-west-1_20260301T010000Z.json.gz";
+    std::fs::write(folder.path().join(format!("{digest}.signature")), "00ff").unwrap();
+    let judgement = judged(&search(folder.path(), question(2)), true);
+    assert_eq!(judgement.verdict, Verdict::NoEvidenceLogsComplete, "{:?}", judgement.conditions);
+    let vouched = judgement.conditions.iter().find(|it| it.text.starts_with("digests vouch")).unwrap();
+    assert!(vouched.text.contains("their signatures were not checked"), "{}", vouched.text);
+    // With keys the condition says how many of them were verified.
+    let answer = r#"{"PublicKeyList":[{"Fingerprint":"ab","Value":"AAAA"}]}"#;
+    let keys = Some(quell_hunt::signature::Keys::parse(answer.as_bytes()).unwrap());
+    let found = search(folder.path(), Question { digest_keys: keys, ..question(2) });
+    let judgement = judged(&found, true);
+    let vouched = judgement.conditions.iter().find(|it| it.text.starts_with("digests vouch")).unwrap();
+    assert!(
+        vouched.text.contains("signatures verified: 0 of 48, the others not, such as `"),
+        "{}",
+        vouched.text
     );
 }

@@ -119,7 +119,7 @@ fn what_is_no_set_of_shards_is_refused() {
     assert!(matches!(error(vec![two[0].clone(), other]), MergeError::Asked(2)));
     assert!(matches!(Saved::read(b"{}"), Err(SavedError::Other(_))));
     assert!(matches!(Saved::read(b"{\"version\":99}"), Err(SavedError::Newer(99))));
-    assert!(matches!(Saved::read(&[b'['; 100_000]), Err(SavedError::Other(_))));
+    assert!(matches!(Saved::read(&vec![b'['; 100_000]), Err(SavedError::Other(_))));
 }
 
 #[test]

@@ -120,6 +120,7 @@ pub(crate) fn question(threads: usize) -> Question {
         regions: Vec::new(),
         shard: None,
         follow: Vec::new(),
+        digest_keys: None,
         threads: NonZero::new(threads).unwrap(),
     }
 }
@@ -136,7 +137,8 @@ pub(crate) fn search(folder: &Path, question: Question) -> Hunt {
 pub(crate) fn judged(found: &Hunt, all_logs: bool) -> Judgement {
     let known = vec!["10.0.0.0/8".to_owned()];
     let exposed = Some(at(600));
-    let detection = detect::detect(&found.accesses, &Context { exposed, revoked: None, known: &known });
+    let detection =
+        detect::detect(&found.accesses, &Context { exposed, revoked: None, known: &known, registered: None });
     verdict::judge(
         found,
         &detection,

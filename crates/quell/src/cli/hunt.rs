@@ -73,6 +73,12 @@ pub(crate) struct HuntArgs {
     /// An address or network of yours (198.51.100.0/24): uses from elsewhere are somebody else's; repeat for several
     #[arg(long, value_name = "ADDRESS", value_parser = known, help_heading = KNOWN)]
     pub(crate) known: Vec<String>,
+    /// Data about to whom addresses are registered: CSV of ip-location-db or `MaxMind` DB, files or folders; repeat for several
+    #[arg(long, num_args = 1.., value_name = "PATH", help_heading = KNOWN)]
+    pub(crate) geo: Vec<PathBuf>,
+    /// Public keys of CloudTrail's digests, as `aws cloudtrail list-public-keys` prints them: who signed them is checked
+    #[arg(long, num_args = 1.., value_name = "FILE", help_heading = KNOWN)]
+    pub(crate) digest_keys: Vec<PathBuf>,
     /// You say that every log that could tell of a use is there, with data events where reads are logged apart
     #[arg(long, help_heading = KNOWN)]
     pub(crate) all_logs: bool,

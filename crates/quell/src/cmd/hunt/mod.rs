@@ -72,7 +72,7 @@ fn print(say: &HuntOutput, report: &Report<'_>, out: &Out) -> Result<(), AppErro
         }
         HuntFormat::Csv => {
             let mut body = Vec::new();
-            report::csv::write(&mut body, &report.hunt.accesses)
+            report::csv::write(&mut body, &report.hunt.accesses, report.hunt.registered.as_ref())
                 .map_err(|source| AppError::Io { path: "the report".to_owned(), source })?;
             body
         }

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::num::NonZero;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -13,8 +13,10 @@ use quell_core::IncidentId;
 use quell_hunt::hunt::{self, Followed, Hunt, Progress, Question};
 use quell_hunt::needle::{Needle, NeedleError};
 use quell_hunt::object::{self, Object};
+use quell_hunt::registration::Data;
 use quell_hunt::report::Asked;
 use quell_hunt::report::saved::Saved;
+use quell_hunt::signature::Keys;
 use quell_hunt::verdict::Knowledge;
 use serde_json::json;
 
@@ -49,6 +51,8 @@ pub(super) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
     }
     let mut credentials: Vec<String> = needles.iter().map(|needle| needle.label.clone()).collect();
     credentials.dedup();
+    let geo = (!args.geo.is_empty()).then(|| Data::load(&args.geo)).transpose();
+    let geo = geo.map_err(|error| AppError::Usage(error.to_string()))?;
     let objects = object::list(&args.logs).map_err(|error| AppError::Usage(error.to_string()))?;
     let asked = Asked {
         credentials,
@@ -74,6 +78,7 @@ pub(super) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
         regions: args.region.clone(),
         shard: args.shard,
         follow: follow(args.follow.as_deref())?,
+        digest_keys: digest_keys(&args.digest_keys)?,
         threads: threads(args.threads),
     };
     let hunt::Estimate { objects: count, bytes, pruned } = hunt::estimate(&question, &objects);
@@ -88,8 +93,23 @@ pub(super) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
     out.status(format!(
         "Reading {count} objects with {bytes} bytes; {pruned} lie outside of what is asked for"
     ));
-    let found = run(question, &objects, out)?;
+    let mut found = run(question, &objects, out)?;
+    if let Some(data) = geo {
+        let registered = data.register(&found.accesses);
+        found.registered = Some(registered.map_err(|error| AppError::Usage(error.to_string()))?);
+    }
     tell(options, &Saved::new(asked, found), id, args.record, &args.say, out).await
+}
+
+/// Of all files together; `None` if there are none.
+fn digest_keys(files: &[PathBuf]) -> Result<Option<Keys>, AppError> {
+    let mut all: Option<Keys> = None;
+    for file in files {
+        let keys = Keys::parse(&read_file(file)?);
+        let keys = keys.map_err(|error| AppError::Usage(format!("`{}`: {error}", file.display())))?;
+        all.get_or_insert_default().extend(keys);
+    }
+    Ok(all)
 }
 
 /// What the incident says. Without one no installation is opened.
