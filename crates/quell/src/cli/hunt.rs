@@ -27,7 +27,7 @@ const SAY: &str = "Output";
 ///   quell hunt INC-2026-0007 --logs ./logs/aws --record
 ///   quell hunt --id AKIAEXAMPLEEXAMPLE01 --logs ./logs/aws --exposed 2026-03-01 --known 198.51.100.0/24
 ///   quell hunt --value-file - --logs /var/log/nginx < leaked-token
-///   quell hunt --id "$(bao write -field=hash sys/audit-hash/file input=@leaked)" --logs audit.log
+///   quell hunt --vault ADDRESS --value-file leaked --logs audit.log
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct HuntArgs {
@@ -42,6 +42,13 @@ pub(crate) struct HuntArgs {
     /// A file with the value itself, looked for in all common spellings and as SHA-256; `-` is standard input
     #[arg(long, value_name = "FILE", help_heading = WHAT)]
     pub(crate) value_file: Option<PathBuf>,
+    /// Ask this OpenBao or Vault for the HMACs of the values in its audit logs, with the token of `BAO_TOKEN`,
+    /// `VAULT_TOKEN` or `~/.vault-token` [default: what the inventory says, for a secret of an incident that is issued or kept there]
+    #[arg(long, value_name = "ADDRESS", help_heading = WHAT)]
+    pub(crate) vault: Option<String>,
+    /// Ask for this audit device only; repeat for several [default: all, which needs `sudo` on `sys/audit`]
+    #[arg(long, value_name = "NAME", help_heading = WHAT)]
+    pub(crate) vault_device: Vec<String>,
     /// Leave out what happened before this time or day (RFC 3339, or such as 2026-05-01, UTC)
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = WHERE)]
     pub(crate) from: Option<Timestamp>,

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use quell_app::{AppError, Options, clock, evidence, hunt as app_hunt};
+use quell_connect::context::Context as VaultContext;
 use quell_core::IncidentId;
 use quell_core::event::Verdict;
+use quell_core::secret::SecretValue;
 use quell_hunt::detect::{self, Context};
 use quell_hunt::hunt::{self, Hunt, Progress, Question};
 use quell_hunt::needle::{Needle, NeedleError};
@@ -29,7 +31,9 @@ pub(crate) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
     if args.from.zip(args.to).is_some_and(|(from, to)| from > to) {
         return Err(AppError::Usage("--from is after --to: no time lies between them".to_owned()));
     }
-    let (id, mut needles, exposed, left_out) = subject(options, &args, out).await?;
+    let (id, subject) = subject(options, &args, out).await?;
+    let app_hunt::Subject { mut needles, exposed, left_out, mut values, vault } = subject;
+    let mut left_out = left_out.len();
     // Digests come once an hour, and some minutes late.
     let until = args.to.or(args.revoked).unwrap_or_else(|| {
         clock::now().saturating_sub(SignedDuration::from_hours(2)).unwrap_or(Timestamp::MIN)
@@ -38,8 +42,11 @@ pub(crate) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
         needles.push(Needle::id(id).map_err(usage)?);
     }
     if let Some(file) = &args.value_file {
-        needles.append(&mut Needle::value("the value", &read_value(file)?).map_err(usage)?);
+        let value = read_value(file)?;
+        needles.append(&mut Needle::value("the value", &value).map_err(usage)?);
+        values.push(("the value".to_owned(), value));
     }
+    left_out += hashes(options, &args, (vault, &values), &mut needles, out).await?;
     if needles.is_empty() {
         let what = "nothing to look for: give an incident with a known value, --id or --value-file";
         return Err(AppError::Usage(what.to_owned()));
@@ -105,15 +112,49 @@ async fn subject(
     options: &Options,
     args: &HuntArgs,
     out: &Out,
-) -> Result<(Option<IncidentId>, Vec<Needle>, Option<Timestamp>, usize), AppError> {
-    let Some(id) = &args.incident else { return Ok((None, Vec::new(), args.exposed, 0)) };
+) -> Result<(Option<IncidentId>, app_hunt::Subject), AppError> {
+    let Some(id) = &args.incident else {
+        return Ok((None, app_hunt::Subject { exposed: args.exposed, ..app_hunt::Subject::default() }));
+    };
     let id: IncidentId = word(id)?;
     let app = app(options).await?;
     let subject = app_hunt::subject(&app, id).await?;
     for what in &subject.left_out {
         out.warning(format!("not looked for: {what}"));
     }
-    Ok((Some(id), subject.needles, args.exposed.or(subject.exposed), subject.left_out.len()))
+    Ok((Some(id), app_hunt::Subject { exposed: args.exposed.or(subject.exposed), ..subject }))
+}
+
+/// Adds the HMACs that stand in audit logs of OpenBao in place of the values; how many could not be had. A server that was named and
+/// cannot be asked is an error; one that only the inventory names is told, and keeps the verdict from being complete.
+async fn hashes(
+    options: &Options,
+    args: &HuntArgs,
+    (vault, values): (Option<VaultContext>, &[(String, SecretValue)]),
+    needles: &mut Vec<Needle>,
+    out: &Out,
+) -> Result<usize, AppError> {
+    let named = args.vault.is_some() || vault.is_none() && !args.vault_device.is_empty();
+    if named && values.is_empty() {
+        let what = "--vault has nothing to ask for: give --value-file, or an incident with a known value";
+        return Err(AppError::Usage(what.to_owned()));
+    }
+    let vault = if named { Some(app_hunt::vault(options, args.vault.as_deref())?) } else { vault };
+    let Some(vault) = vault.filter(|_| !args.estimate && !values.is_empty()) else { return Ok(0) };
+    match app_hunt::hashed(&vault, &args.vault_device, values).await {
+        Ok(hashed) => {
+            for (needle, what) in hashed {
+                out.status(format!("Looking for {} too: {what}", needle.label));
+                needles.push(needle);
+            }
+            Ok(0)
+        }
+        Err(error) if named => Err(error),
+        Err(error) => {
+            out.warning(format!("not looked for: HMACs in audit logs of OpenBao; {error}"));
+            Ok(1)
+        }
+    }
 }
 
 /// On a thread of its own, so that Ctrl-C can end it: what was found by then is told.
