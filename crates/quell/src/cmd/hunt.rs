@@ -39,7 +39,7 @@ pub(crate) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
         clock::now().saturating_sub(SignedDuration::from_hours(2)).unwrap_or(Timestamp::MIN)
     });
     for id in &args.id {
-        needles.push(Needle::id(id).map_err(usage)?);
+        needles.append(&mut Needle::ids(id).map_err(usage)?);
     }
     if let Some(file) = &args.value_file {
         let value = read_value(file)?;
