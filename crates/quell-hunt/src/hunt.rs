@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::digest::Digests;
 use crate::format::{self, vault};
 use crate::gap::{self, Gap, Strength};
+use crate::hint::Hints;
 use crate::needle::{Needle, NeedleError, Needles};
 use crate::object::{Coverage, Fate, Object};
 use crate::record::{Access, Made, MadeKind};
@@ -39,6 +40,8 @@ pub struct Question {
     pub accounts: Vec<String>,
     /// Only these regions; empty: all.
     pub regions: Vec<String>,
+    /// What the logs do not say of themselves.
+    pub hints: Hints,
     /// Workers.
     pub threads: NonZero<usize>,
 }
@@ -115,7 +118,7 @@ pub fn hunt(
     let mut next = question.needles;
     let mut leaked: Option<Needles> = None;
     let mut closed = true;
-    let (from, to, threads) = (question.from, question.to, question.threads);
+    let (from, to, threads, hints) = (question.from, question.to, question.threads, &question.hints);
     // The oldest event that the credentials of a pass can have been used in.
     let mut since: Option<Timestamp> = None;
     while !next.is_empty() && !stop.load(Ordering::Relaxed) {
@@ -135,7 +138,7 @@ pub fn hunt(
         let none = Digests::default();
         let digests = if state.passes == 1 { &state.digests } else { &none };
         let edges = AtomicI64::new(if state.passes == 1 { MAX_EDGES } else { 0 });
-        let task = Task { needles, digests, edges };
+        let task = Task { needles, digests, hints, edges };
         let seen = pass(&later, &task, &Context { threads, pass: state.passes, tell, stop });
         let fresh = state.take(&later, seen, from, to);
         since = fresh.iter().filter_map(|(_, _, at)| *at).min();

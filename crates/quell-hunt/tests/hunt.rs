@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use quell_core::event::Verdict;
 use quell_core::secret::SecretValue;
 use quell_hunt::detect::{self, Context};
+use quell_hunt::hint::Hints;
 use quell_hunt::hunt::{Hunt, Question, hunt};
 use quell_hunt::needle::Needle;
 use quell_hunt::object;
@@ -124,6 +125,7 @@ fn question(threads: usize) -> Question {
         to: None,
         accounts: Vec::new(),
         regions: Vec::new(),
+        hints: Hints::default(),
         threads: NonZero::new(threads).unwrap(),
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use quell_hunt::verdict::Owner;
 
 use super::scan::time;
@@ -61,6 +62,9 @@ pub(crate) struct HuntArgs {
     /// Only objects of this region, as far as names tell; repeat for several
     #[arg(long, value_name = "REGION", help_heading = WHERE)]
     pub(crate) region: Vec<String>,
+    /// The zone of times in logs that name none, such as MariaDB's (Europe/Berlin); without it these have no time
+    #[arg(long, value_name = "ZONE", value_parser = zone, help_heading = KNOWN)]
+    pub(crate) zone: Option<TimeZone>,
     /// When the exposure began [default: what the incident says]
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = KNOWN)]
     pub(crate) exposed: Option<Timestamp>,
@@ -88,6 +92,11 @@ pub(crate) struct HuntArgs {
     /// Threads that search at the same time [default: as many as there are cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512), help_heading = WHERE)]
     pub(crate) threads: Option<u16>,
+}
+
+fn zone(text: &str) -> Result<TimeZone, String> {
+    TimeZone::get(text)
+        .map_err(|_error| "there is no such zone; use a name such as UTC or Europe/Berlin".to_owned())
 }
 
 fn known(text: &str) -> Result<String, String> {

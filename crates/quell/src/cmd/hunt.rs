@@ -12,6 +12,7 @@ use quell_core::IncidentId;
 use quell_core::event::Verdict;
 use quell_core::secret::SecretValue;
 use quell_hunt::detect::{self, Context};
+use quell_hunt::hint::Hints;
 use quell_hunt::hunt::{self, Hunt, Progress, Question};
 use quell_hunt::needle::{Needle, NeedleError};
 use quell_hunt::object::{self, Object};
@@ -68,6 +69,7 @@ pub(crate) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
         to: args.to,
         accounts: args.account.clone(),
         regions: args.region.clone(),
+        hints: Hints { zone: args.zone.clone() },
         threads: threads(args.threads),
     };
     let (count, bytes) = hunt::estimate(&question, &objects);
