@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digests;
 use crate::format::{self, vault};
 use crate::gap::{self, Gap, Strength};
+use crate::hint::Hints;
 use crate::needle::{Needle, NeedleError, Needles};
 use crate::object::{Coverage, Fate, Object};
 use crate::record::{Access, Made, MadeKind, Role};
@@ -48,6 +49,8 @@ pub struct Question {
     pub follow: Vec<Followed>,
     /// AWS's public keys, to check the signatures of digests with.
     pub digest_keys: Option<Keys>,
+    /// What the logs do not say of themselves.
+    pub hints: Hints,
     /// Workers.
     pub threads: NonZero<usize>,
 }
@@ -144,6 +147,7 @@ pub fn hunt(
     let mut leaked: Option<Needles> = None;
     let mut closed = true;
     let (from, to, threads, shard) = (question.from, question.to, question.threads, question.shard);
+    let hints = &question.hints;
     // The oldest event that the credentials of a pass can have been used in.
     let mut since: Option<Timestamp> = None;
     while !next.is_empty() && !stop.load(Ordering::Relaxed) {
@@ -163,7 +167,7 @@ pub fn hunt(
         let none = Digests::default();
         let digests = if state.passes == 1 { &state.digests } else { &none };
         let edges = AtomicI64::new(if state.passes == 1 { MAX_EDGES } else { 0 });
-        let task = Task { needles, digests, edges };
+        let task = Task { needles, digests, hints, edges };
         let seen = pass(&later, &task, &Context { threads, pass: state.passes, tell, stop });
         let fresh = state.take(&later, seen, from, to);
         since = fresh.iter().filter_map(|(_, _, at)| *at).min();

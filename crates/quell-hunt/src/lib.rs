@@ -8,6 +8,7 @@ pub mod detect;
 mod digest;
 pub mod format;
 pub mod gap;
+pub mod hint;
 pub mod hunt;
 pub mod layout;
 pub mod merge;

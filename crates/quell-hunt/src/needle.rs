@@ -65,6 +65,25 @@ impl Needle {
         Ok(Self { label: id.to_owned(), spelling: Spelling::Id, text: SecretValue::from_text(id.to_owned()) })
     }
 
+    /// A public id, also as encoders of JSON write it within a text: with `\/` for `/`, with `<`, `>`, `&` and `=` as `\u…`, and
+    /// with all of its characters as `\u…` (RFC 8259, 7), in digits of either case. The label is the id in all of them.
+    pub fn ids(id: &str) -> Result<Vec<Self>, NeedleError> {
+        let mut needles = vec![Self::id(id)?];
+        let mut add = |text: Vec<u8>| {
+            let text = SecretValue::new(text);
+            if !needles.iter().any(|known| known.text.same_as(&text)) {
+                needles.push(Self { label: id.to_owned(), spelling: Spelling::Id, text });
+            }
+        };
+        add(json(id.as_bytes(), Also::Slash));
+        add(json(id.as_bytes(), Also::Html));
+        for upper in [false, true] {
+            add(escaped(id, "<>&=", upper));
+            add(escaped(id, "", upper));
+        }
+        Ok(needles)
+    }
+
     /// All spellings of a secret value. `label` is what people see instead of it.
     pub fn value(label: &str, value: &SecretValue) -> Result<Vec<Self>, NeedleError> {
         checked(label, value.len())?;
@@ -148,6 +167,23 @@ fn json(bytes: &[u8], also: Also) -> Vec<u8> {
         }
     }
     out
+}
+
+/// `\u` and four digits of hex for these characters, or for all when none is named; UTF-16 has two for some (RFC 8259, 7).
+fn escaped(text: &str, these: &str, upper: bool) -> Vec<u8> {
+    let mut out = String::with_capacity(text.len() * 6);
+    for c in text.chars() {
+        if !these.is_empty() && !these.contains(c) {
+            out.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            let digits = if upper { format!("{unit:04X}") } else { format!("{unit:04x}") };
+            out.push_str("\\u");
+            out.push_str(&digits);
+        }
+    }
+    out.into_bytes()
 }
 
 /// RFC 3986, 2.1: everything that is not unreserved, nor among `plain`.
@@ -290,6 +326,29 @@ mod tests {
             needles.labels(b"x AKIAEXAMPLEEXAMPLE01 AKIAEXAMPLE"),
             ["AKIAEXAMPLE", "AKIAEXAMPLEEXAMPLE01"]
         );
+    }
+
+    #[test]
+    fn an_id_is_found_in_every_escape_of_json_that_says_the_same() {
+        let id = "arn:aws:iam::1:role/a=b&c";
+        let needles = Needles::new(Needle::ids(id).unwrap()).unwrap();
+        let whole = |upper: bool| {
+            let unit = |c: char| {
+                if upper { format!("\\u{:04X}", u32::from(c)) } else { format!("\\u{:04x}", u32::from(c)) }
+            };
+            id.chars().map(unit).collect::<String>()
+        };
+        let some = id.replace('=', "\\u003D").replace('&', "\\u0026");
+        let slash = id.replace('/', "\\/");
+        let go = id.replace('&', "\\u0026");
+        for text in [id.to_owned(), slash, go, some, whole(false), whole(true)] {
+            let line = format!(r#"{{"user":"{text}"}}"#);
+            let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(read["user"], id, "the test is wrong about JSON");
+            assert_eq!(needles.labels(line.as_bytes()), [id], "not found in `{text}`");
+        }
+        assert_eq!(Needle::ids("AKIAEXAMPLE").unwrap().len(), 3, "no two are the same");
+        assert!(Needle::ids("short").is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::digest::Digests;
 use crate::format::{self, Format, Spot, cloudtrail};
+use crate::hint::Hints;
 use crate::layout::Delivery;
 use crate::needle::Needles;
 use crate::object::{Fate, Object};
@@ -54,6 +55,7 @@ pub(crate) struct Seen {
 pub(crate) struct Task<'a> {
     pub(crate) needles: &'a Needles,
     pub(crate) digests: &'a Digests,
+    pub(crate) hints: &'a Hints,
     /// How many edges may still be kept: they only save passes.
     pub(crate) edges: AtomicI64,
 }
@@ -98,8 +100,8 @@ fn whole(name: &str, text: &[u8], task: &Task<'_>, seen: &mut Seen) -> Result<()
     if format.is_document() {
         return document(name, text, task, seen);
     }
-    lines(name, format, text, 0, task.needles, seen);
-    seen.note_last(format, text);
+    lines(name, format, (text, 0), task, seen);
+    seen.note_last(format, text, task.hints);
     Ok(())
 }
 
@@ -186,13 +188,13 @@ fn stream(name: &str, text: &mut dyn Read, task: &Task<'_>, seen: &mut Seen) -> 
         let whole =
             if end { buffer.len() } else { memchr::memrchr(b'\n', &buffer).map_or(0, |newline| newline + 1) };
         let complete = buffer.get(..whole).unwrap_or_default();
-        lines(name, format, complete, offset, task.needles, seen);
+        lines(name, format, (complete, offset), task, seen);
         if end {
-            seen.note_last(format, complete);
+            seen.note_last(format, complete, task.hints);
             return damaged;
         }
         if whole > 0 {
-            seen.note_last(format, complete);
+            seen.note_last(format, complete, task.hints);
             buffer.drain(..whole);
             offset += whole as u64;
         } else if buffer.len() > MAX_LINE {
@@ -218,10 +220,11 @@ fn damage(error: &io::Error) -> Fate {
 }
 
 /// The lines with a needle in them.
-fn lines(name: &str, format: Format, text: &[u8], offset: u64, needles: &Needles, seen: &mut Seen) {
+fn lines(name: &str, format: Format, (text, offset): (&[u8], u64), task: &Task<'_>, seen: &mut Seen) {
+    let (needles, hints) = (task.needles, task.hints);
     if seen.first.is_none() {
         let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        seen.first = format::time_of(format, first);
+        seen.first = format::time_of(format, first, hints);
     }
     let mut at = 0;
     while let Some((end, needle)) = needles.next(text, at) {
@@ -239,7 +242,7 @@ fn lines(name: &str, format: Format, text: &[u8], offset: u64, needles: &Needles
         }
         for credential in labels {
             let spot = Spot { object: name, place: offset + start as u64, bytes, credential };
-            match format::line(format, spot, needles) {
+            match format::line(format, spot, needles, hints) {
                 Ok(access) => seen.accesses.extend(access),
                 Err(why) => {
                     seen.unparsed += 1;
@@ -270,12 +273,12 @@ impl Seen {
     }
 
     /// Looks at the last line of what was read so far.
-    fn note_last(&mut self, format: Format, text: &[u8]) {
+    fn note_last(&mut self, format: Format, text: &[u8], hints: &Hints) {
         self.cut_off =
             !text.is_empty() && !text.ends_with(b"\n") && format.is_json() && !text.ends_with(b"}");
         let text = text.strip_suffix(b"\n").unwrap_or(text);
         let start = memchr::memrchr(b'\n', text).map_or(0, |newline| newline + 1);
-        let time = format::time_of(format, text.get(start..).unwrap_or_default());
+        let time = format::time_of(format, text.get(start..).unwrap_or_default(), hints);
         self.last = time.or(self.last);
     }
 }
@@ -295,7 +298,8 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let [one] = crate::object::list(&[path]).unwrap().try_into().unwrap();
         let needles = Needles::new(vec![Needle::id(ID).unwrap()]).unwrap();
-        let task = Task { needles: &needles, digests: &Digests::default(), edges: AtomicI64::new(0) };
+        let (digests, hints) = (Digests::default(), Hints::default());
+        let task = Task { needles: &needles, digests: &digests, hints: &hints, edges: AtomicI64::new(0) };
         object(&one, &task, &mut Unpacker::default())
     }
 

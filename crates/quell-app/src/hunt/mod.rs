@@ -3,15 +3,23 @@
 pub mod sql;
 pub mod triage;
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
+use quell_connect::context::Context;
 use quell_core::IncidentId;
 use quell_core::event::{Entry, Event, Triage, Verdict};
 use quell_core::incident::Incident;
+use quell_core::inventory::{Inventory, Secret};
+use quell_core::secret::SecretValue;
 use quell_hunt::needle::Needle;
 use quell_hunt::report::saved::Saved;
 
 use crate::incident::{Change, events_of};
-use crate::{App, AppError};
+use crate::{App, AppError, Options};
+
+/// The connector of OpenBao and Vault.
+const OPENBAO: &str = "openbao";
 
 /// The name of a hunt's report among the evidence.
 pub(crate) const EVIDENCE: &str = "hunt.json";
@@ -27,6 +35,10 @@ pub struct Subject {
     pub left_out: Vec<String>,
     /// What people said of findings before.
     pub triaged: Vec<(Triage, String)>,
+    /// Values whose HMAC may stand in an audit log of OpenBao, with what people see instead of them.
+    pub values: Vec<(String, SecretValue)>,
+    /// Where to ask for these, when one of the secrets is issued by OpenBao or kept there.
+    pub vault: Option<Context>,
 }
 
 /// What to look for: each compromised value that Quell holds sealed, and whom it authenticates.
@@ -36,12 +48,14 @@ pub struct Subject {
 pub async fn subject(app: &App, id: IncidentId) -> Result<Subject, AppError> {
     let incident = app.incident(id).await?;
     let mut subject = Subject {
-        needles: Vec::new(),
         exposed: incident.first_exposed(),
-        left_out: Vec::new(),
         triaged: incident.triaged.clone(),
+        ..Subject::default()
     };
     for affected in &incident.secrets {
+        if app.inventory.secrets.get(&affected.secret).is_some_and(in_vault) {
+            subject.vault = Some(app.context.clone());
+        }
         let old = incident.old_values(&affected.secret);
         if old.is_empty() {
             let why = "no compromised value is known yet; `quell respond` captures them, or give --id";
@@ -51,15 +65,26 @@ pub async fn subject(app: &App, id: IncidentId) -> Result<Subject, AppError> {
             // An issuer's name for the bearer is looked for only when it is one that no other text has by chance.
             if let Some(needle) = distinct(&sealed.principal) {
                 subject.needles.push(needle);
+                // Accessors are hashed, too, unless the device says otherwise.
+                let principal = SecretValue::from_text(sealed.principal.clone());
+                subject.values.push((format!("the id of {}", affected.secret), principal));
             }
             let value = app.store.unseal(&sealed.sealed).await?;
-            match Needle::value(&format!("a value of {}", affected.secret), &value) {
+            let label = format!("a value of {}", affected.secret);
+            match Needle::value(&label, &value) {
                 Ok(mut all) => subject.needles.append(&mut all),
                 Err(error) => subject.left_out.push(error.to_string()),
             }
+            subject.values.push((label, value));
         }
     }
     Ok(subject)
+}
+
+/// Whether its values can stand in an audit log of OpenBao.
+fn in_vault(secret: &Secret) -> bool {
+    let stores = secret.stores.iter().map(|store| &store.connector);
+    stores.chain([&secret.issuer.connector]).any(|connector| connector == OPENBAO)
 }
 
 /// Key ids, accessors and the like: long, with digits. A role's name such as `orders_app` stands in every log.
@@ -91,6 +116,39 @@ pub(crate) async fn saved(app: &App, entries: &[Entry]) -> Result<Option<Saved>,
 /// When it is none.
 pub fn read(what: &str, bytes: &[u8]) -> Result<Saved, AppError> {
     Saved::read(bytes).map_err(|error| AppError::Usage(format!("`{what}`: {error}")))
+}
+
+/// A server at this address, with the token of `BAO_TOKEN`, `VAULT_TOKEN` or `~/.vault-token`; without an address that of
+/// `BAO_ADDR` or `VAULT_ADDR`. Nobody is asked yet.
+///
+/// # Errors
+/// When no client can be made.
+pub fn vault(options: &Options, address: Option<&str>) -> Result<Context, AppError> {
+    let mut context = crate::app::context(options, &Inventory::default())?;
+    if let Some(address) = address {
+        let connection = serde_json::json!({ "address": address });
+        context.connections = Arc::new([(OPENBAO.to_owned(), connection)].into());
+    }
+    Ok(context)
+}
+
+/// Asks for the HMACs of values, under the salts of these devices, or of all; each with what it is the HMAC of.
+///
+/// # Errors
+/// When the server cannot be asked: its logs would be searched in vain.
+pub async fn hashed(
+    vault: &Context,
+    devices: &[String],
+    values: &[(String, SecretValue)],
+) -> Result<Vec<(Needle, String)>, AppError> {
+    let asked: Vec<&SecretValue> = values.iter().map(|(_, value)| value).collect();
+    let mut needles = Vec::new();
+    for hashed in quell_connect::openbao::audit_hashes(vault, devices, &asked).await? {
+        let needle = Needle::id(&hashed.hmac).map_err(|error| AppError::Usage(error.to_string()))?;
+        let label = values.get(hashed.value).map_or("a value", |(label, _)| label.as_str());
+        needles.push((needle, format!("{label} in `{}`", hashed.device)));
+    }
+    Ok(needles)
 }
 
 /// Writes the verdict down, with the whole report as evidence by its hash.

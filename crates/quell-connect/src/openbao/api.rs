@@ -283,8 +283,10 @@ impl Session<'_> {
         let errors = reply.body.get("errors").and_then(Value::as_array).into_iter().flatten();
         let mut text = errors.filter_map(Value::as_str).collect::<Vec<_>>().join("; ");
         let mut hide = vec![self.token.expose_text().unwrap_or_default()];
-        if let Some(data) = ask.body.as_ref().and_then(|body| body.get("data")) {
-            super::kv::leaves(data, &mut hide);
+        for name in ["data", "input"] {
+            if let Some(data) = ask.body.as_ref().and_then(|body| body.get(name)) {
+                super::kv::leaves(data, &mut hide);
+            }
         }
         for secret in hide.into_iter().filter(|secret| secret.len() >= 4) {
             text = text.replace(secret, "…");

@@ -1,6 +1,7 @@
 //! OpenBao (and Vault, whose API it keeps): KV v2 as a store, tokens and dynamic database credentials as issuers.
 
 mod api;
+mod audit;
 mod database;
 mod kv;
 mod lease;
@@ -8,6 +9,7 @@ pub mod sandbox;
 mod store;
 mod token;
 
+pub use audit::{Hashed, audit_hashes};
 pub use lease::{ISSUE_TTL, Issued, issue};
 
 use quell_core::secret::SecretValue;

@@ -8,6 +8,7 @@ pub mod gcp;
 pub mod github;
 mod json;
 pub mod kubernetes;
+pub mod mariadb;
 pub mod postgres;
 pub mod s3;
 mod spot;
@@ -19,6 +20,7 @@ pub mod vsync;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hint::Hints;
 use crate::needle::Needles;
 use crate::record::{Access, Outcome};
 
@@ -48,6 +50,8 @@ pub enum Format {
     /// A Kubernetes API server's audit log, a JSON object a line
     /// (<https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/>).
     Kubernetes,
+    /// MariaDB's `server_audit`, a record a line (see [`mariadb`]).
+    Mariadb,
     /// PostgreSQL's `csvlog`, a record a line
     /// (<https://www.postgresql.org/docs/current/runtime-config-logging.html>).
     PostgresCsv,
@@ -79,6 +83,7 @@ impl Format {
             Self::Gcp => "Google Cloud audit",
             Self::Github => "GitHub audit",
             Self::Kubernetes => "Kubernetes audit",
+            Self::Mariadb => "MariaDB audit",
             Self::PostgresCsv => "PostgreSQL csvlog",
             Self::PostgresJson => "PostgreSQL jsonlog",
             Self::S3 => "S3 access log",
@@ -108,6 +113,7 @@ impl Format {
             Self::Cloudtrail
             | Self::CloudtrailDigest
             | Self::Combined
+            | Self::Mariadb
             | Self::PostgresCsv
             | Self::S3
             | Self::Syslog
@@ -126,6 +132,7 @@ impl Format {
             | Self::Combined
             | Self::Gcp
             | Self::Github
+            | Self::Mariadb
             | Self::PostgresCsv
             | Self::PostgresJson
             | Self::S3
@@ -168,6 +175,8 @@ impl Format {
             Self::Vsync
         } else if postgres::is_csv(line) {
             Self::PostgresCsv
+        } else if mariadb::is(line) {
+            Self::Mariadb
         } else if s3::is(line) {
             Self::S3
         } else if combined::is(line) {
@@ -183,7 +192,12 @@ impl Format {
 /// What a line of a log says; the error tells why nothing could be made of it.
 ///
 /// `Ok(None)` is a record that is no evidence, such as Quell's own look-up.
-pub(crate) fn line(format: Format, spot: Spot<'_>, needles: &Needles) -> Result<Option<Access>, String> {
+pub(crate) fn line(
+    format: Format,
+    spot: Spot<'_>,
+    needles: &Needles,
+    hints: &Hints,
+) -> Result<Option<Access>, String> {
     let access = match format {
         Format::Azure => azure::line(spot, needles),
         Format::Cloudtrail | Format::CloudtrailDigest => Err("a record outside of `Records`".to_owned()),
@@ -191,6 +205,7 @@ pub(crate) fn line(format: Format, spot: Spot<'_>, needles: &Needles) -> Result<
         Format::Gcp => gcp::line(spot, needles),
         Format::Github => github::line(spot, needles),
         Format::Kubernetes => kubernetes::line(spot, needles),
+        Format::Mariadb => mariadb::line(spot, hints.zone.as_ref()),
         Format::PostgresCsv => postgres::csv(spot),
         Format::PostgresJson => postgres::json(spot),
         Format::S3 => s3::line(spot, needles),
@@ -220,8 +235,14 @@ pub(crate) fn unparsed(format: Format, spot: Spot<'_>, why: &str) -> Access {
 }
 
 /// When a line was written, as far as it says.
-pub(crate) fn time_of(format: Format, line: &[u8]) -> Option<jiff::Timestamp> {
-    if format == Format::Combined { combined::time(line) } else { time_in(line) }
+pub(crate) fn time_of(format: Format, line: &[u8], hints: &Hints) -> Option<jiff::Timestamp> {
+    if format == Format::Mariadb {
+        mariadb::time(std::str::from_utf8(line).ok()?, hints.zone.as_ref())
+    } else if format == Format::Combined {
+        combined::time(line)
+    } else {
+        time_in(line)
+    }
 }
 
 /// A line that only says that the credential stands in it, and perhaps when.

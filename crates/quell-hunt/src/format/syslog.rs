@@ -1,5 +1,5 @@
-//! Lines of syslog, as `/var/log/auth.log` has them; those of OpenSSH are understood, those of other programs only say that the
-//! credential stands in them.
+//! Lines of syslog, as `/var/log/auth.log` has them; those of OpenSSH and MariaDB's audit plugin are understood, those of other
+//! programs only say that the credential stands in them.
 //!
 //! The needle is the fingerprint of a key (`SHA256:…`, as `ssh-keygen -l` shows it), that of a certificate's authority, or the
 //! name of an account, by which one key or password cannot be told from another. sshd names the key of a login; that of an attempt
@@ -13,7 +13,7 @@
 
 use jiff::Timestamp;
 
-use super::{Format, Spot, text};
+use super::{Format, Spot, mariadb, text};
 use crate::record::{Access, Outcome, Role};
 
 /// A line with the header of syslog, from whichever program.
@@ -25,6 +25,9 @@ pub(super) fn is(line: &[u8]) -> bool {
 pub(super) fn line(spot: Spot<'_>) -> Result<Option<Access>, String> {
     let line = String::from_utf8_lossy(spot.bytes);
     let header = header(line.trim_end()).ok_or("not a line of syslog")?;
+    if header.program == mariadb::IDENT {
+        return mariadb::syslog(spot, header.message, header.time).map(Some);
+    }
     let event =
         matches!(header.program, "sshd" | "sshd-session" | "sshd-auth").then(|| event(header.message));
     let Some(event) = event.flatten() else {
@@ -80,7 +83,8 @@ fn header(line: &str) -> Option<Header<'_>> {
     };
     let is_name = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
     // Logs of programs often begin with such a time and a few words, too.
-    let is_certain = is_traditional || pid.is_some() || matches!(program, "kernel" | "su" | "sudo");
+    let is_certain =
+        is_traditional || pid.is_some() || matches!(program, "kernel" | "su" | "sudo" | mariadb::IDENT);
     (is_name(host) && is_name(program) && is_certain).then_some(Header { time, host, program, message })
 }
 

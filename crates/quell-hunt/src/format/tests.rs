@@ -11,11 +11,11 @@ use crate::needle::Needle;
 pub(super) fn read(format: Format, text: &str, id: &str) -> Result<Access, String> {
     let needles = Needles::new(vec![Needle::id(id).unwrap()]).unwrap();
     let spot = Spot { object: "o.log", place: 1, bytes: text.as_bytes(), credential: id };
-    line(format, spot, &needles).map(Option::unwrap)
+    line(format, spot, &needles, &Hints::default()).map(Option::unwrap)
 }
 
 /// A first line of each.
-const LINES: [(Format, &str); 15] = [
+const LINES: [(Format, &str); 16] = [
     (
         Format::Azure,
         r#"{ "time": "2026-03-02T10:00:00Z", "resourceId": "/tenants/t/x", "operationName": "Sign-in activity", "category": "SignInLogs", "resultType": 0, "identity": "ci", "properties": {"appId": "a", "ipAddress": "192.0.2.1", "userAgent": "x", "targetResources": [{"displayName": "x", "modifiedProperties": [{"displayName": "KeyDescription", "newValue": "[KeyIdentifier=a,b]"}]}]}}"#,
@@ -39,6 +39,7 @@ const LINES: [(Format, &str); 15] = [
         Format::Kubernetes,
         r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"a","stage":"ResponseComplete","requestURI":"/x?y","verb":"get","user":{"username":"u","extra":{"authentication.kubernetes.io/credential-id":["JTI=x"]}},"sourceIPs":["192.0.2.1"],"userAgent":"x","objectRef":{"resource":"secrets","name":"n"},"responseStatus":{"code":200,"reason":"OK"},"requestReceivedTimestamp":"2026-03-02T10:00:00Z"}"#,
     ),
+    (Format::Mariadb, "20260302 10:00:00,db1,app,192.0.2.1,4,6,QUERY,orders,'select \\'a\\', 1',0"),
     (
         Format::PostgresCsv,
         r#"2026-03-02 10:00:00.123 UTC,"app","db",77,"192.0.2.1:5",69a5.4d,2,"SELECT",2026-03-02 10:00:00 UTC,3/4,0,ERROR,42501,"permission denied for ""x""",,,,,,,,,"psql","client backend",,0"#,
@@ -78,7 +79,7 @@ fn each_format_is_told_by_its_first_line() {
 #[test]
 fn no_format_claims_the_first_line_of_another() {
     type Is = fn(&[u8]) -> bool;
-    let all: [(Format, Is); 13] = [
+    let all: [(Format, Is); 14] = [
         (Format::Azure, azure::is),
         (Format::Cloudtrail, cloudtrail::is),
         (Format::CloudtrailDigest, cloudtrail::is_digest),
@@ -86,6 +87,7 @@ fn no_format_claims_the_first_line_of_another() {
         (Format::Gcp, gcp::is),
         (Format::Github, github::is),
         (Format::Kubernetes, kubernetes::is),
+        (Format::Mariadb, mariadb::is),
         (Format::PostgresCsv, postgres::is_csv),
         (Format::PostgresJson, postgres::is_json),
         (Format::S3, s3::is),
@@ -113,7 +115,7 @@ fn every_parser_reads(bytes: &[u8]) {
     assert!(unparsed <= 1 + bytes.len() as u64);
     for (format, _) in LINES {
         let spot = Spot { object: "o", place: 1, bytes, credential: "the value" };
-        let told = line(format, spot, &NEEDLES);
+        let told = line(format, spot, &NEEDLES, &Hints::default());
         let shown = format!("{told:?}");
         assert!(!shown.contains(VALUE), "{format:?} tells the value: {shown}");
     }

@@ -1,7 +1,8 @@
 //! Vault's and OpenBao's audit device: one JSON object a line, a `request` before and a `response` after each operation.
 //!
 //! Values are `hmac-sha256:…` under the device's salt. The needle is what `POST sys/audit-hash/<device>` answers for the value;
-//! asking that writes audit lines with the same HMAC in them, which are our own look-ups and are left out.
+//! asking that writes audit lines with the same HMAC in them, which are our own look-ups and are left out. A look-up that the
+//! credential itself was shown for is a use: Quell asks with no token that it hunts.
 //!
 //! Fields: <https://openbao.org/docs/audit/>, measured on OpenBao 2.7.2.
 
@@ -73,9 +74,6 @@ pub(super) fn line(spot: Spot<'_>, needles: &Needles) -> Result<Option<Access>, 
     let line: Line = super::parse(spot.bytes)?;
     let request = line.request.unwrap_or_default();
     let path = request.path.unwrap_or_default();
-    if path.starts_with(LOOK_UP) {
-        return Ok(None);
-    }
     let operation = request.operation.as_deref().unwrap_or("operation");
     let mut access = spot.access(Format::Vault, format!("{operation} {path}"));
     access.time = line.time.as_deref().and_then(|time| time.parse().ok());
@@ -91,6 +89,9 @@ pub(super) fn line(spot: Spot<'_>, needles: &Needles) -> Result<Option<Access>, 
         && path.contains("login")
         && request.data.as_ref().is_some_and(|data| data.to_string().contains(spot.credential));
     let used = logs_in || !is_login && shown.into_iter().flatten().any(|text| is_ours(text));
+    if !used && path.starts_with(LOOK_UP) {
+        return Ok(None);
+    }
     access.role = if used { Role::Used } else { Role::Mentioned };
     access.actor = auth.display_name.filter(|name| !name.is_empty()).or(auth.entity_id);
     let namespace = request.namespace.and_then(|namespace| namespace.path).unwrap_or_default();
@@ -218,7 +219,11 @@ mod tests {
 
     #[test]
     fn our_own_look_up_is_no_evidence() {
-        assert_eq!(read(&entry("response", "sys/audit-hash/file", "")), None);
+        let look_up = entry("response", "sys/audit-hash/file", "");
+        let of_others = look_up
+            .replace(&format!(r#""client_token":"{TOKEN}""#), r#""client_token":"hmac-sha256:of-quell""#);
+        assert_eq!(read(&of_others.replace("}}", &format!(r#","data":{{"input":"{TOKEN}"}}}}}}"#))), None);
+        assert_eq!(read(&look_up).unwrap().role, Role::Used, "somebody asked with the leaked token itself");
     }
 
     #[test]

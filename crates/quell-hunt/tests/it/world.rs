@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use jiff::{SignedDuration, Timestamp};
 use quell_hunt::detect::{self, Context};
+use quell_hunt::hint::Hints;
 use quell_hunt::hunt::{Hunt, Question, hunt};
 use quell_hunt::needle::Needle;
 use quell_hunt::object;
@@ -121,6 +122,7 @@ pub(crate) fn question(threads: usize) -> Question {
         shard: None,
         follow: Vec::new(),
         digest_keys: None,
+        hints: Hints::default(),
         threads: NonZero::new(threads).unwrap(),
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use quell_hunt::shard::Shard;
 use quell_hunt::verdict::Owner;
 
@@ -28,7 +29,7 @@ const SAY: &str = "Output";
 ///   quell hunt INC-2026-0007 --logs ./logs/aws --record
 ///   quell hunt --id AKIAEXAMPLEEXAMPLE01 --logs ./logs/aws --exposed 2026-03-01 --known 198.51.100.0/24
 ///   quell hunt --value-file - --logs /var/log/nginx < leaked-token
-///   quell hunt --id "$(bao write -field=hash sys/audit-hash/file input=@leaked)" --logs audit.log
+///   quell hunt --vault ADDRESS --value-file leaked --logs audit.log
 ///   quell hunt --id AKIAEXAMPLEEXAMPLE01 --logs ./logs --shard 0/8 --format json -o 0.json
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -46,6 +47,13 @@ pub(crate) struct HuntArgs {
     /// A file with the value itself, looked for in all common spellings and as SHA-256; `-` is standard input
     #[arg(long, value_name = "FILE", help_heading = WHAT)]
     pub(crate) value_file: Option<PathBuf>,
+    /// Ask this OpenBao or Vault for the HMACs of the values in its audit logs, with the token of `BAO_TOKEN`,
+    /// `VAULT_TOKEN` or `~/.vault-token` [default: what the inventory says, for a secret of an incident that is issued or kept there]
+    #[arg(long, value_name = "ADDRESS", help_heading = WHAT)]
+    pub(crate) vault: Option<String>,
+    /// Ask for this audit device only; repeat for several [default: all, which needs `sudo` on `sys/audit`]
+    #[arg(long, value_name = "NAME", help_heading = WHAT)]
+    pub(crate) vault_device: Vec<String>,
     /// Leave out what happened before this time or day (RFC 3339, or such as 2026-05-01, UTC)
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = WHERE)]
     pub(crate) from: Option<Timestamp>,
@@ -64,6 +72,9 @@ pub(crate) struct HuntArgs {
     /// Also look for what the leaked credential made, as this report (JSON) found it
     #[arg(long, value_name = "REPORT", help_heading = WHAT)]
     pub(crate) follow: Option<PathBuf>,
+    /// The zone of times in logs that name none, such as MariaDB's (Europe/Berlin); without it these have no time
+    #[arg(long, value_name = "ZONE", value_parser = zone, help_heading = KNOWN)]
+    pub(crate) zone: Option<TimeZone>,
     /// When the exposure began [default: what the incident says]
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = KNOWN)]
     pub(crate) exposed: Option<Timestamp>,
@@ -214,6 +225,11 @@ pub(crate) struct HuntTriageArgs {
     /// A stranger did it; why that is known
     #[arg(long, value_name = "REASON", group = "decision", requires = "finding")]
     pub(crate) confirmed: Option<String>,
+}
+
+fn zone(text: &str) -> Result<TimeZone, String> {
+    TimeZone::get(text)
+        .map_err(|_error| "there is no such zone; use a name such as UTC or Europe/Berlin".to_owned())
 }
 
 fn known(text: &str) -> Result<String, String> {

@@ -116,6 +116,70 @@ fn a_token_is_found_in_a_real_audit_log_by_its_hmac() {
 }
 
 #[test]
+fn quell_asks_openbao_for_the_hmacs_itself() {
+    let server = openbao::Server::start().unwrap();
+    server.request("POST", "kv/data/orders", &json!({"data": {"a": "b"}})).unwrap();
+    let policy = r#"path "kv/data/orders" { capabilities = ["read"] }"#;
+    let token = server.token_with("orders", policy).unwrap();
+    assert_eq!(server.request_as(&token, "GET", "kv/data/orders", &Value::Null).unwrap().0, 200);
+    let may_list = r#"path "sys/audit" { capabilities = ["read", "sudo"] } path "sys/audit-hash/*" { capabilities = ["update"] }"#;
+    let may_hash = r#"path "sys/audit-hash/main" { capabilities = ["update"] }"#;
+    let [lists, hashes] = [("lists", may_list), ("hashes", may_hash)]
+        .map(|(name, policy)| server.token_with(name, policy).unwrap());
+    let place = Place::new();
+    place.write("leaked", &token);
+    let log = server.audit_log();
+    let (addr, log) = (server.addr(), log.to_str().unwrap().to_owned());
+    let hunt = |with: &str, more: &[&str]| {
+        let mut command = Command::new(quell_program());
+        command.args(["hunt", "--json", "--vault", &addr, "--value-file", "leaked", "--logs", &log]);
+        command.args(["--known", "192.0.2.0/24"]).args(more).current_dir(&place.folder);
+        command.env("BAO_TOKEN", with).env("QUELL_DATA_DIR", place.folder.path().join("data"));
+        command.output().unwrap()
+    };
+    for (with, more) in [(&lists, &[][..]), (&hashes, &["--vault-device", "main"][..])] {
+        let output = hunt(with, more);
+        assert_eq!(output.status.code(), Some(10), "{}", text(&output.stderr));
+        let report: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+        assert_eq!(uses(&report), ["read kv/data/orders allowed"], "no look-up of ours is a use");
+        assert!(!text(&[output.stdout, output.stderr].concat()).contains(&token), "the value is shown");
+    }
+    // Neither silently less, nor a look-up that is itself a use.
+    let denied = hunt(&hashes, &[]);
+    assert_ne!(denied.status.code(), Some(10));
+    assert!(text(&denied.stderr).contains("`read, sudo` on `sys/audit`"), "{}", text(&denied.stderr));
+    let own = hunt(&token, &[]);
+    assert!(
+        text(&own.stderr).contains("the token that Quell itself would ask with"),
+        "{}",
+        text(&own.stderr)
+    );
+    assert!(!text(&own.stderr).contains(&token));
+
+    // With an incident, the inventory says whom to ask.
+    place.write("bao.token", &hashes);
+    let inventory = json!({
+        "connections": {"openbao": {"address": addr, "token": "file:bao.token"}},
+        "secrets": [{"id": "orders-token", "kind": "openbao-token", "env": "prod",
+            "issuer": {"openbao": {"token": {}}}, "stores": [], "consumers": []}],
+    });
+    place.write("quell.yaml", &inventory.to_string());
+    assert!(place.quell(&["init"]).status.success());
+    let opened =
+        place.quell(&["incident", "open", "--json", "--secret", "orders-token", "--channel", "ci-log"]);
+    assert!(opened.status.success(), "{}", text(&opened.stderr));
+    let opened: Value = serde_json::from_str(&text(&opened.stdout)).unwrap();
+    let id = opened["incident"].as_str().unwrap();
+    let args = [id, "--value-file", "leaked", "--logs", &log, "--known", "192.0.2.0/24"];
+    let report = place.report(&[&args[..], &["--vault-device", "main"]].concat(), 10);
+    assert_eq!(uses(&report), ["read kv/data/orders allowed"]);
+    // Without the right to list devices, the hunt goes on and is not complete.
+    let partly = place.quell(&[&["hunt"], &args[..]].concat());
+    assert_eq!(partly.status.code(), Some(11), "{}", text(&partly.stderr));
+    assert!(text(&partly.stderr).contains("not looked for: HMACs"), "{}", text(&partly.stderr));
+}
+
+#[test]
 fn the_verdict_and_its_evidence_are_written_into_the_incident() {
     let place = Place::installed();
     place.write("leaked", &format!("postgres://orders_a:{TOKEN}@127.0.0.1:1/orders\n"));

@@ -17,6 +17,7 @@ mod fault_disk;
 mod gate;
 mod hostile;
 mod hunt;
+mod hunt_database;
 mod hygiene;
 mod ingest;
 mod inventory;

@@ -9,7 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use jiff::{SignedDuration, Timestamp};
 use quell_app::hunt::{self as app_hunt, Subject};
 use quell_app::{AppError, Options, clock};
+use quell_connect::context::Context as VaultContext;
 use quell_core::IncidentId;
+use quell_core::secret::SecretValue;
+use quell_hunt::hint::Hints;
 use quell_hunt::hunt::{self, Followed, Hunt, Progress, Question};
 use quell_hunt::needle::{Needle, NeedleError};
 use quell_hunt::object::{self, Object};
@@ -34,17 +37,21 @@ pub(super) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
         return Err(AppError::Usage("--from is after --to: no time lies between them".to_owned()));
     }
     let (id, subject) = subject(options, &args, out).await?;
-    let mut needles = subject.needles;
+    let Subject { mut needles, exposed, left_out, mut values, vault, triaged } = subject;
+    let mut left_out = left_out.len();
     // Digests come once an hour, and some minutes late.
     let until = args.to.or(args.revoked).unwrap_or_else(|| {
         clock::now().saturating_sub(SignedDuration::from_hours(2)).unwrap_or(Timestamp::MIN)
     });
     for id in &args.id {
-        needles.push(Needle::id(id).map_err(usage)?);
+        needles.append(&mut Needle::ids(id).map_err(usage)?);
     }
     if let Some(file) = &args.value_file {
-        needles.append(&mut Needle::value("the value", &read_value(file)?).map_err(usage)?);
+        let value = read_value(file)?;
+        needles.append(&mut Needle::value("the value", &value).map_err(usage)?);
+        values.push(("the value".to_owned(), value));
     }
+    left_out += hashes(options, &args, (vault, &values), &mut needles, out).await?;
     if needles.is_empty() {
         let what = "nothing to look for: give an incident with a known value, --id or --value-file";
         return Err(AppError::Usage(what.to_owned()));
@@ -61,13 +68,13 @@ pub(super) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
         accounts: args.account.clone(),
         regions: args.region.clone(),
         knowledge: Knowledge {
-            exposed: args.exposed.or(subject.exposed),
+            exposed: args.exposed.or(exposed),
             revoked: args.revoked,
             known: args.known.clone(),
             until: Some(until),
-            left_out: subject.left_out.len(),
+            left_out,
             all_logs: args.all_logs,
-            triaged: subject.triaged,
+            triaged,
         },
     };
     let question = Question {
@@ -79,6 +86,7 @@ pub(super) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
         shard: args.shard,
         follow: follow(args.follow.as_deref())?,
         digest_keys: digest_keys(&args.digest_keys)?,
+        hints: Hints { zone: args.zone.clone() },
         threads: threads(args.threads),
     };
     let hunt::Estimate { objects: count, bytes, pruned } = hunt::estimate(&question, &objects);
@@ -130,6 +138,38 @@ async fn subject(
 fn follow(report: Option<&Path>) -> Result<Vec<Followed>, AppError> {
     let Some(path) = report else { return Ok(Vec::new()) };
     Ok(app_hunt::read(&path.display().to_string(), &read_file(path)?)?.hunt.followed)
+}
+
+/// Adds the HMACs that stand in audit logs of OpenBao in place of the values; how many could not be had. A server that was named and
+/// cannot be asked is an error; one that only the inventory names is told, and keeps the verdict from being complete.
+async fn hashes(
+    options: &Options,
+    args: &HuntArgs,
+    (vault, values): (Option<VaultContext>, &[(String, SecretValue)]),
+    needles: &mut Vec<Needle>,
+    out: &Out,
+) -> Result<usize, AppError> {
+    let named = args.vault.is_some() || vault.is_none() && !args.vault_device.is_empty();
+    if named && values.is_empty() {
+        let what = "--vault has nothing to ask for: give --value-file, or an incident with a known value";
+        return Err(AppError::Usage(what.to_owned()));
+    }
+    let vault = if named { Some(app_hunt::vault(options, args.vault.as_deref())?) } else { vault };
+    let Some(vault) = vault.filter(|_| !args.estimate && !values.is_empty()) else { return Ok(0) };
+    match app_hunt::hashed(&vault, &args.vault_device, values).await {
+        Ok(hashed) => {
+            for (needle, what) in hashed {
+                out.status(format!("Looking for {} too: {what}", needle.label));
+                needles.push(needle);
+            }
+            Ok(0)
+        }
+        Err(error) if named => Err(error),
+        Err(error) => {
+            out.warning(format!("not looked for: HMACs in audit logs of OpenBao; {error}"));
+            Ok(1)
+        }
+    }
 }
 
 /// On a thread of its own, so that Ctrl-C can end it: what was found by then is told.
