@@ -1,6 +1,9 @@
 //! What a hunt found, for people and for programs. All of it was written by strangers: nothing goes out unescaped.
 
 pub mod csv;
+pub mod html;
+#[cfg(test)]
+mod sample;
 pub mod text;
 
 use quell_core::event::Verdict;
@@ -104,15 +107,29 @@ pub fn clean(text: &str) -> String {
             out.push('…');
             break;
         }
-        // Unicode 16, bidirectional controls (UAX 9) and characters without width.
-        let turns = matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-        if character.is_control() || turns {
+        if character.is_control() || is_deceptive(character) {
             out.extend(character.escape_unicode());
         } else {
             out.push(character);
         }
     }
     out
+}
+
+/// Unicode 16: bidirectional controls (UAX 9), line and paragraph separators, and characters without width or picture.
+fn is_deceptive(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 #[cfg(test)]
@@ -122,6 +139,7 @@ mod tests {
     #[test]
     fn what_a_terminal_would_obey_is_escaped() {
         assert_eq!(clean("a\u{1b}[2Jb\r\n\u{202e}c"), "a\\u{1b}[2Jb\\u{d}\\u{a}\\u{202e}c");
+        assert_eq!(clean("\u{61c}\u{2028}\u{e0041}\u{ad}"), "\\u{61c}\\u{2028}\\u{e0041}\\u{ad}");
         assert_eq!(clean(&"x".repeat(400)).chars().count(), 301);
         assert_eq!(clean("Zoë 10.0.0.1"), "Zoë 10.0.0.1");
     }
