@@ -2,6 +2,8 @@
 
 pub mod csv;
 pub mod html;
+pub mod ocsf;
+pub mod parquet;
 #[cfg(test)]
 mod sample;
 pub mod text;

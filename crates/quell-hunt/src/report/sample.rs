@@ -60,10 +60,7 @@ pub(super) fn access(minute: i64, text: &str) -> Access {
 impl Sample {
     /// With this text wherever text can be.
     pub(super) fn of(text: &str) -> Self {
-        Self::with(
-            text,
-            vec![access(0, text), access(90, text), Access { time: None, ..access(0, text) }],
-        )
+        Self::with(text, vec![access(0, text), access(90, text), Access { time: None, ..access(0, text) }])
     }
 
     /// With these records, and this text in all that is said beside them.
@@ -109,7 +106,10 @@ impl Sample {
             judgement: Judgement {
                 verdict: Verdict::CannotTell,
                 because: text(),
-                conditions: vec![Condition { met: true, text: text() }, Condition { met: false, text: text() }],
+                conditions: vec![
+                    Condition { met: true, text: text() },
+                    Condition { met: false, text: text() },
+                ],
                 foreign: 3,
                 own: 0,
             },

@@ -13,6 +13,7 @@ use quell_hunt::detect::{self, Context};
 use quell_hunt::hunt::{self, Hunt, Progress, Question};
 use quell_hunt::needle::{Needle, NeedleError};
 use quell_hunt::object::{self, Object};
+use quell_hunt::report::html::Window;
 use quell_hunt::report::{self, Report};
 use quell_hunt::verdict::{self, Knowledge};
 use serde_json::json;
@@ -28,6 +29,11 @@ const PACE_MS: i64 = 100;
 pub(crate) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result<u8, AppError> {
     if args.from.zip(args.to).is_some_and(|(from, to)| from > to) {
         return Err(AppError::Usage("--from is after --to: no time lies between them".to_owned()));
+    }
+    if binary_on_a_terminal(&args, out) {
+        return Err(AppError::Usage(
+            "Parquet is no text for a terminal: name a file with --output".to_owned(),
+        ));
     }
     let (id, mut needles, exposed, left_out) = subject(options, &args, out).await?;
     // Digests come once an hour, and some minutes late.
@@ -81,7 +87,8 @@ pub(crate) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
     let detection = detect::detect(&found.accesses, &context);
     let judgement = verdict::judge(&found, &detection, &knowledge);
     let report = Report::new(&credentials, &found, &detection, &judgement, &knowledge.known);
-    print(&args, &report, out)?;
+    let window = Window { from: args.from, to: args.to, exposed, revoked: args.revoked };
+    print(&args, &report, &window, out)?;
     if let (true, Some(id)) = (args.record, id) {
         let body = serde_json::to_vec(&report).map_err(|error| AppError::Usage(error.to_string()))?;
         let app = app(options).await?;
@@ -132,7 +139,13 @@ fn run(question: Question, objects: &[Object], out: &Out) -> Result<Hunt, AppErr
     found.map_err(usage)
 }
 
-fn print(args: &HuntArgs, report: &Report<'_>, out: &Out) -> Result<(), AppError> {
+/// Asked before the search: nobody wants to wait for a refusal.
+fn binary_on_a_terminal(args: &HuntArgs, out: &Out) -> bool {
+    let binary = args.format == HuntFormat::Parquet && !out.json() && !args.estimate;
+    binary && args.output.is_none() && std::io::stdout().is_terminal()
+}
+
+fn print(args: &HuntArgs, report: &Report<'_>, window: &Window, out: &Out) -> Result<(), AppError> {
     let format = if out.json() { HuntFormat::Json } else { args.format };
     let body = match format {
         HuntFormat::Text => report::text::text(report).into_bytes(),
@@ -147,11 +160,25 @@ fn print(args: &HuntArgs, report: &Report<'_>, out: &Out) -> Result<(), AppError
                 .map_err(|source| AppError::Io { path: "the report".to_owned(), source })?;
             body
         }
+        HuntFormat::Html => {
+            report::html::render(report, window).map_err(|error| unwritten(&error))?.into_bytes()
+        }
+        HuntFormat::Ocsf => {
+            let mut body = Vec::new();
+            report::ocsf::write(&mut body, report.accesses)
+                .map_err(|source| AppError::Io { path: "the report".to_owned(), source })?;
+            body
+        }
+        HuntFormat::Parquet => report::parquet::file(report.accesses).map_err(|error| unwritten(&error))?,
     };
     match &args.output {
         None => out.raw(&body),
         Some(path) => evidence::write_whole(path, &body),
     }
+}
+
+fn unwritten(error: &dyn std::error::Error) -> AppError {
+    AppError::Evidence(error.to_string())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "called by map_err")]

@@ -167,12 +167,8 @@ pub fn render(report: &Report<'_>, window: &Window) -> Result<String, PageError>
 
 fn page(report: &Report<'_>, window: &Window) -> Page {
     let coverage = report.coverage;
-    let told = [
-        ("exposed", window.exposed),
-        ("revoked", window.revoked),
-        ("from", window.from),
-        ("to", window.to),
-    ];
+    let told =
+        [("exposed", window.exposed), ("revoked", window.revoked), ("from", window.from), ("to", window.to)];
     Page {
         version: env!("CARGO_PKG_VERSION"),
         // The only texts that are not escaped; they are ours, and the policy names the hash.

@@ -287,7 +287,8 @@ fn place(access: &Access) -> &str {
 fn bar(at: i64, count: Count, base: i64, tallest: i64, span: &Span) -> Bar {
     let all = count.allowed + count.other;
     let height = (root(all) * HIGHEST / tallest).max(3);
-    let share = i64::try_from(u128::from(count.allowed) * u128::from(height.unsigned_abs()) / u128::from(all.max(1)));
+    let share =
+        i64::try_from(u128::from(count.allowed) * u128::from(height.unsigned_abs()) / u128::from(all.max(1)));
     // Even one of a thousand is seen, of either kind.
     let allowed = match (count.allowed, count.other) {
         (0, _) => 0,
