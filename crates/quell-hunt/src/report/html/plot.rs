@@ -318,9 +318,10 @@ fn short(name: &str) -> String {
     if name.chars().count() <= ROOM {
         return name.to_owned();
     }
-    let mut cut: String = name.chars().take(ROOM - 1).collect();
-    cut.push('…');
-    cut
+    // Addresses of one network differ at their ends.
+    let begin = name.chars().take(ROOM / 2);
+    let end = name.chars().skip(name.chars().count() + 1 - ROOM / 2);
+    begin.chain(std::iter::once('…')).chain(end).collect()
 }
 
 fn minute(at: Timestamp) -> String {
