@@ -201,8 +201,27 @@ fn parse(object: &Object, unpacker: &mut Unpacker) -> Result<Known, String> {
             held.as_slice()
         }
     };
+    known(text)
+}
+
+fn known(text: &[u8]) -> Result<Known, String> {
     let file = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     Ok(Known { file, sha256: hex::encode(Sha256::digest(text)) })
+}
+
+/// Digests that follow each other, a line each, with nothing else there; how many could be read, and the gaps.
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) fn of_lines(
+    bytes: &[u8],
+    window: (Option<Timestamp>, Option<Timestamp>),
+) -> (usize, Digests, Vec<Gap>) {
+    let mut stream: Vec<Known> = bytes.split(|byte| *byte == b'\n').filter_map(|it| known(it).ok()).collect();
+    stream.sort_by_key(|known| known.file.digest_start_time);
+    let read = stream.len();
+    let key = ("111122223333".to_owned(), "eu-west-1".to_owned());
+    let digests = Digests { streams: BTreeMap::from([(key, stream)]), ..Digests::default() };
+    let gaps = digests.gaps(&[], window);
+    (read, digests, gaps)
 }
 
 fn last(name: &str) -> &str {
