@@ -302,10 +302,7 @@ fn link(before: &Known, after: &Known, add: &mut impl FnMut(Timestamp, Timestamp
 
 fn parse(object: &Object, unpacker: &mut Unpacker) -> Result<Known, String> {
     let text = text(object, unpacker)?;
-    let file = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
-    let signed = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
-    let (name, signature) = (object.name.clone(), object.signature.clone());
-    Ok(Known { file, signed, name, signature, sha256: sha256(&text) })
+    known(&text, object.name.clone(), object.signature.clone())
 }
 
 /// All of a digest, unpacked.
@@ -321,8 +318,30 @@ fn text(object: &Object, unpacker: &mut Unpacker) -> Result<Vec<u8>, String> {
     Ok(held)
 }
 
+fn known(text: &[u8], name: String, signature: Option<String>) -> Result<Known, String> {
+    let file = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let signed = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    Ok(Known { file, signed, name, signature, sha256: sha256(text) })
+}
+
 fn sha256(text: &[u8]) -> String {
     hex::encode(Sha256::digest(text))
+}
+
+/// Digests that follow each other, a line each, with nothing else there; how many could be read, and the gaps.
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) fn of_lines(
+    bytes: &[u8],
+    window: (Option<Timestamp>, Option<Timestamp>),
+) -> (usize, Digests, Vec<Gap>) {
+    let mut stream: Vec<Known> =
+        bytes.split(|byte| *byte == b'\n').filter_map(|it| known(it, String::new(), None).ok()).collect();
+    stream.sort_by_key(|known| known.file.digest_start_time);
+    let read = stream.len();
+    let key = ("111122223333".to_owned(), "eu-west-1".to_owned());
+    let digests = Digests { streams: BTreeMap::from([(key, stream)]), ..Digests::default() };
+    let gaps = digests.gaps(&[], window);
+    (read, digests, gaps)
 }
 
 fn last(name: &str) -> &str {

@@ -7,6 +7,8 @@
 pub mod detect;
 mod digest;
 pub mod format;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod gap;
 pub mod hint;
 pub mod hunt;

@@ -73,20 +73,22 @@ pub(crate) fn object(object: &Object, task: &Task<'_>, unpacker: &mut Unpacker) 
         seen.stored = object.size;
         return seen;
     }
-    let searched = match unpacker.open(&object.path) {
-        Ok((text, stored)) => {
-            seen.stored = stored;
-            match text {
-                Text::Whole(text) => whole(&object.name, text, task, &mut seen),
-                Text::Stream(mut text) => stream(&object.name, &mut *text, task, &mut seen),
-            }
+    opened(&object.name, unpacker.open(&object.path), task, &mut seen);
+    seen
+}
+
+/// Searches what could be opened. [`object`] without a file.
+pub(crate) fn opened(name: &str, text: Result<(Text<'_>, u64), Fate>, task: &Task<'_>, seen: &mut Seen) {
+    let searched = text.and_then(|(text, stored)| {
+        seen.stored = stored;
+        match text {
+            Text::Whole(text) => whole(name, text, task, seen),
+            Text::Stream(mut text) => stream(name, &mut *text, task, seen),
         }
-        Err(fate) => Err(fate),
-    };
+    });
     if let Err(fate) = searched {
         seen.fate = fate;
     }
-    seen
 }
 
 fn whole(name: &str, text: &[u8], task: &Task<'_>, seen: &mut Seen) -> Result<(), Fate> {
@@ -107,7 +109,10 @@ fn whole(name: &str, text: &[u8], task: &Task<'_>, seen: &mut Seen) -> Result<()
 
 fn detect(head: &[u8]) -> Result<Format, Fate> {
     let head = head.get(..8 << 10).unwrap_or(head);
-    Format::detect(head).ok_or_else(|| Fate::WrongFormat("it is not text".to_owned()))
+    // A byte order mark (Unicode 16, section 23.8): what an editor or a shell of Windows writes.
+    let wide = head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]);
+    let why = if wide { "it is UTF-16: convert it to UTF-8, and hunt again" } else { "it is not text" };
+    Format::detect(head).filter(|_| !wide).ok_or_else(|| Fate::WrongFormat(why.to_owned()))
 }
 
 /// A document that is one object of JSON.
@@ -342,6 +347,8 @@ mod tests {
     fn documents_that_end_early_and_files_that_are_no_text_are_told() {
         assert!(matches!(search(b"{\"Records\":[{\"a\":1},").fate, Fate::Corrupt(_)));
         assert!(matches!(search(b"\x7fELF\0\0\0").fate, Fate::WrongFormat(_)));
+        let wide: Vec<u8> = format!("\u{feff}{ID}\n").encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert!(matches!(search(&wide).fate, Fate::WrongFormat(why) if why.contains("UTF-16")));
         assert_eq!(search(b"").fate, Fate::Scanned);
         assert_eq!(search(b"{\"Records\":[]}\n").fate, Fate::Scanned);
     }

@@ -35,7 +35,18 @@ impl Unpacker {
     /// Opens an object; with its stored size.
     pub(crate) fn open(&mut self, path: &Path) -> Result<(Text<'_>, u64), Fate> {
         let unreadable = |error: io::Error| Fate::Unreadable(error.to_string());
-        let mut file = File::open(path).map_err(unreadable)?;
+        let file = File::open(path).map_err(unreadable)?;
+        let size = file.metadata().map_err(unreadable)?.len();
+        self.read(file, size)
+    }
+
+    /// The text of what a reader gives; `size` is what it holds as stored.
+    pub(crate) fn read<'a>(
+        &'a mut self,
+        mut file: impl Read + 'a,
+        size: u64,
+    ) -> Result<(Text<'a>, u64), Fate> {
+        let unreadable = |error: io::Error| Fate::Unreadable(error.to_string());
         self.stored.clear();
         Read::by_ref(&mut file).take(WHOLE_STORED).read_to_end(&mut self.stored).map_err(unreadable)?;
         let packing = Packing::of(&self.stored);
@@ -54,7 +65,6 @@ impl Unpacker {
                 }
             });
         }
-        let size = file.metadata().map_err(unreadable)?.len();
         let all = io::BufReader::with_capacity(256 << 10, self.stored.as_slice().chain(file));
         Ok((Text::Stream(packing.reader(all).map_err(unreadable)?), size))
     }

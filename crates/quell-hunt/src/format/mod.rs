@@ -73,6 +73,27 @@ pub enum Format {
 }
 
 impl Format {
+    /// Every format.
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(crate) const ALL: [Self; 16] = [
+        Self::Azure,
+        Self::Cloudtrail,
+        Self::CloudtrailDigest,
+        Self::Combined,
+        Self::Gcp,
+        Self::Github,
+        Self::Kubernetes,
+        Self::Mariadb,
+        Self::PostgresCsv,
+        Self::PostgresJson,
+        Self::S3,
+        Self::Syslog,
+        Self::Vault,
+        Self::Vsync,
+        Self::JsonLines,
+        Self::Text,
+    ];
+
     /// The word for people.
     pub fn word(self) -> &'static str {
         match self {

@@ -2,6 +2,11 @@
 
 pub mod change;
 pub mod csv;
+pub mod html;
+pub mod ocsf;
+pub mod parquet;
+#[cfg(test)]
+mod sample;
 pub mod saved;
 pub mod text;
 
@@ -13,7 +18,7 @@ use self::change::Changes;
 use crate::detect::{Anomaly, Baseline, Detection};
 use crate::hunt::Hunt;
 use crate::record::{Made, MadeKind};
-use crate::verdict::{Condition, Judgement, Knowledge};
+use crate::verdict::{Condition, Judgement, Knowledge, Standing};
 
 /// What was asked: with the same logs it gives the same report, byte for byte.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -101,6 +106,21 @@ pub fn removal(kind: MadeKind) -> &'static str {
     }
 }
 
+/// What people said of an anomaly, safe to show; `None` if nobody looked at it.
+pub fn said(standing: Standing<'_>) -> Option<String> {
+    match standing {
+        Standing::Open => None,
+        Standing::Said(it, by) => {
+            Some(format!("{} by {}: {}", it.decision.word(), clean(by), clean(&it.reason)))
+        }
+        Standing::Changed(it, by) => Some(format!(
+            "LOOK AGAIN: {} called it benign ({}), and it has other records now",
+            clean(by),
+            clean(&it.reason)
+        )),
+    }
+}
+
 /// Text that a terminal shows as it is: control characters, and those that turn the order of others around, are escaped.
 pub fn clean(text: &str) -> String {
     const LONGEST: usize = 300;
@@ -110,15 +130,29 @@ pub fn clean(text: &str) -> String {
             out.push('…');
             break;
         }
-        // Unicode 16, bidirectional controls (UAX 9) and characters without width.
-        let turns = matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-        if character.is_control() || turns {
+        if character.is_control() || is_deceptive(character) {
             out.extend(character.escape_unicode());
         } else {
             out.push(character);
         }
     }
     out
+}
+
+/// Unicode 16: bidirectional controls (UAX 9), line and paragraph separators, and characters without width or picture.
+fn is_deceptive(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 #[cfg(test)]
@@ -128,6 +162,7 @@ mod tests {
     #[test]
     fn what_a_terminal_would_obey_is_escaped() {
         assert_eq!(clean("a\u{1b}[2Jb\r\n\u{202e}c"), "a\\u{1b}[2Jb\\u{d}\\u{a}\\u{202e}c");
+        assert_eq!(clean("\u{61c}\u{2028}\u{e0041}\u{ad}"), "\\u{61c}\\u{2028}\\u{e0041}\\u{ad}");
         assert_eq!(clean(&"x".repeat(400)).chars().count(), 301);
         assert_eq!(clean("Zoë 10.0.0.1"), "Zoë 10.0.0.1");
     }

@@ -5,10 +5,10 @@ use std::fmt::{self, Write as _};
 
 use jiff::Timestamp;
 
-use super::{Report, clean, removal};
+use super::{Report, clean, removal, said};
 use crate::detect::{Baseline, Weight};
 use crate::record::{Access, Outcome, Role};
-use crate::verdict::{Owner, Standing};
+use crate::verdict::Owner;
 
 /// Rows of a list that are shown; what is more is counted.
 const ROWS: usize = 30;
@@ -169,7 +169,7 @@ fn anomalies(out: &mut String, report: &Report<'_>) -> fmt::Result {
             anomaly.id,
             clean(&anomaly.title),
             anomaly.detector,
-            standing(report.asked.knowledge.standing(anomaly))
+            said(report.asked.knowledge.standing(anomaly)).map(|it| format!("; {it}")).unwrap_or_default()
         )?;
     }
     more(out, report.anomalies.len(), "findings")?;
@@ -177,21 +177,6 @@ fn anomalies(out: &mut String, report: &Report<'_>) -> fmt::Result {
         writeln!(out, "  No baseline: novelty cannot be judged ({})", clean(why))?;
     }
     Ok(())
-}
-
-/// What people said of it.
-fn standing(standing: Standing<'_>) -> String {
-    match standing {
-        Standing::Open => String::new(),
-        Standing::Said(it, by) => format!("; {} by {}: {}", it.decision.word(), clean(by), clean(&it.reason)),
-        Standing::Changed(it, by) => {
-            format!(
-                "; LOOK AGAIN: {} called it benign ({}), and it has other records now",
-                clean(by),
-                clean(&it.reason)
-            )
-        }
-    }
 }
 
 fn made(out: &mut String, report: &Report<'_>) -> fmt::Result {

@@ -244,4 +244,10 @@ pub(crate) enum HuntFormat {
     Json,
     /// The timeline, one row a record
     Csv,
+    /// One page for a browser, which loads and runs nothing: the verdict, a plot of the uses, and all lists
+    Html,
+    /// Events of OCSF 1.8.0, one JSON object a line, for a SIEM
+    Ocsf,
+    /// The timeline in columns, for databases; needs -o or a pipe
+    Parquet,
 }

@@ -441,3 +441,28 @@ fn shards_of_many_machines_are_one_hunt_and_answer_sql() {
     let shown = place.quell(&["hunt", "show", "--report", "all.json", "--compare", "0.json"]);
     assert!(text(&shown.stdout).contains("Since the hunt before"), "{}", text(&shown.stdout));
 }
+
+#[test]
+fn every_format_is_written_whole_and_without_what_a_stranger_wrote_as_markup() {
+    let place = Place::new();
+    place.write(
+        "access.log",
+        "203.0.113.9 - <b>ann [02/Mar/2026:10:00:00 +0000] \"GET /tok-4Zr8mQx1Lw7 HTTP/1.1\" 200 1 \"-\" \"</td><script>x\"\n",
+    );
+    for (format, begins, ends) in [
+        ("html", &b"<!doctype html>"[..], &b"</html>\n"[..]),
+        ("ocsf", b"{\"", b"}\n"),
+        ("parquet", b"PAR1", b"PAR1"),
+    ] {
+        let args = ["hunt", "--id", "tok-4Zr8mQx1Lw7", "--logs", "access.log", "--format", format];
+        let piped = place.quell(&args);
+        assert_eq!(piped.status.code(), Some(11), "{}", text(&piped.stderr));
+        let whole = piped.stdout.starts_with(begins) && piped.stdout.ends_with(ends);
+        assert!(whole, "{format}: {}", text(&piped.stdout));
+        let written = place.quell(&[&args[..], &["--output", "report"]].concat());
+        assert!(written.stdout.is_empty());
+        let file = std::fs::read(place.folder.path().join("report")).unwrap();
+        assert!(file == piped.stdout, "{format}: a file and a pipe get other bytes");
+        assert!(format != "html" || !text(&file).contains("<script"), "{}", text(&file));
+    }
+}

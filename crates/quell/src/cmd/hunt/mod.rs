@@ -3,6 +3,8 @@
 mod saved;
 mod search;
 
+use std::io::IsTerminal as _;
+
 use quell_app::{AppError, Options, evidence, hunt as app_hunt};
 use quell_core::IncidentId;
 use quell_core::event::Verdict;
@@ -76,11 +78,35 @@ fn print(say: &HuntOutput, report: &Report<'_>, out: &Out) -> Result<(), AppErro
                 .map_err(|source| AppError::Io { path: "the report".to_owned(), source })?;
             body
         }
+        HuntFormat::Html => report::html::render(report).map_err(|error| unwritten(&error))?.into_bytes(),
+        HuntFormat::Ocsf => {
+            let mut body = Vec::new();
+            report::ocsf::write(&mut body, &report.hunt.accesses)
+                .map_err(|source| AppError::Io { path: "the report".to_owned(), source })?;
+            body
+        }
+        HuntFormat::Parquet => {
+            report::parquet::file(&report.hunt.accesses).map_err(|error| unwritten(&error))?
+        }
     };
     match &say.output {
         None => out.raw(&body),
         Some(path) => evidence::write_whole(path, &body),
     }
+}
+
+fn unwritten(error: &dyn std::error::Error) -> AppError {
+    AppError::Evidence(error.to_string())
+}
+
+/// Asked before the search: nobody wants to wait for a refusal.
+fn check(say: &HuntOutput, out: &Out) -> Result<(), AppError> {
+    let binary = say.format == HuntFormat::Parquet && !out.json();
+    if binary && say.output.is_none() && std::io::stdout().is_terminal() {
+        let what = "Parquet is no text for a terminal: name a file with --output";
+        return Err(AppError::Usage(what.to_owned()));
+    }
+    Ok(())
 }
 
 fn incident(id: Option<&String>) -> Result<Option<IncidentId>, AppError> {

@@ -9,12 +9,13 @@ use quell_hunt::verdict::Standing;
 use serde_json::{Value, json};
 
 use super::super::{app, read_file, word};
-use super::{incident, tell};
+use super::{check, incident, tell};
 use crate::cli::{HuntMergeArgs, HuntReport, HuntShowArgs, HuntSqlArgs, HuntTriageArgs};
 use crate::exit;
 use crate::output::Out;
 
 pub(super) async fn merge(options: &Options, args: &HuntMergeArgs, out: &Out) -> Result<u8, AppError> {
+    check(&args.say, out)?;
     let mut parts = Vec::with_capacity(args.reports.len());
     for path in &args.reports {
         parts.push(app_hunt::read(&path.display().to_string(), &read_file(path)?)?);
@@ -24,6 +25,7 @@ pub(super) async fn merge(options: &Options, args: &HuntMergeArgs, out: &Out) ->
 }
 
 pub(super) async fn show(options: &Options, args: &HuntShowArgs, out: &Out) -> Result<u8, AppError> {
+    check(&args.say, out)?;
     let saved = load(options, &args.source).await?;
     tell(options, &saved, None, false, &args.say, out).await
 }

@@ -24,7 +24,7 @@ use quell_hunt::verdict::Knowledge;
 use serde_json::json;
 
 use super::super::{app, read_file, read_value};
-use super::{incident, tell};
+use super::{check, incident, tell};
 use crate::cli::HuntArgs;
 use crate::exit;
 use crate::output::{Out, duration};
@@ -36,6 +36,7 @@ pub(super) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
     if args.from.zip(args.to).is_some_and(|(from, to)| from > to) {
         return Err(AppError::Usage("--from is after --to: no time lies between them".to_owned()));
     }
+    check(&args.say, out)?;
     let (id, subject) = subject(options, &args, out).await?;
     let Subject { mut needles, exposed, left_out, mut values, vault, triaged } = subject;
     let mut left_out = left_out.len();
