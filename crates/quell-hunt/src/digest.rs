@@ -8,12 +8,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::gap::{Gap, Strength};
+use crate::layout::Stream;
 use crate::object::Object;
 use crate::unpack::{Text, Unpacker};
 
@@ -52,7 +54,7 @@ struct Known {
 #[derive(Default)]
 pub(crate) struct Digests {
     /// By account and region, in the order of their hours.
-    streams: BTreeMap<(String, String), Vec<Known>>,
+    streams: BTreeMap<Arc<Stream>, Vec<Known>>,
     /// What the logs that they name must hash to, by the last part of their names, which is unique.
     hashes: BTreeMap<String, String>,
     /// Digests that could not be read.
@@ -67,7 +69,6 @@ impl Digests {
             let Some(delivery) = object.delivery.as_ref().filter(|delivery| delivery.digest) else {
                 continue;
             };
-            let stream = (delivery.account.clone(), delivery.region.clone());
             match parse(object, unpacker) {
                 Ok(known) => {
                     for log in &known.file.log_files {
@@ -75,10 +76,10 @@ impl Digests {
                             .hashes
                             .insert(last(&log.s3_object).to_owned(), log.hash_value.to_ascii_lowercase());
                     }
-                    digests.streams.entry(stream).or_default().push(known);
+                    digests.streams.entry(Arc::clone(&delivery.stream)).or_default().push(known);
                 }
                 Err(why) => digests.broken.push(Gap {
-                    stream: format!("{} {}", stream.0, stream.1),
+                    stream: delivery.stream.to_string(),
                     from: delivery.at,
                     to: delivery.at,
                     strength: Strength::Missing,
@@ -94,8 +95,7 @@ impl Digests {
 
     /// Whether the account and region of an object has digests.
     pub(crate) fn cover(&self, object: &Object) -> bool {
-        let stream = object.delivery.as_ref().map(|it| (it.account.clone(), it.region.clone()));
-        stream.is_some_and(|stream| self.streams.contains_key(&stream))
+        object.delivery.as_ref().is_some_and(|it| self.streams.contains_key(&it.stream))
     }
 
     /// Whether a log is what its digest says; `None` when none names it.
@@ -112,8 +112,8 @@ impl Digests {
     ) -> Vec<Gap> {
         let there: BTreeSet<&str> = objects.iter().map(|object| last(&object.name)).collect();
         let mut gaps = self.broken.clone();
-        for ((account, region), stream) in &self.streams {
-            let name = format!("{account} {region}");
+        for (whose, stream) in &self.streams {
+            let name = whose.to_string();
             let mut add =
                 |from, to, strength, why| gaps.push(Gap { stream: name.clone(), from, to, strength, why });
             if let (Some(from), Some(first)) = (window.0, stream.first())
@@ -133,7 +133,7 @@ impl Digests {
                 link(before, after, &mut add);
             }
             for known in stream {
-                if known.file.aws_account_id != *account {
+                if *known.file.aws_account_id != *whose.account {
                     let why = format!("its digest is of the account {}", known.file.aws_account_id);
                     add(known.file.digest_start_time, known.file.digest_end_time, Strength::Altered, why);
                 }
@@ -192,7 +192,7 @@ fn link(before: &Known, after: &Known, add: &mut impl FnMut(Timestamp, Timestamp
 }
 
 fn parse(object: &Object, unpacker: &mut Unpacker) -> Result<Known, String> {
-    let (text, _) = unpacker.open(&object.path).map_err(|fate| fate.why().unwrap_or_default().to_owned())?;
+    let (text, _) = unpacker.open(object).map_err(|fate| fate.why().unwrap_or_default().to_owned())?;
     let mut held = Vec::new();
     let text = match text {
         Text::Whole(text) => text,

@@ -179,10 +179,10 @@ impl Question {
     /// Whether an object may hold what is asked for.
     pub fn wants(&self, object: &Object) -> bool {
         let Some(delivery) = &object.delivery else { return true };
-        let among = |list: &[String], one: &String| list.is_empty() || list.contains(one);
+        let among = |list: &[String], one: &str| list.is_empty() || list.iter().any(|it| it == one);
         delivery.may_hold(self.from, self.to)
-            && among(&self.accounts, &delivery.account)
-            && among(&self.regions, &delivery.region)
+            && among(&self.accounts, &delivery.stream.account)
+            && among(&self.regions, &delivery.stream.region)
     }
 }
 
@@ -303,7 +303,7 @@ impl State {
         self.coverage.unparsed += seen.unparsed;
         if self.passes > 1 {
             // Counted in the first pass; it may have vanished or changed since.
-            if seen.fate.why().is_some() && self.failed.insert(object.name.clone()) {
+            if seen.fate.why().is_some() && self.failed.insert(object.name.to_string()) {
                 self.coverage.scanned -= 1;
                 self.coverage.objects -= 1;
                 self.coverage.add(&object.name, &seen.fate);
@@ -314,7 +314,7 @@ impl State {
         self.coverage.bytes_read += seen.stored;
         self.coverage.bytes_searched += seen.searched;
         if seen.fate.why().is_some() {
-            self.failed.insert(object.name.clone());
+            self.failed.insert(object.name.to_string());
         } else if let Some(format) = seen.format {
             self.coverage.add_format(format);
         }
@@ -322,7 +322,7 @@ impl State {
             && let Some(delivery) = &object.delivery
         {
             self.altered.push(Gap {
-                stream: format!("{} {}", delivery.account, delivery.region),
+                stream: delivery.stream.to_string(),
                 from: delivery.at,
                 to: delivery.at,
                 strength: Strength::Altered,
@@ -330,7 +330,7 @@ impl State {
             });
         }
         if seen.cut_off {
-            self.coverage.cut_off.push(object.name.clone());
+            self.coverage.cut_off.push(object.name.to_string());
         }
         let at = object.delivery.as_ref().map(|delivery| delivery.at);
         for time in [at, seen.first, seen.last].into_iter().flatten() {

@@ -61,11 +61,7 @@ pub(crate) struct Task<'a> {
 /// Searches an object. What was found before it turned out to be damaged is kept.
 pub(crate) fn object(object: &Object, task: &Task<'_>, unpacker: &mut Unpacker) -> Seen {
     let mut seen = Seen::new(Fate::Scanned);
-    if let Some(why) = &object.problem {
-        seen.fate = Fate::Unreadable(why.clone());
-        return seen;
-    }
-    let searched = match unpacker.open(&object.path) {
+    let searched = match unpacker.open(object) {
         Ok((text, stored)) => {
             seen.stored = stored;
             match text {

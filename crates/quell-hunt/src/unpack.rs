@@ -2,12 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 use libdeflater::Decompressor;
 
-use crate::object::Fate;
+use crate::object::{Fate, Object};
 
 /// What is unpacked in one go. Larger objects are read as a stream of lines.
 const WHOLE: usize = 64 << 20;
@@ -33,9 +32,9 @@ pub(crate) enum Text<'a> {
 
 impl Unpacker {
     /// Opens an object; with its stored size.
-    pub(crate) fn open(&mut self, path: &Path) -> Result<(Text<'_>, u64), Fate> {
+    pub(crate) fn open(&mut self, object: &Object) -> Result<(Text<'_>, u64), Fate> {
         let unreadable = |error: io::Error| Fate::Unreadable(error.to_string());
-        let mut file = File::open(path).map_err(unreadable)?;
+        let mut file = File::open(object.path()?).map_err(unreadable)?;
         self.stored.clear();
         Read::by_ref(&mut file).take(WHOLE_STORED).read_to_end(&mut self.stored).map_err(unreadable)?;
         let packing = Packing::of(&self.stored);
@@ -124,7 +123,7 @@ mod tests {
         let path = folder.path().join("o");
         std::fs::write(&path, stored).unwrap();
         let mut unpacker = Unpacker::default();
-        match unpacker.open(&path).unwrap().0 {
+        match unpacker.open(&crate::object::list(&[path]).unwrap()[0]).unwrap().0 {
             Text::Whole(text) => (text.to_vec(), true),
             Text::Stream(mut text) => {
                 let mut out = Vec::new();
