@@ -14,9 +14,11 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::ahead::{Ahead, Next};
 use crate::gap::{Gap, Strength};
 use crate::layout::Stream;
 use crate::object::Object;
+use crate::source::Fetch;
 use crate::unpack::{Text, Unpacker};
 
 /// A larger digest is none.
@@ -65,11 +67,12 @@ impl Digests {
     /// Reads those among these objects.
     pub(crate) fn read(objects: &[&Object], unpacker: &mut Unpacker) -> Self {
         let mut digests = Self::default();
-        for object in objects {
-            let Some(delivery) = object.delivery.as_ref().filter(|delivery| delivery.digest) else {
-                continue;
-            };
-            match parse(object, unpacker) {
+        let is_digest = |it: &Object| it.delivery.as_ref().is_some_and(|delivery| delivery.digest);
+        let mine: Vec<&Object> = objects.iter().copied().filter(|it| is_digest(it)).collect();
+        let ahead = Ahead::new(&mine);
+        while let Some(Next { object, fetch, .. }) = ahead.next() {
+            let Some(delivery) = &object.delivery else { continue };
+            match parse(object, fetch, unpacker) {
                 Ok(known) => {
                     for log in &known.file.log_files {
                         digests
@@ -191,8 +194,8 @@ fn link(before: &Known, after: &Known, add: &mut impl FnMut(Timestamp, Timestamp
     }
 }
 
-fn parse(object: &Object, unpacker: &mut Unpacker) -> Result<Known, String> {
-    let (text, _) = unpacker.open(object).map_err(|fate| fate.why().unwrap_or_default().to_owned())?;
+fn parse(object: &Object, fetch: Option<Fetch>, unpacker: &mut Unpacker) -> Result<Known, String> {
+    let (text, _) = unpacker.open(object, fetch).map_err(|fate| fate.why().unwrap_or_default().to_owned())?;
     let mut held = Vec::new();
     let text = match text {
         Text::Whole(text) => text,

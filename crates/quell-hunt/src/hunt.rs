@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::ahead::Ahead;
 use crate::digest::Digests;
 use crate::format::{self, vault};
 use crate::gap::{self, Gap, Strength};
@@ -197,7 +198,7 @@ struct Context<'a> {
 /// Searches all objects with all workers; results in the order of the objects, `None` for those not reached when stopped.
 fn pass(objects: &[&Object], task: &Task<'_>, context: &Context<'_>) -> Vec<Option<Box<Seen>>> {
     let Context { threads, pass, tell, stop } = *context;
-    let next = AtomicUsize::new(0);
+    let ahead = Ahead::new(objects);
     let (done, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
     let (of, of_bytes) = (objects.len() as u64, objects.iter().map(|object| object.size).sum());
     let all: Mutex<Vec<(usize, Box<Seen>)>> = Mutex::new(Vec::new());
@@ -207,9 +208,9 @@ fn pass(objects: &[&Object], task: &Task<'_>, context: &Context<'_>) -> Vec<Opti
                 let mut unpacker = Unpacker::default();
                 let mut mine = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(object) = objects.get(at) else { break };
-                    let seen = search::object(object, task, &mut unpacker);
+                    let Some(next) = ahead.next() else { break };
+                    let at = next.at;
+                    let seen = search::object(next, task, &mut unpacker);
                     let bytes = bytes.fetch_add(seen.stored, Ordering::Relaxed) + seen.stored;
                     let objects = done.fetch_add(1, Ordering::Relaxed) + 1;
                     tell(Progress { pass, objects, of, bytes, of_bytes });

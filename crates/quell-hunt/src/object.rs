@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::format::Format;
 use crate::layout::{Delivery, Streams};
+use crate::source::{Fetch, Source, Store};
 
 /// A file or stored object with log records in it. A hunt holds all of them in memory, a million perhaps: it is small, and what many
 /// have in common is shared.
@@ -26,13 +27,6 @@ pub struct Object {
     pub(crate) place: Place,
 }
 
-/// Where objects lie.
-#[derive(Debug)]
-pub(crate) enum Source {
-    /// A folder: a name is a path under it.
-    Folder(PathBuf),
-}
-
 /// Where in its source an object is.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
@@ -42,6 +36,8 @@ pub(crate) enum Place {
     Odd(Box<Path>),
     /// Nowhere, and why: it is no file.
     Nowhere(Box<str>),
+    /// In a store, in this version.
+    Stored(Box<str>),
 }
 
 /// What became of an object: exactly one of these.
@@ -115,6 +111,10 @@ pub struct Coverage {
     pub duplicates: u64,
     /// Objects that end in the middle of a line, as after a crash.
     pub cut_off: Vec<String>,
+    /// Folders of buckets that were not listed, as nothing in them is asked for: what is in them is in no count.
+    pub not_listed: u64,
+    /// The first of them.
+    pub not_listed_folders: Vec<String>,
     /// The first objects that were not searched to their end, by name; the counts above tell of all.
     pub problems: Vec<Problem>,
 }
@@ -146,6 +146,12 @@ impl Coverage {
         if fate.why().is_some() && self.problems.len() < Self::NAMED {
             self.problems.push(Problem { object: name.to_owned(), fate: fate.clone() });
         }
+    }
+
+    /// Takes note of folders that were not listed.
+    pub fn leave_out(&mut self, folders: &[String]) {
+        self.not_listed += folders.len() as u64;
+        self.not_listed_folders = folders.iter().take(Self::NAMED).cloned().collect();
     }
 
     pub(crate) fn add_format(&mut self, format: Format) {
@@ -246,14 +252,68 @@ impl Files {
     }
 }
 
+/// Objects of a store, as they are listed.
+#[derive(Debug)]
+pub struct Listing {
+    source: Arc<Source>,
+    objects: Vec<Object>,
+    streams: Streams,
+}
+
+impl Listing {
+    /// None yet.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { source: Arc::new(Source::Store(store)), objects: Vec::new(), streams: Streams::default() }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    /// All of them; see [`sort`].
+    pub fn finish(self) -> Vec<Object> {
+        self.objects
+    }
+
+    /// One more, with what [`Store::fetch`] is asked for.
+    pub fn add(&mut self, name: &str, size: u64, version: &str) {
+        self.objects.push(Object {
+            delivery: self.streams.delivery(name),
+            name: name.into(),
+            size,
+            source: Arc::clone(&self.source),
+            place: Place::Stored(version.into()),
+        });
+    }
+}
+
 impl Object {
+    /// Begins to fetch it, if it lies in a store.
+    pub(crate) fn fetch(&self) -> Option<Fetch> {
+        match (&self.place, &*self.source) {
+            (Place::Stored(version), Source::Store(store)) => {
+                Some(store.fetch(&self.name, self.size, version))
+            }
+            (Place::Stored(_) | Place::Named | Place::Nowhere(_) | Place::Odd(_), _) => None,
+        }
+    }
+
     /// The file that it is, or why it is none.
     pub(crate) fn path(&self) -> Result<PathBuf, Fate> {
         match (&self.place, &*self.source) {
             (Place::Nowhere(why), _) => Err(Fate::Unreadable(why.to_string())),
             (Place::Odd(path), _) => Ok(path.to_path_buf()),
             (Place::Named, Source::Folder(root)) => Ok(root.join(&*self.name)),
+            (Place::Stored(_), _) | (Place::Named, Source::Store(_)) => {
+                Err(Fate::Unreadable("it is no file".to_owned()))
+            }
         }
+    }
+
+    /// Whether it lies in a store, where to read it takes a request.
+    pub fn is_stored(&self) -> bool {
+        matches!(*self.source, Source::Store(_))
     }
 }
 

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::Timestamp;
 
+use crate::ahead::Next;
 use crate::digest::Digests;
 use crate::format::{self, Format, Spot, cloudtrail};
 use crate::layout::Delivery;
 use crate::needle::Needles;
-use crate::object::{Fate, Object};
+use crate::object::Fate;
 use crate::record::Access;
 use crate::unpack::{Text, Unpacker};
 
@@ -59,9 +60,10 @@ pub(crate) struct Task<'a> {
 }
 
 /// Searches an object. What was found before it turned out to be damaged is kept.
-pub(crate) fn object(object: &Object, task: &Task<'_>, unpacker: &mut Unpacker) -> Seen {
+pub(crate) fn object(next: Next<'_>, task: &Task<'_>, unpacker: &mut Unpacker) -> Seen {
+    let Next { object, fetch, .. } = next;
     let mut seen = Seen::new(Fate::Scanned);
-    let searched = match unpacker.open(object) {
+    let searched = match unpacker.open(object, fetch) {
         Ok((text, stored)) => {
             seen.stored = stored;
             match text {
@@ -286,7 +288,7 @@ mod tests {
         let [one] = crate::object::list(&[path]).unwrap().try_into().unwrap();
         let needles = Needles::new(vec![Needle::id(ID).unwrap()]).unwrap();
         let task = Task { needles: &needles, digests: &Digests::default(), edges: AtomicI64::new(0) };
-        object(&one, &task, &mut Unpacker::default())
+        object(Next { at: 0, object: &one, fetch: None }, &task, &mut Unpacker::default())
     }
 
     fn gz(text: &[u8]) -> Vec<u8> {

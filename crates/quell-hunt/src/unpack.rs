@@ -7,12 +7,10 @@ use flate2::bufread::MultiGzDecoder;
 use libdeflater::Decompressor;
 
 use crate::object::{Fate, Object};
+use crate::source::{Fetch, WHOLE as WHOLE_STORED};
 
 /// What is unpacked in one go. Larger objects are read as a stream of lines.
 const WHOLE: usize = 64 << 20;
-
-/// Stored bytes that are read in one go.
-const WHOLE_STORED: u64 = 8 << 20;
 
 /// Buffers of one worker, used again for each object.
 #[derive(Default)]
@@ -31,12 +29,18 @@ pub(crate) enum Text<'a> {
 }
 
 impl Unpacker {
-    /// Opens an object; with its stored size.
-    pub(crate) fn open(&mut self, object: &Object) -> Result<(Text<'_>, u64), Fate> {
+    /// Opens an object, or takes what was fetched of it; with its stored size.
+    pub(crate) fn open(&mut self, object: &Object, fetch: Option<Fetch>) -> Result<(Text<'_>, u64), Fate> {
         let unreadable = |error: io::Error| Fate::Unreadable(error.to_string());
-        let mut file = File::open(object.path()?).map_err(unreadable)?;
+        let (mut stored, size) = if let Some(fetch) = fetch.or_else(|| object.fetch()) {
+            (fetch, object.size)
+        } else {
+            let file = File::open(object.path()?).map_err(unreadable)?;
+            let size = file.metadata().map_err(unreadable)?.len();
+            (Box::new(file) as Fetch, size)
+        };
         self.stored.clear();
-        Read::by_ref(&mut file).take(WHOLE_STORED).read_to_end(&mut self.stored).map_err(unreadable)?;
+        Read::by_ref(&mut stored).take(WHOLE_STORED).read_to_end(&mut self.stored).map_err(unreadable)?;
         let packing = Packing::of(&self.stored);
         let read = self.stored.len() as u64;
         if read < WHOLE_STORED {
@@ -53,8 +57,7 @@ impl Unpacker {
                 }
             });
         }
-        let size = file.metadata().map_err(unreadable)?.len();
-        let all = io::BufReader::with_capacity(256 << 10, self.stored.as_slice().chain(file));
+        let all = io::BufReader::with_capacity(256 << 10, self.stored.as_slice().chain(stored));
         Ok((Text::Stream(packing.reader(all).map_err(unreadable)?), size))
     }
 }
@@ -123,7 +126,7 @@ mod tests {
         let path = folder.path().join("o");
         std::fs::write(&path, stored).unwrap();
         let mut unpacker = Unpacker::default();
-        match unpacker.open(&crate::object::list(&[path]).unwrap()[0]).unwrap().0 {
+        match unpacker.open(&crate::object::list(&[path]).unwrap()[0], None).unwrap().0 {
             Text::Whole(text) => (text.to_vec(), true),
             Text::Stream(mut text) => {
                 let mut out = Vec::new();
