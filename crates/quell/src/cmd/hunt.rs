@@ -7,17 +7,18 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use quell_app::{AppError, Options, clock, evidence, hunt as app_hunt};
+use quell_bucket::count::Requests;
 use quell_core::IncidentId;
 use quell_core::event::Verdict;
 use quell_hunt::detect::{self, Context};
 use quell_hunt::hunt::{self, Hunt, Progress, Question};
 use quell_hunt::needle::{Needle, NeedleError};
-use quell_hunt::object::{self, Object};
+use quell_hunt::object::Object;
 use quell_hunt::report::{self, Report};
 use quell_hunt::verdict::{self, Knowledge};
 use serde_json::json;
 
-use super::{app, read_value, word};
+use super::{app, bucket, read_value, word};
 use crate::cli::{HuntArgs, HuntFormat};
 use crate::exit;
 use crate::output::{Out, duration};
@@ -46,7 +47,6 @@ pub(crate) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
     }
     let mut credentials: Vec<String> = needles.iter().map(|needle| needle.label.clone()).collect();
     credentials.dedup();
-    let objects = object::list(&args.logs).map_err(|error| AppError::Usage(error.to_string()))?;
     let knowledge = Knowledge {
         exposed,
         revoked: args.revoked,
@@ -63,20 +63,35 @@ pub(crate) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
         regions: args.region.clone(),
         threads: threads(args.threads),
     };
-    let (count, bytes) = hunt::estimate(&question, &objects);
+    let logs = bucket::list(&args.logs, &question).await?;
+    let objects = &logs.objects;
+    let (count, bytes) = hunt::estimate(&question, objects);
     let pruned = objects.len() as u64 - count;
     if args.estimate {
         if out.json() {
-            out.object(&json!({ "objects": count, "bytes": bytes, "pruned": pruned }))?;
+            let buckets = logs.price_json();
+            out.object(&json!({ "objects": count, "bytes": bytes, "pruned": pruned, "buckets": buckets }))?;
         } else {
             out.data(format!("{count} objects with {bytes} bytes would be read; {pruned} lie outside"))?;
+            logs.price().map_or(Ok(()), |price| out.data(price))?;
         }
         return Ok(exit::OK);
     }
     out.status(format!(
         "Reading {count} objects with {bytes} bytes; {pruned} lie outside of what is asked for"
     ));
-    let found = run(question, &objects, out)?;
+    if let Some(price) = logs.price() {
+        out.status(price);
+    }
+    logs.agree(args.yes, out)?;
+    let mut found = run(question, objects, out)?;
+    found.coverage.leave_out(&logs.outside);
+    if let Some(asked) = logs.asked() {
+        let Requests { lists, gets, throttled } = asked;
+        out.status(format!(
+            "Buckets were sent {lists} LIST and {gets} other requests; {throttled} were told to slow down and sent again"
+        ));
+    }
     let context = Context { exposed, revoked: knowledge.revoked, known: &knowledge.known };
     let detection = detect::detect(&found.accesses, &context);
     let judgement = verdict::judge(&found, &detection, &knowledge);
