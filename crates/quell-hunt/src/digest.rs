@@ -8,15 +8,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::ahead::{Ahead, Next};
 use crate::gap::{Gap, Strength};
-use crate::layout::Delivery;
+use crate::layout::{Delivery, Stream};
 use crate::object::Object;
 use crate::signature::{self, Keys, Signatures};
+use crate::source::Fetch;
 use crate::unpack::{Text, Unpacker};
 
 /// A larger digest is none.
@@ -60,7 +63,7 @@ struct Known {
     file: File,
     signed: Signed,
     /// The name of the object.
-    name: String,
+    name: Box<str>,
     /// What came with it, in hex.
     signature: Option<String>,
     sha256: String,
@@ -70,7 +73,7 @@ struct Known {
 #[derive(Default)]
 pub(crate) struct Digests {
     /// By account and region, in the order of their hours.
-    streams: BTreeMap<(String, String), Vec<Known>>,
+    streams: BTreeMap<Arc<Stream>, Vec<Known>>,
     /// What the logs that they name must hash to, by the last part of their names, which is unique.
     hashes: BTreeMap<String, String>,
     /// Digests that could not be read, or that AWS did not sign.
@@ -84,27 +87,27 @@ impl Digests {
     pub(crate) fn read(objects: &[&Object], keys: Option<&Keys>, unpacker: &mut Unpacker) -> Self {
         let mut digests = Self::default();
         let mut beside: BTreeMap<&str, String> = BTreeMap::new();
-        for object in objects {
-            let Some(delivery) = object.delivery.as_ref().filter(|delivery| delivery.digest) else {
-                continue;
-            };
+        let is_digest = |it: &Object| it.delivery.as_ref().is_some_and(|delivery| delivery.digest);
+        let mine: Vec<&Object> = objects.iter().copied().filter(|it| is_digest(it)).collect();
+        let ahead = Ahead::new(&mine);
+        while let Some(Next { object, fetch, .. }) = ahead.next() {
+            let Some(delivery) = &object.delivery else { continue };
             if let Some(digest) = signature::digest_of(&object.name) {
-                let read = text(object, unpacker).and_then(|text| signature::beside(&text));
+                let read = text(object, fetch, unpacker).and_then(|text| signature::beside(&text));
                 match read {
                     Ok(signature) => drop(beside.insert(digest, signature)),
                     Err(why) => digests.broken.push(unread(object, delivery, &why)),
                 }
                 continue;
             }
-            let stream = (delivery.account.clone(), delivery.region.clone());
-            match parse(object, unpacker) {
+            match parse(object, fetch, unpacker) {
                 Ok(known) => {
                     for log in &known.file.log_files {
                         digests
                             .hashes
                             .insert(last(&log.s3_object).to_owned(), log.hash_value.to_ascii_lowercase());
                     }
-                    digests.streams.entry(stream).or_default().push(known);
+                    digests.streams.entry(Arc::clone(&delivery.stream)).or_default().push(known);
                 }
                 Err(why) => digests.broken.push(unread(object, delivery, &why)),
             }
@@ -112,13 +115,28 @@ impl Digests {
         for stream in digests.streams.values_mut() {
             stream.sort_by_key(|known| known.file.digest_start_time);
             for known in stream {
-                known.signature = known.signature.take().or_else(|| beside.remove(known.name.as_str()));
+                known.signature = beside.remove(&*known.name);
             }
         }
         if let Some(keys) = keys {
+            digests.ask(&mine);
             digests.verify(keys);
         }
         digests
+    }
+
+    /// Asks the store for the signatures that no other digest holds: those of the last digests.
+    fn ask(&mut self, objects: &[&Object]) {
+        let all = self.streams.values().flatten();
+        let held = all.filter_map(|known| Some(last(known.file.previous_digest_s3_object.as_deref()?)));
+        let held: BTreeSet<String> = held.map(str::to_owned).collect();
+        for known in self.streams.values_mut().flatten().filter(|known| known.signature.is_none()) {
+            if !held.contains(last(&known.file.digest_s3_object))
+                && let Some(object) = objects.iter().find(|object| object.name == known.name)
+            {
+                known.signature = object.metadata("signature");
+            }
+        }
     }
 
     /// Checks the signature of every digest that has one: of its own, or in the digest that names it as the one before.
@@ -134,7 +152,7 @@ impl Digests {
             }
         }
         let mut all = Signatures::default();
-        for ((account, region), stream) in &self.streams {
+        for (name, stream) in &self.streams {
             for known in stream {
                 all.of += 1;
                 let place = (known.signed.digest_s3_bucket.as_str(), known.file.digest_s3_object.as_str());
@@ -146,7 +164,7 @@ impl Digests {
                     Ok(false) => {
                         all.wrong += 1;
                         self.broken.push(Gap {
-                            stream: format!("{account} {region}"),
+                            stream: name.to_string(),
                             from: known.file.digest_start_time,
                             to: known.file.digest_end_time,
                             strength: Strength::Altered,
@@ -170,8 +188,7 @@ impl Digests {
 
     /// Whether the account and region of an object has digests.
     pub(crate) fn cover(&self, object: &Object) -> bool {
-        let stream = object.delivery.as_ref().map(|it| (it.account.clone(), it.region.clone()));
-        stream.is_some_and(|stream| self.streams.contains_key(&stream))
+        object.delivery.as_ref().is_some_and(|it| self.streams.contains_key(&it.stream))
     }
 
     /// Whether a log is what its digest says; `None` when none names it.
@@ -188,8 +205,8 @@ impl Digests {
     ) -> Vec<Gap> {
         let there: BTreeSet<&str> = objects.iter().map(|object| last(&object.name)).collect();
         let mut gaps = self.broken.clone();
-        for ((account, region), stream) in &self.streams {
-            let name = format!("{account} {region}");
+        for (whose, stream) in &self.streams {
+            let name = whose.to_string();
             let mut add =
                 |from, to, strength, why| gaps.push(Gap { stream: name.clone(), from, to, strength, why });
             if let (Some(from), Some(first)) = (window.0, stream.first())
@@ -209,7 +226,7 @@ impl Digests {
                 link(before, after, &mut add);
             }
             for known in stream {
-                if known.file.aws_account_id != *account {
+                if *known.file.aws_account_id != *whose.account {
                     let why = format!("its digest is of the account {}", known.file.aws_account_id);
                     add(known.file.digest_start_time, known.file.digest_end_time, Strength::Altered, why);
                 }
@@ -262,7 +279,7 @@ impl Known {
 
 fn unread(object: &Object, delivery: &Delivery, why: &str) -> Gap {
     Gap {
-        stream: format!("{} {}", delivery.account, delivery.region),
+        stream: delivery.stream.to_string(),
         from: delivery.at,
         to: delivery.at,
         strength: Strength::Missing,
@@ -300,14 +317,14 @@ fn link(before: &Known, after: &Known, add: &mut impl FnMut(Timestamp, Timestamp
     }
 }
 
-fn parse(object: &Object, unpacker: &mut Unpacker) -> Result<Known, String> {
-    let text = text(object, unpacker)?;
-    known(&text, object.name.clone(), object.signature.clone())
+fn parse(object: &Object, fetch: Option<Fetch>, unpacker: &mut Unpacker) -> Result<Known, String> {
+    let text = text(object, fetch, unpacker)?;
+    known(&text, object.name.clone())
 }
 
 /// All of a digest, unpacked.
-fn text(object: &Object, unpacker: &mut Unpacker) -> Result<Vec<u8>, String> {
-    let (text, _) = unpacker.open(&object.path).map_err(|fate| fate.why().unwrap_or_default().to_owned())?;
+fn text(object: &Object, fetch: Option<Fetch>, unpacker: &mut Unpacker) -> Result<Vec<u8>, String> {
+    let (text, _) = unpacker.open(object, fetch).map_err(|fate| fate.why().unwrap_or_default().to_owned())?;
     let mut held = Vec::new();
     match text {
         Text::Whole(text) => held.extend_from_slice(text),
@@ -318,10 +335,10 @@ fn text(object: &Object, unpacker: &mut Unpacker) -> Result<Vec<u8>, String> {
     Ok(held)
 }
 
-fn known(text: &[u8], name: String, signature: Option<String>) -> Result<Known, String> {
+fn known(text: &[u8], name: Box<str>) -> Result<Known, String> {
     let file = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     let signed = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    Ok(Known { file, signed, name, signature, sha256: sha256(text) })
+    Ok(Known { file, signed, name, signature: None, sha256: sha256(text) })
 }
 
 fn sha256(text: &[u8]) -> String {
@@ -335,10 +352,10 @@ pub(crate) fn of_lines(
     window: (Option<Timestamp>, Option<Timestamp>),
 ) -> (usize, Digests, Vec<Gap>) {
     let mut stream: Vec<Known> =
-        bytes.split(|byte| *byte == b'\n').filter_map(|it| known(it, String::new(), None).ok()).collect();
+        bytes.split(|byte| *byte == b'\n').filter_map(|it| known(it, Box::default()).ok()).collect();
     stream.sort_by_key(|known| known.file.digest_start_time);
     let read = stream.len();
-    let key = ("111122223333".to_owned(), "eu-west-1".to_owned());
+    let key = Arc::new(Stream { account: "111122223333".into(), region: "eu-west-1".into() });
     let digests = Digests { streams: BTreeMap::from([(key, stream)]), ..Digests::default() };
     let gaps = digests.gaps(&[], window);
     (read, digests, gaps)

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::layout::Stream;
 use crate::object::Object;
 
 /// A stretch without objects.
@@ -65,15 +66,15 @@ const ENOUGH: usize = 20;
 
 /// Gaps in the delivery of CloudTrail objects, per account and region.
 pub(crate) fn find(objects: &[&Object], window: (Option<Timestamp>, Option<Timestamp>)) -> Vec<Gap> {
-    let mut streams: BTreeMap<(&str, &str), Vec<Timestamp>> = BTreeMap::new();
+    let mut streams: BTreeMap<&Stream, Vec<Timestamp>> = BTreeMap::new();
     for delivery in objects.iter().filter_map(|object| object.delivery.as_ref()).filter(|it| !it.digest) {
-        streams.entry((&delivery.account, &delivery.region)).or_default().push(delivery.at);
+        streams.entry(&*delivery.stream).or_default().push(delivery.at);
     }
     let mut gaps = Vec::new();
-    for ((account, region), mut times) in streams {
+    for (name, mut times) in streams {
         times.sort_unstable();
         times.dedup();
-        stream(&format!("{account} {region}"), &times, window, &mut gaps);
+        stream(&name.to_string(), &times, window, &mut gaps);
     }
     gaps
 }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::ahead::Ahead;
 use crate::digest::Digests;
 use crate::format::{self, vault};
 use crate::gap::{self, Gap, Strength};
@@ -212,10 +213,10 @@ impl Question {
     /// Whether an object may hold what is asked for.
     pub fn wants(&self, object: &Object) -> bool {
         let Some(delivery) = &object.delivery else { return true };
-        let among = |list: &[String], one: &String| list.is_empty() || list.contains(one);
+        let among = |list: &[String], one: &str| list.is_empty() || list.iter().any(|it| it == one);
         delivery.may_hold(self.from, self.to)
-            && among(&self.accounts, &delivery.account)
-            && among(&self.regions, &delivery.region)
+            && among(&self.accounts, &delivery.stream.account)
+            && among(&self.regions, &delivery.stream.region)
     }
 
     /// Whether an object is one of this shard's.
@@ -235,7 +236,7 @@ struct Context<'a> {
 /// Searches all objects with all workers; results in the order of the objects, `None` for those not reached when stopped.
 fn pass(objects: &[&Object], task: &Task<'_>, context: &Context<'_>) -> Vec<Option<Box<Seen>>> {
     let Context { threads, pass, tell, stop } = *context;
-    let next = AtomicUsize::new(0);
+    let ahead = Ahead::new(objects);
     let (done, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
     let (of, of_bytes) = (objects.len() as u64, objects.iter().map(|object| object.size).sum());
     let all: Mutex<Vec<(usize, Box<Seen>)>> = Mutex::new(Vec::new());
@@ -245,9 +246,9 @@ fn pass(objects: &[&Object], task: &Task<'_>, context: &Context<'_>) -> Vec<Opti
                 let mut unpacker = Unpacker::default();
                 let mut mine = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(object) = objects.get(at) else { break };
-                    let seen = search::object(object, task, &mut unpacker);
+                    let Some(next) = ahead.next() else { break };
+                    let at = next.at;
+                    let seen = search::object(next, task, &mut unpacker);
                     let bytes = bytes.fetch_add(seen.stored, Ordering::Relaxed) + seen.stored;
                     let objects = done.fetch_add(1, Ordering::Relaxed) + 1;
                     tell(Progress { pass, objects, of, bytes, of_bytes });
@@ -341,7 +342,7 @@ impl State {
         self.coverage.unparsed += seen.unparsed;
         if self.passes > 1 {
             // Counted in the first pass; it may have vanished or changed since.
-            if seen.fate.why().is_some() && self.failed.insert(object.name.clone()) {
+            if seen.fate.why().is_some() && self.failed.insert(object.name.to_string()) {
                 self.coverage.scanned -= 1;
                 self.coverage.objects -= 1;
                 self.coverage.add(&object.name, &seen.fate);
@@ -352,7 +353,7 @@ impl State {
         self.coverage.bytes_read += seen.stored;
         self.coverage.bytes_searched += seen.searched;
         if seen.fate.why().is_some() {
-            self.failed.insert(object.name.clone());
+            self.failed.insert(object.name.to_string());
         } else if let Some(format) = seen.format {
             self.coverage.add_format(format);
         }
@@ -360,7 +361,7 @@ impl State {
             && let Some(delivery) = &object.delivery
         {
             self.altered.push(Gap {
-                stream: format!("{} {}", delivery.account, delivery.region),
+                stream: delivery.stream.to_string(),
                 from: delivery.at,
                 to: delivery.at,
                 strength: Strength::Altered,
@@ -368,7 +369,7 @@ impl State {
             });
         }
         if seen.cut_off {
-            self.coverage.cut_off.push(object.name.clone());
+            self.coverage.cut_off.push(object.name.to_string());
         }
         let at = object.delivery.as_ref().map(|delivery| delivery.at);
         for time in [at, seen.first, seen.last].into_iter().flatten() {

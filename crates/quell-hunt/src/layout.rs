@@ -4,19 +4,45 @@
 //! (<https://docs.aws.amazon.com/awscloudtrail/latest/userguide/get-and-view-cloudtrail-log-files.html>). The time is that of
 //! delivery: events are up to a day older, as services are late, and never newer than the minute that follows.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 
 /// Who delivered an object, and when.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Delivery {
-    /// The account that the events are of.
-    pub account: String,
-    /// The region.
-    pub region: String,
+    /// Of whom and where the events are.
+    pub stream: Arc<Stream>,
     /// The minute of delivery.
     pub at: Timestamp,
     /// Whether it is a digest of log file validation instead of a log.
     pub digest: bool,
+}
+
+/// What is delivered apart: one account's events of one region.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Stream {
+    /// The account that the events are of.
+    pub account: Box<str>,
+    /// The region.
+    pub region: Box<str>,
+}
+
+/// Streams that were seen: objects of one share it, as there are many of few.
+#[derive(Debug, Default)]
+pub(crate) struct Streams(BTreeSet<Arc<Stream>>);
+
+impl Streams {
+    /// What a name tells.
+    pub(crate) fn delivery(&mut self, name: &str) -> Option<Delivery> {
+        let mut delivery = Delivery::of(name)?;
+        match self.0.get(&delivery.stream) {
+            Some(known) => delivery.stream = Arc::clone(known),
+            None => _ = self.0.insert(Arc::clone(&delivery.stream)),
+        }
+        Some(delivery)
+    }
 }
 
 impl Delivery {
@@ -39,7 +65,8 @@ impl Delivery {
         let region = parts.next()?;
         // A digest's name has the trail and its home region before the time.
         let time = parts.find(|part| part.len() >= 14 && part.as_bytes().get(8) == Some(&b'T'))?;
-        Some(Self { account: account.to_owned(), region: region.to_owned(), at: minute(time)?, digest })
+        let stream = Arc::new(Stream { account: account.into(), region: region.into() });
+        Some(Self { stream, at: minute(time)?, digest })
     }
 
     /// Whether an object that was delivered then may hold events of this window.
@@ -60,6 +87,12 @@ fn minute(text: &str) -> Option<Timestamp> {
     format!("{}-{}-{}T{}:{}:{seconds}Z", date.0, date.1, date.2, time.0, time.1).parse().ok()
 }
 
+impl std::fmt::Display for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.account, self.region)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,7 +103,7 @@ mod tests {
     fn names_of_logs_and_digests_are_told_apart() {
         let log = Delivery::of(LOG).unwrap();
         assert_eq!(
-            (log.account.as_str(), log.region.as_str(), log.digest),
+            (&*log.stream.account, &*log.stream.region, log.digest),
             ("111122223333", "eu-west-1", false)
         );
         assert_eq!(log.at, "2026-03-02T10:15:00Z".parse().unwrap());

@@ -4,6 +4,7 @@
 //! the records that have one. It follows what the credential made (sessions, keys, tokens) until nothing new turns up. Every
 //! object ends in exactly one [`object::Fate`]; the [`verdict`] quotes the counts and each condition that is not met.
 
+mod ahead;
 pub mod detect;
 mod digest;
 pub mod format;
@@ -16,11 +17,13 @@ pub mod layout;
 pub mod merge;
 pub mod needle;
 pub mod object;
+pub mod prefix;
 pub mod record;
 pub mod registration;
 pub mod report;
 mod search;
 pub mod shard;
 pub mod signature;
+pub mod source;
 mod unpack;
 pub mod verdict;

@@ -3,30 +3,42 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::format::Format;
-use crate::layout::Delivery;
+use crate::layout::{Delivery, Streams};
 use crate::signature;
+use crate::source::{Fetch, Source, Store};
 
-/// A file or stored object with log records in it.
+/// A file or stored object with log records in it. A hunt holds all of them in memory, a million perhaps: it is small, and what many
+/// have in common is shared.
 #[derive(Clone, Debug)]
 pub struct Object {
     /// The name that people see: the path under what they named.
-    pub name: String,
+    pub name: Box<str>,
     /// Bytes as stored.
     pub size: u64,
     /// What its name tells, if it is one of CloudTrail's.
     pub delivery: Option<Delivery>,
-    /// The signature in the metadata of a stored digest, in hex, if where it comes from told it; copies on a disk have none.
-    pub signature: Option<String>,
-    /// Where it is read from.
-    pub(crate) path: PathBuf,
-    /// Why it cannot be read at all: it is no file.
-    pub(crate) problem: Option<String>,
-    /// Device and number, by which a file that is named twice is known.
-    id: (u64, u64),
+    /// Where it is read from, with all others that lie there.
+    pub(crate) source: Arc<Source>,
+    /// What is special about it there.
+    pub(crate) place: Place,
+}
+
+/// Where in its source an object is.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// At its name.
+    Named,
+    /// At a path whose bytes are no UTF-8, so that its name shows it with replacement characters.
+    Odd(Box<Path>),
+    /// Nowhere, and why: it is no file.
+    Nowhere(Box<str>),
+    /// In a store, in this version.
+    Stored(Box<str>),
 }
 
 /// What became of an object: exactly one of these.
@@ -100,6 +112,10 @@ pub struct Coverage {
     pub duplicates: u64,
     /// Objects that end in the middle of a line, as after a crash.
     pub cut_off: Vec<String>,
+    /// Folders of buckets that were not listed, as nothing in them is asked for: what is in them is in no count.
+    pub not_listed: u64,
+    /// The first of them.
+    pub not_listed_folders: Vec<String>,
     /// The first objects that were not searched to their end, by name; the counts above tell of all.
     pub problems: Vec<Problem>,
 }
@@ -151,6 +167,10 @@ impl Coverage {
         self.duplicates += other.duplicates;
         self.cut_off.extend(other.cut_off);
         self.problems.extend(other.problems);
+        // Each part leaves out the same folders.
+        if other.not_listed > self.not_listed {
+            (self.not_listed, self.not_listed_folders) = (other.not_listed, other.not_listed_folders);
+        }
         self.sort();
     }
 
@@ -159,6 +179,12 @@ impl Coverage {
         self.cut_off.sort();
         self.problems.sort_by(|a, b| a.object.cmp(&b.object));
         self.problems.truncate(Self::NAMED);
+    }
+
+    /// Takes note of folders that were not listed.
+    pub fn leave_out(&mut self, folders: &[String]) {
+        self.not_listed += folders.len() as u64;
+        self.not_listed_folders = folders.iter().take(Self::NAMED).cloned().collect();
     }
 
     pub(crate) fn add_format(&mut self, format: Format) {
@@ -185,58 +211,155 @@ pub struct ListError {
 /// # Errors
 /// When a path is not there or a folder cannot be listed: an answer without it would be taken for a whole one.
 pub fn list(paths: &[PathBuf]) -> Result<Vec<Object>, ListError> {
-    let mut objects = Vec::new();
+    let mut found = Files::default();
     for path in paths {
         let error = |source| ListError { path: path.display().to_string(), source };
         if std::fs::metadata(path).map_err(error)?.is_dir() {
-            folder(path, &mut objects)?;
+            found.folder(path)?;
         } else {
-            let name =
-                path.file_name().map_or_else(|| path.display().to_string(), |it| it.to_string_lossy().into());
-            objects.push(Object::of(name, path.clone()));
+            let source = Arc::new(Source::Folder(path.parent().unwrap_or(Path::new("")).to_owned()));
+            let name = path.file_name().map_or(path.as_path(), Path::new);
+            found.add(&source, name, path);
         }
     }
-    objects.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
-    let mut seen = BTreeSet::new();
-    objects.retain(|object| object.problem.is_some() || seen.insert(object.id));
+    let Files { mut objects, .. } = found;
+    sort(&mut objects);
     Ok(objects)
 }
 
-fn folder(root: &Path, objects: &mut Vec<Object>) -> Result<(), ListError> {
-    let mut waiting = vec![root.to_owned()];
-    while let Some(folder) = waiting.pop() {
-        let error = |source| ListError { path: folder.display().to_string(), source };
-        for entry in std::fs::read_dir(&folder).map_err(error)? {
-            let entry = entry.map_err(error)?;
-            let path = entry.path();
-            if entry.file_type().map_err(error)?.is_dir() {
-                waiting.push(path);
-                continue;
+/// Puts objects into the order in which they are searched and told: that of their names, and of two that are alike that of their sources.
+pub fn sort(objects: &mut [Object]) {
+    // Stable: what is alike stays in the order in which it was named.
+    objects.sort_by(|a, b| a.name.cmp(&b.name));
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Files {
+    objects: Vec<Object>,
+    streams: Streams,
+    /// Device and number of each, by which a file that is named twice is known.
+    seen: BTreeSet<(u64, u64)>,
+}
+
+impl Files {
+    fn folder(&mut self, root: &Path) -> Result<(), ListError> {
+        let source = Arc::new(Source::Folder(root.to_owned()));
+        let mut waiting = vec![root.to_owned()];
+        while let Some(folder) = waiting.pop() {
+            let error = |source| ListError { path: folder.display().to_string(), source };
+            for entry in std::fs::read_dir(&folder).map_err(error)? {
+                let entry = entry.map_err(error)?;
+                let path = entry.path();
+                if entry.file_type().map_err(error)?.is_dir() {
+                    waiting.push(path);
+                } else {
+                    self.add(&source, path.strip_prefix(root).unwrap_or(&path), &path);
+                }
             }
-            // Bytes that are no UTF-8 are shown as replacement characters; the path itself is kept.
-            let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
-            objects.push(Object::of(name, path));
         }
+        Ok(())
     }
-    Ok(())
+
+    fn add(&mut self, source: &Arc<Source>, name: &Path, path: &Path) {
+        let shown = name.to_string_lossy();
+        let whole = if name.to_str().is_some() { Place::Named } else { Place::Odd(path.into()) };
+        let (size, place) = match std::fs::metadata(path) {
+            Ok(it) if it.is_file() => {
+                if !self.seen.insert((it.dev(), it.ino())) {
+                    return;
+                }
+                (it.len(), whole)
+            }
+            Ok(it) if it.is_dir() => (0, Place::Nowhere("it is a link to a folder: name that folder".into())),
+            Ok(_) => (0, Place::Nowhere("it is not a file".into())),
+            Err(error) => (0, Place::Nowhere(error.to_string().into())),
+        };
+        self.objects.push(Object {
+            delivery: self.streams.delivery(&shown),
+            name: shown.into(),
+            size,
+            source: Arc::clone(source),
+            place,
+        });
+    }
+}
+
+/// Objects of a store, as they are listed.
+#[derive(Debug)]
+pub struct Listing {
+    source: Arc<Source>,
+    objects: Vec<Object>,
+    streams: Streams,
+}
+
+impl Listing {
+    /// None yet.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { source: Arc::new(Source::Store(store)), objects: Vec::new(), streams: Streams::default() }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    /// All of them; see [`sort`].
+    pub fn finish(self) -> Vec<Object> {
+        self.objects
+    }
+
+    /// One more, with what [`Store::fetch`] is asked for.
+    pub fn add(&mut self, name: &str, size: u64, version: &str) {
+        self.objects.push(Object {
+            delivery: self.streams.delivery(name),
+            name: name.into(),
+            size,
+            source: Arc::clone(&self.source),
+            place: Place::Stored(version.into()),
+        });
+    }
 }
 
 impl Object {
-    fn of(name: String, path: PathBuf) -> Self {
-        let (size, id, problem) = match std::fs::metadata(&path) {
-            Ok(it) if it.is_file() => (it.len(), (it.dev(), it.ino()), None),
-            Ok(it) if it.is_dir() => {
-                (0, (0, 0), Some("it is a link to a folder: name that folder".to_owned()))
+    /// Begins to fetch it, if it lies in a store.
+    pub(crate) fn fetch(&self) -> Option<Fetch> {
+        match (&self.place, &*self.source) {
+            (Place::Stored(version), Source::Store(store)) => {
+                Some(store.fetch(&self.name, self.size, version))
             }
-            Ok(_) => (0, (0, 0), Some("it is not a file".to_owned())),
-            Err(error) => (0, (0, 0), Some(error.to_string())),
-        };
-        Self { delivery: Delivery::of(&name), signature: None, name, size, path, problem, id }
+            (Place::Stored(_) | Place::Named | Place::Nowhere(_) | Place::Odd(_), _) => None,
+        }
+    }
+
+    /// What its store holds about it beside its bytes; asks and waits. Files have nothing of the kind.
+    pub(crate) fn metadata(&self, key: &str) -> Option<String> {
+        match &*self.source {
+            Source::Store(store) => store.metadata(&self.name, key),
+            Source::Folder(_) => None,
+        }
     }
 
     /// Whether it is a file with the signature of a digest, which lies beside that.
     pub(crate) fn is_signature(&self) -> bool {
         self.delivery.as_ref().is_some_and(|it| it.digest) && signature::digest_of(&self.name).is_some()
+    }
+
+    /// The file that it is, or why it is none.
+    pub(crate) fn path(&self) -> Result<PathBuf, Fate> {
+        match (&self.place, &*self.source) {
+            (Place::Nowhere(why), _) => Err(Fate::Unreadable(why.to_string())),
+            (Place::Odd(path), _) => Ok(path.to_path_buf()),
+            (Place::Named, Source::Folder(root)) => Ok(root.join(&*self.name)),
+            (Place::Stored(_), _) | (Place::Named, Source::Store(_)) => {
+                Err(Fate::Unreadable("it is no file".to_owned()))
+            }
+        }
+    }
+
+    /// Whether it lies in a store, where to read it takes a request.
+    pub fn is_stored(&self) -> bool {
+        matches!(*self.source, Source::Store(_))
     }
 }
 
@@ -256,7 +379,7 @@ mod tests {
         std::os::unix::fs::symlink(at("nowhere"), at("logs/c.log")).unwrap();
         std::os::unix::fs::symlink(at("other"), at("logs/d")).unwrap();
         let all = list(&[at("logs"), at("logs/a.log"), at("real.log")]).unwrap();
-        let told: Vec<(&str, bool)> = all.iter().map(|it| (it.name.as_str(), it.problem.is_some())).collect();
+        let told: Vec<(&str, bool)> = all.iter().map(|it| (&*it.name, it.path().is_err())).collect();
         assert_eq!(told, [("a.log", false), ("b.log", false), ("c.log", true), ("d", true)]);
     }
 }

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::Timestamp;
 
+use crate::ahead::Next;
 use crate::digest::Digests;
 use crate::format::{self, Format, Spot, cloudtrail};
 use crate::hint::Hints;
 use crate::layout::Delivery;
 use crate::needle::Needles;
-use crate::object::{Fate, Object};
+use crate::object::Fate;
 use crate::record::Access;
 use crate::unpack::{Text, Unpacker};
 
@@ -61,19 +62,16 @@ pub(crate) struct Task<'a> {
 }
 
 /// Searches an object. What was found before it turned out to be damaged is kept.
-pub(crate) fn object(object: &Object, task: &Task<'_>, unpacker: &mut Unpacker) -> Seen {
+pub(crate) fn object(next: Next<'_>, task: &Task<'_>, unpacker: &mut Unpacker) -> Seen {
+    let Next { object, fetch, .. } = next;
     let mut seen = Seen::new(Fate::Scanned);
-    if let Some(why) = &object.problem {
-        seen.fate = Fate::Unreadable(why.clone());
-        return seen;
-    }
     if object.is_signature() {
         // What is in it is read with the digests.
         seen.format = Some(Format::CloudtrailDigest);
         seen.stored = object.size;
         return seen;
     }
-    opened(&object.name, unpacker.open(&object.path), task, &mut seen);
+    opened(&object.name, unpacker.open(object, fetch), task, &mut seen);
     seen
 }
 
@@ -305,7 +303,7 @@ mod tests {
         let needles = Needles::new(vec![Needle::id(ID).unwrap()]).unwrap();
         let (digests, hints) = (Digests::default(), Hints::default());
         let task = Task { needles: &needles, digests: &digests, hints: &hints, edges: AtomicI64::new(0) };
-        object(&one, &task, &mut Unpacker::default())
+        object(Next { at: 0, object: &one, fetch: None }, &task, &mut Unpacker::default())
     }
 
     fn gz(text: &[u8]) -> Vec<u8> {

@@ -2,18 +2,15 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 use libdeflater::Decompressor;
 
-use crate::object::Fate;
+use crate::object::{Fate, Object};
+use crate::source::{Fetch, WHOLE as WHOLE_STORED};
 
 /// What is unpacked in one go. Larger objects are read as a stream of lines.
 const WHOLE: usize = 64 << 20;
-
-/// Stored bytes that are read in one go.
-const WHOLE_STORED: u64 = 8 << 20;
 
 /// Buffers of one worker, used again for each object.
 #[derive(Default)]
@@ -32,10 +29,13 @@ pub(crate) enum Text<'a> {
 }
 
 impl Unpacker {
-    /// Opens an object; with its stored size.
-    pub(crate) fn open(&mut self, path: &Path) -> Result<(Text<'_>, u64), Fate> {
+    /// Opens an object, or takes what was fetched of it; with its stored size.
+    pub(crate) fn open(&mut self, object: &Object, fetch: Option<Fetch>) -> Result<(Text<'_>, u64), Fate> {
         let unreadable = |error: io::Error| Fate::Unreadable(error.to_string());
-        let file = File::open(path).map_err(unreadable)?;
+        if let Some(fetch) = fetch.or_else(|| object.fetch()) {
+            return self.read(fetch, object.size);
+        }
+        let file = File::open(object.path()?).map_err(unreadable)?;
         let size = file.metadata().map_err(unreadable)?.len();
         self.read(file, size)
     }
@@ -43,12 +43,12 @@ impl Unpacker {
     /// The text of what a reader gives; `size` is what it holds as stored.
     pub(crate) fn read<'a>(
         &'a mut self,
-        mut file: impl Read + 'a,
+        mut stored: impl Read + 'a,
         size: u64,
     ) -> Result<(Text<'a>, u64), Fate> {
         let unreadable = |error: io::Error| Fate::Unreadable(error.to_string());
         self.stored.clear();
-        Read::by_ref(&mut file).take(WHOLE_STORED).read_to_end(&mut self.stored).map_err(unreadable)?;
+        Read::by_ref(&mut stored).take(WHOLE_STORED).read_to_end(&mut self.stored).map_err(unreadable)?;
         let packing = Packing::of(&self.stored);
         let read = self.stored.len() as u64;
         if read < WHOLE_STORED {
@@ -65,7 +65,7 @@ impl Unpacker {
                 }
             });
         }
-        let all = io::BufReader::with_capacity(256 << 10, self.stored.as_slice().chain(file));
+        let all = io::BufReader::with_capacity(256 << 10, self.stored.as_slice().chain(stored));
         Ok((Text::Stream(packing.reader(all).map_err(unreadable)?), size))
     }
 }
@@ -134,7 +134,7 @@ mod tests {
         let path = folder.path().join("o");
         std::fs::write(&path, stored).unwrap();
         let mut unpacker = Unpacker::default();
-        match unpacker.open(&path).unwrap().0 {
+        match unpacker.open(&crate::object::list(&[path]).unwrap()[0], None).unwrap().0 {
             Text::Whole(text) => (text.to_vec(), true),
             Text::Stream(mut text) => {
                 let mut out = Vec::new();

@@ -10,12 +10,13 @@ use super::tree::Tree;
 use super::{Finding, lines};
 
 /// Each crate with the crates of ours that it may use. All may use the kit in tests.
-const EDGES: [(&str, &[&str]); 10] = [
-    ("quell", &["quell-app", "quell-connect", "quell-core", "quell-hunt", "quell-scan"]),
+const EDGES: [(&str, &[&str]); 11] = [
+    ("quell", &["quell-app", "quell-bucket", "quell-connect", "quell-core", "quell-hunt", "quell-scan"]),
     (
         "quell-app",
         &["quell-connect", "quell-core", "quell-hunt", "quell-ledger", "quell-scan", "quell-store"],
     ),
+    ("quell-bucket", &["quell-hunt"]),
     ("quell-connect", &["quell-core"]),
     ("quell-core", &[]),
     ("quell-hunt", &["quell-core"]),

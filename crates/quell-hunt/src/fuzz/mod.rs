@@ -88,8 +88,11 @@ pub fn digest(bytes: &[u8]) {
 pub fn layout(bytes: &[u8]) {
     let name = String::from_utf8_lossy(bytes);
     let Some(delivery) = Delivery::of(&name) else { return };
-    assert!(name.contains(&delivery.account) && name.contains(&delivery.region), "not of the name");
-    assert!(delivery.account.len() == 12, "an account has 12 digits");
+    assert!(
+        name.contains(&*delivery.stream.account) && name.contains(&*delivery.stream.region),
+        "not of the name"
+    );
+    assert!(delivery.stream.account.len() == 12, "an account has 12 digits");
     assert!(delivery.may_hold(None, None), "a window without an end holds all");
     assert!(delivery.may_hold(Some(delivery.at), Some(delivery.at)), "its own minute is in it");
 }

@@ -267,6 +267,12 @@ fn coverage(out: &mut String, report: &Report<'_>) -> fmt::Result {
     for (format, count) in &it.formats {
         writeln!(out, "  {}: {count}", format.word())?;
     }
+    if it.not_listed > 0 {
+        writeln!(out, "  {} folders of buckets lie outside and were not listed:", it.not_listed)?;
+        for folder in it.not_listed_folders.iter().take(ROWS) {
+            writeln!(out, "    {}", clean(folder))?;
+        }
+    }
     for problem in it.problems.iter().take(ROWS) {
         let why = problem.fate.why().unwrap_or_default();
         writeln!(out, "  {}: {} ({})", problem.fate.word(), clean(&problem.object), clean(why))?;

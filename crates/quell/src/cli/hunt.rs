@@ -38,7 +38,7 @@ pub(crate) struct HuntArgs {
     pub(crate) command: Option<HuntCommand>,
     /// The incident: its compromised values are looked for, from its first exposure on
     pub(crate) incident: Option<String>,
-    /// Folders and files with logs
+    /// Folders and files with logs, and buckets: `s3://BUCKET/FOLDER`, `gs://BUCKET/FOLDER`, `az://CONTAINER/FOLDER`
     #[arg(long, required = true, num_args = 1.., value_name = "PATH", help_heading = WHERE)]
     pub(crate) logs: Vec<PathBuf>,
     /// A public id of the credential: an access key id, an accessor, an HMAC of `sys/audit-hash`; repeat for several
@@ -99,6 +99,9 @@ pub(crate) struct HuntArgs {
     /// Only say how much would be read
     #[arg(long, help_heading = SAY, conflicts_with = "record")]
     pub(crate) estimate: bool,
+    /// Read more than 100,000 objects or 50 GB from buckets without asking
+    #[arg(long, help_heading = WHERE)]
+    pub(crate) yes: bool,
     #[command(flatten)]
     pub(crate) say: HuntOutput,
     /// Threads that search at the same time [default: as many as there are cores]

@@ -1,5 +1,6 @@
 //! One file per command family. Commands only parse and print; the work is in `quell-app`.
 
+mod bucket;
 mod drill;
 mod evidence;
 mod gate;

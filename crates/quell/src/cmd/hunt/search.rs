@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use jiff::{SignedDuration, Timestamp};
 use quell_app::hunt::{self as app_hunt, Subject};
 use quell_app::{AppError, Options, clock};
+use quell_bucket::count::Requests;
 use quell_connect::context::Context as VaultContext;
 use quell_core::IncidentId;
 use quell_core::secret::SecretValue;
 use quell_hunt::hint::Hints;
 use quell_hunt::hunt::{self, Followed, Hunt, Progress, Question};
 use quell_hunt::needle::{Needle, NeedleError};
-use quell_hunt::object::{self, Object};
+use quell_hunt::object::Object;
 use quell_hunt::registration::Data;
 use quell_hunt::report::Asked;
 use quell_hunt::report::saved::Saved;
@@ -23,7 +24,7 @@ use quell_hunt::signature::Keys;
 use quell_hunt::verdict::Knowledge;
 use serde_json::json;
 
-use super::super::{app, read_file, read_value};
+use super::super::{app, bucket, read_file, read_value};
 use super::{check, incident, tell};
 use crate::cli::HuntArgs;
 use crate::exit;
@@ -37,7 +38,51 @@ pub(super) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
         return Err(AppError::Usage("--from is after --to: no time lies between them".to_owned()));
     }
     check(&args.say, out)?;
-    let (id, subject) = subject(options, &args, out).await?;
+    let (id, asked, question) = prepare(options, &args, out).await?;
+    let geo = (!args.geo.is_empty()).then(|| Data::load(&args.geo)).transpose();
+    let geo = geo.map_err(|error| AppError::Usage(error.to_string()))?;
+    let logs = bucket::list(&args.logs, &question).await?;
+    let objects = &logs.objects;
+    let hunt::Estimate { objects: count, bytes, pruned } = hunt::estimate(&question, objects);
+    if args.estimate {
+        if out.json() {
+            let buckets = logs.price_json();
+            out.object(&json!({ "objects": count, "bytes": bytes, "pruned": pruned, "buckets": buckets }))?;
+        } else {
+            out.data(format!("{count} objects with {bytes} bytes would be read; {pruned} lie outside"))?;
+            logs.price().map_or(Ok(()), |price| out.data(price))?;
+        }
+        return Ok(exit::OK);
+    }
+    out.status(format!(
+        "Reading {count} objects with {bytes} bytes; {pruned} lie outside of what is asked for"
+    ));
+    if let Some(price) = logs.price() {
+        out.status(price);
+    }
+    logs.agree(args.yes, out)?;
+    let mut found = run(question, objects, out)?;
+    found.coverage.leave_out(&logs.outside);
+    if let Some(asked) = logs.asked() {
+        let Requests { lists, gets, throttled } = asked;
+        out.status(format!(
+            "Buckets were sent {lists} LIST and {gets} other requests; {throttled} were told to slow down and sent again"
+        ));
+    }
+    if let Some(data) = geo {
+        let registered = data.register(&found.accesses);
+        found.registered = Some(registered.map_err(|error| AppError::Usage(error.to_string()))?);
+    }
+    tell(options, &Saved::new(asked, found), id, args.record, &args.say, out).await
+}
+
+/// What is asked, and what to search for that.
+async fn prepare(
+    options: &Options,
+    args: &HuntArgs,
+    out: &Out,
+) -> Result<(Option<IncidentId>, Asked, Question), AppError> {
+    let (id, subject) = subject(options, args, out).await?;
     let Subject { mut needles, exposed, left_out, mut values, vault, triaged } = subject;
     let mut left_out = left_out.len();
     // Digests come once an hour, and some minutes late.
@@ -52,16 +97,13 @@ pub(super) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
         needles.append(&mut Needle::value("the value", &value).map_err(usage)?);
         values.push(("the value".to_owned(), value));
     }
-    left_out += hashes(options, &args, (vault, &values), &mut needles, out).await?;
+    left_out += hashes(options, args, (vault, &values), &mut needles, out).await?;
     if needles.is_empty() {
         let what = "nothing to look for: give an incident with a known value, --id or --value-file";
         return Err(AppError::Usage(what.to_owned()));
     }
     let mut credentials: Vec<String> = needles.iter().map(|needle| needle.label.clone()).collect();
     credentials.dedup();
-    let geo = (!args.geo.is_empty()).then(|| Data::load(&args.geo)).transpose();
-    let geo = geo.map_err(|error| AppError::Usage(error.to_string()))?;
-    let objects = object::list(&args.logs).map_err(|error| AppError::Usage(error.to_string()))?;
     let asked = Asked {
         credentials,
         from: args.from,
@@ -90,24 +132,7 @@ pub(super) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
         hints: Hints { zone: args.zone.clone() },
         threads: threads(args.threads),
     };
-    let hunt::Estimate { objects: count, bytes, pruned } = hunt::estimate(&question, &objects);
-    if args.estimate {
-        if out.json() {
-            out.object(&json!({ "objects": count, "bytes": bytes, "pruned": pruned }))?;
-        } else {
-            out.data(format!("{count} objects with {bytes} bytes would be read; {pruned} lie outside"))?;
-        }
-        return Ok(exit::OK);
-    }
-    out.status(format!(
-        "Reading {count} objects with {bytes} bytes; {pruned} lie outside of what is asked for"
-    ));
-    let mut found = run(question, &objects, out)?;
-    if let Some(data) = geo {
-        let registered = data.register(&found.accesses);
-        found.registered = Some(registered.map_err(|error| AppError::Usage(error.to_string()))?);
-    }
-    tell(options, &Saved::new(asked, found), id, args.record, &args.say, out).await
+    Ok((id, asked, question))
 }
 
 /// Of all files together; `None` if there are none.
