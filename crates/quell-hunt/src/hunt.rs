@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ahead::Ahead;
 use crate::digest::Digests;
+use crate::engine::Source;
 use crate::format::{self, vault};
 use crate::gap::{self, Gap, Strength};
 use crate::hint::Hints;
@@ -72,7 +73,7 @@ pub struct Followed {
 }
 
 /// What was found.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Hunt {
     /// In the order of time; those without one last.
     pub accesses: Vec<Access>,
@@ -101,8 +102,11 @@ pub struct Hunt {
     pub stopped: bool,
     /// The part of the objects that it is of; `None` for all of them.
     pub shard: Option<Shard>,
-    /// Of a hunt that was put together from shards: what is still missing, in sentences.
+    /// Of a hunt that was put together from shards, or that another engine did: what is missing, in sentences.
     pub missing: Vec<String>,
+    /// Who searched, if it was another engine.
+    #[serde(default)]
+    pub source: Option<Source>,
 }
 
 /// How far it is.
@@ -410,6 +414,7 @@ impl State {
             stopped,
             shard: None,
             missing: Vec::new(),
+            source: None,
         }
     }
 }

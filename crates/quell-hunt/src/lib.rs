@@ -7,6 +7,7 @@
 mod ahead;
 pub mod detect;
 mod digest;
+pub mod engine;
 pub mod format;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;

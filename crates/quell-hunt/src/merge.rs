@@ -69,6 +69,7 @@ pub fn merge(parts: Vec<Hunt>) -> Result<Hunt, MergeError> {
         stopped: shards.values().any(|part| part.stopped),
         shard: None,
         missing,
+        source: None,
     };
     for part in shards.into_values() {
         whole.take(part);

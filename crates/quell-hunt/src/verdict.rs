@@ -144,7 +144,7 @@ pub fn judge(hunt: &Hunt, detection: &Detection, knowledge: &Knowledge) -> Judge
             Verdict::CannotTell,
             format!("{unclear} records name it, and it cannot be told whether that was a use: look at them"),
         )
-    } else if hunt.coverage.scanned == 0 {
+    } else if hunt.coverage.scanned == 0 && hunt.source.is_none() {
         (Verdict::CannotTell, "no log was searched".to_owned())
     } else if own.is_empty() {
         (rest, "no use in what was searched".to_owned())
@@ -212,6 +212,10 @@ fn conditions(hunt: &Hunt, knowledge: &Knowledge) -> Vec<Condition> {
 /// Every object was searched to its end.
 fn searched(hunt: &Hunt) -> Condition {
     let (coverage, not) = (&hunt.coverage, hunt.coverage.not_searched());
+    if let Some(source) = &hunt.source {
+        let text = format!("all {} rows that {} gave were read", source.rows, source.engine.word());
+        return Condition { met: coverage.unparsed == 0, text };
+    }
     let text = match coverage.problems.first() {
         None if hunt.stopped => "the hunt was stopped before its end".to_owned(),
         None => format!("all {} objects of the window were searched to their end", coverage.scanned),

@@ -16,6 +16,14 @@ pub fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
+/// The Python that `dev/setup` installs packages for.
+pub fn python() -> anyhow::Result<PathBuf> {
+    let bao = program("bao", &[])?;
+    let python = bao.with_file_name("python");
+    anyhow::ensure!(python.is_file(), "there is no Python beside `{}`; run dev/setup", bao.display());
+    Ok(python)
+}
+
 /// Finds a program on `PATH`, in the folder that `dev/setup` fills, or in `also`.
 pub fn program(name: &str, also: &[&str]) -> anyhow::Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -80,6 +80,12 @@ pub(crate) fn records(object: &str, bytes: &[u8], needles: &Needles) -> (Vec<Acc
     (found, unparsed)
 }
 
+/// What one record says that somebody else took out of its document.
+pub(crate) fn record(spot: Spot<'_>, needles: &Needles) -> Result<Access, String> {
+    let record: Record<'_> = parse(spot.bytes)?;
+    Ok(without_values(record.access(spot, needles), needles))
+}
+
 /// Pairs of a key and one that was made with it, as far as they can be seen without parsing.
 ///
 /// This only saves passes: whoever follows these learns of a credential sooner than by finding its maker's record. Every

@@ -105,6 +105,7 @@ impl Sample {
                 stopped: false,
                 shard: None,
                 missing: Vec::new(),
+                source: None,
                 signatures: None,
                 registered: None,
             },

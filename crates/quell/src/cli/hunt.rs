@@ -127,6 +127,8 @@ pub(crate) struct HuntOutput {
 #[derive(Debug, Subcommand)]
 pub(crate) enum HuntCommand {
     Merge(HuntMergeArgs),
+    Query(HuntQueryArgs),
+    Result(HuntResultArgs),
     Show(HuntShowArgs),
     Sql(HuntSqlArgs),
     Triage(HuntTriageArgs),
@@ -152,6 +154,114 @@ pub(crate) struct HuntMergeArgs {
     /// The incident
     #[arg(long, value_name = "INCIDENT")]
     pub(crate) incident: Option<String>,
+    /// Write the verdict and the whole report into the incident
+    #[arg(long, requires = "incident", help_heading = SAY)]
+    pub(crate) record: bool,
+    #[command(flatten)]
+    pub(crate) say: HuntOutput,
+}
+
+/// Write the query for an engine where the logs already are
+///
+/// Prints SQL that gives every record with one of the ids in it, after the statement that makes a table over the
+/// raw objects where the engine needs one. Only public ids: an engine keeps its queries. Run it there, save the
+/// result as JSON lines or as CSV with its header, and read it with `quell hunt result`.
+///
+/// Examples:
+///   quell hunt query --engine athena --id AKIAEXAMPLEEXAMPLE01 --logs URL --from 2026-03-01 --to 2026-03-09 --account 111122223333 --region eu-west-1 -o hunt.sql
+///   quell hunt query --engine clickhouse --id AKIAEXAMPLEEXAMPLE01 --logs URL
+///   quell hunt query --engine trino --lines --id hmac-sha256:5f9c0d6e --logs URL --follow round1.json
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct HuntQueryArgs {
+    #[command(flatten)]
+    pub(crate) asked: HuntAskedArgs,
+    /// A record a line, instead of CloudTrail's documents
+    #[arg(long)]
+    pub(crate) lines: bool,
+    /// The table that is made, for Athena, BigQuery and Trino
+    #[arg(long, value_name = "TABLE", default_value = "quell_hunt")]
+    pub(crate) table: String,
+    /// Events before are not wanted: whole days are left out, with a slop of an hour
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) from: Option<Timestamp>,
+    /// Events after are not wanted: whole days are left out, with a slop of a day
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) to: Option<Timestamp>,
+    /// Only this account; repeat for several
+    #[arg(long, value_name = "ACCOUNT")]
+    pub(crate) account: Vec<String>,
+    /// Only this region; repeat for several
+    #[arg(long, value_name = "REGION")]
+    pub(crate) region: Vec<String>,
+    /// Into this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// What an engine is asked for, in the query and in its result.
+#[derive(Args, Debug)]
+pub(crate) struct HuntAskedArgs {
+    /// The engine
+    #[arg(long, value_enum, value_name = "ENGINE")]
+    pub(crate) engine: HuntEngine,
+    /// A public id of the credential; repeat for several
+    #[arg(long, value_name = "ID", required = true)]
+    pub(crate) id: Vec<String>,
+    /// Also what the leaked credential made, as this report (JSON) found it
+    #[arg(long, value_name = "REPORT")]
+    pub(crate) follow: Option<PathBuf>,
+    /// Where the logs lie, as the engine knows it: the folder that holds `AWSLogs`, or the files
+    #[arg(long, value_name = "URL")]
+    pub(crate) logs: String,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum HuntEngine {
+    /// Amazon Athena
+    Athena,
+    /// Google BigQuery
+    Bigquery,
+    /// ClickHouse, clickhouse-local and chDB
+    Clickhouse,
+    /// Trino with its Hive connector
+    Trino,
+}
+
+/// Read what an engine answered, as a hunt
+///
+/// The records are read as in a hunt of our own; the engine, its id of the run and the hashes of query and
+/// result go into the report. What the engine looked at is not known, so "no evidence" is never "complete".
+///
+/// Exit codes: as of a hunt.
+///
+/// Example:
+///   quell hunt result rows.csv --engine athena --query-id 0f3c2a7e --query hunt.sql --id AKIAEXAMPLEEXAMPLE01 --logs URL
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct HuntResultArgs {
+    /// The result: JSON lines, or CSV with a header; columns object, place and record
+    pub(crate) rows: PathBuf,
+    #[command(flatten)]
+    pub(crate) asked: HuntAskedArgs,
+    /// The engine's own id of the run
+    #[arg(long, value_name = "ID")]
+    pub(crate) query_id: String,
+    /// The query that was run
+    #[arg(long, value_name = "FILE")]
+    pub(crate) query: Option<PathBuf>,
+    /// The incident
+    #[arg(long, value_name = "INCIDENT")]
+    pub(crate) incident: Option<String>,
+    /// When the exposure began [default: what the incident says]
+    #[arg(long, value_name = "TIME", value_parser = time, help_heading = KNOWN)]
+    pub(crate) exposed: Option<Timestamp>,
+    /// When the credential was killed: a use after that is told
+    #[arg(long, value_name = "TIME", value_parser = time, help_heading = KNOWN)]
+    pub(crate) revoked: Option<Timestamp>,
+    /// An address or network of yours; repeat for several
+    #[arg(long, value_name = "ADDRESS", value_parser = known, help_heading = KNOWN)]
+    pub(crate) known: Vec<String>,
     /// Write the verdict and the whole report into the incident
     #[arg(long, requires = "incident", help_heading = SAY)]
     pub(crate) record: bool,

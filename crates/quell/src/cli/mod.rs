@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use hunt::{
-    HuntArgs, HuntCommand, HuntFormat, HuntMergeArgs, HuntOutput, HuntReport, HuntShowArgs, HuntSqlArgs,
-    HuntTriageArgs,
+    HuntArgs, HuntAskedArgs, HuntCommand, HuntEngine, HuntFormat, HuntMergeArgs, HuntOutput, HuntQueryArgs,
+    HuntReport, HuntResultArgs, HuntShowArgs, HuntSqlArgs, HuntTriageArgs,
 };
 pub(crate) use scan::{RulesCommand, ScanArgs, ScanFormat};
 

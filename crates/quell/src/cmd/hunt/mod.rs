@@ -1,5 +1,6 @@
 //! `quell hunt`.
 
+mod elsewhere;
 mod saved;
 mod search;
 
@@ -21,6 +22,8 @@ pub(crate) async fn run(options: &Options, mut args: HuntArgs, out: &Out) -> Res
     match args.command.take() {
         None => search::hunt(options, args, out).await,
         Some(HuntCommand::Merge(args)) => saved::merge(options, &args, out).await,
+        Some(HuntCommand::Query(args)) => elsewhere::query(&args, out),
+        Some(HuntCommand::Result(args)) => elsewhere::result(options, &args, out).await,
         Some(HuntCommand::Show(args)) => saved::show(options, &args, out).await,
         Some(HuntCommand::Sql(args)) => saved::sql(options, &args, out).await,
         Some(HuntCommand::Triage(args)) => saved::triage(options, &args, out).await,
