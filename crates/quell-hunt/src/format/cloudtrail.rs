@@ -1,4 +1,5 @@
-//! AWS CloudTrail: an object holds `{"Records":[…]}` on one line.
+//! AWS CloudTrail: an object holds `{"Records":[…]}` on one line. Tools that collect events write them as a list `[…]`, often over many
+//! lines: that is read, too.
 //!
 //! Fields: <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html>.
 
@@ -16,6 +17,13 @@ use crate::record::{Access, Made, MadeKind, Outcome, Role};
 /// An object of records, by its beginning.
 pub(super) fn is(head: &[u8]) -> bool {
     begins(head, b"Records")
+}
+
+/// A list of events, by names that each of them has. An empty list is one of anything.
+pub(super) fn is_list(head: &[u8]) -> bool {
+    let has = |name: &[u8]| memchr::memmem::find(head, name).is_some();
+    let inner = head.strip_prefix(b"[").map(<[u8]>::trim_ascii_start);
+    inner.is_some_and(|inner| inner.starts_with(b"{")) && has(b"\"eventSource\"") && has(b"\"awsRegion\"")
 }
 
 /// A digest names the span of time that it covers and the objects in it.
@@ -37,6 +45,13 @@ struct File<'a> {
     records: Vec<&'a RawValue>,
 }
 
+fn parse_file(bytes: &[u8]) -> Result<File<'_>, String> {
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Ok(File { records: parse(bytes)? });
+    }
+    parse(bytes)
+}
+
 /// A larger record is no record of CloudTrail's (256 KiB are its limit).
 const MAX_RECORD: usize = 1 << 20;
 
@@ -49,7 +64,7 @@ pub(crate) fn records(object: &str, bytes: &[u8], needles: &Needles) -> (Vec<Acc
             found.push(super::unparsed(Format::Cloudtrail, Spot { object, place, bytes, credential }, why));
         }
     };
-    let file: File<'_> = match parse(bytes) {
+    let file = match parse_file(bytes) {
         Ok(file) => file,
         Err(why) => {
             unread(0, bytes, &why, &mut found);
@@ -331,6 +346,20 @@ mod tests {
         assert_eq!(one.outcome, Outcome::Allowed);
         assert_eq!(one.reads, Some(true));
         assert_eq!(one.resource.as_deref(), Some("arn:aws:iam::1:role/x"));
+    }
+
+    #[test]
+    fn a_list_of_events_is_read_as_the_document_that_it_came_from() {
+        let events: Value = serde_json::from_str(&format!("[{{\"eventName\":\"Other\"}},{USE}]")).unwrap();
+        for text in [events.to_string(), serde_json::to_string_pretty(&events).unwrap()] {
+            assert_eq!(Format::detect(text.as_bytes()), Some(Format::Cloudtrail), "{text}");
+            let (all, unparsed) = found(&text, &["AKIAEXAMPLEEXAMPLE01"]);
+            let [one] = all.as_slice() else { panic!("{all:?}") };
+            assert_eq!((one.place, one.action.as_str(), unparsed), (2, "sts:AssumeRole", 0));
+        }
+        for other in ["[]", "[1,2]", "[{\"a\":1}]"] {
+            assert_ne!(Format::detect(other.as_bytes()), Some(Format::Cloudtrail), "{other}");
+        }
     }
 
     #[test]

@@ -192,7 +192,9 @@ impl Format {
                 Self::JsonLines
             });
         }
-        Some(if vsync::is(line) {
+        Some(if cloudtrail::is_list(start) {
+            Self::Cloudtrail
+        } else if vsync::is(line) {
             Self::Vsync
         } else if postgres::is_csv(line) {
             Self::PostgresCsv
