@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ahead::Ahead;
+use crate::cross::{self, Cross};
 use crate::digest::Digests;
 use crate::engine::Source;
-use crate::format::{self, vault};
+use crate::format::{self, Format, vault};
 use crate::gap::{self, Gap, Strength};
 use crate::hint::Hints;
 use crate::needle::{Needle, NeedleError, Needles};
@@ -49,6 +50,8 @@ pub struct Question {
     pub shard: Option<Shard>,
     /// Credentials that came from the leaked one, as another shard found them: looked for from the start.
     pub follow: Vec<Followed>,
+    /// Requests to S3 that the credential made, as another shard found them: their rows are looked for in S3's access logs.
+    pub requests: BTreeSet<String>,
     /// AWS's public keys, to check the signatures of digests with.
     pub digest_keys: Option<Keys>,
     /// What the logs do not say of themselves.
@@ -107,6 +110,9 @@ pub struct Hunt {
     /// Who searched, if it was another engine.
     #[serde(default)]
     pub source: Option<Source>,
+    /// What two logs say of the same requests.
+    #[serde(default)]
+    pub cross: Cross,
 }
 
 /// How far it is.
@@ -203,6 +209,10 @@ pub fn hunt(
             next.extend(Needle::id(&id).ok());
         }
     }
+    if !stop.load(Ordering::Relaxed) {
+        let context = Context { threads, pass: state.passes + 1, tell, stop };
+        state.compare(&mine, question.requests, hints, &context)?;
+    }
     let stopped = stop.load(Ordering::Relaxed);
     let mut found = state.finish(&wanted, (from, to), closed && !stopped, stopped);
     (found.searched, found.shard) = (known, shard);
@@ -290,6 +300,9 @@ struct State {
     first: Option<Timestamp>,
     last: Option<Timestamp>,
     passes: usize,
+    /// Names of objects that are access logs of S3's.
+    s3: BTreeSet<String>,
+    cross: Cross,
 }
 
 impl State {
@@ -342,6 +355,43 @@ impl State {
         fresh
     }
 
+    /// Looks in S3's access logs for the requests that CloudTrail tells of, and joins the two. `more` are requests of other shards.
+    fn compare(
+        &mut self,
+        mine: &[&Object],
+        more: BTreeSet<String>,
+        hints: &Hints,
+        context: &Context<'_>,
+    ) -> Result<(), NeedleError> {
+        let both = cross::s3::is_possible(&self.coverage);
+        let mut requests = cross::s3::requests(&self.accesses);
+        requests.extend(more);
+        if self.s3.is_empty() || !both && requests.is_empty() {
+            return Ok(());
+        }
+        let mut found = Vec::new();
+        let (needles, left_out) = cross::s3::needles(&requests);
+        if !needles.is_empty() {
+            self.passes += 1;
+            let needles = &Needles::new(needles)?;
+            let task = Task { needles, digests: &Digests::default(), hints, edges: AtomicI64::new(0) };
+            let logs: Vec<&Object> = mine.iter().copied().filter(|it| self.s3.contains(&*it.name)).collect();
+            let seen = pass(&logs, &task, context);
+            for (object, seen) in logs.iter().zip(seen) {
+                let Some(seen) = seen else { continue };
+                self.count(object, &seen);
+                // Where else the text of an id may stand, strangers chose it.
+                found.extend(
+                    seen.accesses.into_iter().filter(|it| it.request.as_ref() == Some(&it.credential)),
+                );
+            }
+        }
+        let compared = cross::s3::join(&mut self.accesses, found, both);
+        let asked = cross::s3::name(&requests);
+        self.cross.s3 = Some(cross::s3::Compared { left_out, asked, ..compared });
+        Ok(())
+    }
+
     fn count(&mut self, object: &Object, seen: &Seen) {
         self.coverage.unparsed += seen.unparsed;
         if self.passes > 1 {
@@ -360,6 +410,9 @@ impl State {
             self.failed.insert(object.name.to_string());
         } else if let Some(format) = seen.format {
             self.coverage.add_format(format);
+            if format == Format::S3 {
+                self.s3.insert(object.name.to_string());
+            }
         }
         if seen.altered
             && let Some(delivery) = &object.delivery
@@ -415,6 +468,7 @@ impl State {
             shard: None,
             missing: Vec::new(),
             source: None,
+            cross: self.cross,
         }
     }
 }

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::format::vault;
+use crate::cross::{self, Cross};
+use crate::format::{Format, vault};
 use crate::gap;
 use crate::hunt::{Hunt, sort};
 use crate::object::Coverage;
@@ -70,11 +71,16 @@ pub fn merge(parts: Vec<Hunt>) -> Result<Hunt, MergeError> {
         shard: None,
         missing,
         source: None,
+        cross: Cross::default(),
     };
-    for part in shards.into_values() {
+    let mut parts = Vec::new();
+    for mut part in shards.into_values() {
+        let has_rows = part.coverage.formats.contains_key(&Format::S3);
+        parts.push((has_rows, part.cross.s3.take()));
         whole.take(part);
     }
     whole.settle();
+    whole.compare(parts);
     Ok(whole)
 }
 
@@ -123,6 +129,25 @@ impl Hunt {
                 None => self.followed.push(one),
             }
         }
+    }
+
+    /// Joins S3's rows with CloudTrail's records, wherever either was found. Each part says whether it has access logs of S3's.
+    fn compare(&mut self, parts: Vec<(bool, Option<cross::s3::Compared>)>) {
+        let both = cross::s3::is_possible(&self.coverage);
+        if !both && parts.iter().all(|(_, part)| part.is_none()) {
+            return;
+        }
+        let asked = cross::s3::name(&cross::s3::requests(&self.accesses));
+        let (mut found, mut partial, mut left_out) = (Vec::new(), false, 0);
+        for (has_rows, part) in parts {
+            let part = part.unwrap_or_default();
+            partial |= has_rows && part.asked != asked;
+            left_out = part.left_out.max(left_out);
+            found.extend(part.joined.into_iter().map(|it| it.row).chain(part.loose));
+        }
+        let compared = cross::s3::join(&mut self.accesses, found, both);
+        sort(&mut self.accesses, &mut self.followed);
+        self.cross.s3 = Some(cross::s3::Compared { left_out, asked, partial, ..compared });
     }
 
     /// What shards could not see of each other: records delivered twice, answers apart from their requests.

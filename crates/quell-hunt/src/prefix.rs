@@ -108,6 +108,7 @@ mod tests {
             regions: vec!["eu-west-1".to_owned()],
             shard: None,
             follow: Vec::new(),
+            requests: std::collections::BTreeSet::new(),
             digest_keys: None,
             hints: crate::hint::Hints::default(),
             threads: NonZero::<usize>::MIN,

@@ -45,6 +45,12 @@ pub struct Access {
     pub region: Option<String>,
     /// What the record says came into being by it.
     pub made: Vec<Made>,
+    /// How many bytes the answer had (`traffic.bytes_out`). Only S3's two logs are read for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// S3's second id of the request (`x-amz-id-2`), by which two logs that tell of one request are compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_id: Option<String>,
     /// SHA-256 of the record's bytes as they stand in the log, in hex: its name among the evidence.
     pub sha256: String,
 }

@@ -41,6 +41,8 @@ pub(super) fn used(seconds: i64, action: &str, address: &str) -> Access {
         account: None,
         region: None,
         made: Vec::new(),
+        bytes: None,
+        host_id: None,
         sha256: String::new(),
     }
 }

@@ -156,6 +156,7 @@ struct Record<'a> {
     request_parameters: Option<Value>,
     response_elements: Option<Value>,
     resources: Option<Value>,
+    additional_event_data: Option<Value>,
 }
 
 #[derive(Default, Deserialize)]
@@ -207,6 +208,11 @@ impl Record<'_> {
             _ => None,
         };
         access.request = self.request.as_deref().map(str::to_owned);
+        // Only data events of S3 have these two.
+        if let Some(more) = &self.additional_event_data {
+            access.host_id = text(more, &["x-amz-id-2"]);
+            access.bytes = more.get("bytesTransferredOut").and_then(whole);
+        }
         let account = self.recipient_account_id.as_deref().or(identity.account_id.as_deref());
         access.account = account.map(str::to_owned);
         access.region = self.aws_region.as_deref().map(str::to_owned);
@@ -303,6 +309,11 @@ fn outcome(error: Option<&str>) -> Outcome {
         }
         Some(code) => Outcome::Failed(code.to_owned()),
     }
+}
+
+/// A count of bytes, which CloudTrail also writes with a fraction of zero.
+fn whole(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.to_string().strip_suffix(".0")?.parse().ok())
 }
 
 /// A text by the names on the way to it; numbers count in lists.

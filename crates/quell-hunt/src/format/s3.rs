@@ -31,6 +31,8 @@ struct Line<'a> {
     status: &'a str,
     error: &'a str,
     agent: Option<&'a str>,
+    sent: &'a str,
+    host_id: Option<&'a str>,
 }
 
 /// What a line says. The query of the URL is not kept: whoever has it can repeat the request until it expires.
@@ -54,6 +56,8 @@ pub(super) fn line(spot: Spot<'_>, needles: &Needles) -> Result<Option<Access>, 
     access.outcome = outcome(line.status, line.error);
     access.reads = reads(line.operation);
     access.request = told(line.request);
+    access.bytes = line.sent.parse().ok();
+    access.host_id = line.host_id.and_then(told);
     // arn:partition:iam::account:…
     access.account =
         line.requester.strip_prefix("arn:").and_then(|arn| arn.split(':').nth(3)).map(str::to_owned);
@@ -122,13 +126,33 @@ fn split(line: &str) -> Option<Line<'_>> {
     let mut words = rest.trim_start().splitn(7, ' ');
     let status = words.next()?;
     let error = words.next()?;
+    let sent = words.next().unwrap_or("-");
     // The agent may hold quotes that are not escaped; no field behind it has any.
-    let agent = words.nth(4).and_then(|rest| {
-        let (_referer, rest) = quoted_or_dash(rest)?;
-        let (agent, _) = rest.trim_start().strip_prefix('"')?.rsplit_once('"')?;
-        Some(agent)
-    });
-    Some(Line { bucket, time, address, requester, request, operation, key, uri, status, error, agent })
+    let (agent, after) = words
+        .nth(3)
+        .and_then(|rest| {
+            let (_referer, rest) = quoted_or_dash(rest)?;
+            let rest = rest.trim_start();
+            rest.strip_prefix('"').map_or_else(|| quoted_or_dash(rest), |rest| rest.rsplit_once('"'))
+        })
+        .unzip();
+    // Behind it are the version of the object and the second id. Fields that AWS adds come after these.
+    let host_id = after.and_then(|after| after.split_whitespace().nth(1));
+    Some(Line {
+        bucket,
+        time,
+        address,
+        requester,
+        request,
+        operation,
+        key,
+        uri,
+        status,
+        error,
+        agent,
+        sent,
+        host_id,
+    })
 }
 
 fn quoted_or_dash(text: &str) -> Option<(&str, &str)> {
@@ -166,6 +190,7 @@ mod tests {
             (access.account.as_deref(), access.agent.as_deref()),
             (Some("111122223333"), Some("aws-cli/2 \"x\" y"))
         );
+        assert_eq!((access.bytes, access.host_id.as_deref()), (Some(113), Some("hostid=")));
         let other = entry(&format!("{ARN}-2"), "", "200 -");
         assert_eq!(read(Format::S3, &other, ARN).unwrap().role, Role::Mentioned);
     }

@@ -36,6 +36,8 @@ impl Spot<'_> {
             account: None,
             region: None,
             made: Vec::new(),
+            bytes: None,
+            host_id: None,
             sha256: hex::encode(sha2::Sha256::digest(self.bytes)),
         }
     }
@@ -82,8 +84,8 @@ pub(crate) fn without_values(mut access: Access, needles: &Needles) -> Access {
         Outcome::Denied(detail) | Outcome::Failed(detail) => hide(detail),
         Outcome::Allowed | Outcome::Unknown => {}
     }
-    let Access { actor, resource, address, agent, request, account, region, .. } = &mut access;
-    [actor, resource, address, agent, request, account, region].into_iter().flatten().for_each(hide);
+    let Access { actor, resource, address, agent, request, account, region, host_id, .. } = &mut access;
+    [actor, resource, address, agent, request, account, region, host_id].into_iter().flatten().for_each(hide);
     access.made.iter_mut().for_each(|made| hide(&mut made.id));
     access
 }

@@ -6,6 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use quell_core::event::Verdict;
 
 use super::{Asked, Report};
+use crate::cross::Cross;
+use crate::cross::s3::{Compared, Joined, Single};
 use crate::detect::{Anomaly, Baseline, Detection, Weight};
 use crate::format::Format;
 use crate::gap::{Gap, Strength};
@@ -52,6 +54,8 @@ pub(super) fn access(minute: i64, text: &str) -> Access {
             Made { kind: MadeKind::Key, id: text.to_owned() },
             Made { kind: MadeKind::Policy, id: text.to_owned() },
         ],
+        bytes: Some(113),
+        host_id: some(),
         sha256: "00".repeat(32),
     }
 }
@@ -66,6 +70,7 @@ impl Sample {
     pub(super) fn with(text: &str, accesses: Vec<Access>) -> Self {
         let text = || text.to_owned();
         let gap = |strength| Gap { stream: text(), from: at(30), to: at(60), strength, why: text() };
+        let single = || Single { record: text(), request: Some(text()), what: text() };
         let problem = Problem { object: text(), fate: Fate::Corrupt(text()) };
         let coverage = Coverage {
             objects: 3,
@@ -108,6 +113,15 @@ impl Sample {
                 source: None,
                 signatures: None,
                 registered: None,
+                cross: Cross {
+                    s3: Some(Compared {
+                        joined: vec![Joined { record: text(), same_address: false, row: access(0, &text()) }],
+                        trail_only: vec![single()],
+                        unlogged: BTreeMap::from([(text(), 1)]),
+                        log_only: vec![single()],
+                        ..Compared::default()
+                    }),
+                },
             },
             detection: Detection { anomalies: vec![anomaly], baseline: Baseline::None { why: text() } },
             judgement: Judgement {

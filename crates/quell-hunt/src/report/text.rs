@@ -32,6 +32,7 @@ fn write(out: &mut String, report: &Report<'_>) -> fmt::Result {
     made(out, report)?;
     timeline(out, report)?;
     coverage(out, report)?;
+    compared(out, report)?;
     writeln!(out, "\nWhat \"logs complete\" asks for")?;
     for condition in report.conditions {
         writeln!(out, "  {} {}", if condition.met { "yes" } else { "NO " }, clean(&condition.text))?;
@@ -289,6 +290,19 @@ fn coverage(out: &mut String, report: &Report<'_>) -> fmt::Result {
         )?;
     }
     more(out, report.hunt.gaps.len(), "gaps")
+}
+
+/// What two logs say of the same requests.
+fn compared(out: &mut String, report: &Report<'_>) -> fmt::Result {
+    let sentences = report.hunt.cross.sentences();
+    if sentences.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nLogs compared with each other")?;
+    for sentence in sentences {
+        writeln!(out, "  {}", clean(&sentence))?;
+    }
+    Ok(())
 }
 
 fn more(out: &mut String, count: usize, what: &str) -> fmt::Result {

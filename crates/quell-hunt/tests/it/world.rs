@@ -1,6 +1,6 @@
 //! Logs of two days, with and without an attack in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::num::NonZero;
 use std::path::Path;
@@ -121,6 +121,7 @@ pub(crate) fn question(threads: usize) -> Question {
         regions: Vec::new(),
         shard: None,
         follow: Vec::new(),
+        requests: BTreeSet::new(),
         digest_keys: None,
         hints: Hints::default(),
         threads: NonZero::new(threads).unwrap(),

@@ -67,6 +67,7 @@ struct Page {
     formats: Vec<(String, u64)>,
     problems: Rows<[String; 3]>,
     cut_off: Rows<String>,
+    compared: Vec<String>,
     timeline: Rows<Step>,
 }
 
@@ -213,6 +214,7 @@ fn page(report: &Report<'_>) -> Page {
             [problem.fate.word().to_owned(), clean(&problem.object), clean(why)]
         })),
         cut_off: rows(coverage.cut_off.iter().map(|it| clean(it))),
+        compared: report.hunt.cross.sentences().iter().map(|it| clean(it)).collect(),
         timeline: timeline(report),
     }
 }

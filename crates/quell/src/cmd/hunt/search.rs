@@ -1,5 +1,6 @@
 //! A new search.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use quell_bucket::count::Requests;
 use quell_connect::context::Context as VaultContext;
 use quell_core::IncidentId;
 use quell_core::secret::SecretValue;
+use quell_hunt::cross;
 use quell_hunt::hint::Hints;
 use quell_hunt::hunt::{self, Followed, Hunt, Progress, Question};
 use quell_hunt::needle::{Needle, NeedleError};
@@ -120,6 +122,7 @@ async fn prepare(
             triaged,
         },
     };
+    let (follow, requests) = follow(args.follow.as_deref())?;
     let question = Question {
         needles,
         from: args.from,
@@ -127,7 +130,8 @@ async fn prepare(
         accounts: args.account.clone(),
         regions: args.region.clone(),
         shard: args.shard,
-        follow: follow(args.follow.as_deref())?,
+        follow,
+        requests,
         digest_keys: digest_keys(&args.digest_keys)?,
         hints: Hints { zone: args.zone.clone() },
         threads: threads(args.threads),
@@ -160,10 +164,12 @@ async fn subject(
     Ok((Some(id), subject))
 }
 
-/// The credentials that another hunt found to come from the leaked one.
-fn follow(report: Option<&Path>) -> Result<Vec<Followed>, AppError> {
-    let Some(path) = report else { return Ok(Vec::new()) };
-    Ok(app_hunt::read(&path.display().to_string(), &read_file(path)?)?.hunt.followed)
+/// The credentials that another hunt found to come from the leaked one, and the requests to S3 that it found.
+fn follow(report: Option<&Path>) -> Result<(Vec<Followed>, BTreeSet<String>), AppError> {
+    let Some(path) = report else { return Ok((Vec::new(), BTreeSet::new())) };
+    let hunt = app_hunt::read(&path.display().to_string(), &read_file(path)?)?.hunt;
+    let requests = cross::s3::requests(&hunt.accesses);
+    Ok((hunt.followed, requests))
 }
 
 /// Adds the HMACs that stand in audit logs of OpenBao in place of the values; how many could not be had. A server that was named and
