@@ -26,7 +26,9 @@ impl Reader {
     pub(crate) fn new(map: &Arc<Map>, text: &[u8], offset: u64) -> Option<Self> {
         let mut start = offset;
         for line in text.split_inclusive(|byte| *byte == b'\n') {
-            if !line.trim_ascii().is_empty() {
+            // A byte order mark alone is blank, too.
+            let shown = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+            if !shown.trim_ascii().is_empty() {
                 let header = match map.kind {
                     Kind::Json => None,
                     Kind::Csv { delimiter } => Some((start, map.columns(line, delimiter))),
