@@ -2,9 +2,13 @@
 
 use jiff::tz::TimeZone;
 
+use crate::mapping::Mapping;
+
 /// All of it may be left out: less is understood then, and nothing is guessed.
 #[derive(Debug, Default)]
 pub struct Hints {
     /// The zone of times that have none.
     pub zone: Option<TimeZone>,
+    /// How logs are read that no format knows.
+    pub mapping: Option<Mapping>,
 }

@@ -16,6 +16,7 @@ pub mod gap;
 pub mod hint;
 pub mod hunt;
 pub mod layout;
+pub mod mapping;
 pub mod merge;
 pub mod needle;
 pub mod object;

@@ -10,6 +10,7 @@ use crate::digest::Digests;
 use crate::format::{self, Format, Spot, cloudtrail};
 use crate::hint::Hints;
 use crate::layout::Delivery;
+use crate::mapping::Reader;
 use crate::needle::Needles;
 use crate::object::Fate;
 use crate::record::Access;
@@ -47,6 +48,8 @@ pub(crate) struct Seen {
     pub(crate) edges: Vec<(String, String)>,
     /// Whether a digest says that it was something else.
     pub(crate) altered: bool,
+    /// How a mapping reads it, once its beginning is known.
+    pub(crate) reader: Option<Reader>,
     /// The times of its first and last line, of those that have one.
     pub(crate) first: Option<Timestamp>,
     pub(crate) last: Option<Timestamp>,
@@ -95,7 +98,7 @@ fn whole(name: &str, text: &[u8], task: &Task<'_>, seen: &mut Seen) -> Result<()
     if text.trim_ascii().is_empty() {
         return blank(name);
     }
-    let format = detect(text)?;
+    let format = detect(name, text, task.hints)?;
     seen.format = Some(format);
     if format.is_document() {
         return document(name, text, task, seen);
@@ -105,12 +108,14 @@ fn whole(name: &str, text: &[u8], task: &Task<'_>, seen: &mut Seen) -> Result<()
     Ok(())
 }
 
-fn detect(head: &[u8]) -> Result<Format, Fate> {
+/// What it is; what people say goes before what it looks like.
+fn detect(name: &str, head: &[u8], hints: &Hints) -> Result<Format, Fate> {
     let head = head.get(..8 << 10).unwrap_or(head);
     // A byte order mark (Unicode 16, section 23.8): what an editor or a shell of Windows writes.
     let wide = head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]);
     let why = if wide { "it is UTF-16: convert it to UTF-8, and hunt again" } else { "it is not text" };
-    Format::detect(head).filter(|_| !wide).ok_or_else(|| Fate::WrongFormat(why.to_owned()))
+    let format = Format::detect(head).filter(|_| !wide).ok_or_else(|| Fate::WrongFormat(why.to_owned()))?;
+    Ok(hints.mapping.as_ref().and_then(|mapping| mapping.of(name)).map_or(format, |map| map.format()))
 }
 
 /// A document that is one object of JSON.
@@ -175,7 +180,7 @@ fn stream(name: &str, text: &mut dyn Read, task: &Task<'_>, seen: &mut Seen) -> 
                 seen.altered = task.digests.fits(name, &buffer) == Some(false);
                 return damaged.and_then(|()| blank(name));
             }
-            None => *seen.format.insert(detect(&buffer)?),
+            None => *seen.format.insert(detect(name, &buffer, task.hints)?),
         };
         if format.is_document() {
             if end {
@@ -225,9 +230,16 @@ fn damage(error: &io::Error) -> Fate {
 /// The lines with a needle in them.
 fn lines(name: &str, format: Format, (text, offset): (&[u8], u64), task: &Task<'_>, seen: &mut Seen) {
     let (needles, hints) = (task.needles, task.hints);
+    if seen.reader.is_none()
+        && let Some(map) = hints.mapping.as_ref().and_then(|mapping| mapping.of(name))
+    {
+        seen.reader = Reader::new(map, text, offset);
+    }
     if seen.first.is_none() {
-        let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        seen.first = format::time_of(format, first, hints);
+        // A header has no time.
+        let count = if seen.reader.is_some() { 2 } else { 1 };
+        let mut first = text.split(|byte| *byte == b'\n').take(count);
+        seen.first = first.find_map(|line| seen.time_of(format, line, hints));
     }
     let mut at = 0;
     while let Some((end, needle)) = needles.next(text, at) {
@@ -245,7 +257,11 @@ fn lines(name: &str, format: Format, (text, offset): (&[u8], u64), task: &Task<'
         }
         for credential in labels {
             let spot = Spot { object: name, place: offset + start as u64, bytes, credential };
-            match format::line(format, spot, needles, hints) {
+            let read = match &seen.reader {
+                Some(reader) => reader.line(spot, needles),
+                None => format::line(format, spot, needles, hints),
+            };
+            match read {
                 Ok(access) => seen.accesses.extend(access),
                 Err(why) => {
                     seen.unparsed += 1;
@@ -270,6 +286,7 @@ impl Seen {
             cut_off: false,
             edges: Vec::new(),
             altered: false,
+            reader: None,
             first: None,
             last: None,
         }
@@ -281,8 +298,15 @@ impl Seen {
             !text.is_empty() && !text.ends_with(b"\n") && format.is_json() && !text.ends_with(b"}");
         let text = text.strip_suffix(b"\n").unwrap_or(text);
         let start = memchr::memrchr(b'\n', text).map_or(0, |newline| newline + 1);
-        let time = format::time_of(format, text.get(start..).unwrap_or_default(), hints);
+        let time = self.time_of(format, text.get(start..).unwrap_or_default(), hints);
         self.last = time.or(self.last);
+    }
+
+    fn time_of(&self, format: Format, line: &[u8], hints: &Hints) -> Option<Timestamp> {
+        match &self.reader {
+            Some(reader) => reader.time(line),
+            None => format::time_of(format, line, hints),
+        }
     }
 }
 

@@ -49,6 +49,8 @@ impl<'a> Call<'a> {
             | Format::S3
             | Format::Syslog
             | Format::Text
+            | Format::MappedCsv
+            | Format::MappedJson
             | Format::Mariadb
             | Format::Vsync => Self::Other,
         }

@@ -5,13 +5,18 @@ use std::borrow::Cow;
 /// The fields of a line. A record that goes on in the next line, as a field with a line break does, is refused: lines are read one
 /// by one, so neither half of it is evidence by itself.
 pub(crate) fn fields(line: &str) -> Result<Vec<Cow<'_, str>>, String> {
+    fields_by(line, ',')
+}
+
+/// The same with another character between fields.
+pub(crate) fn fields_by(line: &str, delimiter: char) -> Result<Vec<Cow<'_, str>>, String> {
     let mut fields = Vec::new();
     let mut rest = line;
     loop {
         let (field, after) = if let Some(quoted) = rest.strip_prefix('"') {
             in_quotes(quoted).ok_or("a quote is not closed in this line")?
         } else {
-            let end = rest.find(',').unwrap_or(rest.len());
+            let end = rest.find(delimiter).unwrap_or(rest.len());
             let (field, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
             if field.contains('"') {
                 return Err("a quote stands within a field that has none around it".to_owned());
@@ -19,7 +24,7 @@ pub(crate) fn fields(line: &str) -> Result<Vec<Cow<'_, str>>, String> {
             (Cow::Borrowed(field), after)
         };
         fields.push(field);
-        match after.strip_prefix(',') {
+        match after.strip_prefix(delimiter) {
             Some(more) => rest = more,
             None if after.is_empty() => return Ok(fields),
             None => return Err("text stands behind the quote that closes a field".to_owned()),

@@ -1,7 +1,7 @@
 //! Lines of JSON: which format they are of before they are parsed, and errors that quote nothing of them.
 
 /// A line of JSON. The error says where, and nothing of what stands there, as `serde_json`'s own does.
-pub(super) fn parse<'a, T: serde::Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {
+pub(crate) fn parse<'a, T: serde::Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {
     use serde_json::error::Category;
     serde_json::from_slice(line).map_err(|error| {
         let what = match error.classify() {

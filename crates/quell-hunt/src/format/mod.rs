@@ -24,7 +24,8 @@ use crate::hint::Hints;
 use crate::needle::Needles;
 use crate::record::{Access, Outcome};
 
-use json::{has_name, has_text, parse, value_after};
+pub(crate) use json::parse;
+use json::{has_name, has_text, value_after};
 use spot::HIDDEN;
 pub(crate) use spot::Spot;
 pub(crate) use spot::without_values;
@@ -50,6 +51,10 @@ pub enum Format {
     /// A Kubernetes API server's audit log, a JSON object a line
     /// (<https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/>).
     Kubernetes,
+    /// Values with a header, read as a file says (see [`crate::mapping`]).
+    MappedCsv,
+    /// Lines of JSON, read as a file says.
+    MappedJson,
     /// MariaDB's `server_audit`, a record a line (see [`mariadb`]).
     Mariadb,
     /// PostgreSQL's `csvlog`, a record a line
@@ -73,7 +78,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Every format.
+    /// Every format that an object tells by itself.
     #[cfg(any(test, feature = "fuzz"))]
     pub(crate) const ALL: [Self; 16] = [
         Self::Azure,
@@ -104,6 +109,8 @@ impl Format {
             Self::Gcp => "Google Cloud audit",
             Self::Github => "GitHub audit",
             Self::Kubernetes => "Kubernetes audit",
+            Self::MappedCsv => "CSV, as mapped",
+            Self::MappedJson => "JSON lines, as mapped",
             Self::Mariadb => "MariaDB audit",
             Self::PostgresCsv => "PostgreSQL csvlog",
             Self::PostgresJson => "PostgreSQL jsonlog",
@@ -129,11 +136,13 @@ impl Format {
             | Self::Github
             | Self::JsonLines
             | Self::Kubernetes
+            | Self::MappedJson
             | Self::PostgresJson
             | Self::Vault => true,
             Self::Cloudtrail
             | Self::CloudtrailDigest
             | Self::Combined
+            | Self::MappedCsv
             | Self::Mariadb
             | Self::PostgresCsv
             | Self::S3
@@ -153,6 +162,8 @@ impl Format {
             | Self::Combined
             | Self::Gcp
             | Self::Github
+            | Self::MappedCsv
+            | Self::MappedJson
             | Self::Mariadb
             | Self::PostgresCsv
             | Self::PostgresJson
@@ -228,6 +239,7 @@ pub(crate) fn line(
         Format::Gcp => gcp::line(spot, needles),
         Format::Github => github::line(spot, needles),
         Format::Kubernetes => kubernetes::line(spot, needles),
+        Format::MappedCsv | Format::MappedJson => Err("no mapping says how to read it".to_owned()),
         Format::Mariadb => mariadb::line(spot, hints.zone.as_ref()),
         Format::PostgresCsv => postgres::csv(spot),
         Format::PostgresJson => postgres::json(spot),
@@ -241,7 +253,7 @@ pub(crate) fn line(
 }
 
 /// How a request over HTTP ended, by its status.
-fn http(status: u64, detail: Option<String>) -> Outcome {
+pub(crate) fn http(status: u64, detail: Option<String>) -> Outcome {
     let detail = || detail.unwrap_or_else(|| status.to_string());
     match status {
         401 | 403 | 407 => Outcome::Denied(detail()),

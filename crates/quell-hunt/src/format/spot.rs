@@ -58,7 +58,7 @@ impl Spot<'_> {
     }
 
     /// Whether one of some fields names the credential.
-    pub(super) fn is_in_any<'t>(
+    pub(crate) fn is_in_any<'t>(
         &self,
         texts: impl IntoIterator<Item = Option<&'t str>>,
         needles: &Needles,

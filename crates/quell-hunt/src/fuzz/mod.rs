@@ -40,7 +40,7 @@ fn needles() -> Option<&'static Needles> {
 
 /// A line of a log, read as every format.
 pub fn line(bytes: &[u8]) {
-    let hints = Hints { zone: Some(jiff::tz::TimeZone::UTC) };
+    let hints = Hints { zone: Some(jiff::tz::TimeZone::UTC), mapping: None };
     let Some(needles) = needles() else { return };
     let _detected = Format::detect(bytes);
     for format in Format::ALL {

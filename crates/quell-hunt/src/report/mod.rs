@@ -33,6 +33,12 @@ pub struct Asked {
     pub accounts: Vec<String>,
     /// Only these regions; empty: all.
     pub regions: Vec<String>,
+    /// The zone of times that have none.
+    #[serde(default)]
+    pub zone: Option<String>,
+    /// SHA-256 of the mapping file, in hex.
+    #[serde(default)]
+    pub mapping: Option<String>,
     /// What people said.
     pub knowledge: Knowledge,
 }

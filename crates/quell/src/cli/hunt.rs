@@ -75,6 +75,9 @@ pub(crate) struct HuntArgs {
     /// The zone of times in logs that name none, such as MariaDB's (Europe/Berlin); without it these have no time
     #[arg(long, value_name = "ZONE", value_parser = zone, help_heading = KNOWN)]
     pub(crate) zone: Option<TimeZone>,
+    /// How logs are read that no format knows: a TOML file, see docs/reference/hunt-mapping.md
+    #[arg(long, value_name = "FILE", help_heading = KNOWN)]
+    pub(crate) map: Option<PathBuf>,
     /// When the exposure began [default: what the incident says]
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = KNOWN)]
     pub(crate) exposed: Option<Timestamp>,

@@ -49,6 +49,8 @@ impl Class {
             | Format::Kubernetes
             | Format::Vsync
             | Format::JsonLines
+            | Format::MappedCsv
+            | Format::MappedJson
             | Format::Text => None,
         };
         found.unwrap_or_else(|| Self::Api(api(access)))

@@ -176,6 +176,8 @@ fn provider(format: Format) -> Option<&'static str> {
         | Format::Vault
         | Format::Vsync
         | Format::JsonLines
+        | Format::MappedCsv
+        | Format::MappedJson
         | Format::Text => None,
     }
 }
@@ -195,6 +197,8 @@ fn vendor(format: Format) -> Option<&'static str> {
         | Format::Vault
         | Format::Vsync
         | Format::JsonLines
+        | Format::MappedCsv
+        | Format::MappedJson
         | Format::Text => None,
     }
 }

@@ -17,6 +17,7 @@ use quell_core::secret::SecretValue;
 use quell_hunt::cross;
 use quell_hunt::hint::Hints;
 use quell_hunt::hunt::{self, Followed, Hunt, Progress, Question};
+use quell_hunt::mapping::Mapping;
 use quell_hunt::needle::{Needle, NeedleError};
 use quell_hunt::object::Object;
 use quell_hunt::registration::Data;
@@ -45,6 +46,11 @@ pub(super) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
     let geo = geo.map_err(|error| AppError::Usage(error.to_string()))?;
     let logs = bucket::list(&args.logs, &question).await?;
     let objects = &logs.objects;
+    if let Some(mapping) = &question.hints.mapping {
+        for glob in mapping.idle(objects.iter().map(|object| &*object.name)) {
+            out.warning(format!("no object fits `{glob}` of the mapping"));
+        }
+    }
     let hunt::Estimate { objects: count, bytes, pruned } = hunt::estimate(&question, objects);
     if args.estimate {
         if out.json() {
@@ -106,12 +112,15 @@ async fn prepare(
     }
     let mut credentials: Vec<String> = needles.iter().map(|needle| needle.label.clone()).collect();
     credentials.dedup();
+    let mapping = args.map.as_deref().map(self::mapping).transpose()?;
     let asked = Asked {
         credentials,
         from: args.from,
         to: args.to,
         accounts: args.account.clone(),
         regions: args.region.clone(),
+        zone: args.zone.as_ref().and_then(|zone| zone.iana_name()).map(str::to_owned),
+        mapping: mapping.as_ref().map(|mapping| mapping.sha256().to_owned()),
         knowledge: Knowledge {
             exposed: args.exposed.or(exposed),
             revoked: args.revoked,
@@ -133,10 +142,15 @@ async fn prepare(
         follow,
         requests,
         digest_keys: digest_keys(&args.digest_keys)?,
-        hints: Hints { zone: args.zone.clone() },
+        hints: Hints { zone: args.zone.clone(), mapping },
         threads: threads(args.threads),
     };
     Ok((id, asked, question))
+}
+
+fn mapping(file: &Path) -> Result<Mapping, AppError> {
+    let mapping = Mapping::parse(&read_file(file)?);
+    mapping.map_err(|error| AppError::Usage(format!("`{}`: {error}", file.display())))
 }
 
 /// Of all files together; `None` if there are none.
