@@ -14,6 +14,7 @@ pub mod gap;
 pub mod hint;
 pub mod hunt;
 pub mod layout;
+pub mod memory;
 pub mod merge;
 pub mod needle;
 pub mod object;

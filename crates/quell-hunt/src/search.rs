@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::ahead::Next;
 use crate::digest::Digests;
@@ -31,8 +32,8 @@ const MAX_DENSE: u64 = 64 << 20;
 const FREE: u64 = 1 << 30;
 const MAX_RATIO: u64 = 200;
 
-/// What an object gave.
-#[derive(Debug)]
+/// What an object gave. It is kept in this shape by [`crate::memory`].
+#[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Seen {
     pub(crate) fate: Fate,
     pub(crate) format: Option<Format>,

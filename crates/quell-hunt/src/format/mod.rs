@@ -25,7 +25,7 @@ use crate::needle::Needles;
 use crate::record::{Access, Outcome};
 
 use json::{has_name, has_text, parse, value_after};
-use spot::HIDDEN;
+pub(crate) use spot::HIDDEN;
 pub(crate) use spot::Spot;
 pub(crate) use spot::without_values;
 

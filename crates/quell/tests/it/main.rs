@@ -19,6 +19,7 @@ mod gate;
 mod hostile;
 mod hunt;
 mod hunt_database;
+mod hunt_resume;
 mod hygiene;
 mod ingest;
 mod inventory;
