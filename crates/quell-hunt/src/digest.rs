@@ -191,6 +191,11 @@ impl Digests {
         object.delivery.as_ref().is_some_and(|it| self.streams.contains_key(&it.stream))
     }
 
+    /// What a log must hash to, if a digest names it.
+    pub(crate) fn expected(&self, name: &str) -> Option<&str> {
+        self.hashes.get(last(name)).map(String::as_str)
+    }
+
     /// Whether a log is what its digest says; `None` when none names it.
     pub(crate) fn fits(&self, name: &str, text: &[u8]) -> Option<bool> {
         let expected = self.hashes.get(last(name))?;

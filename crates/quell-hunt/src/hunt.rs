@@ -12,9 +12,10 @@ use crate::ahead::Ahead;
 use crate::cross::{self, Cross};
 use crate::digest::Digests;
 use crate::engine::Source;
-use crate::format::{self, Format, vault};
+use crate::format::{Format, vault};
 use crate::gap::{self, Gap, Strength};
 use crate::hint::Hints;
+use crate::memory::{self, Key, Memory, Recall};
 use crate::needle::{Needle, NeedleError, Needles};
 use crate::object::{Coverage, Fate, Object};
 use crate::record::{Access, Made, MadeKind, Role};
@@ -140,6 +141,21 @@ pub fn hunt(
     tell: &(dyn Fn(Progress) + Sync),
     stop: &AtomicBool,
 ) -> Result<Hunt, NeedleError> {
+    with_memory(question, objects, None, tell, stop)
+}
+
+/// The same, with a memory of what objects gave before: the result is the same, byte for byte, and only what the memory does not know
+/// is read. Digests are always read.
+///
+/// # Errors
+/// As above.
+pub fn with_memory(
+    question: Question,
+    objects: &[Object],
+    memory: Option<&dyn Memory>,
+    tell: &(dyn Fn(Progress) + Sync),
+    stop: &AtomicBool,
+) -> Result<Hunt, NeedleError> {
     let wanted: Vec<&Object> = objects.iter().filter(|object| question.wants(object)).collect();
     let mine: Vec<&Object> = wanted.iter().copied().filter(|object| question.holds(object)).collect();
     let digests = Digests::read(&wanted, question.digest_keys.as_ref(), &mut Unpacker::default());
@@ -179,7 +195,10 @@ pub fn hunt(
         let digests = if state.passes == 1 { &state.digests } else { &none };
         let edges = AtomicI64::new(if state.passes == 1 { MAX_EDGES } else { 0 });
         let task = Task { needles, digests, hints, edges };
-        let seen = pass(&later, &task, &Context { threads, pass: state.passes, tell, stop });
+        let recall = memory.map(|memory| Recall::new(memory, &task, state.passes));
+        let secret = leaked.as_ref().unwrap_or(needles);
+        let context = Context { threads, pass: state.passes, recall: recall.as_ref(), secret, tell, stop };
+        let seen = pass(&later, &task, &context);
         let fresh = state.take(&later, seen, from, to);
         since = fresh.iter().filter_map(|(_, _, at)| *at).min();
         if fresh.iter().any(|(_, _, at)| at.is_none()) {
@@ -202,7 +221,7 @@ pub fn hunt(
                 }
             }
         }
-        // The leaked value may stand in a record that was found by another credential.
+        // The leaked value may stand in a record that is found by another credential.
         leaked.get_or_insert(made);
         // What these made in turn, as far as it was seen in passing: looked for now, listed when its maker's record is read.
         for id in state.beyond(&mut known) {
@@ -210,16 +229,14 @@ pub fn hunt(
         }
     }
     if !stop.load(Ordering::Relaxed) {
-        let context = Context { threads, pass: state.passes + 1, tell, stop };
+        let nothing = Needles::new(Vec::new())?;
+        let secret = leaked.as_ref().unwrap_or(&nothing);
+        let context = Context { threads, pass: state.passes + 1, recall: None, secret, tell, stop };
         state.compare(&mine, question.requests, hints, &context)?;
     }
     let stopped = stop.load(Ordering::Relaxed);
     let mut found = state.finish(&wanted, (from, to), closed && !stopped, stopped);
     (found.searched, found.shard) = (known, shard);
-    if let Some(leaked) = leaked {
-        found.accesses =
-            found.accesses.into_iter().map(|access| format::without_values(access, &leaked)).collect();
-    }
     Ok(found)
 }
 
@@ -243,17 +260,41 @@ impl Question {
 struct Context<'a> {
     threads: NonZero<usize>,
     pass: usize,
+    recall: Option<&'a Recall<'a>>,
+    /// The leaked credential, whose values are not kept.
+    secret: &'a Needles,
     tell: &'a (dyn Fn(Progress) + Sync),
     stop: &'a AtomicBool,
 }
 
 /// Searches all objects with all workers; results in the order of the objects, `None` for those not reached when stopped.
 fn pass(objects: &[&Object], task: &Task<'_>, context: &Context<'_>) -> Vec<Option<Box<Seen>>> {
-    let Context { threads, pass, tell, stop } = *context;
-    let ahead = Ahead::new(objects);
+    let Context { threads, pass, recall, tell, stop, .. } = *context;
     let (done, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
     let (of, of_bytes) = (objects.len() as u64, objects.iter().map(|object| object.size).sum());
-    let all: Mutex<Vec<(usize, Box<Seen>)>> = Mutex::new(Vec::new());
+    let add = |seen: &Seen| {
+        let bytes = bytes.fetch_add(seen.stored, Ordering::Relaxed) + seen.stored;
+        let objects = done.fetch_add(1, Ordering::Relaxed) + 1;
+        tell(Progress { pass, objects, of, bytes, of_bytes });
+    };
+    let mut all: Vec<Option<Box<Seen>>> = Vec::with_capacity(objects.len());
+    let mut keys: Vec<Option<Key>> = Vec::new();
+    for object in objects {
+        let key = recall.and_then(|recall| recall.key(object, task));
+        let known = recall.zip(key).and_then(|(recall, key)| recall.recall(&key, object));
+        if let Some(seen) = &known {
+            let edges = i64::try_from(seen.edges.len()).unwrap_or(i64::MAX);
+            task.edges.fetch_sub(edges, Ordering::Relaxed);
+            add(seen);
+        } else {
+            keys.push(key);
+        }
+        all.push(known.map(Box::new));
+    }
+    let unknown = objects.iter().zip(&all).filter(|(_, known)| known.is_none());
+    let unknown: Vec<&Object> = unknown.map(|(object, _)| *object).collect();
+    let ahead = Ahead::new(&unknown);
+    let fresh: Mutex<Vec<(usize, Box<Seen>)>> = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..threads.get() {
             scope.spawn(|| {
@@ -261,26 +302,32 @@ fn pass(objects: &[&Object], task: &Task<'_>, context: &Context<'_>) -> Vec<Opti
                 let mut mine = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
                     let Some(next) = ahead.next() else { break };
-                    let at = next.at;
-                    let seen = search::object(next, task, &mut unpacker);
-                    let bytes = bytes.fetch_add(seen.stored, Ordering::Relaxed) + seen.stored;
-                    let objects = done.fetch_add(1, Ordering::Relaxed) + 1;
-                    tell(Progress { pass, objects, of, bytes, of_bytes });
+                    let (at, object) = (next.at, next.object);
+                    let mut seen = search::object(next, task, &mut unpacker);
+                    memory::clean(&mut seen, context.secret);
+                    // A file that somebody wrote to meanwhile has another key now, and is read again the next time.
+                    if let (Some(recall), Some(Some(key))) = (recall, keys.get(at))
+                        && recall.key(object, task).as_ref() == Some(key)
+                    {
+                        recall.keep(key, &mut seen);
+                    }
+                    add(&seen);
                     mine.push((at, Box::new(seen)));
                 }
-                if let Ok(mut all) = all.lock() {
-                    all.append(&mut mine);
+                if let Ok(mut fresh) = fresh.lock() {
+                    fresh.append(&mut mine);
                 }
             });
         }
     });
-    let mut seen: Vec<Option<Box<Seen>>> = std::iter::repeat_with(|| None).take(objects.len()).collect();
-    for (at, one) in all.into_inner().unwrap_or_default() {
-        if let Some(slot) = seen.get_mut(at) {
-            *slot = Some(one);
-        }
+    let mut fresh = fresh.into_inner().unwrap_or_default();
+    fresh.sort_unstable_by_key(|(at, _)| *at);
+    let mut fresh = fresh.into_iter().peekable();
+    let slots = all.iter_mut().filter(|slot| slot.is_none()).enumerate();
+    for (at, slot) in slots {
+        *slot = fresh.next_if(|(place, _)| *place == at).map(|(_, seen)| seen);
     }
-    seen
+    all
 }
 
 #[derive(Default)]

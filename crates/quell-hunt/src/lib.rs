@@ -17,6 +17,7 @@ pub mod hint;
 pub mod hunt;
 pub mod layout;
 pub mod mapping;
+pub mod memory;
 pub mod merge;
 pub mod needle;
 pub mod object;

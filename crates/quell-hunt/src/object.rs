@@ -357,6 +357,17 @@ impl Object {
         }
     }
 
+    /// What tells this version of it from others; `None` if nothing does. Of a file the times of its content and of its place, its
+    /// number and its size, as they are now; of an object in a store what was listed.
+    pub(crate) fn version(&self) -> Option<String> {
+        if let Place::Stored(version) = &self.place {
+            return (!version.is_empty()).then(|| format!("stored {} {version}", self.size));
+        }
+        let it = std::fs::metadata(self.path().ok()?).ok()?;
+        let (modified, changed) = ((it.mtime(), it.mtime_nsec()), (it.ctime(), it.ctime_nsec()));
+        Some(format!("file {} {} {modified:?} {changed:?}", it.len(), it.ino()))
+    }
+
     /// Whether it lies in a store, where to read it takes a request.
     pub fn is_stored(&self) -> bool {
         matches!(*self.source, Source::Store(_))

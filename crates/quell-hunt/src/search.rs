@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::ahead::Next;
 use crate::digest::Digests;
@@ -32,8 +33,8 @@ const MAX_DENSE: u64 = 64 << 20;
 const FREE: u64 = 1 << 30;
 const MAX_RATIO: u64 = 200;
 
-/// What an object gave.
-#[derive(Debug)]
+/// What an object gave. It is kept in this shape by [`crate::memory`].
+#[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Seen {
     pub(crate) fate: Fate,
     pub(crate) format: Option<Format>,
@@ -49,6 +50,7 @@ pub(crate) struct Seen {
     /// Whether a digest says that it was something else.
     pub(crate) altered: bool,
     /// How a mapping reads it, once its beginning is known.
+    #[serde(skip)]
     pub(crate) reader: Option<Reader>,
     /// The times of its first and last line, of those that have one.
     pub(crate) first: Option<Timestamp>,

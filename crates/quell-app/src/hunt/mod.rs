@@ -1,5 +1,6 @@
 //! Hunts for an incident: what to look for, and what is written down.
 
+pub mod memory;
 pub mod sql;
 pub mod triage;
 

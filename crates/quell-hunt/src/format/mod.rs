@@ -26,7 +26,7 @@ use crate::record::{Access, Outcome};
 
 pub(crate) use json::parse;
 use json::{has_name, has_text, value_after};
-use spot::HIDDEN;
+pub(crate) use spot::HIDDEN;
 pub(crate) use spot::Spot;
 pub(crate) use spot::without_values;
 

@@ -68,7 +68,7 @@ impl Spot<'_> {
 }
 
 /// Stands for what a log says where it may hold a credential.
-pub(super) const HIDDEN: &str = "(a part of the line that may hold the credential)";
+pub(crate) const HIDDEN: &str = "(a part of the line that may hold the credential)";
 
 /// Whichever field a stranger wrote a secret value into, it is not kept. Public ids are.
 pub(crate) fn without_values(mut access: Access, needles: &Needles) -> Access {

@@ -107,6 +107,9 @@ pub(crate) struct HuntArgs {
     pub(crate) yes: bool,
     #[command(flatten)]
     pub(crate) say: HuntOutput,
+    /// Keep in this file what each object gave, and go on from it when it is there: after a stop, or for another window
+    #[arg(long, value_name = "FILE", help_heading = WHERE, conflicts_with = "estimate")]
+    pub(crate) resume: Option<PathBuf>,
     /// Threads that search at the same time [default: as many as there are cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512), help_heading = WHERE)]
     pub(crate) threads: Option<u16>,

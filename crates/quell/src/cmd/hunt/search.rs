@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
+use quell_app::hunt::memory::{Answers, Told};
 use quell_app::hunt::{self as app_hunt, Subject};
 use quell_app::{AppError, Options, clock};
 use quell_bucket::count::Requests;
@@ -18,6 +19,7 @@ use quell_hunt::cross;
 use quell_hunt::hint::Hints;
 use quell_hunt::hunt::{self, Followed, Hunt, Progress, Question};
 use quell_hunt::mapping::Mapping;
+use quell_hunt::memory::Memory;
 use quell_hunt::needle::{Needle, NeedleError};
 use quell_hunt::object::Object;
 use quell_hunt::registration::Data;
@@ -69,7 +71,12 @@ pub(super) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
         out.status(price);
     }
     logs.agree(args.yes, out)?;
-    let mut found = run(question, objects, out)?;
+    // Refused before anything is read.
+    let answers = args.resume.as_deref().map(|path| Answers::open(path, &question)).transpose()?;
+    let mut found = run(question, objects, answers.as_ref(), out)?;
+    if let (Some(answers), Some(path)) = (answers, &args.resume) {
+        told(answers.finish(), path, out);
+    }
     found.coverage.leave_out(&logs.outside);
     if let Some(asked) = logs.asked() {
         let Requests { lists, gets, throttled } = asked;
@@ -82,6 +89,24 @@ pub(super) async fn hunt(options: &Options, args: HuntArgs, out: &Out) -> Result
         found.registered = Some(registered.map_err(|error| AppError::Usage(error.to_string()))?);
     }
     tell(options, &Saved::new(asked, found), id, args.record, &args.say, out).await
+}
+
+/// What the file of `--resume` came to.
+fn told(told: Told, path: &Path, out: &Out) {
+    let path = path.display();
+    let Told { recalled, kept, damaged, failed } = told;
+    let all = recalled + kept;
+    out.status(format!(
+        "{recalled} of {all} objects, over all passes, were done before; `{path}` is kept, for this question only"
+    ));
+    if damaged > 0 {
+        out.warning(format!("{damaged} lines of `{path}` are damaged: their objects were read again"));
+    }
+    if let Some(error) = failed {
+        out.warning(format!(
+            "not all could be kept in `{path}`, which the result does not depend on: {error}"
+        ));
+    }
 }
 
 /// What is asked, and what to search for that.
@@ -112,7 +137,7 @@ async fn prepare(
     }
     let mut credentials: Vec<String> = needles.iter().map(|needle| needle.label.clone()).collect();
     credentials.dedup();
-    let mapping = args.map.as_deref().map(self::mapping).transpose()?;
+    let mapping = args.map.as_deref().map(mapping).transpose()?;
     let asked = Asked {
         credentials,
         from: args.from,
@@ -219,7 +244,12 @@ async fn hashes(
 }
 
 /// On a thread of its own, so that Ctrl-C can end it: what was found by then is told.
-fn run(question: Question, objects: &[Object], out: &Out) -> Result<Hunt, AppError> {
+fn run(
+    question: Question,
+    objects: &[Object],
+    answers: Option<&Answers>,
+    out: &Out,
+) -> Result<Hunt, AppError> {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stop);
     let watch = tokio::spawn(async move {
@@ -228,7 +258,10 @@ fn run(question: Question, objects: &[Object], out: &Out) -> Result<Hunt, AppErr
         }
     });
     let meter = Meter::new(out);
-    let found = tokio::task::block_in_place(|| hunt::hunt(question, objects, &|at| meter.show(at), &stop));
+    let memory = answers.map(|answers| answers as &dyn Memory);
+    let found = tokio::task::block_in_place(|| {
+        hunt::with_memory(question, objects, memory, &|at| meter.show(at), &stop)
+    });
     watch.abort();
     meter.clear();
     found.map_err(usage)
