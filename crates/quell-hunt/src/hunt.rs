@@ -85,6 +85,9 @@ pub struct Hunt {
     pub followed: Vec<Followed>,
     /// Labels of all credentials that were looked for: the leaked ones, and what came from them.
     pub searched: BTreeSet<String>,
+    /// The objects that the records are from, in the order of their names: whoever has these bytes can ask again.
+    #[serde(default)]
+    pub objects: Vec<Hashed>,
     /// How much was looked at.
     pub coverage: Coverage,
     /// Where something is missing, or seems to be.
@@ -114,6 +117,17 @@ pub struct Hunt {
     /// What two logs say of the same requests.
     #[serde(default)]
     pub cross: Cross,
+}
+
+/// An object with a hit, by its content.
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct Hashed {
+    /// Its name.
+    pub name: String,
+    /// Bytes as stored when it was searched; it may have grown since.
+    pub size: u64,
+    /// SHA-256 of these in hex; `None` if they could not be read a second time, as for an object that is too large to hold.
+    pub sha256: Option<String>,
 }
 
 /// How far it is.
@@ -342,6 +356,8 @@ struct State {
     failed: BTreeSet<String>,
     digests: Digests,
     altered: Vec<Gap>,
+    /// Objects with a hit.
+    hashed: BTreeMap<String, Hashed>,
     /// From a credential to those that were made with it.
     edges: BTreeMap<String, Vec<String>>,
     first: Option<Timestamp>,
@@ -440,6 +456,11 @@ impl State {
     }
 
     fn count(&mut self, object: &Object, seen: &Seen) {
+        if !seen.accesses.is_empty() {
+            let hashed =
+                Hashed { name: object.name.to_string(), size: seen.stored, sha256: seen.sha256.clone() };
+            self.hashed.entry(hashed.name.clone()).or_insert(hashed);
+        }
         self.coverage.unparsed += seen.unparsed;
         if self.passes > 1 {
             // Counted in the first pass; it may have vanished or changed since.
@@ -499,7 +520,11 @@ impl State {
         gaps.append(&mut self.altered);
         gap::sort(&mut gaps);
         self.coverage.sort();
+        // An object whose hits all lie outside of the window is not among them.
+        let told: BTreeSet<&str> = self.accesses.iter().map(|access| access.object.as_str()).collect();
+        self.hashed.retain(|name, _| told.contains(name.as_str()));
         Hunt {
+            objects: self.hashed.into_values().collect(),
             accesses: self.accesses,
             followed: self.followed,
             searched: BTreeSet::new(),

@@ -59,6 +59,7 @@ pub fn merge(parts: Vec<Hunt>) -> Result<Hunt, MergeError> {
         accesses: Vec::new(),
         followed: Vec::new(),
         searched,
+        objects: Vec::new(),
         coverage: Coverage::default(),
         gaps: Vec::new(),
         digests: shards.values().next().and_then(|part| part.digests),
@@ -110,6 +111,7 @@ impl Hunt {
     /// Adds what a shard saw.
     fn take(&mut self, part: Self) {
         self.coverage.take(part.coverage);
+        self.objects.extend(part.objects);
         self.accesses.extend(part.accesses);
         self.gaps.extend(part.gaps);
         self.passes = self.passes.max(part.passes);
@@ -158,6 +160,9 @@ impl Hunt {
         sort(&mut self.accesses, &mut self.followed);
         // What names and digests tell is the same in each shard.
         gap::sort(&mut self.gaps);
+        let told: BTreeSet<&str> = self.accesses.iter().map(|access| access.object.as_str()).collect();
+        self.objects.retain(|object| told.contains(object.name.as_str()));
+        self.objects.sort();
         self.gaps.dedup();
         self.coverage.sort();
     }

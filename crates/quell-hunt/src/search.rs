@@ -55,6 +55,8 @@ pub(crate) struct Seen {
     /// The times of its first and last line, of those that have one.
     pub(crate) first: Option<Timestamp>,
     pub(crate) last: Option<Timestamp>,
+    /// Of its bytes as stored, if it has a hit.
+    pub(crate) sha256: Option<String>,
 }
 
 /// What all objects of a pass are asked.
@@ -77,6 +79,10 @@ pub(crate) fn object(next: Next<'_>, task: &Task<'_>, unpacker: &mut Unpacker) -
         return seen;
     }
     opened(&object.name, unpacker.open(object, fetch), task, &mut seen);
+    // Only of objects with a hit: to hash all of them would cost more than the search.
+    if !seen.accesses.is_empty() {
+        seen.sha256 = unpacker.hash(object, seen.stored);
+    }
     seen
 }
 
@@ -291,6 +297,7 @@ impl Seen {
             reader: None,
             first: None,
             last: None,
+            sha256: None,
         }
     }
 

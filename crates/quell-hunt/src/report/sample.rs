@@ -101,6 +101,7 @@ impl Sample {
                 accesses,
                 followed: vec![followed],
                 searched: BTreeSet::new(),
+                objects: Vec::new(),
                 coverage,
                 gaps: vec![gap(Strength::Suggestive), gap(Strength::Missing), gap(Strength::TooQuiet)],
                 digests: None,

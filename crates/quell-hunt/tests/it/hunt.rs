@@ -336,3 +336,24 @@ fn a_signature_beside_a_digest_is_no_log_of_its_own() {
         vouched.text
     );
 }
+
+#[test]
+fn objects_with_a_hit_are_named_by_their_content() {
+    let folder = tempfile::tempdir().unwrap();
+    World::attacked().write(folder.path(), false);
+    // One that is read as a stream, and one whose hits lie outside of the window.
+    let large = format!("2026-03-01T12:00:00Z {LEAKED}\n").into_bytes();
+    let large = [large, "0123456789abcdef\n".repeat(600_000).into_bytes()].concat();
+    std::fs::write(folder.path().join("large.log"), &large).unwrap();
+    std::fs::write(folder.path().join("old.log"), format!("2020-01-01T00:00:00Z {LEAKED}\n")).unwrap();
+    let found = search(folder.path(), Question { from: Some(at(0)), ..question(2) });
+    assert!(found.objects.iter().any(|it| it.name == "large.log"));
+    assert!(found.objects.iter().all(|it| it.name != "old.log"));
+    for object in &found.objects {
+        let bytes = std::fs::read(folder.path().join(&object.name)).unwrap();
+        assert_eq!(object.size, bytes.len() as u64);
+        assert_eq!(object.sha256, Some(hex::encode(Sha256::digest(&bytes))), "{}", object.name);
+    }
+    let told: std::collections::BTreeSet<&str> = found.accesses.iter().map(|it| it.object.as_str()).collect();
+    assert_eq!(told.len(), found.objects.len(), "each object with a record is there, once");
+}
