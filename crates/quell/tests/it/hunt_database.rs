@@ -74,7 +74,7 @@ fn an_account_of_mariadb_is_found_in_the_log_of_its_audit_plugin() {
     assert!(all.iter().any(|access| access["role"] == "mentioned" && access["action"] == "GRANT"));
     assert_eq!(report["verdict"], "used");
     assert!(!report.to_string().contains(&password));
-    assert_eq!(report["coverage"]["formats"]["MariaDB audit"], 1);
+    assert_eq!(report["coverage"]["formats"]["mariadb"], 1);
     // Its refused login, and the end of that connection.
     assert_eq!(report["coverage"]["unparsed"], 2, "the forged name is told, and not believed: {report}");
     assert!(used.clone().all(|access| access["actor"] == "orders_app" && access["address"] != "10.0.0.1"));
