@@ -65,8 +65,9 @@ impl Needle {
         Ok(Self { label: id.to_owned(), spelling: Spelling::Id, text: SecretValue::from_text(id.to_owned()) })
     }
 
-    /// A public id, also as encoders of JSON write it within a text: with `\/` for `/`, with `<`, `>`, `&` and `=` as `\u…`, and
-    /// with all of its characters as `\u…` (RFC 8259, 7), in digits of either case. The label is the id in all of them.
+    /// A public id, also as encoders of JSON write it within a text: with `\/` for `/`, and with `<`, `>`, `&` and `=` as `\u…`
+    /// (RFC 8259, 7), in digits of either case. The label is the id in all of them. An id without such characters is one needle, for which
+    /// the search is four times as fast as for several.
     pub fn ids(id: &str) -> Result<Vec<Self>, NeedleError> {
         let mut needles = vec![Self::id(id)?];
         let mut add = |text: Vec<u8>| {
@@ -79,7 +80,6 @@ impl Needle {
         add(json(id.as_bytes(), Also::Html));
         for upper in [false, true] {
             add(escaped(id, "<>&=", upper));
-            add(escaped(id, "", upper));
         }
         Ok(needles)
     }
@@ -169,11 +169,11 @@ fn json(bytes: &[u8], also: Also) -> Vec<u8> {
     out
 }
 
-/// `\u` and four digits of hex for these characters, or for all when none is named; UTF-16 has two for some (RFC 8259, 7).
+/// `\u` and four digits of hex for these characters; UTF-16 has two for some (RFC 8259, 7).
 fn escaped(text: &str, these: &str, upper: bool) -> Vec<u8> {
     let mut out = String::with_capacity(text.len() * 6);
     for c in text.chars() {
-        if !these.is_empty() && !these.contains(c) {
+        if !these.contains(c) {
             out.push(c);
             continue;
         }
@@ -332,22 +332,16 @@ mod tests {
     fn an_id_is_found_in_every_escape_of_json_that_says_the_same() {
         let id = "arn:aws:iam::1:role/a=b&c";
         let needles = Needles::new(Needle::ids(id).unwrap()).unwrap();
-        let whole = |upper: bool| {
-            let unit = |c: char| {
-                if upper { format!("\\u{:04X}", u32::from(c)) } else { format!("\\u{:04x}", u32::from(c)) }
-            };
-            id.chars().map(unit).collect::<String>()
-        };
         let some = id.replace('=', "\\u003D").replace('&', "\\u0026");
         let slash = id.replace('/', "\\/");
         let go = id.replace('&', "\\u0026");
-        for text in [id.to_owned(), slash, go, some, whole(false), whole(true)] {
+        for text in [id.to_owned(), slash, go, some] {
             let line = format!(r#"{{"user":"{text}"}}"#);
             let read: serde_json::Value = serde_json::from_str(&line).unwrap();
             assert_eq!(read["user"], id, "the test is wrong about JSON");
             assert_eq!(needles.labels(line.as_bytes()), [id], "not found in `{text}`");
         }
-        assert_eq!(Needle::ids("AKIAEXAMPLE").unwrap().len(), 3, "no two are the same");
+        assert_eq!(Needle::ids("AKIAEXAMPLE").unwrap().len(), 1, "no two are the same");
         assert!(Needle::ids("short").is_err());
     }
 
