@@ -3,11 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cross::{self, Cross};
+use crate::cross;
 use crate::format::{Format, vault};
 use crate::gap;
 use crate::hunt::{Hunt, sort};
-use crate::object::Coverage;
 use crate::record::Access;
 use crate::shard::Shard;
 
@@ -56,23 +55,13 @@ pub fn merge(parts: Vec<Hunt>) -> Result<Hunt, MergeError> {
     let searched: BTreeSet<String> = shards.values().flat_map(|part| &part.searched).cloned().collect();
     missing.extend(shards.iter().filter_map(|(shard, part)| unaware(*shard, part, &searched)));
     let mut whole = Hunt {
-        accesses: Vec::new(),
-        followed: Vec::new(),
         searched,
-        objects: Vec::new(),
-        coverage: Coverage::default(),
-        gaps: Vec::new(),
         digests: shards.values().next().and_then(|part| part.digests),
         signatures: shards.values().next().and_then(|part| part.signatures.clone()),
-        registered: None,
-        span: None,
-        passes: 0,
         closed: shards.values().all(|part| part.closed),
         stopped: shards.values().any(|part| part.stopped),
-        shard: None,
         missing,
-        source: None,
-        cross: Cross::default(),
+        ..Hunt::default()
     };
     let mut parts = Vec::new();
     for mut part in shards.into_values() {

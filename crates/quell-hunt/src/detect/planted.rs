@@ -79,7 +79,7 @@ pub(super) fn ordinary(more: &[Access]) -> Vec<Access> {
         for hour in 8..20 {
             let action = if hour % 3 == 0 { "s3:PutObject" } else { "s3:GetObject" };
             let access = used(day * 86_400 + hour * 3_600, action, HOME);
-            log.push(on(reads(access, hour % 3 != 0), &format!("s3://work/{day}/{hour}")));
+            log.push(on(reads(access, hour % 3 != 0), &format!("s3://data/{day}/{hour}")));
         }
     }
     log.extend(more.iter().cloned());

@@ -1,6 +1,6 @@
 //! Hunts in engines where the logs already are: the query, and its result.
 
-use quell_app::{AppError, Options, evidence, hunt as app_hunt};
+use quell_app::{AppError, Options, evidence};
 use quell_hunt::engine::{self, Answer, Engine, Layout, Query};
 use quell_hunt::hint::Hints;
 use quell_hunt::needle::{Needle, Needles};
@@ -9,7 +9,7 @@ use quell_hunt::report::saved::Saved;
 use quell_hunt::verdict::Knowledge;
 
 use super::super::{app, read_file};
-use super::{check, incident, tell};
+use super::{check, incident, report_at, tell};
 use crate::cli::{HuntAskedArgs, HuntEngine, HuntQueryArgs, HuntResultArgs};
 use crate::exit;
 use crate::output::Out;
@@ -29,7 +29,7 @@ impl From<HuntEngine> for Engine {
 fn ids(asked: &HuntAskedArgs) -> Result<Vec<String>, AppError> {
     let mut ids = asked.id.clone();
     if let Some(path) = &asked.follow {
-        let report = app_hunt::read(&path.display().to_string(), &read_file(path)?)?;
+        let report = report_at(path)?;
         ids.extend(report.hunt.followed.into_iter().map(|it| it.id));
     }
     ids.sort();

@@ -5,6 +5,7 @@ mod saved;
 mod search;
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 
 use quell_app::{AppError, Options, evidence, hunt as app_hunt};
 use quell_core::IncidentId;
@@ -42,7 +43,7 @@ async fn tell(
     let opinion = saved.opinion();
     let mut report = saved.report(&opinion);
     let before = match (&say.compare, incident) {
-        (Some(path), _) => Some(app_hunt::read(&path.display().to_string(), &read_file(path)?)?),
+        (Some(path), _) => Some(report_at(path)?),
         (None, Some(id)) => app_hunt::newest(&*app(options).await?, id).await?,
         (None, None) => None,
     };
@@ -110,6 +111,11 @@ fn check(say: &HuntOutput, out: &Out) -> Result<(), AppError> {
         return Err(AppError::Usage(what.to_owned()));
     }
     Ok(())
+}
+
+/// A report in JSON.
+fn report_at(path: &Path) -> Result<Saved, AppError> {
+    app_hunt::read(&path.display().to_string(), &read_file(path)?)
 }
 
 fn incident(id: Option<&String>) -> Result<Option<IncidentId>, AppError> {

@@ -1,6 +1,6 @@
 //! What is done with hunts that are done: put together, shown, asked, triaged.
 
-use quell_app::hunt::{self as app_hunt, sql, triage as app_triage};
+use quell_app::hunt::{sql, triage as app_triage};
 use quell_app::{AppError, Options};
 use quell_core::event::Decision;
 use quell_hunt::report::saved::Saved;
@@ -8,8 +8,8 @@ use quell_hunt::report::{clean, csv};
 use quell_hunt::verdict::Standing;
 use serde_json::{Value, json};
 
-use super::super::{app, read_file, word};
-use super::{check, incident, tell};
+use super::super::{app, word};
+use super::{check, incident, report_at, tell};
 use crate::cli::{HuntMergeArgs, HuntReport, HuntShowArgs, HuntSqlArgs, HuntTriageArgs};
 use crate::exit;
 use crate::output::Out;
@@ -18,7 +18,7 @@ pub(super) async fn merge(options: &Options, args: &HuntMergeArgs, out: &Out) ->
     check(&args.say, out)?;
     let mut parts = Vec::with_capacity(args.reports.len());
     for path in &args.reports {
-        parts.push(app_hunt::read(&path.display().to_string(), &read_file(path)?)?);
+        parts.push(report_at(path)?);
     }
     let saved = Saved::merge(parts).map_err(|error| AppError::Usage(error.to_string()))?;
     tell(options, &saved, incident(args.incident.as_ref())?, args.record, &args.say, out).await
@@ -33,7 +33,7 @@ pub(super) async fn show(options: &Options, args: &HuntShowArgs, out: &Out) -> R
 /// A report from where it lies; of an incident, with what people said since.
 async fn load(options: &Options, source: &HuntReport) -> Result<Saved, AppError> {
     match (&source.report, &source.incident) {
-        (Some(path), _) => app_hunt::read(&path.display().to_string(), &read_file(path)?),
+        (Some(path), _) => report_at(path),
         (None, Some(id)) => Ok(app_triage::newest(&*app(options).await?, word(id)?).await?.0),
         (None, None) => Err(AppError::Usage("give --report or --incident".to_owned())),
     }

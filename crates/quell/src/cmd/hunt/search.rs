@@ -30,7 +30,7 @@ use quell_hunt::verdict::Knowledge;
 use serde_json::json;
 
 use super::super::{app, bucket, read_file, read_value};
-use super::{check, incident, tell};
+use super::{check, incident, report_at, tell};
 use crate::cli::HuntArgs;
 use crate::exit;
 use crate::output::{Out, duration};
@@ -206,7 +206,7 @@ async fn subject(
 /// The credentials that another hunt found to come from the leaked one, and the requests to S3 that it found.
 fn follow(report: Option<&Path>) -> Result<(Vec<Followed>, BTreeSet<String>), AppError> {
     let Some(path) = report else { return Ok((Vec::new(), BTreeSet::new())) };
-    let hunt = app_hunt::read(&path.display().to_string(), &read_file(path)?)?.hunt;
+    let hunt = report_at(path)?.hunt;
     let requests = cross::s3::requests(&hunt.accesses);
     Ok((hunt.followed, requests))
 }
