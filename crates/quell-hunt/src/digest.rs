@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 
 use crate::ahead::{Ahead, Next};
 use crate::gap::{Gap, Strength};
+use crate::hash::sha256;
 use crate::layout::{Delivery, Stream};
 use crate::object::Object;
 use crate::signature::{self, Keys, Signatures};
@@ -346,10 +346,6 @@ fn known(text: &[u8], name: Box<str>) -> Result<Known, String> {
     Ok(Known { file, signed, name, signature: None, sha256: sha256(text) })
 }
 
-fn sha256(text: &[u8]) -> String {
-    hex::encode(Sha256::digest(text))
-}
-
 /// Digests that follow each other, a line each, with nothing else there; how many could be read, and the gaps.
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) fn of_lines(
@@ -393,11 +389,11 @@ mod tests {
                 "digestS3Object": format!("AWSLogs/{digest}"),
                 "previousDigestS3Object": previous,
                 "previousDigestHashValue": hash,
-                "logFiles": [{"s3Object": format!("AWSLogs/{log}"), "hashValue": hex::encode(Sha256::digest(&text)),
+                "logFiles": [{"s3Object": format!("AWSLogs/{log}"), "hashValue": sha256(text.as_bytes()),
                     "oldestEventTime": format!("2026-03-02T{hour}:01:00Z"), "newestEventTime": format!("2026-03-02T{hour}:04:00Z")}],
             })
             .to_string();
-            before = Some((format!("AWSLogs/{digest}"), hex::encode(Sha256::digest(&body))));
+            before = Some((format!("AWSLogs/{digest}"), sha256(body.as_bytes())));
             for (name, text) in [(log, text), (digest, body)] {
                 if let Some(text) = spoil(&name, text) {
                     std::fs::write(folder.path().join(name), text).unwrap();

@@ -14,6 +14,7 @@ use crate::digest::Digests;
 use crate::engine::Source;
 use crate::format::{Format, vault};
 use crate::gap::{self, Gap, Strength};
+use crate::hash;
 use crate::hint::Hints;
 use crate::memory::{self, Key, Memory, Recall};
 use crate::needle::{Needle, NeedleError, Needles};
@@ -57,6 +58,9 @@ pub struct Question {
     pub digest_keys: Option<Keys>,
     /// What the logs do not say of themselves.
     pub hints: Hints,
+    /// Whether objects with a hit are named by their SHA-256: where the processor has no instructions for it, that costs several times
+    /// as much as the search of a large log.
+    pub hash: bool,
     /// Workers.
     pub threads: NonZero<usize>,
 }
@@ -126,7 +130,7 @@ pub struct Hashed {
     pub name: String,
     /// Bytes as stored when it was searched; it may have grown since.
     pub size: u64,
-    /// SHA-256 of these in hex; `None` if they could not be read a second time, as for an object that is too large to hold.
+    /// SHA-256 of these in hex; `None` if nobody asked for it, or if they could not be read a second time.
     pub sha256: Option<String>,
 }
 
@@ -173,7 +177,7 @@ pub fn with_memory(
     let wanted: Vec<&Object> = objects.iter().filter(|object| question.wants(object)).collect();
     let mine: Vec<&Object> = wanted.iter().copied().filter(|object| question.holds(object)).collect();
     let digests = Digests::read(&wanted, question.digest_keys.as_ref(), &mut Unpacker::default());
-    let mut state = State { digests, ..State::default() };
+    let mut state = State { digests, hash: question.hash, ..State::default() };
     for object in objects.iter().filter(|object| !question.wants(object) && question.holds(object)) {
         state.coverage.add(&object.name, &Fate::Pruned);
     }
@@ -208,7 +212,7 @@ pub fn with_memory(
         let none = Digests::default();
         let digests = if state.passes == 1 { &state.digests } else { &none };
         let edges = AtomicI64::new(if state.passes == 1 { MAX_EDGES } else { 0 });
-        let task = Task { needles, digests, hints, edges };
+        let task = Task { needles, digests, hints, edges, hash: question.hash };
         let recall = memory.map(|memory| Recall::new(memory, &task, state.passes));
         let secret = leaked.as_ref().unwrap_or(needles);
         let context = Context { threads, pass: state.passes, recall: recall.as_ref(), secret, tell, stop };
@@ -218,23 +222,7 @@ pub fn with_memory(
         if fresh.iter().any(|(_, _, at)| at.is_none()) {
             since = None;
         }
-        for (made, with, at) in fresh {
-            if !state.followed.iter().any(|followed| followed.id == made.id) {
-                state.followed.push(Followed {
-                    id: made.id.clone(),
-                    kind: made.kind,
-                    made_with: with,
-                    at,
-                    uses: 0,
-                });
-            }
-            if known.insert(made.id.clone()) {
-                match Needle::id(&made.id) {
-                    Ok(needle) => next.push(needle),
-                    Err(_) => closed = false,
-                }
-            }
-        }
+        closed &= state.follow(fresh, &mut known, &mut next);
         // The leaked value may stand in a record that is found by another credential.
         leaked.get_or_insert(made);
         // What these made in turn, as far as it was seen in passing: looked for now, listed when its maker's record is read.
@@ -251,6 +239,9 @@ pub fn with_memory(
     let stopped = stop.load(Ordering::Relaxed);
     let mut found = state.finish(&wanted, (from, to), closed && !stopped, stopped);
     (found.searched, found.shard) = (known, shard);
+    if question.hash {
+        hash::rest(&mut found.objects, &mine, threads, stop);
+    }
     Ok(found)
 }
 
@@ -356,8 +347,9 @@ struct State {
     failed: BTreeSet<String>,
     digests: Digests,
     altered: Vec<Gap>,
-    /// Objects with a hit.
+    /// Objects with a hit, and whether their SHA-256 is wanted.
     hashed: BTreeMap<String, Hashed>,
+    hash: bool,
     /// From a credential to those that were made with it.
     edges: BTreeMap<String, Vec<String>>,
     first: Option<Timestamp>,
@@ -382,6 +374,28 @@ impl State {
             }
         }
         found
+    }
+
+    /// Takes what was made as the next to be looked for; whether all of it can be.
+    fn follow(
+        &mut self,
+        fresh: Vec<(Made, String, Option<Timestamp>)>,
+        known: &mut BTreeSet<String>,
+        next: &mut Vec<Needle>,
+    ) -> bool {
+        let mut all = true;
+        for (made, made_with, at) in fresh {
+            if !self.followed.iter().any(|followed| followed.id == made.id) {
+                self.followed.push(Followed { id: made.id.clone(), kind: made.kind, made_with, at, uses: 0 });
+            }
+            if known.insert(made.id.clone()) {
+                match Needle::id(&made.id) {
+                    Ok(needle) => next.push(needle),
+                    Err(_) => all = false,
+                }
+            }
+        }
+        all
     }
 
     /// Takes what a pass gave; what was made in it and by which credential.
@@ -437,7 +451,13 @@ impl State {
         if !needles.is_empty() {
             self.passes += 1;
             let needles = &Needles::new(needles)?;
-            let task = Task { needles, digests: &Digests::default(), hints, edges: AtomicI64::new(0) };
+            let task = Task {
+                needles,
+                digests: &Digests::default(),
+                hints,
+                edges: AtomicI64::new(0),
+                hash: self.hash,
+            };
             let logs: Vec<&Object> = mine.iter().copied().filter(|it| self.s3.contains(&*it.name)).collect();
             let seen = pass(&logs, &task, context);
             for (object, seen) in logs.iter().zip(seen) {
@@ -520,10 +540,7 @@ impl State {
         gaps.append(&mut self.altered);
         gap::sort(&mut gaps);
         self.coverage.sort();
-        // An object whose hits all lie outside of the window is not among them.
-        let told: BTreeSet<&str> = self.accesses.iter().map(|access| access.object.as_str()).collect();
-        self.hashed.retain(|name, _| told.contains(name.as_str()));
-        Hunt {
+        let mut hunt = Hunt {
             objects: self.hashed.into_values().collect(),
             accesses: self.accesses,
             followed: self.followed,
@@ -541,7 +558,18 @@ impl State {
             missing: Vec::new(),
             source: None,
             cross: self.cross,
-        }
+        };
+        hunt.keep_objects();
+        hunt
+    }
+}
+
+impl Hunt {
+    /// Leaves those objects that records are told from: not one whose hits all lie outside of the window.
+    pub(crate) fn keep_objects(&mut self) {
+        let joined = self.cross.s3.iter().flat_map(|it| &it.joined).map(|it| &it.row);
+        let told: BTreeSet<&str> = self.accesses.iter().chain(joined).map(|it| it.object.as_str()).collect();
+        self.objects.retain(|it| told.contains(it.name.as_str()));
     }
 }
 

@@ -9,10 +9,12 @@ pub mod cross;
 pub mod detect;
 mod digest;
 pub mod engine;
+mod finder;
 pub mod format;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod gap;
+mod hash;
 pub mod hint;
 pub mod hunt;
 pub mod layout;

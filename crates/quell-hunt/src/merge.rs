@@ -71,6 +71,7 @@ pub fn merge(parts: Vec<Hunt>) -> Result<Hunt, MergeError> {
     }
     whole.settle();
     whole.compare(parts);
+    whole.keep_objects();
     Ok(whole)
 }
 
@@ -149,8 +150,6 @@ impl Hunt {
         sort(&mut self.accesses, &mut self.followed);
         // What names and digests tell is the same in each shard.
         gap::sort(&mut self.gaps);
-        let told: BTreeSet<&str> = self.accesses.iter().map(|access| access.object.as_str()).collect();
-        self.objects.retain(|object| told.contains(object.name.as_str()));
         self.objects.sort();
         self.gaps.dedup();
         self.coverage.sort();

@@ -3,12 +3,12 @@
 //! Every source hides it in its own way. CloudTrail writes the key id, GitHub a hash of the token, Vault an HMAC under a salt
 //! of its own, a web server whatever spelling the URL had. All of them are looked for in one pass.
 
-use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use memchr::memmem;
 use quell_core::secret::SecretValue;
 use sha2::{Digest as _, Sha256};
+
+use crate::finder::Finder;
 
 /// Shorter values are found everywhere by chance.
 pub const MIN_LENGTH: usize = 8;
@@ -204,30 +204,13 @@ fn percent(bytes: &[u8], plain: &[u8], digits: &[u8; 16]) -> Vec<u8> {
 #[derive(Debug)]
 pub struct Needles {
     list: Vec<Needle>,
-    search: Search,
-}
-
-#[derive(Debug)]
-enum Search {
-    Nothing,
-    One(Box<memmem::Finder<'static>>),
-    Many(Box<AhoCorasick>),
+    search: Finder,
 }
 
 impl Needles {
     /// Ready to search.
     pub fn new(list: Vec<Needle>) -> Result<Self, NeedleError> {
-        let search = match list.as_slice() {
-            [] => Search::Nothing,
-            [one] => Search::One(Box::new(memmem::Finder::new(one.bytes()).into_owned())),
-            many => {
-                // Whichever of several that overlap is found first is told; records are looked at again one by one.
-                let built = AhoCorasick::builder()
-                    .match_kind(MatchKind::Standard)
-                    .build(many.iter().map(Needle::bytes));
-                Search::Many(Box::new(built.map_err(|error| NeedleError::TooMany(error.to_string()))?))
-            }
-        };
+        let search = Finder::new(&list)?;
         Ok(Self { list, search })
     }
 
@@ -240,12 +223,12 @@ impl Needles {
     pub(crate) fn next(&self, bytes: &[u8], from: usize) -> Option<(usize, &Needle)> {
         let rest = bytes.get(from..)?;
         match &self.search {
-            Search::Nothing => None,
-            Search::One(finder) => {
+            Finder::Nothing => None,
+            Finder::One(finder) => {
                 let needle = self.list.first()?;
-                finder.find(rest).map(|at| (from + at + needle.text.len(), needle))
+                finder.find(needle.bytes(), rest).map(|end| (from + end, needle))
             }
-            Search::Many(automaton) => {
+            Finder::Many(automaton) => {
                 let found = automaton.find(rest)?;
                 Some((from + found.end(), self.list.get(found.pattern().as_usize())?))
             }
@@ -256,13 +239,9 @@ impl Needles {
     pub(crate) fn labels(&self, bytes: &[u8]) -> Vec<&str> {
         let mut labels: Vec<&str> = Vec::new();
         match &self.search {
-            Search::Nothing => {}
-            Search::One(finder) => {
-                if finder.find(bytes).is_some() {
-                    labels.extend(self.list.first().map(|needle| needle.label.as_str()));
-                }
-            }
-            Search::Many(automaton) => {
+            Finder::Nothing => {}
+            Finder::One(_) => labels.extend(self.within(bytes).map(|needle| needle.label.as_str())),
+            Finder::Many(automaton) => {
                 for found in automaton.find_overlapping_iter(bytes) {
                     if let Some(needle) = self.list.get(found.pattern().as_usize())
                         && !labels.contains(&needle.label.as_str())

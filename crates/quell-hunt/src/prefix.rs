@@ -111,6 +111,7 @@ mod tests {
             requests: std::collections::BTreeSet::new(),
             digest_keys: None,
             hints: crate::hint::Hints::default(),
+            hash: false,
             threads: NonZero::<usize>::MIN,
         }
     }

@@ -55,7 +55,7 @@ pub(crate) struct Seen {
     /// The times of its first and last line, of those that have one.
     pub(crate) first: Option<Timestamp>,
     pub(crate) last: Option<Timestamp>,
-    /// Of its bytes as stored, if it has a hit.
+    /// Of its bytes as stored, if it has a hit and they were all held.
     pub(crate) sha256: Option<String>,
 }
 
@@ -66,6 +66,8 @@ pub(crate) struct Task<'a> {
     pub(crate) hints: &'a Hints,
     /// How many edges may still be kept: they only save passes.
     pub(crate) edges: AtomicI64,
+    /// Whether objects with a hit are hashed.
+    pub(crate) hash: bool,
 }
 
 /// Searches an object. What was found before it turned out to be damaged is kept.
@@ -79,9 +81,8 @@ pub(crate) fn object(next: Next<'_>, task: &Task<'_>, unpacker: &mut Unpacker) -
         return seen;
     }
     opened(&object.name, unpacker.open(object, fetch), task, &mut seen);
-    // Only of objects with a hit: to hash all of them would cost more than the search.
-    if !seen.accesses.is_empty() {
-        seen.sha256 = unpacker.hash(object, seen.stored);
+    if task.hash && !seen.accesses.is_empty() {
+        seen.sha256 = unpacker.hash(seen.stored);
     }
     seen
 }
@@ -336,7 +337,13 @@ mod tests {
         let [one] = crate::object::list(&[path]).unwrap().try_into().unwrap();
         let needles = Needles::new(vec![Needle::id(ID).unwrap()]).unwrap();
         let (digests, hints) = (Digests::default(), Hints::default());
-        let task = Task { needles: &needles, digests: &digests, hints: &hints, edges: AtomicI64::new(0) };
+        let task = Task {
+            needles: &needles,
+            digests: &digests,
+            hints: &hints,
+            edges: AtomicI64::new(0),
+            hash: false,
+        };
         object(Next { at: 0, object: &one, fetch: None }, &task, &mut Unpacker::default())
     }
 

@@ -1,12 +1,12 @@
 //! From stored bytes to log text: plain, gzip or zstd, told by their first bytes and not by their name.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, Read};
+use std::io::{self, Read};
 
 use flate2::bufread::MultiGzDecoder;
 use libdeflater::Decompressor;
-use sha2::{Digest as _, Sha256};
 
+use crate::hash::sha256;
 use crate::object::{Fate, Object};
 use crate::source::{Fetch, WHOLE as WHOLE_STORED};
 
@@ -37,35 +37,19 @@ impl Unpacker {
             return self.read(fetch, object.size);
         }
         let file = File::open(object.path()?).map_err(unreadable)?;
-        let size = file.metadata().map_err(unreadable)?.len();
+        // A small one is read whole in any case. Asking for the size of each would be a call of the system for nothing.
+        let size = if object.size < WHOLE_STORED / 2 {
+            object.size
+        } else {
+            file.metadata().map_err(unreadable)?.len()
+        };
         self.read(file, size)
     }
 
-    /// SHA-256 in hex of an object's first `size` bytes as stored, which were just searched. Small ones are still here; a larger one is
-    /// read once more. `None` if that cannot be done.
-    pub(crate) fn hash(&self, object: &Object, size: u64) -> Option<String> {
+    /// SHA-256 in hex of the object that was opened last, of `size` bytes as stored; `None` if it is too large to be held.
+    pub(crate) fn hash(&self, size: u64) -> Option<String> {
         let held = self.stored.len() as u64;
-        if held == size && held < WHOLE_STORED {
-            return Some(hex::encode(Sha256::digest(&self.stored)));
-        }
-        let stored: Fetch = match object.fetch() {
-            Some(fetch) => fetch,
-            None => Box::new(File::open(object.path().ok()?).ok()?),
-        };
-        let mut hash = Sha256::new();
-        let mut stored = io::BufReader::with_capacity(256 << 10, stored.take(size));
-        let mut read = 0;
-        loop {
-            let piece = stored.fill_buf().ok()?;
-            if piece.is_empty() {
-                break;
-            }
-            hash.update(piece);
-            let length = piece.len();
-            read += length as u64;
-            stored.consume(length);
-        }
-        (read == size).then(|| hex::encode(hash.finalize()))
+        (held == size && held < WHOLE_STORED).then(|| sha256(&self.stored))
     }
 
     /// The text of what a reader gives; `size` is what it holds as stored.
@@ -93,7 +77,12 @@ impl Unpacker {
                 }
             });
         }
-        let all = io::BufReader::with_capacity(256 << 10, self.stored.as_slice().chain(stored));
+        let all = self.stored.as_slice().chain(stored);
+        if matches!(packing, Packing::None) {
+            // A buffer between would only be one more copy.
+            return Ok((Text::Stream(Box::new(all)), size));
+        }
+        let all = io::BufReader::with_capacity(256 << 10, all);
         Ok((Text::Stream(packing.reader(all).map_err(unreadable)?), size))
     }
 }

@@ -277,6 +277,7 @@ mod tests {
             follow: Vec::new(),
             digest_keys: None,
             hints: Hints::default(),
+            hash: false,
             threads: NonZero::<usize>::MIN,
         }
     }

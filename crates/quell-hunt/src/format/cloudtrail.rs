@@ -4,8 +4,10 @@
 //! Fields: <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html>.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use jiff::Timestamp;
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -109,7 +111,8 @@ pub(crate) fn edges(bytes: &[u8], sink: &mut dyn FnMut(&str, &str)) {
     const START: &[u8] = b"{\"eventVersion\"";
     const KEY: &[u8] = b"\"accessKeyId\":\"";
     // In answers it comes first in its object; in the caller's identity other names come before it.
-    for at in memchr::memmem::find_iter(bytes, b"{\"accessKeyId\":\"") {
+    static MADE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"{\"accessKeyId\":\""));
+    for at in MADE.find_iter(bytes) {
         let (head, tail) = bytes.split_at(at);
         // Written by somebody else in another order, a record cannot be told from its neighbours.
         let Some(start) = memchr::memmem::rfind(head, START) else { continue };

@@ -1,6 +1,7 @@
 //! Where a record stands, which credential was found in it, and what of it may be kept.
 
 use super::Format;
+use crate::hash::sha256;
 use crate::needle::{Needle, Needles, Spelling};
 use crate::record::{Access, Outcome, Role};
 
@@ -17,7 +18,6 @@ pub(crate) struct Spot<'a> {
 impl Spot<'_> {
     /// A record of which nothing else is known.
     pub(crate) fn access(&self, format: Format, action: String) -> Access {
-        use sha2::Digest as _;
         Access {
             time: None,
             format,
@@ -38,7 +38,7 @@ impl Spot<'_> {
             made: Vec::new(),
             bytes: None,
             host_id: None,
-            sha256: hex::encode(sha2::Sha256::digest(self.bytes)),
+            sha256: sha256(self.bytes),
         }
     }
 

@@ -128,7 +128,7 @@ fn search(stored: &[u8]) -> Seen {
     let Some(needles) = needles() else { return seen };
     let digests = Digests::default();
     let hints = Hints::default();
-    let task = Task { needles, hints: &hints, digests: &digests, edges: AtomicI64::new(1000) };
+    let task = Task { needles, hints: &hints, digests: &digests, edges: AtomicI64::new(1000), hash: false };
     let mut unpacker = Unpacker::default();
     search::opened("o", unpacker.read(stored, stored.len() as u64), &task, &mut seen);
     let mut coverage = Coverage::default();

@@ -45,7 +45,8 @@ fn search(mapping: &str, name: &str, text: &[u8]) -> Seen {
     let needles = Needles::new(vec![Needle::id(ID).unwrap()]).unwrap();
     let hints = Hints { zone: None, mapping: Some(Mapping::parse(mapping.as_bytes()).unwrap()) };
     let digests = Digests::default();
-    let task = Task { needles: &needles, digests: &digests, hints: &hints, edges: AtomicI64::new(0) };
+    let task =
+        Task { needles: &needles, digests: &digests, hints: &hints, edges: AtomicI64::new(0), hash: false };
     let mut seen = Seen::new(Fate::Scanned);
     search::opened(&one.name, Unpacker::default().open(&one, None), &task, &mut seen);
     seen

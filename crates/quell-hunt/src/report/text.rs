@@ -265,12 +265,11 @@ fn coverage(out: &mut String, report: &Report<'_>) -> fmt::Result {
         "  {} bytes read, {} searched, in {} passes",
         it.bytes_read, it.bytes_searched, report.hunt.passes
     )?;
-    let hashed = report.hunt.objects.iter().filter(|object| object.sha256.is_some()).count();
-    writeln!(
-        out,
-        "  {} objects with a hit, {hashed} of them with their SHA-256 (--format json)",
-        report.hunt.objects.len()
-    )?;
+    let hit = report.hunt.objects.len();
+    match report.hunt.objects.iter().filter(|object| object.sha256.is_some()).count() {
+        0 => writeln!(out, "  {hit} objects with a hit; --hash or --record takes their SHA-256")?,
+        hashed => writeln!(out, "  {hit} objects with a hit, {hashed} with their SHA-256 (--format json)")?,
+    }
     for (format, count) in &it.formats {
         writeln!(out, "  {}: {count}", format.word())?;
     }

@@ -124,6 +124,7 @@ pub(crate) fn question(threads: usize) -> Question {
         requests: BTreeSet::new(),
         digest_keys: None,
         hints: Hints::default(),
+        hash: true,
         threads: NonZero::new(threads).unwrap(),
     }
 }

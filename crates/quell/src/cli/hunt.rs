@@ -99,6 +99,10 @@ pub(crate) struct HuntArgs {
     /// Write the verdict and the whole report into the incident
     #[arg(long, requires = "incident", help_heading = SAY)]
     pub(crate) record: bool,
+    /// Name each object with a hit by the SHA-256 of its bytes, as --record and --shard do by themselves: those of a large log
+    /// take longer than its search
+    #[arg(long, help_heading = SAY)]
+    pub(crate) hash: bool,
     /// Only say how much would be read
     #[arg(long, help_heading = SAY, conflicts_with = "record")]
     pub(crate) estimate: bool,

@@ -168,6 +168,7 @@ async fn prepare(
         requests,
         digest_keys: digest_keys(&args.digest_keys)?,
         hints: Hints { zone: args.zone.clone(), mapping },
+        hash: args.hash || args.record || args.shard.is_some(),
         threads: threads(args.threads),
     };
     Ok((id, asked, question))
