@@ -141,7 +141,7 @@ pub async fn verify(app: &App, id: IncidentId) -> Result<Vec<Verified>, AppError
             Some(sealed) => Some(unseal(app, sealed).await?),
             None => None,
         };
-        let cutoff = holder.as_ref().and_then(|h| install_cutoff(h, secret));
+        let cutoff = holder.as_ref().and_then(|h| session_cutoff(h, secret));
         let proof =
             prove(secret, &systems, &old, new_ref.as_ref().zip(new.as_ref()), cutoff.as_deref()).await;
         let before = incident.proof(secret).map(|p| p.inert);
@@ -170,8 +170,13 @@ fn installed(incident: &Incident, secret: &SecretId) -> bool {
     })
 }
 
-/// The server's time after the successor was installed.
-pub fn install_cutoff(incident: &Incident, secret: &SecretId) -> Option<String> {
-    let step = format!("{secret}.install").parse().ok()?;
-    incident.facts.get(&step)?.get("cutoff")?.as_str().map(str::to_owned)
+/// The server's time after which no session can have been opened with the old value: when it was disabled, or, where a new value
+/// replaces the old one in the same instant, when that was installed.
+pub fn session_cutoff(incident: &Incident, secret: &SecretId) -> Option<String> {
+    let facts = |step: &str| incident.facts.get(&format!("{secret}.{step}").parse().ok()?);
+    // Old values are disabled one by one, and the facts of each stand under its principal: the last one was later than the others.
+    let mut disabled =
+        facts("disable").into_iter().flat_map(|facts| facts.values()).filter_map(|one| one.get("cutoff"));
+    let cutoff = disabled.next_back().or_else(|| facts("install")?.get("cutoff"));
+    cutoff?.as_str().map(str::to_owned)
 }

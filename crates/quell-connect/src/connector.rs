@@ -82,8 +82,8 @@ pub enum IssuerOp<'a> {
 /// What an effect at the issuer gave.
 #[derive(Debug)]
 pub struct Performed {
-    /// How it went, with facts. After `Install` with one shared principal, facts carry `cutoff`
-    /// (server time, RFC 3339, taken after the change).
+    /// How it went, with facts. Where old and new share a principal, facts carry `cutoff` (taken after the
+    /// change; RFC 3339 server time, and whatever else the connector needs: it is given back as it is): after `Install` when that kills the old value ([`quell_core::issuer::ValidAtOnce::One`]), else after `Disable`.
     pub outcome: Outcome,
     /// The value that the issuer chose, when it chooses ([`quell_core::issuer::Chooser::Issuer`]).
     pub minted: Option<Credential>,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::error::{ConnectError, ConnectErrorKind};
 use crate::http::Client;
 
 /// Shared by all connectors of one run. Cheap to clone.
@@ -46,6 +47,22 @@ impl Context {
     /// A connection's configuration, if the inventory has one.
     pub fn connection(&self, id: &str) -> Option<&Value> {
         self.connections.get(id)
+    }
+
+    /// Ends a call that hangs: what it was doing is then not known.
+    pub(crate) async fn within<T>(
+        &self,
+        system: impl FnOnce() -> String,
+        what: &'static str,
+        call: impl Future<Output = Result<T, ConnectError>>,
+    ) -> Result<T, ConnectError> {
+        match tokio::time::timeout(self.call_limit, call).await {
+            Ok(result) => result,
+            Err(_elapsed) => {
+                let detail = format!("no answer within {} ms", self.call_limit.as_millis());
+                Err(ConnectError::new(system(), what, ConnectErrorKind::Lost, detail))
+            }
+        }
     }
 
     /// A path of the inventory, made absolute.

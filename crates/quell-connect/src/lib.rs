@@ -8,6 +8,7 @@ pub mod connector;
 pub mod consumer_sandbox;
 pub mod context;
 mod dotted;
+mod dsn;
 pub mod env_file;
 pub mod error;
 pub mod exec;
@@ -15,8 +16,10 @@ pub mod http;
 pub mod http_hook;
 pub mod log;
 pub mod openbao;
+mod password;
 pub mod postgres;
 pub mod process;
+pub mod redis;
 pub mod source;
 pub mod systemd;
 pub mod webhook;
@@ -30,6 +33,7 @@ pub static ALL: &[&connector::Definition] = &[
     &openbao::CONNECTOR,
     &postgres::CONNECTOR,
     &process::CONNECTOR,
+    &redis::CONNECTOR,
     &systemd::CONNECTOR,
     &webhook::CONNECTOR,
 ];

@@ -7,6 +7,7 @@ pub mod mariadb;
 pub mod moto;
 pub mod openbao;
 pub mod postgres;
+pub mod redis;
 
 use std::net::TcpListener;
 use std::path::PathBuf;

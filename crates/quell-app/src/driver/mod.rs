@@ -324,7 +324,7 @@ impl Driver<'_> {
                 .filter(|((s, _), _)| s == secret)
                 .map(|((_, consumer), seen)| (consumer.clone(), seen.clone()))
                 .collect(),
-            cutoff: crate::proof::install_cutoff(&self.incident, secret),
+            cutoff: crate::proof::session_cutoff(&self.incident, secret),
             incident: None,
         }
     }

@@ -6,11 +6,12 @@ use zeroize::Zeroizing;
 
 use super::change::grant_hint;
 use super::door::{Admin, Door, database_error};
-use super::dsn::Dsn;
 use super::session::{Rights, RoleState, Server, Session};
-use super::{Postgres, Roles, random_password, session, sql};
+use super::{Postgres, Roles, session, sql};
 use crate::connector::Check;
+use crate::dsn::Dsn;
 use crate::error::ConnectError;
+use crate::password;
 
 /// PgBouncer's admin console is a database of this name (its documentation, "Admin console").
 const POOLER_CONSOLE: &str = "pgbouncer";
@@ -223,7 +224,7 @@ fn acts_as(state: &RoleState, role: &str, group: &str) -> Check {
 /// Tries a random password. If it opens the door, `pg_hba.conf` trusts, and no probe would mean anything.
 async fn passwords_count(admin: &Admin, role: &str) -> Check {
     let what = format!("a wrong password of `{role}` is refused");
-    let Ok(password) = random_password() else {
+    let Ok(password) = password::random() else {
         return check(what, false, "the system gave no randomness to try it");
     };
     match admin.door.probe(role, &password).await {
@@ -239,7 +240,9 @@ async fn passwords_count(admin: &Admin, role: &str) -> Check {
 /// Asks the address in the current URL, which is where the consumers go with the same credential, for PgBouncer's
 /// console. PostgreSQL answers 3D000, after it let the user in, that there is no such database.
 async fn pooler_warnings(admin: &Door, current: &SecretValue) -> Vec<String> {
-    let Some(dsn) = current.expose_text().and_then(|text| Dsn::parse(text).ok()) else { return Vec::new() };
+    let Some(dsn) = current.expose_text().and_then(|text| Dsn::parse(text, &super::URL).ok()) else {
+        return Vec::new();
+    };
     let (Ok(mut door), Some(user)) = (Door::of(&dsn), dsn.user()) else {
         return vec![
             "the current URL names no single server; a pooler, if there is one, was not looked for"

@@ -12,9 +12,9 @@ use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgSslMode};
 use sqlx::{ConnectOptions as _, PgConnection};
 use zeroize::Zeroizing;
 
-use super::dsn::{BadDsn, Dsn};
 use super::session;
 use super::sql;
+use crate::dsn::{BadDsn, Dsn};
 use crate::error::{ConnectError, ConnectErrorKind};
 
 /// Longest piece of a server's message that is repeated.
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_door_follows_the_url() {
-        let door = |text: &str| Door::of(&Dsn::parse(text).unwrap());
+        let door = |text: &str| Door::of(&Dsn::parse(text, &super::super::URL).unwrap());
         assert_eq!(door("postgres://u:p@h").unwrap().words(), "postgres h:5432/u");
         assert_eq!(door("postgres://u:p@h:1/d?sslmode=verify-full").unwrap().words(), "postgres h:1/d");
         assert!(door("postgres://u:p@h/d?sslmode=sometimes").is_err());

@@ -7,7 +7,6 @@ mod change;
 mod check;
 mod config;
 mod door;
-mod dsn;
 pub mod sandbox;
 mod scram;
 mod session;
@@ -24,12 +23,13 @@ use zeroize::Zeroizing;
 
 use crate::connector::{Check, Definition, Issuer, IssuerOp, Performed};
 use crate::context::Context;
+use crate::dsn::{self, Dsn, Family};
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
+use crate::password;
 use crate::source::SecretSource;
 
 use config::{Roles, schemas};
 use door::{Admin, Door};
-use dsn::Dsn;
 use session::Session;
 
 /// PostgreSQL.
@@ -45,8 +45,11 @@ pub static CONNECTOR: Definition = Definition {
     notify: None,
 };
 
-/// Bytes of randomness in a chosen password.
-const PASSWORD_BYTES: usize = 32;
+static URL: Family = Family {
+    schemes: &["postgres", "postgresql"],
+    port: 5432,
+    otherwise: "the value is not a postgres:// URL",
+};
 
 /// The issuer. It holds references only; the administrator's URL is read anew for each call.
 struct Postgres {
@@ -79,7 +82,7 @@ impl Postgres {
             |detail: &str| self.failed("reading the administrator's URL", ConnectErrorKind::Denied, detail);
         let value = self.admin.resolve(&self.context).await?;
         let text = value.expose_text().ok_or_else(|| failed("it is not UTF-8"))?;
-        let dsn = Dsn::parse(text.trim_end_matches(['\r', '\n'])).map_err(|e| failed(e.0))?;
+        let dsn = Dsn::parse(text.trim_end_matches(['\r', '\n']), &URL).map_err(|e| failed(e.0))?;
         let mut door = Door::of(&dsn).map_err(|e| failed(e.0))?;
         if let Some(host) = &self.host {
             host.clone_into(&mut door.host);
@@ -108,14 +111,14 @@ impl Postgres {
             return Err(failed(format!("`{principal}` is not one of the configured roles")));
         }
         let text = credential.value.expose_text().ok_or_else(|| failed("it is not UTF-8".to_owned()))?;
-        if !Dsn::looks_like(text) {
+        if !URL.knows(text) {
             if text.chars().any(char::is_control) {
                 // With a line break that its bearer would cut off, a refusal of it would prove nothing.
                 return Err(failed("the password holds a line break or a control character".to_owned()));
             }
             return Ok(Zeroizing::new(text.to_owned()));
         }
-        let dsn = Dsn::parse(text).map_err(|e| failed(e.0.to_owned()))?;
+        let dsn = Dsn::parse(text, &URL).map_err(|e| failed(e.0.to_owned()))?;
         if dsn.user() != Some(principal) {
             return Err(failed(format!("the user in the URL is not `{principal}`")));
         }
@@ -133,13 +136,7 @@ impl Postgres {
         what: &'static str,
         call: impl Future<Output = Result<T, ConnectError>>,
     ) -> Result<T, ConnectError> {
-        match tokio::time::timeout(self.context.call_limit, call).await {
-            Ok(result) => result,
-            Err(_elapsed) => {
-                let detail = format!("no answer within {} ms", self.context.call_limit.as_millis());
-                Err(self.failed(what, ConnectErrorKind::Lost, detail))
-            }
-        }
+        self.context.within(|| self.target(), what, call).await
     }
 
     /// Which role takes the first value, when no old one tells: the one that nobody can or does use.
@@ -207,8 +204,8 @@ impl Issuer for Postgres {
         const WHAT: &str = "reading whose credential it is";
         let failed = |detail: String| self.failed(WHAT, ConnectErrorKind::Denied, detail);
         let text = value.expose_text().ok_or_else(|| failed("it is not UTF-8".to_owned()))?;
-        let principal = if Dsn::looks_like(text) {
-            let dsn = Dsn::parse(text).map_err(|e| failed(e.0.to_owned()))?;
+        let principal = if URL.knows(text) {
+            let dsn = Dsn::parse(text, &URL).map_err(|e| failed(e.0.to_owned()))?;
             dsn.user().ok_or_else(|| failed("the URL names no user".to_owned()))?.to_owned()
         } else if text.contains("://") || text.contains("password=") {
             return Err(failed("it is neither a postgres:// URL nor a bare password".to_owned()));
@@ -230,7 +227,7 @@ impl Issuer for Postgres {
 
     async fn choose(&self, old: Option<&Credential>, _tag: &str) -> Result<Credential, ConnectError> {
         const WHAT: &str = "choosing a password";
-        let password = random_password()
+        let password = password::random()
             .map_err(|detail| self.failed(WHAT, ConnectErrorKind::Transient { retry_after: None }, detail))?;
         let Some(old) = old else {
             let principal = self.within(WHAT, self.idle_role()).await?;
@@ -240,7 +237,7 @@ impl Issuer for Postgres {
         self.password(old)?;
         let principal = self.roles.successor(&old.principal).to_owned();
         let text = old.value.expose_text().unwrap_or_default();
-        let value = match Dsn::parse(text) {
+        let value = match Dsn::parse(text, &URL) {
             Ok(dsn) => SecretValue::new(dsn.with(&principal, &password).as_bytes().to_vec()),
             Err(_bare) => SecretValue::new(password.as_bytes().to_vec()),
         };
@@ -273,13 +270,6 @@ impl Issuer for Postgres {
     async fn sessions(&self, old: &Credential, cutoff: Option<&str>) -> Result<u64, ConnectError> {
         self.within("counting sessions", self.live_sessions(old, cutoff)).await
     }
-}
-
-/// A fresh password of 256 bits. Letters and digits only: it needs no quoting in a URL, a shell or a file.
-fn random_password() -> Result<Zeroizing<String>, &'static str> {
-    let mut bytes = Zeroizing::new([0_u8; PASSWORD_BYTES]);
-    getrandom::fill(bytes.as_mut_slice()).map_err(|_e| "the system gave no randomness")?;
-    Ok(Zeroizing::new(hex::encode(bytes.as_slice())))
 }
 
 /// A URL for the administrator's own server.

@@ -13,13 +13,13 @@ use super::world::{Roles, Servers, World, interrupt, private, text, wait_for};
 const FREE: &str = "{ approvals: { destructive: 0 } }";
 
 /// A proxy that fails on command, for tests that are not async.
-struct Proxy {
+pub(crate) struct Proxy {
     runtime: tokio::runtime::Runtime,
     proxy: FlakyProxy,
 }
 
 impl Proxy {
-    fn to(port: u16) -> Self {
+    pub(crate) fn to(port: u16) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let upstream = SocketAddr::from(([127, 0, 0, 1], port));
@@ -27,7 +27,7 @@ impl Proxy {
         Self { runtime, proxy }
     }
 
-    fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.proxy.address().port()
     }
 
@@ -35,7 +35,11 @@ impl Proxy {
         self.runtime.block_on(self.proxy.set(fault));
     }
 
-    fn once(&self, fault: Fault) {
+    pub(crate) fn struck(&self) -> usize {
+        self.proxy.struck()
+    }
+
+    pub(crate) fn once(&self, fault: Fault) {
         self.runtime.block_on(self.proxy.once(fault));
     }
 }

@@ -25,6 +25,7 @@ mod hygiene;
 mod ingest;
 mod inventory;
 mod kill;
+mod kinds;
 mod respond;
 mod scan;
 mod scan_results;

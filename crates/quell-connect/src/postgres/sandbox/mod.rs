@@ -62,7 +62,7 @@ impl Drop for Sandbox {
 impl Sandbox {
     /// Starts a server on a free port of 127.0.0.1, inside the current tokio runtime.
     pub async fn start(setup: Setup<'_>) -> io::Result<Self> {
-        let password = super::random_password().map_err(io::Error::other)?;
+        let password = crate::password::random().map_err(io::Error::other)?;
         let mut model = Model { database: setup.database.to_owned(), ..Model::default() };
         model.roles.insert(
             ADMIN.to_owned(),
@@ -99,7 +99,7 @@ impl Sandbox {
 
     /// A URL for a role with this password.
     pub fn url(&self, role: &str, password: &str) -> SecretValue {
-        let encode = super::dsn::encode;
+        let encode = crate::dsn::encode;
         let password = Zeroizing::new(encode(password));
         let mut text = Zeroizing::new(format!("postgres://{}:", encode(role)));
         for part in [password.as_str(), "@127.0.0.1:", &self.port.to_string(), "/", &encode(&self.database)] {
@@ -247,7 +247,7 @@ async fn authenticate(
     let known = stored.is_some();
     let verifier = match stored {
         Some(verifier) => verifier,
-        None => verifier(&super::random_password().map_err(io::Error::other)?)?,
+        None => verifier(&crate::password::random().map_err(io::Error::other)?)?,
     };
     writer.write_all(&wire::authentication(10, b"SCRAM-SHA-256\0\0")).await?;
     let Some(first) = wire::sasl_initial(&expect_password(reader).await?) else { return Ok(false) };

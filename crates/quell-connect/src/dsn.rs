@@ -1,14 +1,27 @@
 //! Connection URLs taken apart as text.
 //!
 //! Replacing the user and the password leaves every other byte of a URL as it was: parameters, several hosts,
-//! the scheme of a client library. Grammar: PostgreSQL 15 documentation, 34.1.1.2 "Connection URIs".
+//! the scheme of a client library. Grammar: RFC 3986, read as clients do (PostgreSQL 15 documentation, 34.1.1.2 "Connection
+//! URIs"; <https://www.iana.org/assignments/uri-schemes/prov/redis>).
 
 use std::fmt;
 
 use zeroize::Zeroizing;
 
+/// URLs of one kind of system.
+#[derive(Debug)]
+pub(crate) struct Family {
+    /// All schemes that its clients know.
+    pub(crate) schemes: &'static [&'static str],
+    /// The port of a URL that names none.
+    pub(crate) port: u16,
+    /// What is said of a text that has another scheme.
+    pub(crate) otherwise: &'static str,
+}
+
 /// A connection URL. Names, password and tail may be secret, so `Debug` shows nothing.
-pub(super) struct Dsn {
+pub(crate) struct Dsn {
+    family: &'static Family,
     /// `postgres://`.
     head: String,
     /// Whether the URL has a part before `@`.
@@ -26,7 +39,7 @@ pub(super) struct Dsn {
 /// Why a text is not a usable connection URL. The text is never repeated.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct BadDsn(pub(super) &'static str);
+pub(crate) struct BadDsn(pub(crate) &'static str);
 
 impl fmt::Debug for Dsn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,20 +47,23 @@ impl fmt::Debug for Dsn {
     }
 }
 
-impl Dsn {
-    /// True when the text has the scheme of a PostgreSQL URL, also as written for JDBC or `SQLAlchemy`.
-    pub(super) fn looks_like(text: &str) -> bool {
-        text.split_once("://").is_some_and(|(scheme, _)| {
-            let scheme = scheme.strip_prefix("jdbc:").unwrap_or(scheme);
-            let scheme = scheme.split('+').next().unwrap_or_default();
-            matches!(scheme, "postgres" | "postgresql")
-        })
+impl Family {
+    /// True when the text has one of the schemes, also as written for JDBC or `SQLAlchemy`.
+    pub(crate) fn knows(&self, text: &str) -> bool {
+        scheme(text).is_some_and(|scheme| self.schemes.contains(&scheme))
     }
+}
 
+fn scheme(text: &str) -> Option<&str> {
+    let (scheme, _) = text.split_once("://")?;
+    scheme.strip_prefix("jdbc:").unwrap_or(scheme).split('+').next()
+}
+
+impl Dsn {
     /// Takes a URL apart.
-    pub(super) fn parse(text: &str) -> Result<Self, BadDsn> {
-        if !Self::looks_like(text) {
-            return Err(BadDsn("the value is not a postgres:// URL"));
+    pub(crate) fn parse(text: &str, family: &'static Family) -> Result<Self, BadDsn> {
+        if !family.knows(text) {
+            return Err(BadDsn(family.otherwise));
         }
         if text.chars().any(|c| c.is_control() || c == ' ') {
             return Err(BadDsn("the URL holds a space or a control character"));
@@ -72,6 +88,7 @@ impl Dsn {
         let named = |name: &str| parameter(&parameters, name);
         let filled = |text: Option<String>| text.filter(|t| !t.is_empty());
         Ok(Self {
+            family,
             head: format!("{scheme}://"),
             has_user_info: user_info.is_some(),
             user: filled(named("user")?).or(filled(user)),
@@ -82,23 +99,28 @@ impl Dsn {
         })
     }
 
+    /// The scheme, without what client libraries put before or behind it.
+    pub(crate) fn scheme(&self) -> &str {
+        scheme(&self.head).unwrap_or_default()
+    }
+
     /// The user, decoded.
-    pub(super) fn user(&self) -> Option<&str> {
+    pub(crate) fn user(&self) -> Option<&str> {
         self.user.as_deref()
     }
 
     /// The password, decoded.
-    pub(super) fn password(&self) -> Option<&str> {
+    pub(crate) fn password(&self) -> Option<&str> {
         self.password.as_ref().map(|p| p.as_str())
     }
 
     /// A parameter of the query, decoded.
-    pub(super) fn parameter(&self, name: &str) -> Result<Option<String>, BadDsn> {
+    pub(crate) fn parameter(&self, name: &str) -> Result<Option<String>, BadDsn> {
         Ok(parameter(&self.parameters, name)?.filter(|value| !value.is_empty()))
     }
 
     /// The database, when the URL names one.
-    pub(super) fn database(&self) -> Result<Option<String>, BadDsn> {
+    pub(crate) fn database(&self) -> Result<Option<String>, BadDsn> {
         if let Some(name) = self.parameter("dbname")? {
             return Ok(Some(name));
         }
@@ -108,7 +130,7 @@ impl Dsn {
 
     /// Host (or socket folder) and port. Several hosts are refused: an administrator must be sure which server
     /// answers.
-    pub(super) fn host_port(&self) -> Result<(String, u16), BadDsn> {
+    pub(crate) fn host_port(&self) -> Result<(String, u16), BadDsn> {
         if self.hosts.contains(',') {
             return Err(BadDsn("the URL names several hosts; name the one primary"));
         }
@@ -124,13 +146,13 @@ impl Dsn {
         };
         let port = match self.parameter("port")?.or(port).filter(|p| !p.is_empty()) {
             Some(port) => port.parse().map_err(|_e| BadDsn("the port of the URL is not a number"))?,
-            None => 5432,
+            None => self.family.port,
         };
         Ok((if host.is_empty() { "localhost".to_owned() } else { host }, port))
     }
 
     /// The same URL for another user and password.
-    pub(super) fn with(&self, user: &str, password: &str) -> Zeroizing<String> {
+    pub(crate) fn with(&self, user: &str, password: &str) -> Zeroizing<String> {
         let (user, password) = (encode(user), Zeroizing::new(encode(password)));
         let in_parameters = self.parameters.iter().any(|p| key(p) == "user");
         let mut text = Zeroizing::new(self.head.clone());
@@ -157,7 +179,7 @@ impl Dsn {
 }
 
 /// Percent-encodes all but the unreserved characters of RFC 3986, 2.3.
-pub(super) fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
@@ -204,15 +226,24 @@ fn parameter(parameters: &[Zeroizing<String>], name: &str) -> Result<Option<Stri
 mod tests {
     use super::*;
 
+    static FAMILY: Family =
+        Family { schemes: &["postgres", "postgresql"], port: 5432, otherwise: "it is no URL of ours" };
+
+    fn parse(text: &str) -> Result<Dsn, BadDsn> {
+        Dsn::parse(text, &FAMILY)
+    }
+
     #[test]
     fn parts_are_decoded() {
-        let dsn = Dsn::parse("postgresql://we%22ird:p%40ss%3A%2F@db.example:6432/or%20ders?sslmode=require")
-            .unwrap();
+        let dsn =
+            parse("postgresql://we%22ird:p%40ss%3A%2F@db.example:6432/or%20ders?sslmode=require").unwrap();
         assert_eq!(dsn.user(), Some("we\"ird"));
         assert_eq!(dsn.password(), Some("p@ss:/"));
         assert_eq!(dsn.host_port().unwrap(), ("db.example".to_owned(), 6432));
         assert_eq!(dsn.database().unwrap().as_deref(), Some("or ders"));
         assert_eq!(dsn.parameter("sslmode").unwrap().as_deref(), Some("require"));
+        assert_eq!(dsn.scheme(), "postgresql");
+        assert_eq!(parse("jdbc:postgresql+x://h/d").unwrap().scheme(), "postgresql");
         assert_eq!(format!("{dsn:?}"), "Dsn(…)");
     }
 
@@ -230,7 +261,7 @@ mod tests {
             ("postgres://h/db", Some("postgres://b%22:n%2Fw@h/db")),
             ("postgres://a@h", Some("postgres://b%22:n%2Fw@h")),
         ] {
-            let changed = Dsn::parse(old).ok().map(|dsn| dsn.with("b\"", "n/w").to_string());
+            let changed = parse(old).ok().map(|dsn| dsn.with("b\"", "n/w").to_string());
             assert_eq!(changed.as_deref(), new, "{old}");
         }
     }
@@ -244,10 +275,10 @@ mod tests {
             ("postgres://%2Frun%2Fpg:9/db", "/run/pg", 9),
             ("postgres://ignored/db?host=%2Frun%2Fpg&port=8", "/run/pg", 8),
         ] {
-            assert_eq!(Dsn::parse(text).unwrap().host_port().unwrap(), (host.to_owned(), port), "{text}");
+            assert_eq!(parse(text).unwrap().host_port().unwrap(), (host.to_owned(), port), "{text}");
         }
-        assert!(Dsn::parse("postgres://h1,h2/db").unwrap().host_port().is_err());
-        assert!(Dsn::parse("postgres://u:p@h:99999/db").unwrap().host_port().is_err());
+        assert!(parse("postgres://h1,h2/db").unwrap().host_port().is_err());
+        assert!(parse("postgres://u:p@h:99999/db").unwrap().host_port().is_err());
     }
 
     #[test]
@@ -260,7 +291,7 @@ mod tests {
             "postgres://u:hunter2%00@h/db",
             "postgres://u:hunter2%FF@h/db",
         ] {
-            let message = Dsn::parse(bad).unwrap_err().to_string();
+            let message = parse(bad).unwrap_err().to_string();
             assert!(!message.contains("hunter2"), "{message}");
         }
     }

@@ -1,0 +1,445 @@
+//! The three effects, on every node, and the look at each of them.
+//!
+//! A node that cannot be reached does not keep the others from being changed: a password that is taken away on two of three nodes
+//! is worth less to a stranger than one on all. The step is then not known to be done, and doing it again is harmless.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use quell_core::outcome::{Facts, Outcome, Probe};
+use quell_core::secret::Credential;
+use redis::cmd;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::cutoff::Cutoff;
+use super::node::{Door, Login, Node, hash};
+use super::reply::{self, User};
+use super::{Place, Redis};
+use crate::connector::IssuerOp;
+use crate::error::{ConnectError, ConnectErrorKind};
+
+/// Between two counts of sessions that were told to end, and how often they are counted.
+const PAUSE: Duration = Duration::from_millis(50);
+const COUNTS: u32 = 20;
+
+/// Addresses of late attempts that are told.
+const TOLD: usize = 20;
+
+/// What was done on one node.
+struct Done {
+    node: String,
+    facts: Value,
+    /// The node's time and the number of a connection of ours, both from after the password was taken away.
+    bound: Option<(Timestamp, u64)>,
+}
+
+/// A node refused for a reason that another try does not change.
+enum Stop {
+    Refused(String),
+    Failed(ConnectError),
+}
+
+impl From<ConnectError> for Stop {
+    fn from(error: ConnectError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// The administrator's ways in.
+pub(super) struct Admin {
+    pub(super) door: Door,
+    pub(super) login: Login,
+    pub(super) places: Vec<Place>,
+}
+
+impl Redis {
+    /// Does it.
+    pub(super) async fn change(&self, op: IssuerOp<'_>) -> Result<Outcome, ConnectError> {
+        let what = match op {
+            IssuerOp::Install { .. } => "installing the new password",
+            IssuerOp::Disable { .. } => "taking the old password away",
+            IssuerOp::Sever { .. } => "ending the old value's sessions",
+        };
+        self.context
+            .within(|| self.target_text(), what, async {
+                let credential = credential(op);
+                let password = self.password(credential)?;
+                let admin = self.admin().await?;
+                let mut each = Vec::new();
+                for place in &admin.places {
+                    each.push(self.on_node(op, &admin, place, &password, what).await);
+                }
+                Ok(together(&credential.principal, each))
+            })
+            .await
+    }
+
+    async fn on_node(
+        &self,
+        op: IssuerOp<'_>,
+        admin: &Admin,
+        place: &Place,
+        password: &str,
+        what: &'static str,
+    ) -> Result<Done, Stop> {
+        let principal = &credential(op).principal;
+        let mut node = admin.door.login(place, &admin.login, what).await?;
+        let me = node.ask_text(what, cmd("ACL").arg("WHOAMI")).await?;
+        if me == *principal {
+            return Err(Stop::Refused(format!(
+                "`{me}` is the administrator's own user: Quell would lock itself out"
+            )));
+        }
+        let facts = match op {
+            IssuerOp::Install { .. } => install(&mut node, principal, &hash(password), what).await?,
+            IssuerOp::Disable { .. } => disable(&mut node, principal, &hash(password), what).await?,
+            IssuerOp::Sever { cutoff, .. } => {
+                sever(&mut node, principal, moment(cutoff)?.as_ref(), what).await?
+            }
+        };
+        let bound = match op {
+            IssuerOp::Disable { .. } => Some(bound(admin, place, what).await.map_err(after_effect)?),
+            IssuerOp::Install { .. } | IssuerOp::Sever { .. } => None,
+        };
+        Ok(Done { node: place.words(), facts, bound })
+    }
+
+    /// Is it in force?
+    pub(super) async fn look(&self, op: IssuerOp<'_>) -> Result<Outcome, ConnectError> {
+        let credential = credential(op);
+        if let IssuerOp::Sever { cutoff, .. } = op {
+            let live = self.live_sessions(credential, cutoff).await?;
+            let mut facts = Facts::new();
+            facts.insert("user".to_owned(), credential.principal.as_str().into());
+            facts.insert("remaining".to_owned(), live.into());
+            return Ok(if live == 0 {
+                Outcome::Applied { facts }
+            } else {
+                not_yet(format!("{live} sessions are live"), facts)
+            });
+        }
+        let probe = self.try_it(credential).await?;
+        let install = matches!(op, IssuerOp::Install { .. });
+        Ok(match (probe, install) {
+            (Probe::Accepted { facts }, true) => Outcome::Applied { facts },
+            (Probe::Accepted { facts }, false) => {
+                not_yet("the old value is still accepted".to_owned(), facts)
+            }
+            (Probe::Refused { code, message }, true) => {
+                Outcome::retry(format!("the new password is refused: {code}: {message}"))
+            }
+            (Probe::Refused { code, message }, false) => {
+                let cutoff = self.bounds().await?;
+                Outcome::applied([
+                    ("user", credential.principal.as_str().into()),
+                    ("code", code.into()),
+                    ("message", message.into()),
+                    ("cutoff", cutoff.to_string().into()),
+                ])
+            }
+            (Probe::Inconclusive { reason }, _) if reason.starts_with(MIXED) => Outcome::retry(reason),
+            (Probe::Inconclusive { reason }, _) => Outcome::unknown(reason),
+        })
+    }
+
+    /// Tries a login on every node.
+    pub(super) async fn try_it(&self, credential: &Credential) -> Result<Probe, ConnectError> {
+        self.context
+            .within(|| self.target_text(), "trying the credential", async {
+                let password = self.password(credential)?;
+                let admin = self.admin().await?;
+                let login = Login { user: credential.principal.clone(), password };
+                Ok(all(&admin, &login).await)
+            })
+            .await
+    }
+
+    /// Counts the sessions that were opened with `old`, on every node.
+    pub(super) async fn live_sessions(
+        &self,
+        old: &Credential,
+        cutoff: Option<&str>,
+    ) -> Result<u64, ConnectError> {
+        const WHAT: &str = "counting sessions";
+        let cutoff = moment(cutoff)?;
+        self.context
+            .within(|| self.target_text(), WHAT, async {
+                drop(self.password(old)?);
+                let admin = self.admin().await?;
+                let mut live = 0;
+                for place in &admin.places {
+                    let mut node = admin.door.login(place, &admin.login, WHAT).await?;
+                    live += ids(&mut node, &old.principal, cutoff.as_ref(), WHAT).await?.len() as u64;
+                }
+                Ok(live)
+            })
+            .await
+    }
+
+    /// What no session that was opened with the old password lies beyond, once every node refuses it.
+    async fn bounds(&self) -> Result<Cutoff, ConnectError> {
+        const WHAT: &str = "asking for the time";
+        self.context
+            .within(|| self.target_text(), WHAT, async {
+                let admin = self.admin().await?;
+                let mut cutoff = Cutoff { at: Timestamp::MIN, ids: BTreeMap::new() };
+                for place in &admin.places {
+                    let (at, id) = bound(&admin, place, WHAT).await?;
+                    cutoff.at = cutoff.at.max(at);
+                    cutoff.ids.insert(place.words(), id);
+                }
+                Ok(cutoff)
+            })
+            .await
+    }
+}
+
+/// A node's time, and the number of a connection that begins now.
+async fn bound(admin: &Admin, place: &Place, what: &'static str) -> Result<(Timestamp, u64), ConnectError> {
+    let mut node = admin.door.login(place, &admin.login, what).await?;
+    let id = node.ask(what, cmd("CLIENT").arg("ID")).await?;
+    let id = redis::from_redis_value(id)
+        .map_err(|_e| node.odd(what, "CLIENT ID answered with something else than a number"))?;
+    Ok((node.time(what).await?, id))
+}
+
+/// How an answer begins that is another one on another node.
+const MIXED: &str = "nodes differ: ";
+
+/// Accepted or refused only if every node says so.
+pub(super) async fn all(admin: &Admin, login: &Login) -> Probe {
+    let (mut accepted, mut refused, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+    for place in &admin.places {
+        match admin.door.probe(place, login).await {
+            Probe::Accepted { facts } => accepted.push((place.words(), facts)),
+            Probe::Refused { code, message } => refused.push((place.words(), code, message)),
+            Probe::Inconclusive { reason } => unknown.push(reason),
+        }
+    }
+    let names = |all: Vec<&str>| all.join(", ");
+    if !unknown.is_empty() {
+        let also = accepted.iter().map(|(node, _)| node.as_str()).collect::<Vec<_>>();
+        let also = if also.is_empty() { String::new() } else { format!("; accepted by {}", names(also)) };
+        return Probe::Inconclusive { reason: format!("{}{also}", unknown.join("; ")) };
+    }
+    match (accepted.len(), refused.pop()) {
+        (0, Some((_, code, message))) => Probe::Refused { code, message },
+        (_, Some(last)) => {
+            let taken = names(accepted.iter().map(|(node, _)| node.as_str()).collect());
+            refused.push(last);
+            let turned = names(refused.iter().map(|(node, ..)| node.as_str()).collect());
+            Probe::Inconclusive { reason: format!("{MIXED}accepted by {taken}, refused by {turned}") }
+        }
+        (count, None) => match accepted.into_iter().next() {
+            Some((_, mut facts)) => {
+                facts.insert("nodes".to_owned(), count.into());
+                Probe::Accepted { facts }
+            }
+            None => Probe::Inconclusive { reason: "there is no node to ask".to_owned() },
+        },
+    }
+}
+
+async fn known(node: &mut Node, user: &str, what: &'static str) -> Result<Option<User>, ConnectError> {
+    let answer = node.ask(what, cmd("ACL").arg("GETUSER").arg(user)).await?;
+    if answer == redis::Value::Nil {
+        return Ok(None);
+    }
+    reply::user(&answer)
+        .map(Some)
+        .ok_or_else(|| node.odd(what, "ACL GETUSER answered with something else than a user"))
+}
+
+async fn install(node: &mut Node, user: &str, hash: &str, what: &'static str) -> Result<Value, Stop> {
+    let Some(state) = known(node, user, what).await? else {
+        // SETUSER would make one without any right.
+        return Err(Stop::Refused(format!(
+            "the user `{user}` does not exist; make it with ACL SETUSER first"
+        )));
+    };
+    if state.nopass {
+        return Err(Stop::Refused(format!(
+            "the user `{user}` is `nopass`: any password is accepted, and to set one would lock out whoever logs in with another; \
+             give it one with ACL SETUSER first"
+        )));
+    }
+    if !state.on {
+        return Err(Stop::Refused(format!(
+            "the user `{user}` is `off`: ACL SETUSER {user} on, if it is to be used again"
+        )));
+    }
+    let already = has(&state, hash);
+    if !already {
+        let rule = Zeroizing::new(format!("#{hash}"));
+        node.ask(what, cmd("ACL").arg("SETUSER").arg(user).arg(rule.as_str())).await?;
+    }
+    let kept = keep(node, what).await.map_err(after_effect)?;
+    Ok(json!({ "already": already, "kept_in": kept }))
+}
+
+async fn disable(node: &mut Node, user: &str, hash: &str, what: &'static str) -> Result<Value, Stop> {
+    let Some(state) = known(node, user, what).await? else {
+        return Ok(json!({ "exists": false, "already": true }));
+    };
+    if state.nopass {
+        return Err(Stop::Refused(format!(
+            "the user `{user}` is `nopass`: any password is accepted, so none can be taken away; ACL SETUSER {user} resetpass or off"
+        )));
+    }
+    let already = !has(&state, hash);
+    if !already {
+        let rule = Zeroizing::new(format!("!{hash}"));
+        node.ask(what, cmd("ACL").arg("SETUSER").arg(user).arg(rule.as_str())).await?;
+    }
+    let kept = keep(node, what).await.map_err(after_effect)?;
+    Ok(
+        json!({ "already": already, "kept_in": kept, "passwords_left": state.passwords.len() - usize::from(!already) }),
+    )
+}
+
+async fn sever(
+    node: &mut Node,
+    user: &str,
+    cutoff: Option<&Cutoff>,
+    what: &'static str,
+) -> Result<Value, Stop> {
+    let mut ended = 0_u64;
+    let mut left = ids(node, user, cutoff, what).await?;
+    for _ in 0..COUNTS {
+        if left.is_empty() {
+            break;
+        }
+        for id in &left {
+            let answer = node.ask(what, cmd("CLIENT").arg("KILL").arg("ID").arg(id.to_string())).await?;
+            ended += u64::from(answer == redis::Value::Int(1));
+        }
+        tokio::time::sleep(PAUSE).await;
+        left = ids(node, user, cutoff, what).await.map_err(after_effect)?;
+    }
+    if !left.is_empty() {
+        let why = format!("{} sessions are still live", left.len());
+        return Err(ConnectError::new(
+            node.system(),
+            what,
+            ConnectErrorKind::Transient { retry_after: None },
+            why,
+        )
+        .into());
+    }
+    Ok(json!({ "ended": ended, "remaining": 0, "refused_logins": late(node, user, what).await }))
+}
+
+/// Who was refused as this user; `null` if that may not be seen.
+async fn late(node: &mut Node, user: &str, what: &'static str) -> Value {
+    let Ok(log) = node.ask(what, cmd("ACL").arg("LOG").arg("128")).await else { return Value::Null };
+    let attempts: Vec<_> = reply::attempts(&log).into_iter().filter(|it| it.user == user).collect();
+    let count: u64 = attempts.iter().map(|it| it.count).sum();
+    let mut from: Vec<String> = attempts.into_iter().filter_map(|it| it.address).collect();
+    from.sort();
+    from.dedup();
+    from.truncate(TOLD);
+    json!({ "count": count, "from": from })
+}
+
+/// Connections of the user that began before the cutoff, or may have: Redis tells their age in whole seconds.
+async fn ids(
+    node: &mut Node,
+    user: &str,
+    cutoff: Option<&Cutoff>,
+    what: &'static str,
+) -> Result<Vec<u64>, ConnectError> {
+    // Asked before the list, so that a session that begins in between seems older than it is, not younger.
+    let now = node.ask(what, &cmd("TIME")).await?;
+    let now =
+        reply::time(&now).ok_or_else(|| node.odd(what, "TIME answered with something else than a time"))?;
+    let list = node.ask_text(what, cmd("CLIENT").arg("LIST")).await?;
+    let name = node.name();
+    let sessions = reply::sessions(&list).into_iter().filter(|it| it.user == user);
+    let old = sessions.filter(|it| cutoff.is_none_or(|cutoff| cutoff.may_be_before(&name, it, now)));
+    Ok(old.map(|it| it.id).collect())
+}
+
+/// Keeps what is in memory over a restart; where.
+async fn keep(node: &mut Node, what: &'static str) -> Result<&'static str, ConnectError> {
+    let file = node.ask(what, cmd("CONFIG").arg("GET").arg("aclfile")).await?;
+    let file: Vec<String> = redis::from_redis_value(file).unwrap_or_default();
+    if file.get(1).is_some_and(|path| !path.is_empty()) {
+        node.ask(what, cmd("ACL").arg("SAVE")).await?;
+        return Ok("aclfile");
+    }
+    let info = node.ask_text(what, cmd("INFO").arg("server")).await?;
+    if reply::info(&info, "config_file").is_none_or(str::is_empty) {
+        return Ok("memory only: a restart undoes it");
+    }
+    node.ask(what, cmd("CONFIG").arg("REWRITE")).await?;
+    Ok("configuration file")
+}
+
+fn has(user: &User, hash: &str) -> bool {
+    user.passwords.iter().any(|it| it.eq_ignore_ascii_case(hash))
+}
+
+fn credential(op: IssuerOp<'_>) -> &Credential {
+    match op {
+        IssuerOp::Install { new } => new,
+        IssuerOp::Disable { old } | IssuerOp::Sever { old, .. } => old,
+    }
+}
+
+/// One outcome of all nodes.
+fn together(user: &str, each: Vec<Result<Done, Stop>>) -> Outcome {
+    let (mut nodes, mut refused, mut failed) = (serde_json::Map::new(), Vec::new(), Vec::new());
+    let mut bounds = Vec::new();
+    for one in each {
+        match one {
+            Ok(done) => {
+                bounds.extend(done.bound.map(|(at, id)| (at, done.node.clone(), id)));
+                nodes.insert(done.node, done.facts);
+            }
+            Err(Stop::Refused(why)) => refused.push(why),
+            Err(Stop::Failed(error)) => failed.push(error),
+        }
+    }
+    if refused.is_empty() && failed.is_empty() {
+        let mut facts = Facts::new();
+        facts.insert("user".to_owned(), user.into());
+        facts.insert("nodes".to_owned(), nodes.into());
+        if let Some(at) = bounds.iter().map(|(at, ..)| *at).max() {
+            let ids = bounds.into_iter().map(|(_, node, id)| (node, id)).collect();
+            facts.insert("cutoff".to_owned(), Cutoff { at, ids }.to_string().into());
+        }
+        return Outcome::Applied { facts };
+    }
+    if nodes.is_empty() {
+        // Nothing was done anywhere, unless an answer was lost.
+        let lost = failed.iter().position(|it| matches!(it.outcome(), Outcome::Unknown { .. }));
+        let first = lost.map_or(0, |at| at);
+        return match (refused.into_iter().next(), failed.get(first)) {
+            (_, Some(error)) if lost.is_some() => error.outcome(),
+            (Some(why), _) => Outcome::refused(why),
+            (None, Some(error)) => error.outcome(),
+            (None, None) => Outcome::unknown("there is no node"),
+        };
+    }
+    let done: Vec<&str> = nodes.keys().map(String::as_str).collect();
+    let why: Vec<String> = refused.into_iter().chain(failed.iter().map(ToString::to_string)).collect();
+    Outcome::unknown(format!("done on {}; not on the others: {}", done.join(", "), why.join("; ")))
+}
+
+/// A cutoff as it was given.
+fn moment(cutoff: Option<&str>) -> Result<Option<Cutoff>, ConnectError> {
+    let parsed = cutoff.map(str::parse).transpose();
+    parsed
+        .map_err(|why: &str| ConnectError::new("redis", "reading the cutoff", ConnectErrorKind::Denied, why))
+}
+
+/// After the change was confirmed, a failure leaves only what follows it in doubt: doing all of it again is harmless.
+fn after_effect(error: ConnectError) -> ConnectError {
+    ConnectError { kind: ConnectErrorKind::Lost, ..error }
+}
+
+fn not_yet(reason: String, facts: Facts) -> Outcome {
+    Outcome::NotApplied { reason, retryable: true, retry_after_ms: None, facts }
+}

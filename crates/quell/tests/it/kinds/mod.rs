@@ -1,0 +1,230 @@
+//! One scenario for each kind of credential: it leaks into a real repository, is found there, and is answered on a real system; the
+//! same with a crash at every step that speaks to the issuer, and with an issuer whose answers are lost after their effect.
+
+mod consumer;
+mod redis;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::world::{private, quell_program, text};
+use consumer::Consumer;
+
+/// Steps that speak to the issuer or decide by what it says.
+const STEPS: [&str; 7] = ["mint", "install", "probe-new", "store-0", "disable", "sever", "prove"];
+
+/// Recorded and not begun; done and not recorded; recorded.
+const PLACES: [&str; 3] = ["after-intent", "after-effect", "after-result"];
+
+/// A session that was opened with a credential.
+pub(crate) trait Session: Send {
+    /// Whether the other side still answers in it.
+    fn is_alive(&mut self) -> bool;
+}
+
+/// Opens a session with a value as it stands in the store; `None` when it is refused.
+pub(crate) type Door = Arc<dyn Fn(&str) -> Option<Box<dyn Session>> + Send + Sync>;
+
+/// A credential of one kind on a running system.
+pub(crate) struct Kind {
+    /// As in `kind:` of the inventory.
+    pub(crate) name: &'static str,
+    /// The `issuer:` part; the administrator's URL is in `file:admin.url`.
+    pub(crate) issuer: Value,
+    pub(crate) admin: String,
+    /// The value that leaks, as it stands in the store.
+    pub(crate) old: String,
+    pub(crate) door: Door,
+}
+
+struct Place {
+    folder: tempfile::TempDir,
+    kind: Kind,
+    consumer: Consumer,
+    /// A stranger's session with the leaked value.
+    stranger: Box<dyn Session>,
+}
+
+impl Place {
+    fn new(kind: Kind) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        private(&path.join("app.env"), &format!("# kept\nSERVICE_URL={}\n", kind.old));
+        private(&path.join("admin.url"), &kind.admin);
+        let consumer = Consumer::start(path.join("app.env"), "SERVICE_URL", Arc::clone(&kind.door));
+        let at = |what: &str| format!("http://127.0.0.1:{}/{what}", consumer.port());
+        let inventory = json!({
+            "secrets": [{
+                "id": "orders",
+                "kind": kind.name,
+                "env": "prod",
+                "issuer": kind.issuer,
+                "stores": [{"env_file": {"path": "app.env", "key": "SERVICE_URL"}}],
+                "consumers": [{
+                    "name": "api",
+                    "reload": {"http": {"url": at("reload")}},
+                    "observe": {"http": at("healthz"), "generation": ".gen"},
+                }],
+            }],
+            "policy": {"approvals": {"destructive": 0}},
+        });
+        std::fs::write(path.join("quell.yaml"), inventory.to_string()).unwrap();
+        let stranger = (kind.door)(&kind.old).expect("the value is good before it is killed");
+        let place = Self { folder, kind, consumer, stranger };
+        place.ok(&["init"], None);
+        place
+    }
+
+    fn quell(&self, args: &[&str], failpoint: Option<&str>) -> Output {
+        let mut command = Command::new(quell_program());
+        command
+            .args(args)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.folder.path())
+            .env("QUELL_DATA_DIR", self.folder.path().join("data"))
+            .env("QUELL_ACTOR", "ines");
+        if let Some(failpoint) = failpoint {
+            command.env("QUELL_FAILPOINT", failpoint);
+        }
+        command.output().unwrap()
+    }
+
+    #[track_caller]
+    fn ok(&self, args: &[&str], failpoint: Option<&str>) -> String {
+        let output = self.quell(args, failpoint);
+        assert!(
+            output.status.success(),
+            "quell {args:?}: {}\n{}",
+            text(&output.stdout),
+            text(&output.stderr)
+        );
+        assert!(
+            !text(&output.stdout).contains(&self.kind.old) && !text(&output.stderr).contains(&self.kind.old)
+        );
+        text(&output.stdout)
+    }
+
+    /// Finds the value in a repository's history, and opens an incident for it.
+    fn leak(&self, channel: &str) -> String {
+        let repository = leaky(self.folder.path(), &self.kind.old);
+        let found = self.quell(&["scan", "--known", repository.to_str().unwrap(), "--json"], None);
+        assert_eq!(found.status.code(), Some(10), "{}\n{}", text(&found.stdout), text(&found.stderr));
+        assert!(text(&found.stdout).contains("orders") && !text(&found.stdout).contains(&self.kind.old));
+        let opened =
+            self.ok(&["incident", "open", "--secret", "orders", "--channel", channel, "--json"], None);
+        serde_json::from_str::<Value>(&opened).unwrap()["incident"].as_str().unwrap().to_owned()
+    }
+
+    /// The state that every answer must end in.
+    #[track_caller]
+    fn assert_inert(&mut self, id: &str) {
+        assert!((self.kind.door)(&self.kind.old).is_none(), "the old value still opens the door");
+        assert!(!self.stranger.is_alive(), "a stranger's session lives on");
+        let file = std::fs::read_to_string(self.folder.path().join("app.env")).unwrap();
+        let new = file.strip_prefix("# kept\nSERVICE_URL=").unwrap().trim_end();
+        assert_ne!(new, self.kind.old);
+        assert!(
+            (self.kind.door)(new).is_some_and(|mut it| it.is_alive()),
+            "the new value must open the door"
+        );
+        let (value, healthy) = self.consumer.state();
+        assert_eq!((value.as_str(), healthy), (new, true), "the consumer uses the new value");
+        let shown: Value = serde_json::from_str(&self.ok(&["incident", "show", id, "--json"], None)).unwrap();
+        assert_eq!(shown["secrets"][0]["inert"], true, "{shown}");
+        self.ok(&["ledger", "verify"], None);
+        self.ok(&["evidence", "export", id, "--output", "bundle.tar"], None);
+        self.ok(&["evidence", "verify", "bundle.tar"], None);
+        let bundle = std::fs::read(self.folder.path().join("bundle.tar")).unwrap();
+        for value in [self.kind.old.as_str(), new] {
+            assert!(memchr_of(&bundle, value.as_bytes()).is_none(), "a value in the bundle");
+        }
+    }
+}
+
+fn memchr_of(bytes: &[u8], value: &[u8]) -> Option<usize> {
+    bytes.windows(value.len()).position(|window| window == value)
+}
+
+/// A repository that held the value once, as the git program makes it.
+fn leaky(folder: &Path, value: &str) -> PathBuf {
+    let repository = folder.join("repository");
+    std::fs::create_dir(&repository).unwrap();
+    let git = |args: &[&str]| {
+        let mut command = Command::new("git");
+        command.args(["-c", "user.name=Ines", "-c", "user.email=ines@example.com"]).args(args);
+        let output = command
+            .current_dir(&repository)
+            .env("HOME", folder)
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "git {args:?}: {}", text(&output.stderr));
+    };
+    git(&["init", "-q", "-b", "main"]);
+    std::fs::write(repository.join("settings.env"), format!("SERVICE_URL={value}\n")).unwrap();
+    git(&["add", "."]);
+    git(&["commit", "-q", "-m", "settings"]);
+    git(&["rm", "-q", "settings.env"]);
+    git(&["commit", "-q", "-m", "remove settings"]);
+    repository
+}
+
+/// The whole way, in both orders.
+pub(crate) fn is_answered(make: impl Fn(&str) -> Kind) {
+    for (name, channel, strategy) in
+        [("kf", "public-repo", "kill-first"), ("mb", "chat", "make-before-break")]
+    {
+        let mut place = Place::new(make(name));
+        let id = place.leak(channel);
+        place.ok(&["respond", &id], None);
+        let shown: Value =
+            serde_json::from_str(&place.ok(&["incident", "show", &id, "--json"], None)).unwrap();
+        assert_eq!(shown["strategy"], strategy);
+        place.assert_inert(&id);
+    }
+}
+
+/// SIGKILL at every boundary of the steps that speak to the issuer.
+pub(crate) fn survives_crashes(make: impl Fn(&str) -> Kind) {
+    for (order, channel) in [("k", "public-repo"), ("m", "chat")] {
+        for (n, step) in STEPS.into_iter().enumerate() {
+            for (m, at) in PLACES.into_iter().enumerate() {
+                let mut place = Place::new(make(&format!("{order}{n}{m}")));
+                let id = place.leak(channel);
+                let failpoint = format!("orders.{step}:{at}");
+                let killed = place.quell(&["respond", &id], Some(&failpoint));
+                assert_eq!(
+                    killed.status.code(),
+                    None,
+                    "{failpoint} was not reached: {}",
+                    text(&killed.stderr)
+                );
+                place.ok(&["ledger", "verify"], None);
+                place.ok(&["respond", &id], None);
+                place.assert_inert(&id);
+            }
+        }
+    }
+}
+
+/// The answer to one of these requests is lost, after its effect; the next command finds what was done.
+pub(crate) fn survives_lost_answers(requests: &[&str], make: impl Fn(&str, u16) -> Kind, upstream: u16) {
+    use quell_connect::conformance::Fault;
+    for (n, request) in requests.iter().enumerate() {
+        let proxy = super::fault::Proxy::to(upstream);
+        let mut place = Place::new(make(&format!("l{n}"), proxy.port()));
+        let id = place.leak("chat");
+        proxy.once(Fault::DropAnswerTo(request.as_bytes().to_vec()));
+        let first = place.quell(&["respond", &id], None);
+        assert_eq!(proxy.struck(), 1, "{request} was not sent: {}", text(&first.stderr));
+        if !first.status.success() {
+            place.ok(&["respond", &id], None);
+        }
+        place.assert_inert(&id);
+    }
+}

@@ -1,0 +1,63 @@
+//! A password of an ACL user on a real Redis.
+
+use std::sync::Arc;
+
+use quell_testkit::redis::{Keeps, Server};
+use redis::{Client, Connection, cmd};
+use serde_json::json;
+
+use super::{Kind, Session, is_answered, survives_crashes, survives_lost_answers};
+
+impl Session for Connection {
+    fn is_alive(&mut self) -> bool {
+        cmd("PING").query::<String>(self).is_ok()
+    }
+}
+
+fn kind(server: &Server, name: &str, port: u16) -> Kind {
+    let password = format!("canary-{name}-{}", "Zx9".repeat(6));
+    server.ask(&["ACL", "SETUSER", name, "on", &format!(">{password}"), "~*", "+@read", "+ping"]).unwrap();
+    server.ask(&["ACL", "SAVE"]).unwrap();
+    Kind {
+        name: "redis-password",
+        issuer: json!({"redis": {"admin": "file:admin.url", "user": name, "settle": "100ms"}}),
+        admin: format!("redis://boss:{}@127.0.0.1:{port}", server.password()),
+        old: server.url(name, &password),
+        door: Arc::new(|url| {
+            let client = Client::open(url).unwrap();
+            client.get_connection().ok().map(|it| Box::new(it) as Box<dyn Session>)
+        }),
+    }
+}
+
+#[test]
+fn a_redis_password_is_replaced_and_proven() {
+    let server = Server::start(Keeps::File).unwrap();
+    is_answered(|name| kind(&server, name, server.port()));
+    // One live credential for each, and the old ones are gone from what a restart reads.
+    let users = std::fs::read_to_string(server.folder().join("users.acl")).unwrap();
+    for user in
+        users.lines().filter(|line| !line.starts_with("user boss") && !line.starts_with("user default"))
+    {
+        assert_eq!(user.matches(" #").count(), 1, "{user}");
+    }
+}
+
+#[test]
+fn a_crash_leaves_one_live_redis_password() {
+    let server = Server::start(Keeps::File).unwrap();
+    survives_crashes(|name| kind(&server, name, server.port()));
+    let users = server.ask(&["ACL", "LIST"]).unwrap();
+    for user in
+        users.lines().filter(|line| !line.starts_with("user boss") && !line.starts_with("user default"))
+    {
+        assert_eq!(user.matches(" #").count(), 1, "{user}");
+    }
+}
+
+#[test]
+fn an_answer_of_redis_that_is_lost_is_found_again() {
+    let server = Server::start(Keeps::File).unwrap();
+    let requests = ["SETUSER", "SAVE", "KILL"];
+    survives_lost_answers(&requests, |name, port| kind(&server, name, port), server.port());
+}
