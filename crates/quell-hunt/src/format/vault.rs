@@ -155,6 +155,7 @@ pub(crate) fn pair(all: &mut Vec<Access>) {
             request,
             access.credential.clone(),
             access.action.clone(),
+            access.resource.clone(),
             access.address.clone(),
         ))
     };
