@@ -147,6 +147,8 @@ struct Record<'a> {
     user_agent: Option<Cow<'a, str>>,
     #[serde(borrow)]
     error_code: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    error_message: Option<Cow<'a, str>>,
     read_only: Option<Value>,
     #[serde(rename = "requestID", borrow)]
     request: Option<Cow<'a, str>>,
@@ -201,7 +203,7 @@ impl Record<'_> {
         access.resource = self.resource();
         access.address = self.source.as_deref().map(str::to_owned);
         access.agent = self.user_agent.as_deref().map(str::to_owned);
-        access.outcome = outcome(self.error_code.as_deref());
+        access.outcome = outcome(self.error_code.as_deref(), self.error_message.as_deref());
         access.reads = match &self.read_only {
             Some(Value::Bool(reads)) => Some(*reads),
             Some(Value::String(text)) => text.parse().ok(),
@@ -290,7 +292,10 @@ impl Record<'_> {
     }
 }
 
-fn outcome(error: Option<&str>) -> Outcome {
+/// The message may be long: EC2's holds what it decided in base64.
+const MAX_MESSAGE: usize = 512;
+
+fn outcome(error: Option<&str>, message: Option<&str>) -> Outcome {
     // Services spell refusals in many ways; EC2 says `Client.UnauthorizedOperation`.
     const REFUSALS: [&str; 8] = [
         "AccessDenied",
@@ -302,12 +307,22 @@ fn outcome(error: Option<&str>) -> Outcome {
         "ExpiredToken",
         "InvalidAccessKeyId",
     ];
-    match error {
-        None => Outcome::Allowed,
-        Some(code) if REFUSALS.iter().any(|refusal| code.contains(refusal)) => {
-            Outcome::Denied(code.to_owned())
+    let message = message.map(|text| text.get(..text.floor_char_boundary(MAX_MESSAGE)).unwrap_or_default());
+    let told = |code: &str| match message.filter(|message| !message.is_empty()) {
+        Some(message) => format!("{code}: {message}"),
+        None => code.to_owned(),
+    };
+    match (error, message) {
+        // Sign-ins to the console say only this.
+        (None, Some(message)) if message.starts_with("Failed authentication") => {
+            Outcome::Denied(message.to_owned())
         }
-        Some(code) => Outcome::Failed(code.to_owned()),
+        (None, Some(message)) if !message.is_empty() => Outcome::Failed(message.to_owned()),
+        (None, _) => Outcome::Allowed,
+        (Some(code), _) if REFUSALS.iter().any(|refusal| code.contains(refusal)) => {
+            Outcome::Denied(told(code))
+        }
+        (Some(code), _) => Outcome::Failed(told(code)),
     }
 }
 
@@ -360,6 +375,40 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_comes_with_its_message_and_a_value_in_it_is_hidden() {
+        use quell_core::secret::SecretValue;
+        let id = "AKIAEXAMPLEEXAMPLE01";
+        let told = |code: &str, message: &str, needles: &Needles| {
+            let text = format!(
+                "{{\"Records\":[{}]}}",
+                USE.replacen('{', &format!("{{{code}\"errorMessage\":\"{message}\","), 1)
+            );
+            let (mut all, _) = records("o.json", text.as_bytes(), needles);
+            all.retain(|access| access.credential == id);
+            all.remove(0).outcome
+        };
+        let only = Needles::new(vec![Needle::id(id).unwrap()]).unwrap();
+        let denied = told("\"errorCode\":\"AccessDenied\",", "User: x is not authorized", &only);
+        assert_eq!(denied, Outcome::Denied("AccessDenied: User: x is not authorized".to_owned()));
+        assert_eq!(denied.code_and_message(), Some(("AccessDenied", Some("User: x is not authorized"))));
+        let long = told("\"errorCode\":\"X\",", &"é".repeat(4_000), &only);
+        assert_eq!(long.detail().map(|it| it.chars().count()), Some(3 + MAX_MESSAGE / 2));
+        // Sign-ins have no code.
+        assert_eq!(
+            told("", "Failed authentication", &only),
+            Outcome::Denied("Failed authentication".to_owned())
+        );
+        assert_eq!(told("", "Other", &only), Outcome::Failed("Other".to_owned()));
+        assert_eq!(told("", "", &only), Outcome::Allowed);
+        let mut both =
+            Needle::value("the value", &SecretValue::from_text("s3cr3t-value".to_owned())).unwrap();
+        both.push(Needle::id(id).unwrap());
+        let both = Needles::new(both).unwrap();
+        let hidden = told("\"errorCode\":\"AccessDenied\",", "for s3cr3t-value", &both);
+        assert_eq!(hidden, Outcome::Denied(super::super::HIDDEN.to_owned()));
+    }
+
+    #[test]
     fn a_list_of_events_is_read_as_the_document_that_it_came_from() {
         let events: Value = serde_json::from_str(&format!("[{{\"eventName\":\"Other\"}},{USE}]")).unwrap();
         for text in [events.to_string(), serde_json::to_string_pretty(&events).unwrap()] {
@@ -399,7 +448,7 @@ mod tests {
             ("ThrottlingException", false),
             ("NoSuchBucket", false),
         ] {
-            assert_eq!(matches!(outcome(Some(code)), Outcome::Denied(_)), refused, "{code}");
+            assert_eq!(matches!(outcome(Some(code), None), Outcome::Denied(_)), refused, "{code}");
         }
     }
 

@@ -15,6 +15,7 @@ use quell_core::event::Verdict;
 use serde::{Deserialize, Serialize};
 
 use self::change::Changes;
+use crate::cross::s3::Joined;
 use crate::detect::{Anomaly, Baseline, Detection};
 use crate::hunt::Hunt;
 use crate::record::{Made, MadeKind};
@@ -97,6 +98,33 @@ impl<'a> Report<'a> {
             baseline: &detection.baseline,
             changes: None,
             hunt,
+        }
+    }
+}
+
+/// A row of S3's access log that belongs to a record of CloudTrail's, safe to show.
+#[derive(Serialize)]
+struct Row {
+    time: String,
+    address: String,
+    action: String,
+    resource: String,
+    bytes: String,
+    /// Object and byte.
+    at: String,
+}
+
+impl Row {
+    fn of(joined: &Joined) -> Self {
+        let Joined { row, same_address, .. } = joined;
+        let address = clean(row.address.as_deref().unwrap_or("-"));
+        Self {
+            time: row.time.map_or_else(|| "(no time)".to_owned(), |time| time.to_string()),
+            address: if *same_address { address } else { format!("{address} (another one)") },
+            action: clean(&row.action),
+            resource: clean(row.resource.as_deref().unwrap_or("")),
+            bytes: row.bytes.map_or_else(|| "unknown size".to_owned(), |bytes| format!("{bytes} bytes")),
+            at: format!("{}, byte {}", clean(&row.object), row.place),
         }
     }
 }

@@ -44,6 +44,7 @@ fn event(access: &Access) -> Value {
     let cloud = provider(access.format).map(|provider| {
         json!({ "provider": provider, "account": {"uid": access.account}, "region": access.region })
     });
+    let (code, message) = access.outcome.code_and_message().unzip();
     let common = json!({
         "category_uid": class.category(),
         "class_uid": uid,
@@ -56,7 +57,8 @@ fn event(access: &Access) -> Value {
         "message": access.action,
         "status_id": status_id,
         "status": status,
-        "status_code": access.outcome.detail(),
+        "status_code": code,
+        "status_detail": message,
         "metadata": {
             "version": VERSION,
             "product": {"name": access.format.word(), "vendor_name": vendor(access.format)},
@@ -157,6 +159,8 @@ fn unmapped(access: &Access) -> Value {
         "request": access.request,
         "account": access.account,
         "region": access.region,
+        // Of these classes none has `traffic`; `http_response` asks for a status, which not every log has.
+        "traffic": access.bytes.map(|bytes| json!({ "bytes_out": bytes })),
     })
 }
 
