@@ -10,6 +10,8 @@ mod sample;
 pub mod saved;
 pub mod text;
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use quell_core::event::Verdict;
 use serde::{Deserialize, Serialize};
@@ -173,6 +175,23 @@ pub fn clean(text: &str) -> String {
     out
 }
 
+/// The same JSON, with the characters escaped that a terminal would obey or hide: but for the line ends of whoever laid it out, they
+/// only stand within texts, where an escape says the same (RFC 8259, 7).
+pub fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character != '\n' && (character.is_control() || is_deceptive(character)) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                // Writing to a string cannot fail.
+                let _written = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
 /// Unicode 16: bidirectional controls (UAX 9), line and paragraph separators, and characters without width or picture.
 fn is_deceptive(character: char) -> bool {
     matches!(
@@ -199,5 +218,10 @@ mod tests {
         assert_eq!(clean("\u{61c}\u{2028}\u{e0041}\u{ad}"), "\\u{61c}\\u{2028}\\u{e0041}\\u{ad}");
         assert_eq!(clean(&"x".repeat(400)).chars().count(), 301);
         assert_eq!(clean("Zoë 10.0.0.1"), "Zoë 10.0.0.1");
+        let value = serde_json::json!({"a\u{202e}": ["\u{9b}2J\u{7f}\n\u{e0041}", "ë🎉"]});
+        let text = escaped(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(text.contains("\\u202e") && text.contains("\\u009b2J\\u007f\\n\\udb40\\udc41"), "{text}");
+        assert!(text.contains("ë🎉") && text.lines().count() == 6, "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }
 }

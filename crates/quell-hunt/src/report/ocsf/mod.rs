@@ -8,12 +8,11 @@ mod class;
 #[cfg(test)]
 mod tests;
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
-use super::is_deceptive;
+use super::escaped;
 use crate::detect::network;
 use crate::format::Format;
 use crate::record::{Access, Outcome, Role};
@@ -219,20 +218,4 @@ fn verb(action: &str) -> &str {
 fn prune(object: &mut Map<String, Value>) {
     object.values_mut().filter_map(Value::as_object_mut).for_each(prune);
     object.retain(|_, value| !value.is_null() && value.as_object().is_none_or(|inner| !inner.is_empty()));
-}
-
-/// The same JSON, with the characters escaped that a terminal would obey or hide: they only stand within texts.
-fn escaped(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    for character in json.chars() {
-        if character.is_control() || is_deceptive(character) {
-            for unit in character.encode_utf16(&mut [0; 2]) {
-                // Writing to a string cannot fail.
-                let _written = write!(out, "\\u{unit:04x}");
-            }
-        } else {
-            out.push(character);
-        }
-    }
-    out
 }

@@ -4,6 +4,7 @@
 
 use super::*;
 use crate::record::{Made, MadeKind};
+use crate::report::is_deceptive;
 use crate::report::sample::access;
 
 /// Requirement "required" of the base class.
