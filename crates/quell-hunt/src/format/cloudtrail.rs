@@ -4,13 +4,15 @@
 //! Fields: <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html>.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Format, Spot, parse, without_values};
+use super::{Format, Spot, json, parse, without_values};
 use crate::needle::Needles;
 use crate::record::{Access, Made, MadeKind, Outcome, Role};
 
@@ -39,58 +41,117 @@ fn begins(head: &[u8], name: &[u8]) -> bool {
         .is_some_and(|rest| rest.starts_with(b"\""))
 }
 
-#[derive(Deserialize)]
-struct File<'a> {
-    #[serde(borrow, rename = "Records")]
-    records: Vec<&'a RawValue>,
+/// Gives each record of a document to `take` as it is come to: a list of all of them would take eight times the room of a document
+/// with nothing but `0,0,…` in it.
+fn each<'a>(bytes: &'a [u8], take: &mut dyn FnMut(&'a RawValue)) -> Result<(), String> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let read = if bytes.trim_ascii_start().starts_with(b"[") {
+        Each(take).deserialize(&mut json)
+    } else {
+        File(take).deserialize(&mut json)
+    };
+    read.and_then(|()| json.end()).map_err(|error| json::told(&error))
 }
 
-fn parse_file(bytes: &[u8]) -> Result<File<'_>, String> {
-    if bytes.trim_ascii_start().starts_with(b"[") {
-        return Ok(File { records: parse(bytes)? });
+/// A list whose members are given away one by one.
+struct Each<'f, 'a>(&'f mut dyn FnMut(&'a RawValue));
+
+impl<'a> DeserializeSeed<'a> for Each<'_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_seq(self)
     }
-    parse(bytes)
+}
+
+impl<'a> Visitor<'a> for Each<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of records")
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut list: A) -> Result<(), A::Error> {
+        while let Some(record) = list.next_element()? {
+            (self.0)(record);
+        }
+        Ok(())
+    }
+}
+
+/// An object with such a list under `Records`.
+struct File<'f, 'a>(&'f mut dyn FnMut(&'a RawValue));
+
+impl<'a> DeserializeSeed<'a> for File<'_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_map(self)
+    }
+}
+
+impl<'a> Visitor<'a> for File<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with records")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut object: A) -> Result<(), A::Error> {
+        let mut seen = false;
+        while let Some(name) = object.next_key::<Cow<'a, str>>()? {
+            if name != "Records" {
+                object.next_value::<IgnoredAny>()?;
+            } else if seen {
+                return Err(A::Error::duplicate_field("Records"));
+            } else {
+                seen = true;
+                object.next_value_seed(Each(&mut *self.0))?;
+            }
+        }
+        if seen { Ok(()) } else { Err(A::Error::missing_field("Records")) }
+    }
 }
 
 /// A larger record is no record of CloudTrail's (256 KiB are its limit).
 const MAX_RECORD: usize = 1 << 20;
 
-/// The records of an object that have a needle in them, and how many of these nobody could read: those are kept as text.
+/// The records of an object that have a needle in them, and how many of these nobody could read: those are kept as text. What stands
+/// before the place where a document is damaged is read.
 pub(crate) fn records(object: &str, bytes: &[u8], needles: &Needles) -> (Vec<Access>, u64) {
     let (mut found, mut unparsed) = (Vec::new(), 0);
-    let mut unread = |place, bytes, why: &str, found: &mut Vec<Access>| {
-        unparsed += 1;
+    let unread = |place, bytes, why: &str, found: &mut Vec<Access>| {
         for credential in needles.labels(bytes) {
             found.push(super::unparsed(Format::Cloudtrail, Spot { object, place, bytes, credential }, why));
         }
     };
-    let file = match parse_file(bytes) {
-        Ok(file) => file,
-        Err(why) => {
-            unread(0, bytes, &why, &mut found);
-            return (found, unparsed);
-        }
-    };
-    for (raw, place) in file.records.iter().zip(1..) {
-        let bytes = raw.get().as_bytes();
-        let labels = needles.labels(bytes);
+    let (mut place, mut end) = (0, 0);
+    let read = each(bytes, &mut |raw| {
+        place += 1;
+        let record = raw.get().as_bytes();
+        // Where it ends in the document: it is a part of it.
+        end = record.as_ptr().addr().saturating_sub(bytes.as_ptr().addr()) + record.len();
+        let labels = needles.labels(record);
         if labels.is_empty() {
-            continue;
+            return;
         }
-        let read = if bytes.len() > MAX_RECORD { Err("it is too large".to_owned()) } else { parse(bytes) };
-        let record: Record<'_> = match read {
-            Ok(record) => record,
+        let read = if record.len() > MAX_RECORD { Err("it is too large".to_owned()) } else { parse(record) };
+        let parsed: Record<'_> = match read {
+            Ok(parsed) => parsed,
             Err(why) => {
-                unread(place, bytes, &why, &mut found);
-                continue;
+                unparsed += 1;
+                unread(place, record, &why, &mut found);
+                return;
             }
         };
         for credential in labels {
-            found.push(without_values(
-                record.access(Spot { object, place, bytes, credential }, needles),
-                needles,
-            ));
+            let spot = Spot { object, place, bytes: record, credential };
+            found.push(without_values(parsed.access(spot, needles), needles));
         }
+    });
+    if let Err(why) = read {
+        unparsed += 1;
+        unread(0, bytes.get(end..).unwrap_or_default(), &why, &mut found);
     }
     (found, unparsed)
 }
@@ -406,6 +467,42 @@ mod tests {
         let both = Needles::new(both).unwrap();
         let hidden = told("\"errorCode\":\"AccessDenied\",", "for s3cr3t-value", &both);
         assert_eq!(hidden, Outcome::Denied(super::super::HIDDEN.to_owned()));
+    }
+
+    /// What this process held at most so far, in KiB (`proc(5)`).
+    fn peak() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn records_that_are_nothing_take_no_room() {
+        let count = 4 << 20;
+        let text = format!("{{\"Records\":[{}{USE}]}}", "0,".repeat(count));
+        let before = peak();
+        let (all, unparsed) = found(&text, &["AKIAEXAMPLEEXAMPLE01"]);
+        assert_eq!((all.len(), unparsed, all[0].place), (1, 0, count as u64 + 1));
+        // A list of where they are would take 16 bytes for each.
+        let more = peak() - before;
+        assert!(more < 24 << 10, "{more} KiB");
+    }
+
+    #[test]
+    fn what_stands_before_the_damage_is_read_and_what_stands_behind_is_told() {
+        let id = "AKIAEXAMPLEEXAMPLE01";
+        let (all, unparsed) = found(&format!("{{\"Records\":[{USE},{{\"x\":\"{id}\""), &[id]);
+        let told: Vec<(u64, Role)> = all.iter().map(|it| (it.place, it.role)).collect();
+        assert_eq!((told, unparsed), (vec![(1, Role::Used), (0, Role::Mentioned)], 1));
+        for (text, why) in [
+            (format!("{{\"Records\":[{USE}],\"Records\":[]}}"), 1),
+            (format!("{{\"Records\":[{USE}]}} x"), 1),
+            (format!("{{\"Records\":[{USE}],\"more\":{{\"a\":[1]}}}}"), 0),
+        ] {
+            let (all, unparsed) = found(&text, &[id]);
+            assert_eq!((all.len(), unparsed), (1, why), "{text}");
+        }
+        assert_eq!(found(&format!("{{\"other\":\"{id}\"}}"), &[id]).1, 1, "no records at all");
     }
 
     #[test]
