@@ -41,6 +41,14 @@ impl Unpacker {
         self.read(file, size)
     }
 
+    /// Whether what was read last is stored as it is.
+    pub(crate) fn is_plain(&self) -> bool {
+        match Packing::of(&self.stored) {
+            Packing::None => true,
+            Packing::Gzip | Packing::Zstd => false,
+        }
+    }
+
     /// SHA-256 in hex of an object's first `size` bytes as stored, which were just searched. Small ones are still here; a larger one is
     /// read once more. `None` if that cannot be done.
     pub(crate) fn hash(&self, object: &Object, size: u64) -> Option<String> {

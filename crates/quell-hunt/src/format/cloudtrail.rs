@@ -121,7 +121,7 @@ const MAX_RECORD: usize = 1 << 20;
 pub(crate) fn records(object: &str, bytes: &[u8], needles: &Needles) -> (Vec<Access>, u64) {
     let (mut found, mut unparsed) = (Vec::new(), 0);
     let unread = |place, bytes, why: &str, found: &mut Vec<Access>| {
-        for credential in needles.labels(bytes) {
+        for credential in needles.labels_in_json(bytes) {
             found.push(super::unparsed(Format::Cloudtrail, Spot { object, place, bytes, credential }, why));
         }
     };
@@ -131,7 +131,7 @@ pub(crate) fn records(object: &str, bytes: &[u8], needles: &Needles) -> (Vec<Acc
         let record = raw.get().as_bytes();
         // Where it ends in the document: it is a part of it.
         end = record.as_ptr().addr().saturating_sub(bytes.as_ptr().addr()) + record.len();
-        let labels = needles.labels(record);
+        let labels = needles.labels_in_json(record);
         if labels.is_empty() {
             return;
         }
