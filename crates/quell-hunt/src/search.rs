@@ -15,6 +15,7 @@ use crate::mapping::Reader;
 use crate::needle::{Needle, Needles};
 use crate::object::Fate;
 use crate::record::Access;
+use crate::seam::Seam;
 use crate::unpack::{Text, Unpacker};
 
 /// Lines are searched in pieces of about this size: a good part of a second-level cache.
@@ -231,48 +232,8 @@ fn stream(name: &str, text: &mut dyn Read, task: &Task<'_>, seen: &mut Seen) -> 
     }
 }
 
-/// The end of what was searched: a value of several lines may begin there and end in the next piece.
-#[derive(Default)]
-struct Seam {
-    tail: Vec<u8>,
-}
-
-impl Seam {
-    /// Looks for needles that begin before a piece and end in it, and keeps its end.
-    fn search(
-        &mut self,
-        name: &str,
-        format: Format,
-        (text, offset): (&[u8], u64),
-        needles: &Needles,
-        seen: &mut Seen,
-    ) {
-        // No other needle has a line break in it, at which pieces end.
-        let Some(reach) = needles.reach().checked_sub(1) else { return };
-        let before = self.tail.len();
-        self.tail.extend_from_slice(text.get(..reach.min(text.len())).unwrap_or_default());
-        let mut at = 0;
-        while let Some((end, needle)) = needles.next(&self.tail, at) {
-            let start = end - needle.bytes().len();
-            if let Some(end) = end.checked_sub(before).filter(|end| start < before && *end > 0) {
-                let (start, bytes) = line_at(text, end);
-                over_lines(name, format, (bytes, offset + start as u64), needle, seen);
-            }
-            at = start + 1;
-        }
-        // All of the piece stands in the tail now, if it is a short one.
-        self.tail.extend_from_slice(
-            text.get(reach.min(text.len())..)
-                .and_then(|rest| rest.get(rest.len().saturating_sub(reach)..))
-                .unwrap_or_default(),
-        );
-        let surplus = self.tail.len().saturating_sub(reach);
-        self.tail.drain(..surplus);
-    }
-}
-
 /// The line that the byte before `end` is in, and where it begins.
-fn line_at(text: &[u8], end: usize) -> (usize, &[u8]) {
+pub(crate) fn line_at(text: &[u8], end: usize) -> (usize, &[u8]) {
     let start =
         text.get(..end).and_then(|head| memchr::memrchr(b'\n', head)).map_or(0, |newline| newline + 1);
     let stop = text.get(end..).and_then(|rest| memchr::memchr(b'\n', rest)).map_or(text.len(), |to| end + to);
@@ -280,7 +241,13 @@ fn line_at(text: &[u8], end: usize) -> (usize, &[u8]) {
 }
 
 /// A value of several lines is told by the one that it ends in.
-fn over_lines(name: &str, format: Format, (bytes, place): (&[u8], u64), needle: &Needle, seen: &mut Seen) {
+pub(crate) fn over_lines(
+    name: &str,
+    format: Format,
+    (bytes, place): (&[u8], u64),
+    needle: &Needle,
+    seen: &mut Seen,
+) {
     seen.unparsed += 1;
     let spot = Spot { object: name, place, bytes, credential: &needle.label };
     seen.accesses.push(format::unparsed(format, spot, "it spans several lines"));
