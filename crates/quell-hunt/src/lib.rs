@@ -27,6 +27,7 @@ pub mod prefix;
 pub mod record;
 pub mod registration;
 pub mod report;
+mod seam;
 mod search;
 pub mod shard;
 pub mod signature;

@@ -205,13 +205,30 @@ fn percent(bytes: &[u8], plain: &[u8], digits: &[u8; 16]) -> Vec<u8> {
 pub struct Needles {
     list: Vec<Needle>,
     search: Finder,
+    /// Which bytes stand in some needle: no other has to be unescaped to find one.
+    holds: Box<[bool; 256]>,
+    /// The longest needle with a line break in it; 0 if there is none.
+    reach: usize,
 }
 
 impl Needles {
     /// Ready to search.
     pub fn new(list: Vec<Needle>) -> Result<Self, NeedleError> {
         let search = Finder::new(&list)?;
-        Ok(Self { list, search })
+        let mut holds = Box::new([false; 256]);
+        for byte in list.iter().flat_map(Needle::bytes) {
+            if let Some(holds) = holds.get_mut(usize::from(*byte)) {
+                *holds = true;
+            }
+        }
+        let over_lines = list.iter().filter(|needle| needle.bytes().contains(&b'\n'));
+        let reach = over_lines.map(|needle| needle.bytes().len()).max().unwrap_or(0);
+        Ok(Self { list, search, holds, reach })
+    }
+
+    /// The longest needle that goes over several lines; 0 if none does.
+    pub(crate) fn reach(&self) -> usize {
+        self.reach
     }
 
     /// What is looked for.
@@ -254,15 +271,109 @@ impl Needles {
         labels
     }
 
+    /// The first escape of JSON, at or after `from`, that may hide a byte of a needle: `\u` with the number of a character that stands in
+    /// one, though nobody has to escape it.
+    pub(crate) fn escape(&self, text: &[u8], from: usize) -> Option<usize> {
+        let rest = text.get(from..)?;
+        // Most logs have no backslash at all, and one byte is found twice as fast as four.
+        let from = from + memchr::memchr(b'\\', rest)?;
+        let rest = text.get(from..)?;
+        memchr::memmem::find_iter(rest, b"\\u00").map(|at| from + at).find(|at| {
+            let byte =
+                unit(text.get(at + 2..at + 6).unwrap_or_default()).and_then(|unit| u8::try_from(unit).ok());
+            byte.is_some_and(|byte| self.holds.get(usize::from(byte)).copied().unwrap_or(false))
+        })
+    }
+
+    /// [`Self::labels`] of a record of JSON, also where some of its characters are escaped that need not be.
+    pub(crate) fn labels_in_json(&self, bytes: &[u8]) -> Vec<&str> {
+        let mut labels = self.labels(bytes);
+        if self.escape(bytes, 0).is_some() {
+            for label in self.labels(&unescaped(bytes)) {
+                if !labels.contains(&label) {
+                    labels.push(label);
+                }
+            }
+        }
+        labels
+    }
+
     /// The first needle, whose label is wanted, in a short text.
     pub(crate) fn within(&self, text: &[u8]) -> Option<&Needle> {
         self.next(text, 0).map(|(_, needle)| needle)
     }
 }
 
+/// Four digits of hex.
+fn unit(digits: &[u8]) -> Option<u32> {
+    let all = digits.len() == 4 && digits.iter().all(u8::is_ascii_hexdigit);
+    u32::from_str_radix(std::str::from_utf8(digits).ok().filter(|_| all)?, 16).ok()
+}
+
+/// A record with its escapes read (RFC 8259, 7). What is none is left as it is, and halves of pairs of UTF-16 are: no needle has them.
+fn unescaped(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        let (before, escape) = rest.split_at_checked(at).unwrap_or((rest, b""));
+        out.extend_from_slice(before);
+        let (plain, length) = match escape.get(1) {
+            Some(b'u') => match unit(escape.get(2..6).unwrap_or_default()).and_then(char::from_u32) {
+                Some(c) => (Some(c), 6),
+                None => (None, 2),
+            },
+            Some(b'n') => (Some('\n'), 2),
+            Some(b'r') => (Some('\r'), 2),
+            Some(b't') => (Some('\t'), 2),
+            Some(c @ (b'"' | b'\\' | b'/')) => (Some(char::from(*c)), 2),
+            Some(_) => (None, 2),
+            None => (None, 1),
+        };
+        match plain {
+            Some(c) => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            None => out.extend_from_slice(escape.get(..length).unwrap_or_default()),
+        }
+        rest = escape.get(length..).unwrap_or_default();
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_is_found_with_any_of_its_characters_escaped() {
+        let id = "AKIAEXAMPLEEXAMPLE01";
+        let needles = Needles::new(vec![Needle::id(id).unwrap()]).unwrap();
+        for (at, c) in id.char_indices() {
+            let (before, after) = (id.get(..at).unwrap(), id.get(at + 1..).unwrap());
+            for digits in [format!("{:04x}", u32::from(c)), format!("{:04X}", u32::from(c))] {
+                let line = format!("{{\"a\\/b\\n\":\"x{before}\\u{digits}{after}\"}}");
+                assert_eq!(needles.labels_in_json(line.as_bytes()), [id], "{line}");
+                assert!(needles.labels(line.as_bytes()).is_empty());
+            }
+        }
+        let all: Vec<String> = id.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
+        let all = all.concat();
+        assert_eq!(needles.labels_in_json(all.as_bytes()), [id]);
+    }
+
+    #[test]
+    fn escapes_that_hide_nothing_are_passed_over() {
+        let needles = Needles::new(vec![Needle::id("AKIAEXAMPLEEXAMPLE01").unwrap()]).unwrap();
+        // What writers of JSON escape by themselves, what is cut off, and what is no number.
+        for text in ["\\u003c\\u003e\\u0026\\u003d\\u0027", "\\u004", "\\u00", "\\u00zz", "\\u+041", "", "\\"]
+        {
+            assert_eq!(needles.escape(text.as_bytes(), 0), None, "{text}");
+            assert!(needles.labels_in_json(text.as_bytes()).is_empty());
+        }
+        assert_eq!(needles.escape(b"\\u003c \\u0041", 0), Some(7));
+        for text in ["\\ud83d\\ude00 \\u0041\\", "\\x\\u0041\\u", "\\u0041\\ud8"] {
+            assert!(unescaped(text.as_bytes()).contains(&b'A'), "{text}");
+        }
+    }
 
     fn spellings(value: &str) -> Vec<Needle> {
         Needle::value("v", &SecretValue::from_text(value.to_owned())).unwrap()

@@ -45,7 +45,7 @@ pub struct Access {
     pub region: Option<String>,
     /// What the record says came into being by it.
     pub made: Vec<Made>,
-    /// How many bytes the answer had (`traffic.bytes_out`). Only S3's two logs are read for it.
+    /// How many bytes the answer had, where the log tells (OCSF's `bytes_out`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     /// S3's second id of the request (`x-amz-id-2`), by which two logs that tell of one request are compared.
@@ -152,5 +152,18 @@ impl Outcome {
             Self::Denied(detail) | Self::Failed(detail) => Some(detail),
             Self::Allowed | Self::Unknown => None,
         }
+    }
+
+    /// The word alone, by which two refusals are alike, and the sentence behind it, which may name whatever was asked for.
+    pub fn code_and_message(&self) -> Option<(&str, Option<&str>)> {
+        let detail = self.detail()?;
+        // Only a word is a code: `AccessDenied: User … is not authorized`.
+        let parts = detail.split_once(": ").filter(|(code, _)| !code.contains(char::is_whitespace));
+        Some(parts.map_or((detail, None), |(code, message)| (code, Some(message))))
+    }
+
+    /// The word alone.
+    pub fn code(&self) -> Option<&str> {
+        self.code_and_message().map(|(code, _)| code)
     }
 }

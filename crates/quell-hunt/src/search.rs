@@ -12,9 +12,10 @@ use crate::format::{self, Format, Spot, cloudtrail};
 use crate::hint::Hints;
 use crate::layout::Delivery;
 use crate::mapping::Reader;
-use crate::needle::Needles;
+use crate::needle::{Needle, Needles};
 use crate::object::Fate;
 use crate::record::Access;
+use crate::seam::Seam;
 use crate::unpack::{Text, Unpacker};
 
 /// Lines are searched in pieces of about this size: a good part of a second-level cache.
@@ -81,6 +82,11 @@ pub(crate) fn object(next: Next<'_>, task: &Task<'_>, unpacker: &mut Unpacker) -
         return seen;
     }
     opened(&object.name, unpacker.open(object, fetch), task, &mut seen);
+    let read = if unpacker.is_plain() { seen.searched.min(seen.stored) } else { seen.stored };
+    if seen.fate == Fate::Scanned && read < object.size {
+        let why = format!("it shrank from {} to {read} bytes while it was read", object.size);
+        seen.fate = Fate::Corrupt(why);
+    }
     if task.hash && !seen.accesses.is_empty() {
         seen.sha256 = unpacker.hash(seen.stored);
     }
@@ -136,7 +142,9 @@ fn document(name: &str, text: &[u8], task: &Task<'_>, seen: &mut Seen) -> Result
             cloudtrail::edges(text, &mut |from, to| seen.edges.push((from.to_owned(), to.to_owned())));
             task.edges.fetch_sub(i64::try_from(seen.edges.len()).unwrap_or(i64::MAX), Ordering::Relaxed);
         }
-        if task.needles.within(text).is_some() {
+        // AWS escapes no character that stands in an id; whoever wrote a list of events anew may have.
+        let by_aws = Delivery::of(name).is_some();
+        if task.needles.within(text).is_some() || !by_aws && task.needles.escape(text, 0).is_some() {
             let (accesses, unparsed) = cloudtrail::records(name, text, task.needles);
             seen.accesses = accesses;
             seen.unparsed += unparsed;
@@ -170,6 +178,7 @@ fn stream(name: &str, text: &mut dyn Read, task: &Task<'_>, seen: &mut Seen) -> 
     let mut buffer: Vec<u8> = Vec::new();
     // Where the buffer starts in the text.
     let mut offset = 0_u64;
+    let mut seam = Seam::default();
     loop {
         let before = buffer.len();
         let read = Read::take(&mut *text, BLOCK as u64).read_to_end(&mut buffer);
@@ -203,10 +212,12 @@ fn stream(name: &str, text: &mut dyn Read, task: &Task<'_>, seen: &mut Seen) -> 
             }
             continue;
         }
-        let whole =
-            if end { buffer.len() } else { memchr::memrchr(b'\n', &buffer).map_or(0, |newline| newline + 1) };
+        // What was there before has none: it would have been searched.
+        let newline = memchr::memrchr(b'\n', buffer.get(before..).unwrap_or_default());
+        let whole = if end { buffer.len() } else { newline.map_or(0, |newline| before + newline + 1) };
         let complete = buffer.get(..whole).unwrap_or_default();
         lines(name, format, (complete, offset), task, seen);
+        seam.search(name, format, (complete, offset), task.needles, seen);
         if end {
             seen.note_last(format, complete, task.hints);
             return damaged;
@@ -222,6 +233,27 @@ fn stream(name: &str, text: &mut dyn Read, task: &Task<'_>, seen: &mut Seen) -> 
             )));
         }
     }
+}
+
+/// The line that the byte before `end` is in, and where it begins.
+pub(crate) fn line_at(text: &[u8], end: usize) -> (usize, &[u8]) {
+    let start =
+        text.get(..end).and_then(|head| memchr::memrchr(b'\n', head)).map_or(0, |newline| newline + 1);
+    let stop = text.get(end..).and_then(|rest| memchr::memchr(b'\n', rest)).map_or(text.len(), |to| end + to);
+    (start, text.get(start..stop).unwrap_or_default())
+}
+
+/// A value of several lines is told by the one that it ends in.
+pub(crate) fn over_lines(
+    name: &str,
+    format: Format,
+    (bytes, place): (&[u8], u64),
+    needle: &Needle,
+    seen: &mut Seen,
+) {
+    seen.unparsed += 1;
+    let spot = Spot { object: name, place, bytes, credential: &needle.label };
+    seen.accesses.push(format::unparsed(format, spot, "it spans several lines"));
 }
 
 /// Whether a reader failed because of what it read, or because it could not.
@@ -253,33 +285,56 @@ fn lines(name: &str, format: Format, (text, offset): (&[u8], u64), task: &Task<'
     }
     let mut at = 0;
     while let Some((end, needle)) = needles.next(text, at) {
-        let start =
-            text.get(..end).and_then(|head| memchr::memrchr(b'\n', head)).map_or(0, |newline| newline + 1);
-        let stop =
-            text.get(end..).and_then(|rest| memchr::memchr(b'\n', rest)).map_or(text.len(), |to| end + to);
-        let bytes = text.get(start..stop).unwrap_or_default();
-        let labels = needles.labels(bytes);
+        let (start, bytes) = line_at(text, end);
+        let place = offset + start as u64;
+        let labels = if format.is_json() { needles.labels_in_json(bytes) } else { needles.labels(bytes) };
         if labels.is_empty() {
-            // A value of several lines ends in this one.
-            seen.unparsed += 1;
-            let spot = Spot { object: name, place: offset + start as u64, bytes, credential: &needle.label };
-            seen.accesses.push(format::unparsed(format, spot, "it spans several lines"));
+            over_lines(name, format, (bytes, place), needle, seen);
         }
-        for credential in labels {
-            let spot = Spot { object: name, place: offset + start as u64, bytes, credential };
-            let read = match &seen.reader {
-                Some(reader) => reader.line(spot, needles),
-                None => format::line(format, spot, needles, hints),
-            };
-            match read {
-                Ok(access) => seen.accesses.extend(access),
-                Err(why) => {
-                    seen.unparsed += 1;
-                    seen.accesses.push(format::unparsed(format, spot, &why));
-                }
+        line(name, format, (bytes, place), &labels, task, seen);
+        at = start + bytes.len();
+    }
+    if format.is_json() {
+        escaped_lines(name, format, (text, offset), task, seen);
+    }
+}
+
+/// Lines in which a needle stands only when escapes are read.
+fn escaped_lines(name: &str, format: Format, (text, offset): (&[u8], u64), task: &Task<'_>, seen: &mut Seen) {
+    let needles = task.needles;
+    let mut at = 0;
+    while let Some(escape) = needles.escape(text, at) {
+        let (start, bytes) = line_at(text, escape);
+        if needles.within(bytes).is_none() {
+            let labels = needles.labels_in_json(bytes);
+            line(name, format, (bytes, offset + start as u64), &labels, task, seen);
+        }
+        at = start + bytes.len();
+    }
+}
+
+/// What a line says about each credential in it.
+fn line(
+    name: &str,
+    format: Format,
+    (bytes, place): (&[u8], u64),
+    labels: &[&str],
+    task: &Task<'_>,
+    seen: &mut Seen,
+) {
+    for credential in labels {
+        let spot = Spot { object: name, place, bytes, credential };
+        let read = match &seen.reader {
+            Some(reader) => reader.line(spot, task.needles),
+            None => format::line(format, spot, task.needles, task.hints),
+        };
+        match read {
+            Ok(access) => seen.accesses.extend(access),
+            Err(why) => {
+                seen.unparsed += 1;
+                seen.accesses.push(format::unparsed(format, spot, &why));
             }
         }
-        at = stop;
     }
 }
 
@@ -326,7 +381,6 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::needle::Needle;
 
     const ID: &str = "AKIAEXAMPLEEXAMPLE01";
 
@@ -401,14 +455,139 @@ mod tests {
         assert_eq!(seen.first, Some("2026-03-02T10:00:00Z".parse().unwrap()));
     }
 
+    /// Megabytes of the same piece, of which only one was compressed: after a full flush deflate refers to nothing before it.
+    fn gz_of(head: &[u8], piece: &[u8], megabytes: usize) -> Vec<u8> {
+        let mut deflate = flate2::Compress::new(flate2::Compression::best(), false);
+        let mut packed = |text: &[u8]| {
+            let mut out = Vec::with_capacity(64 << 10);
+            deflate.compress_vec(text, &mut out, flate2::FlushCompress::Full).unwrap();
+            out
+        };
+        let (head, piece) = (packed(head), packed(&piece.repeat((1 << 20) / piece.len())));
+        [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255], head.as_slice(), &piece.repeat(megabytes)].concat()
+    }
+
     #[test]
     fn a_bomb_is_no_log() {
-        let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        let zeros = vec![b' '; 64 << 20];
-        for _ in 0..17 {
-            bomb.write_all(&zeros).unwrap();
+        let why = |bomb: &[u8]| {
+            let fate = search(bomb).fate;
+            assert_eq!(fate.word(), "too large", "{fate:?}");
+            fate.why().unwrap().to_owned()
+        };
+        assert!(why(&gz_of(b"x", b" ", 1100)).contains("a line of more than 128 MiB"));
+        assert!(why(&gz_of(b"{\"Records\":[", b"0,", 1100)).contains("a document of more than"));
+        // Lines without an end, as blocks of one byte repeated (RFC 8878, 3.1.1.2.2): a frame without a size, then 128 KiB each.
+        let mut lines = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 0x58];
+        for _ in 0..(1100 << 20) / (128 << 10) {
+            let header = 2 | (128_u32 << 10) << 3;
+            lines.extend(header.to_le_bytes().iter().take(3));
+            lines.push(b'\n');
         }
-        let seen = search(&bomb.finish().unwrap());
-        assert!(matches!(seen.fate, Fate::TooLarge(_) | Fate::WrongFormat(_)), "{:?}", seen.fate);
+        let told = why(&lines);
+        assert!(
+            told.contains("more than 200 times its size") && told.contains("bytes were searched"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn what_shrinks_between_two_looks_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("o.log");
+        let look = |before: &[u8], after: Option<&[u8]>| {
+            std::fs::write(&path, before).unwrap();
+            let [one] = crate::object::list(std::slice::from_ref(&path)).unwrap().try_into().unwrap();
+            match after {
+                Some(after) => std::fs::write(&path, after).unwrap(),
+                None => std::fs::remove_file(&path).unwrap(),
+            }
+            let needles = Needles::new(vec![Needle::id(ID).unwrap()]).unwrap();
+            let (digests, hints) = (Digests::default(), Hints::default());
+            let task = Task {
+                needles: &needles,
+                digests: &digests,
+                hints: &hints,
+                edges: AtomicI64::new(0),
+                hash: false,
+            };
+            object(Next { at: 0, object: &one, fetch: None }, &task, &mut Unpacker::default())
+        };
+        let line = format!("{ID}\n");
+        let seen = look(line.repeat(3).as_bytes(), Some(line.as_bytes()));
+        assert!(
+            matches!(&seen.fate, Fate::Corrupt(why) if why.contains("shrank from 63 to 21")),
+            "{:?}",
+            seen.fate
+        );
+        assert_eq!(seen.accesses.len(), 1, "what is still there is told");
+        let grown = look(line.as_bytes(), Some(line.repeat(3).as_bytes()));
+        assert_eq!((grown.fate, grown.accesses.len()), (Fate::Scanned, 3));
+        assert!(matches!(look(line.as_bytes(), None).fate, Fate::Unreadable(_)));
+        assert_eq!(look(&gz(line.as_bytes()), Some(&gz(line.as_bytes()))).fate, Fate::Scanned);
+    }
+
+    /// What is found of some needles.
+    fn found(bytes: &[u8], needles: Vec<Needle>) -> Seen {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("o.log");
+        std::fs::write(&path, bytes).unwrap();
+        let [one] = crate::object::list(&[path]).unwrap().try_into().unwrap();
+        let needles = Needles::new(needles).unwrap();
+        let (digests, hints) = (Digests::default(), Hints::default());
+        let task = Task {
+            needles: &needles,
+            digests: &digests,
+            hints: &hints,
+            edges: AtomicI64::new(0),
+            hash: false,
+        };
+        object(Next { at: 0, object: &one, fetch: None }, &task, &mut Unpacker::default())
+    }
+
+    #[test]
+    fn a_value_of_several_lines_is_found_across_pieces() {
+        let value = "first line\nsecond line\nthird";
+        let needles = || {
+            let secret = quell_core::secret::SecretValue::from_text(value.to_owned());
+            Needle::value("the value", &secret).unwrap()
+        };
+        // So large that it is read in pieces, which end after the first or the second line of the value, or elsewhere.
+        let size = 17 << 20;
+        for cut in [BLOCK - 30, BLOCK - 11, BLOCK - 9, BLOCK - 5, BLOCK + 9, 2 * BLOCK - 25, 3 * BLOCK - 13] {
+            let filler = format!("{}\n", "x".repeat(cut - 1));
+            let rest = "y\n".repeat((size - cut) / 2);
+            let seen = found(format!("{filler}{value} it was\n{rest}").as_bytes(), needles());
+            assert_eq!((seen.accesses.len(), seen.unparsed), (1, 1), "cut at {cut}");
+            let place = cut + "first line\nsecond line\n".len();
+            assert_eq!(seen.accesses[0].place, place as u64);
+            assert!(seen.accesses[0].action.contains("several lines"));
+        }
+        let broken = format!(
+            "{}first line\nsecond\nline\nthird\n{}",
+            "x\n".repeat(BLOCK / 2 - 5),
+            "y\n".repeat(size / 2)
+        );
+        assert!(found(broken.as_bytes(), needles()).accesses.is_empty());
+    }
+
+    #[test]
+    fn an_id_with_escapes_that_need_not_be_is_found_in_lines_and_documents() {
+        let hidden = format!("\\u0041{}", ID.strip_prefix('A').unwrap());
+        let token = |id: &str| {
+            format!(
+                r#"{{"time":"2026-03-02T10:00:00Z","type":"response","auth":{{"client_token":"{id}"}},"request":{{"id":"q","operation":"read","path":"kv/x"}}}}"#
+            )
+        };
+        let needle = || vec![Needle::id(ID).unwrap()];
+        let seen =
+            found(format!("{}\n{}\n{}\n", token("other"), token(&hidden), token(ID)).as_bytes(), needle());
+        assert_eq!((seen.accesses.len(), seen.unparsed), (2, 0));
+        assert!(seen.accesses.iter().all(|it| it.role == crate::record::Role::Used), "{:?}", seen.accesses);
+        let record = format!(
+            r#"{{"eventName":"GetObject","eventSource":"s3.amazonaws.com","userIdentity":{{"accessKeyId":"{hidden}"}}}}"#
+        );
+        let seen = found(format!("{{\"Records\":[{{}},{record}]}}").as_bytes(), needle());
+        let told: Vec<_> = seen.accesses.iter().map(|it| (it.place, it.role)).collect();
+        assert_eq!(told, [(2, crate::record::Role::Used)]);
     }
 }

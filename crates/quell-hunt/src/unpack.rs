@@ -46,6 +46,14 @@ impl Unpacker {
         self.read(file, size)
     }
 
+    /// Whether what was read last is stored as it is.
+    pub(crate) fn is_plain(&self) -> bool {
+        match Packing::of(&self.stored) {
+            Packing::None => true,
+            Packing::Gzip | Packing::Zstd => false,
+        }
+    }
+
     /// SHA-256 in hex of the object that was opened last, of `size` bytes as stored; `None` if it is too large to be held.
     pub(crate) fn hash(&self, size: u64) -> Option<String> {
         let held = self.stored.len() as u64;

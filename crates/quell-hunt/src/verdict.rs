@@ -201,6 +201,7 @@ fn conditions(hunt: &Hunt, knowledge: &Knowledge) -> Vec<Condition> {
             count => format!("{count} of the leaked credentials could not be looked for"),
         },
     );
+    all.extend(undated(hunt));
     all.extend([unbroken(hunt), vouched(hunt, knowledge)]);
     all.extend(whole(hunt));
     let said = if knowledge.all_logs { "somebody says" } else { "nobody said" };
@@ -240,6 +241,15 @@ fn whole(hunt: &Hunt) -> Option<Condition> {
         return Some(Condition { met: false, text });
     }
     (!hunt.missing.is_empty()).then(|| Condition { met: false, text: hunt.missing.join("; ") })
+}
+
+/// A record without a time may be of any. Says nothing where each has one.
+fn undated(hunt: &Hunt) -> Option<Condition> {
+    let count = hunt.accesses.iter().filter(|access| access.time.is_none()).count();
+    let text = format!(
+        "{count} records that name it have no time, or none with a zone (--zone): they may lie outside of what is asked for"
+    );
+    (count > 0).then_some(Condition { met: false, text })
 }
 
 /// No gap was seen.

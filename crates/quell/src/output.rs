@@ -5,6 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
 use quell_app::AppError;
+use quell_hunt::report::escaped;
 use serde::Serialize;
 
 const BOLD: Style = Style::new().bold();
@@ -66,7 +67,8 @@ impl Out {
         if let serde_json::Value::Object(map) = &mut value {
             map.entry("v").or_insert_with(|| 1.into());
         }
-        serde_json::to_string_pretty(&value).map_err(|e| AppError::Usage(e.to_string()))
+        let text = serde_json::to_string_pretty(&value).map_err(|e| AppError::Usage(e.to_string()))?;
+        Ok(escaped(&text))
     }
 
     /// A line of data on stdout. A closed pipe (`| head`) ends the program quietly.

@@ -15,7 +15,7 @@ use crate::AppError;
 pub const TABLES: &str = "\
 CREATE TABLE access (id INTEGER PRIMARY KEY, time TEXT, credential TEXT, role TEXT, action TEXT, resource TEXT, actor TEXT,
     address TEXT, agent TEXT, outcome TEXT, detail TEXT, reads INTEGER, format TEXT, account TEXT, region TEXT, request TEXT,
-    object TEXT, place INTEGER, sha256 TEXT) STRICT;
+    bytes INTEGER, object TEXT, place INTEGER, sha256 TEXT) STRICT;
 CREATE TABLE made (access INTEGER REFERENCES access, kind TEXT, id TEXT) STRICT;
 CREATE TABLE followed (id TEXT, kind TEXT, made_with TEXT, at TEXT, uses INTEGER) STRICT;
 CREATE TABLE anomaly (id TEXT PRIMARY KEY, detector TEXT, weight TEXT, title TEXT, credential TEXT, first TEXT, last TEXT,
@@ -73,7 +73,7 @@ async fn load(report: &Report<'_>) -> Result<SqliteConnection, sqlx::Error> {
     sqlx::raw_sql(TABLES).execute(&mut db).await?;
     let mut all = db.begin().await?;
     for (id, it) in (0_i64..).zip(&report.hunt.accesses) {
-        sqlx::query("INSERT INTO access VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")
+        sqlx::query("INSERT INTO access VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")
             .bind(id)
             .bind(it.time.map(|time| time.to_string()))
             .bind(&it.credential)
@@ -90,6 +90,7 @@ async fn load(report: &Report<'_>) -> Result<SqliteConnection, sqlx::Error> {
             .bind(&it.account)
             .bind(&it.region)
             .bind(&it.request)
+            .bind(it.bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)))
             .bind(&it.object)
             .bind(i64::try_from(it.place).unwrap_or(i64::MAX))
             .bind(&it.sha256)

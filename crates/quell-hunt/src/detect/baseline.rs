@@ -57,7 +57,7 @@ pub(super) fn habits<'a>(before: &[Use<'a>], context: &Context<'_>) -> Option<Ha
         calls_by_country: before.iter().filter_map(|it| it.country().zip(it.call().sort())).collect(),
         families: BTreeSet::new(),
         calls: before.iter().filter_map(|it| it.call().sort()).collect(),
-        errors: before.iter().filter_map(|it| it.access.outcome.detail()).collect(),
+        errors: before.iter().filter_map(|it| it.access.outcome.code()).collect(),
         hours: [0; 24],
     };
     let agents: BTreeSet<&str> = before.iter().filter_map(|it| it.access.agent.as_deref()).collect();

@@ -1,5 +1,6 @@
 //! What a record says was asked for, in the words of its log.
 
+use super::acts::{Act, Named};
 use crate::format::Format;
 use crate::record::Access;
 
@@ -10,7 +11,9 @@ pub(super) enum Call<'a> {
     Aws { service: &'a str, name: &'a str },
     /// `GET /orders`.
     Http { method: &'a str },
-    /// In a log whose actions are not told apart.
+    /// In a log with words of its own.
+    Named(Named<'a>),
+    /// In a log whose actions nobody knows.
     Other,
     /// `read kv/data/orders`.
     Vault { operation: &'a str, path: &'a str },
@@ -38,7 +41,6 @@ impl<'a> Call<'a> {
                 let (operation, path) = access.action.split_once(' ').unwrap_or((&access.action, ""));
                 Self::Vault { operation, path }
             }
-            // What their actions mean is not told apart yet: detectors of what was done say nothing about them.
             Format::Azure
             | Format::Gcp
             | Format::Github
@@ -52,7 +54,7 @@ impl<'a> Call<'a> {
             | Format::MappedCsv
             | Format::MappedJson
             | Format::Mariadb
-            | Format::Vsync => Self::Other,
+            | Format::Vsync => Named::of(access).map_or(Self::Other, Self::Named),
         }
     }
 
@@ -62,7 +64,15 @@ impl<'a> Call<'a> {
             Self::Aws { service, name } => {
                 table.iter().any(|(known, names)| *known == service && names.contains(&name))
             }
-            Self::Http { .. } | Self::Other | Self::Vault { .. } => false,
+            Self::Http { .. } | Self::Named(_) | Self::Other | Self::Vault { .. } => false,
+        }
+    }
+
+    /// Whether it is a call of another log that does that.
+    pub(super) fn does(self, act: Act) -> bool {
+        match self {
+            Self::Named(named) => named.does(act),
+            Self::Aws { .. } | Self::Http { .. } | Self::Other | Self::Vault { .. } => false,
         }
     }
 
@@ -70,7 +80,7 @@ impl<'a> Call<'a> {
     pub(super) fn vault_write(self) -> Option<&'a str> {
         match self {
             Self::Vault { operation: "create" | "update" | "patch", path } => Some(path),
-            Self::Vault { .. } | Self::Aws { .. } | Self::Http { .. } | Self::Other => None,
+            Self::Vault { .. } | Self::Aws { .. } | Self::Http { .. } | Self::Named(_) | Self::Other => None,
         }
     }
 
@@ -79,6 +89,7 @@ impl<'a> Call<'a> {
         match self {
             Self::Aws { service, name } => Some((service, name)),
             Self::Http { method } => Some((method, "")),
+            Self::Named(named) => Some(named.sort()),
             Self::Other => None,
             Self::Vault { operation, path } => Some((operation, path.split('/').next().unwrap_or_default())),
         }
@@ -88,6 +99,7 @@ impl<'a> Call<'a> {
     pub(super) fn name(self) -> String {
         match (self, self.sort()) {
             (_, None) => "a line of a log".to_owned(),
+            (Self::Named(named), _) => named.name(),
             (Self::Aws { .. }, Some(("", name))) => name.to_owned(),
             (Self::Aws { .. }, Some((service, name))) => format!("{service}:{name}"),
             (Self::Vault { .. }, Some((operation, mount))) => format!("{operation} {mount}/"),
@@ -102,7 +114,7 @@ impl<'a> Call<'a> {
                 let two: Vec<&str> = path.splitn(3, '/').take(2).collect();
                 format!("{operation} {}", two.join("/"))
             }
-            Self::Aws { .. } | Self::Http { .. } | Self::Other => self.name(),
+            Self::Aws { .. } | Self::Http { .. } | Self::Named(_) | Self::Other => self.name(),
         }
     }
 }

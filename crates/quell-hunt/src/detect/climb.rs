@@ -1,7 +1,7 @@
 //! `privilege-climb`: from one address came first reads, then a write, then something for administrators.
 //!
 //! * Looks at: uses that may have been done, by address; what is for administrators is what `persistence` and
-//!   `defence-evasion` list. The owner's own addresses and those of the baseline are left out.
+//!   `defence-evasion` list, and of other logs what [`super::acts`] says that only administrators should do. The owner's own addresses and those of the baseline are left out.
 //! * Speaks from: one such order within a day. Without a baseline every address counts, and it weighs less.
 //! * Idea: own.
 
@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use jiff::SignedDuration;
 
+use super::acts::Act;
 use super::run::{Detector, Finding, Scene, Soft};
 use super::trail::Use;
 use super::wording::{listed, quoted};
@@ -37,7 +38,7 @@ fn find(scene: &Scene<'_>) -> Vec<Finding> {
         }
         let climb = climbs.entry(address).or_default();
         let call = it.call();
-        if persistence::lasts(call) || evasion::blinds(call) {
+        if persistence::lasts(call) || evasion::evades(call) || call.does(Act::Rules) {
             climb.admin.get_or_insert(place);
         } else if it.access.reads == Some(true) {
             climb.read.get_or_insert(place);

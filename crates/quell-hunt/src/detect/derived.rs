@@ -2,13 +2,14 @@
 //!
 //! * Looks at: what records say was made (sessions, keys, tokens), and calls that make such things when the log does not say
 //!   what they made: `sts:AssumeRole*`, `GetSessionToken`, `GetFederationToken`, `iam:CreateAccessKey`, Vault's
-//!   `auth/token/create*` and logins.
+//!   `auth/token/create*` and logins; what [`super::acts`] lists of other logs.
 //! * Speaks from: any that may have been done. A role that was assumed weighs less: programs do it all day.
 //! * Idea: own.
 
 use std::collections::BTreeMap;
 
 use super::Weight;
+use super::acts::Act;
 use super::call::Call;
 use super::run::{Detector, Finding, Scene, Soft};
 use super::trail::Use;
@@ -63,6 +64,7 @@ fn maker(call: Call<'_>) -> bool {
             matches!(operation, "create" | "update")
                 && (rest.starts_with("token/create") || rest.ends_with("/login") || rest.contains("/login/"))
         }
+        Call::Named(named) => named.does(Act::Derives),
         Call::Http { .. } | Call::Other => false,
     }
 }

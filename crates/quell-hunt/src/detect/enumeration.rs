@@ -1,7 +1,7 @@
 //! `enumeration-burst`: somebody looks around.
 //!
 //! * Looks at: different `List*`, `Describe*` and `Get*` calls from one address, and of Vault different lists and looks at
-//!   mounts and policies; buckets that are asked about.
+//!   mounts and policies; lists and reviews of one's own rights in other logs, see [`super::acts`]; buckets that are asked about.
 //! * Speaks from: 6 different ones within 10 minutes from an address, or more than 15 buckets within 10 seconds. What a service
 //!   asks in the name of somebody is left out.
 //! * Idea: Elastic's rules for discovery by the command line (more than 5 kinds of calls in 10 seconds); Sigma's for buckets (`aws_enum_buckets`).
@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use jiff::SignedDuration;
 
 use super::Weight;
+use super::acts::{Act, Named};
 use super::call::Call;
 use super::run::{Detector, Finding, Scene, Soft};
 use super::trail::Use;
@@ -44,9 +45,12 @@ fn find(scene: &Scene<'_>) -> Vec<Finding> {
     }
     let mut findings = Vec::new();
     for uses in origins.values() {
-        let calls = events(uses, |it| Some(it.access.action.as_str()));
+        let calls = events(uses, |it| Some(look(it)));
         findings.extend(bursts(&calls, SPAN, LEAST).into_iter().map(|burst| {
-            let names = burst.iter().map(|event| event.key);
+            let names = burst.iter().map(|event| match (event.it.call(), event.key) {
+                (Call::Named(named), _) => named.name(),
+                (_, (name, _)) => name.to_owned(),
+            });
             finding(
                 "calls",
                 format!("Somebody looked around: {}", listed(names)),
@@ -81,17 +85,31 @@ fn looks_around(call: Call<'_>) -> bool {
                 ["sys/mounts", "sys/auth", "sys/policy", "sys/policies", "sys/internal/ui", "sys/audit"];
             operation == "read" && about.iter().any(|start| path.starts_with(start))
         }
+        Call::Named(named) => named.does(Act::Looks),
         Call::Http { .. } | Call::Other => false,
+    }
+}
+
+/// What makes it another look than others.
+fn look<'a>(it: &Use<'a>) -> (&'a str, &'a str) {
+    match it.call() {
+        Call::Named(named) => named.look(),
+        Call::Aws { .. } | Call::Http { .. } | Call::Other | Call::Vault { .. } => (&it.access.action, ""),
     }
 }
 
 /// The bucket that a call is about, if it asks about the bucket itself.
 fn bucket<'a>(it: &Use<'a>) -> Option<&'a str> {
-    let Call::Aws { service: "s3", name } = it.call() else { return None };
-    let asks = ["GetBucket", "HeadBucket", "ListObjects", "ListBucketV", "ListMultipart", "GetPublicAccess"];
-    if !asks.iter().any(|start| name.starts_with(start)) {
-        return None;
-    }
+    let asks = match it.call() {
+        Call::Aws { service: "s3", name } => {
+            ["GetBucket", "HeadBucket", "ListObjects", "ListBucketV", "ListMultipart", "GetPublicAccess"]
+                .iter()
+                .any(|start| name.starts_with(start))
+        }
+        Call::Named(named @ Named::S3 { .. }) => named.does(Act::Looks),
+        Call::Aws { .. } | Call::Http { .. } | Call::Named(_) | Call::Other | Call::Vault { .. } => false,
+    };
+    asks.then_some(())?;
     let resource = it.access.resource.as_deref()?;
     let rest = resource.strip_prefix("s3://").or_else(|| resource.strip_prefix("arn:aws:s3:::"))?;
     rest.split('/').next()

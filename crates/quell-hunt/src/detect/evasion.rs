@@ -1,12 +1,13 @@
-//! `defence-evasion`: somebody tried to make the logs blind.
+//! `defence-evasion`: somebody tried to make the logs blind, or took a protection away.
 //!
 //! * Looks at: calls that stop, delete or narrow CloudTrail, `GuardDuty`, Config, Security Hub, flow logs and log groups;
-//!   Vault's removal of an audit device, sealing it, and what it leaves out of the audit.
+//!   Vault's removal of an audit device, sealing it, and what it leaves out of the audit; what [`super::acts`] lists of other logs.
 //! * Speaks from: any; an attempt counts.
 //! * Idea: Sigma's rules for CloudTrail (`aws_cloudtrail_disable_logging`, `aws_guardduty_disruption`,
 //!   `aws_config_disable_recording`).
 
 use super::Weight;
+use super::acts::Act;
 use super::call::{Call, Table};
 use super::persistence::{How, grouped, how};
 use super::run::{Detector, Finding, Scene, Soft};
@@ -57,8 +58,13 @@ const CALLS: &Table = &[
 ];
 
 /// Whether a call blinds the logs.
-pub(super) fn blinds(call: Call<'_>) -> bool {
-    call.is_in(CALLS) || is_vault(call)
+fn blinds(call: Call<'_>) -> bool {
+    call.is_in(CALLS) || is_vault(call) || call.does(Act::Blinds)
+}
+
+/// Whether a call is any of what is looked for here.
+pub(super) fn evades(call: Call<'_>) -> bool {
+    blinds(call) || call.does(Act::Unguards)
 }
 
 fn is_vault(call: Call<'_>) -> bool {
@@ -69,12 +75,12 @@ fn is_vault(call: Call<'_>) -> bool {
                 || (path == "sys/seal" && operation != "read")
                 || (operation != "read" && path.starts_with("sys/config/auditing/"))
         }
-        Call::Aws { .. } | Call::Http { .. } | Call::Other => false,
+        Call::Aws { .. } | Call::Http { .. } | Call::Named(_) | Call::Other => false,
     }
 }
 
 fn find(scene: &Scene<'_>) -> Vec<Finding> {
-    grouped(scene.uses, blinds, |kind, group| {
+    let mut findings = grouped(scene.uses, blinds, |kind, group| {
         let called = format!("{} was called {}", quoted(kind), times(group.len()));
         match how(group) {
             How::Done => (Weight::High, format!("{called}: later logs may be blind")),
@@ -83,7 +89,21 @@ fn find(scene: &Scene<'_>) -> Vec<Finding> {
                 (Weight::Medium, format!("{called} and was not done: somebody wanted the logs blind"))
             }
         }
-    })
+    });
+    let unguards = |call: Call<'_>| call.does(Act::Unguards) && !blinds(call);
+    findings.extend(grouped(scene.uses, unguards, |kind, group| {
+        let called = format!("{} was called {}", quoted(kind), times(group.len()));
+        match how(group) {
+            How::Done => (Weight::High, format!("{called}: a protection may be gone")),
+            How::Untold => {
+                (Weight::Medium, format!("{called}, and the log does not say whether it was done"))
+            }
+            How::Not => {
+                (Weight::Medium, format!("{called} and was not done: somebody wanted a protection gone"))
+            }
+        }
+    }));
+    findings
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //!
 //! A record without a time is in no burst and no order, but it still counts where one record is enough.
 
+mod acts;
 mod address;
 mod agent;
 mod baseline;

@@ -84,8 +84,8 @@ fn is_about_data(it: &Use<'_>) -> bool {
         }
         Call::Aws { service: "lambda", name } => name.starts_with("Invoke"),
         Call::Aws { service: "dynamodb", name } => ITEMS.contains(&name),
-        Call::Other => it.access.format == Format::S3,
-        Call::Aws { .. } | Call::Http { .. } | Call::Vault { .. } => false,
+        Call::Named(_) => it.access.format == Format::S3,
+        Call::Aws { .. } | Call::Http { .. } | Call::Other | Call::Vault { .. } => false,
     }
 }
 

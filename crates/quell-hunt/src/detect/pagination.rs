@@ -2,13 +2,14 @@
 //!
 //! * Looks at: the same listing call on the same thing, again and again, with nothing else between. The tokens of pages
 //!   (`NextToken`, `page=`) are not in an access record, so a program that polls a list looks the same: it weighs little.
-//!   `Describe*` is left out as programs wait with it, and so is HTTP.
+//!   `Describe*` is left out as programs wait with it, and so is HTTP. Of databases, selects with an `OFFSET`.
 //! * Speaks from: 10 in a row within 5 minutes.
 //! * Idea: own.
 
 use jiff::SignedDuration;
 
 use super::Weight;
+use super::acts::Act;
 use super::call::Call;
 use super::run::{Detector, Finding, Scene, Soft};
 use super::trail::Use;
@@ -50,6 +51,7 @@ fn pages(call: Call<'_>) -> bool {
         Call::Aws { service: "dynamodb", name } => matches!(name, "ExecuteStatement" | "Query" | "Scan"),
         Call::Aws { name, .. } => name.starts_with("List") || name.starts_with("Scan"),
         Call::Vault { operation, .. } => matches!(operation, "list" | "scan"),
+        Call::Named(named) => named.does(Act::Pages),
         Call::Http { .. } | Call::Other => false,
     }
 }

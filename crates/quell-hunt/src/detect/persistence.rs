@@ -1,7 +1,7 @@
 //! `persistence`: something was made that outlives the credential.
 //!
 //! * Looks at: calls of AWS that make users, keys, passwords, rights and trust; Vault's writes of policies, auth methods,
-//!   roles, users and tokens without a parent.
+//!   roles, users and tokens without a parent; what [`super::acts`] lists of other logs.
 //! * Speaks from: any. One that was done weighs most, one that was refused shows what somebody wanted.
 //! * Idea: the rules for CloudTrail of Sigma (such as `aws_iam_backdoor_users_keys`), Panther (`aws_iam_*`) and Suzaku.
 //!
@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 
 use super::Weight;
+use super::acts::Act;
 use super::call::{Call, Table};
 use super::run::{Detector, Finding, Scene, Soft};
 use super::trail::Use;
@@ -64,7 +65,7 @@ const CALLS: &Table = &[
 
 /// Whether a call makes something that outlives the credential.
 pub(super) fn lasts(call: Call<'_>) -> bool {
-    call.is_in(CALLS) || call.vault_write().is_some_and(vault)
+    call.is_in(CALLS) || call.vault_write().is_some_and(vault) || call.does(Act::Lasts)
 }
 
 fn vault(path: &str) -> bool {
@@ -78,7 +79,7 @@ fn vault(path: &str) -> bool {
 }
 
 fn find(scene: &Scene<'_>) -> Vec<Finding> {
-    grouped(scene.uses, lasts, |kind, group| {
+    let mut findings = grouped(scene.uses, lasts, |kind, group| {
         let made: Vec<&str> =
             group.iter().flat_map(|it| &it.access.made).map(|made| made.id.as_str()).collect();
         let called = format!("{} was called {}", quoted(kind), times(group.len()));
@@ -94,7 +95,18 @@ fn find(scene: &Scene<'_>) -> Vec<Finding> {
             }
             How::Not => (Weight::Low, format!("{called} and was not done: somebody wanted what lasts")),
         }
-    })
+    });
+    let may_last = |call: Call<'_>| call.does(Act::MayLast) && !lasts(call);
+    findings.extend(grouped(scene.uses, may_last, |kind, group| {
+        let called = format!("{} was called {}", quoted(kind), times(group.len()));
+        match how(group) {
+            How::Done => (Weight::Medium, format!("{called}: what it made may outlive the credential")),
+            How::Untold | How::Not => {
+                (Weight::Low, format!("{called}: what it would have made may outlive the credential"))
+            }
+        }
+    }));
+    findings
 }
 
 /// How the best of several ended.

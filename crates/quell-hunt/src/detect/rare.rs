@@ -27,7 +27,7 @@ fn find(scene: &Scene<'_>) -> Vec<Finding> {
         {
             new_calls.push(*it);
         }
-        if let Some(error) = it.access.outcome.detail()
+        if let Some(error) = it.access.outcome.code()
             && !habits.errors.contains(error)
             && errors.insert(error)
         {
@@ -44,7 +44,7 @@ fn find(scene: &Scene<'_>) -> Vec<Finding> {
     }
     let mut findings = told(&new_calls, "call", Weight::Info, |it| it.call().name());
     findings.extend(told(&new_errors, "error", Weight::Low, |it| {
-        it.access.outcome.detail().unwrap_or_default().to_owned()
+        it.access.outcome.code().unwrap_or_default().to_owned()
     }));
     findings.extend(told(&new_places, "call from this country", Weight::Info, |it| {
         format!("{} from {}", it.call().name(), it.country().unwrap_or_default())
@@ -77,6 +77,9 @@ mod tests {
             used(36_300, "ec2:RunInstances", HOME),
             used(39_900, "ses:SendEmail", HOME),
         ];
+        let mut again = denied(used(36_400, "s3:GetObject", HOME));
+        again.outcome = crate::record::Outcome::Denied("AccessDenied: to something else".to_owned());
+        let more = [&more[..], &[again]].concat();
         let all = fires("rare-call", &more);
         let titles: Vec<&str> = all.iter().map(|it| it.title.as_str()).collect();
         insta::assert_debug_snapshot!(titles, @r#"

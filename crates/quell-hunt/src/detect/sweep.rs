@@ -1,15 +1,16 @@
 //! `secret-sweep`: secrets were read one after another.
 //!
-//! * Looks at: different secrets of Secrets Manager, parameters of Systems Manager, and paths of Vault that were read; reads
-//!   that were refused are `denied-burst`. A call that does not say what it read counts for itself.
-//! * Speaks from: 20 secrets in 6 minutes, 5 batches in a day, 25 parameters in an hour, 10 paths of Vault in 10 minutes; with a
+//! * Looks at: different secrets of Secrets Manager, Google's Secret Manager and Azure's Key Vault, parameters of Systems Manager,
+//!   paths of Vault and secrets of Kubernetes that were read, and a list of all of a cluster's; reads that were refused are `denied-burst`. A call that does not say what it read counts for itself.
+//! * Speaks from: 20 secrets in 6 minutes, 5 batches in a day, 25 parameters in an hour, 10 paths of Vault or secrets of Kubernetes in 10 minutes; with a
 //!   baseline, more than five times what the same stretch usually had.
 //! * Idea: Elastic's rule for rapid retrieval of secrets (20 in 6 minutes, 5 batches); Panther's for parameters (25; the hour is
-//!   ours); the numbers for Vault are own.
+//!   ours); the numbers for Vault and Kubernetes are own.
 
 use jiff::SignedDuration;
 
 use super::Weight;
+use super::acts::{Act, Named};
 use super::call::Call;
 use super::run::{Detector, Finding, Scene, Soft};
 use super::trail::Use;
@@ -22,17 +23,19 @@ pub(super) const DETECTOR: Detector = Detector { id: "secret-sweep", soft: Soft:
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Source {
     Batch,
+    Cluster,
     Parameter,
     Secret,
     Vault,
 }
 
 /// Each with its number and stretch, and a word for what is counted.
-const LIMITS: [(Source, usize, SignedDuration, &str); 4] = [
+const LIMITS: [(Source, usize, SignedDuration, &str); 5] = [
     (Source::Secret, 20, SignedDuration::from_mins(6), "secret"),
     (Source::Batch, 5, SignedDuration::from_hours(24), "batch of secret"),
     (Source::Parameter, 25, SignedDuration::from_hours(1), "parameter"),
     (Source::Vault, 10, SignedDuration::from_mins(10), "path"),
+    (Source::Cluster, 10, SignedDuration::from_mins(10), "secret"),
 ];
 
 fn find(scene: &Scene<'_>) -> Vec<Finding> {
@@ -62,7 +65,28 @@ fn find(scene: &Scene<'_>) -> Vec<Finding> {
             });
         }
     }
+    findings.extend(all_of_a_cluster(scene));
     findings
+}
+
+/// One list without a namespace has every secret of a cluster with its values.
+fn all_of_a_cluster(scene: &Scene<'_>) -> Option<Finding> {
+    let is_all = |it: &&Use<'_>| {
+        it.may_be_done()
+            && it.access.resource.as_deref() == Some("secrets")
+            && source_of(it.call()) == Some(Source::Cluster)
+    };
+    // Controllers do that all the time.
+    if scene.earlier.iter().any(|it| is_all(&it)) {
+        return None;
+    }
+    let records: Vec<usize> = scene.uses.iter().filter(is_all).map(|it| it.index).collect();
+    (!records.is_empty()).then(|| Finding {
+        kind: "all secrets".to_owned(),
+        weight: if scene.habits.is_some() { Weight::High } else { Weight::Medium },
+        title: "All secrets of a cluster were read at once".to_owned(),
+        records,
+    })
 }
 
 fn key<'a>(it: &Use<'a>, source: Source) -> (Option<&'a str>, usize) {
@@ -84,6 +108,15 @@ fn source_of(call: Call<'_>) -> Option<Source> {
             let is_inner = ["sys/", "auth/", "identity/"].iter().any(|start| path.starts_with(start));
             (!is_inner && path.contains('/')).then_some(Source::Vault)
         }
+        Call::Named(named) => named.does(Act::ReadsSecret).then_some(match named {
+            Named::Kubernetes { .. } => Source::Cluster,
+            Named::Azure { .. }
+            | Named::Gcp { .. }
+            | Named::Github { .. }
+            | Named::S3 { .. }
+            | Named::Sql { .. }
+            | Named::Words(_) => Source::Secret,
+        }),
         Call::Aws { .. } | Call::Vault { .. } | Call::Http { .. } | Call::Other => None,
     }
 }

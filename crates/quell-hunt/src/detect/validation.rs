@@ -1,6 +1,7 @@
 //! `key-validation`: whoever finds a key asks first whose it is.
 //!
-//! * Looks at: the first use from each address; `sts:GetCallerIdentity`, Vault's `auth/token/lookup-self`.
+//! * Looks at: the first use from each address; `sts:GetCallerIdentity`, Vault's `auth/token/lookup-self`, Kubernetes's
+//!   `selfsubject…reviews`, `/me` of Microsoft's Graph.
 //! * Speaks from: any, if the address was not seen before in the log and is not the owner's own. No baseline is needed;
 //!   machines that change their address and start with the same call make it a habit.
 //! * Idea: the observed first move on keys in leaked `.env` files (Yamato Security's suzaku-rules, #63).
@@ -9,6 +10,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::Weight;
+use super::acts::Act;
 use super::call::Call;
 use super::run::{Detector, Finding, Scene, Soft};
 use super::wording::{listed, quoted};
@@ -41,6 +43,7 @@ fn asks_who(call: Call<'_>) -> bool {
     match call {
         Call::Aws { service, name } => service == "sts" && name == "GetCallerIdentity",
         Call::Vault { path, .. } => path == "auth/token/lookup-self",
+        Call::Named(named) => named.does(Act::AsksWho),
         Call::Http { .. } | Call::Other => false,
     }
 }

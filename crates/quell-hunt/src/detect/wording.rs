@@ -53,7 +53,11 @@ pub(super) fn times(count: usize) -> String {
 
 /// `1 secret`, `2 secrets`.
 pub(super) fn counted(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+    match (count, noun.strip_suffix("ry")) {
+        (1, _) => format!("1 {noun}"),
+        (_, Some(start)) => format!("{count} {start}ries"),
+        (_, None) => format!("{count} {noun}s"),
+    }
 }
 
 #[cfg(test)]

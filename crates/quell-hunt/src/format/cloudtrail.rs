@@ -4,15 +4,17 @@
 //! Fields: <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html>.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use memchr::memmem::Finder;
-use serde::Deserialize;
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Format, Spot, parse, without_values};
+use super::{Format, Spot, json, parse, without_values};
 use crate::needle::Needles;
 use crate::record::{Access, Made, MadeKind, Outcome, Role};
 
@@ -41,58 +43,117 @@ fn begins(head: &[u8], name: &[u8]) -> bool {
         .is_some_and(|rest| rest.starts_with(b"\""))
 }
 
-#[derive(Deserialize)]
-struct File<'a> {
-    #[serde(borrow, rename = "Records")]
-    records: Vec<&'a RawValue>,
+/// Gives each record of a document to `take` as it is come to: a list of all of them would take eight times the room of a document
+/// with nothing but `0,0,…` in it.
+fn each<'a>(bytes: &'a [u8], take: &mut dyn FnMut(&'a RawValue)) -> Result<(), String> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let read = if bytes.trim_ascii_start().starts_with(b"[") {
+        Each(take).deserialize(&mut json)
+    } else {
+        File(take).deserialize(&mut json)
+    };
+    read.and_then(|()| json.end()).map_err(|error| json::told(&error))
 }
 
-fn parse_file(bytes: &[u8]) -> Result<File<'_>, String> {
-    if bytes.trim_ascii_start().starts_with(b"[") {
-        return Ok(File { records: parse(bytes)? });
+/// A list whose members are given away one by one.
+struct Each<'f, 'a>(&'f mut dyn FnMut(&'a RawValue));
+
+impl<'a> DeserializeSeed<'a> for Each<'_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_seq(self)
     }
-    parse(bytes)
+}
+
+impl<'a> Visitor<'a> for Each<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of records")
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut list: A) -> Result<(), A::Error> {
+        while let Some(record) = list.next_element()? {
+            (self.0)(record);
+        }
+        Ok(())
+    }
+}
+
+/// An object with such a list under `Records`.
+struct File<'f, 'a>(&'f mut dyn FnMut(&'a RawValue));
+
+impl<'a> DeserializeSeed<'a> for File<'_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_map(self)
+    }
+}
+
+impl<'a> Visitor<'a> for File<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with records")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut object: A) -> Result<(), A::Error> {
+        let mut seen = false;
+        while let Some(name) = object.next_key::<Cow<'a, str>>()? {
+            if name != "Records" {
+                object.next_value::<IgnoredAny>()?;
+            } else if seen {
+                return Err(A::Error::duplicate_field("Records"));
+            } else {
+                seen = true;
+                object.next_value_seed(Each(&mut *self.0))?;
+            }
+        }
+        if seen { Ok(()) } else { Err(A::Error::missing_field("Records")) }
+    }
 }
 
 /// A larger record is no record of CloudTrail's (256 KiB are its limit).
 const MAX_RECORD: usize = 1 << 20;
 
-/// The records of an object that have a needle in them, and how many of these nobody could read: those are kept as text.
+/// The records of an object that have a needle in them, and how many of these nobody could read: those are kept as text. What stands
+/// before the place where a document is damaged is read.
 pub(crate) fn records(object: &str, bytes: &[u8], needles: &Needles) -> (Vec<Access>, u64) {
     let (mut found, mut unparsed) = (Vec::new(), 0);
-    let mut unread = |place, bytes, why: &str, found: &mut Vec<Access>| {
-        unparsed += 1;
-        for credential in needles.labels(bytes) {
+    let unread = |place, bytes, why: &str, found: &mut Vec<Access>| {
+        for credential in needles.labels_in_json(bytes) {
             found.push(super::unparsed(Format::Cloudtrail, Spot { object, place, bytes, credential }, why));
         }
     };
-    let file = match parse_file(bytes) {
-        Ok(file) => file,
-        Err(why) => {
-            unread(0, bytes, &why, &mut found);
-            return (found, unparsed);
-        }
-    };
-    for (raw, place) in file.records.iter().zip(1..) {
-        let bytes = raw.get().as_bytes();
-        let labels = needles.labels(bytes);
+    let (mut place, mut end) = (0, 0);
+    let read = each(bytes, &mut |raw| {
+        place += 1;
+        let record = raw.get().as_bytes();
+        // Where it ends in the document: it is a part of it.
+        end = record.as_ptr().addr().saturating_sub(bytes.as_ptr().addr()) + record.len();
+        let labels = needles.labels_in_json(record);
         if labels.is_empty() {
-            continue;
+            return;
         }
-        let read = if bytes.len() > MAX_RECORD { Err("it is too large".to_owned()) } else { parse(bytes) };
-        let record: Record<'_> = match read {
-            Ok(record) => record,
+        let read = if record.len() > MAX_RECORD { Err("it is too large".to_owned()) } else { parse(record) };
+        let parsed: Record<'_> = match read {
+            Ok(parsed) => parsed,
             Err(why) => {
-                unread(place, bytes, &why, &mut found);
-                continue;
+                unparsed += 1;
+                unread(place, record, &why, &mut found);
+                return;
             }
         };
         for credential in labels {
-            found.push(without_values(
-                record.access(Spot { object, place, bytes, credential }, needles),
-                needles,
-            ));
+            let spot = Spot { object, place, bytes: record, credential };
+            found.push(without_values(parsed.access(spot, needles), needles));
         }
+    });
+    if let Err(why) = read {
+        unparsed += 1;
+        unread(0, bytes.get(end..).unwrap_or_default(), &why, &mut found);
     }
     (found, unparsed)
 }
@@ -150,6 +211,8 @@ struct Record<'a> {
     user_agent: Option<Cow<'a, str>>,
     #[serde(borrow)]
     error_code: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    error_message: Option<Cow<'a, str>>,
     read_only: Option<Value>,
     #[serde(rename = "requestID", borrow)]
     request: Option<Cow<'a, str>>,
@@ -204,7 +267,7 @@ impl Record<'_> {
         access.resource = self.resource();
         access.address = self.source.as_deref().map(str::to_owned);
         access.agent = self.user_agent.as_deref().map(str::to_owned);
-        access.outcome = outcome(self.error_code.as_deref());
+        access.outcome = outcome(self.error_code.as_deref(), self.error_message.as_deref());
         access.reads = match &self.read_only {
             Some(Value::Bool(reads)) => Some(*reads),
             Some(Value::String(text)) => text.parse().ok(),
@@ -293,7 +356,10 @@ impl Record<'_> {
     }
 }
 
-fn outcome(error: Option<&str>) -> Outcome {
+/// The message may be long: EC2's holds what it decided in base64.
+const MAX_MESSAGE: usize = 512;
+
+fn outcome(error: Option<&str>, message: Option<&str>) -> Outcome {
     // Services spell refusals in many ways; EC2 says `Client.UnauthorizedOperation`.
     const REFUSALS: [&str; 8] = [
         "AccessDenied",
@@ -305,12 +371,22 @@ fn outcome(error: Option<&str>) -> Outcome {
         "ExpiredToken",
         "InvalidAccessKeyId",
     ];
-    match error {
-        None => Outcome::Allowed,
-        Some(code) if REFUSALS.iter().any(|refusal| code.contains(refusal)) => {
-            Outcome::Denied(code.to_owned())
+    let message = message.map(|text| text.get(..text.floor_char_boundary(MAX_MESSAGE)).unwrap_or_default());
+    let told = |code: &str| match message.filter(|message| !message.is_empty()) {
+        Some(message) => format!("{code}: {message}"),
+        None => code.to_owned(),
+    };
+    match (error, message) {
+        // Sign-ins to the console say only this.
+        (None, Some(message)) if message.starts_with("Failed authentication") => {
+            Outcome::Denied(message.to_owned())
         }
-        Some(code) => Outcome::Failed(code.to_owned()),
+        (None, Some(message)) if !message.is_empty() => Outcome::Failed(message.to_owned()),
+        (None, _) => Outcome::Allowed,
+        (Some(code), _) if REFUSALS.iter().any(|refusal| code.contains(refusal)) => {
+            Outcome::Denied(told(code))
+        }
+        (Some(code), _) => Outcome::Failed(told(code)),
     }
 }
 
@@ -363,6 +439,76 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_comes_with_its_message_and_a_value_in_it_is_hidden() {
+        use quell_core::secret::SecretValue;
+        let id = "AKIAEXAMPLEEXAMPLE01";
+        let told = |code: &str, message: &str, needles: &Needles| {
+            let text = format!(
+                "{{\"Records\":[{}]}}",
+                USE.replacen('{', &format!("{{{code}\"errorMessage\":\"{message}\","), 1)
+            );
+            let (mut all, _) = records("o.json", text.as_bytes(), needles);
+            all.retain(|access| access.credential == id);
+            all.remove(0).outcome
+        };
+        let only = Needles::new(vec![Needle::id(id).unwrap()]).unwrap();
+        let denied = told("\"errorCode\":\"AccessDenied\",", "User: x is not authorized", &only);
+        assert_eq!(denied, Outcome::Denied("AccessDenied: User: x is not authorized".to_owned()));
+        assert_eq!(denied.code_and_message(), Some(("AccessDenied", Some("User: x is not authorized"))));
+        let long = told("\"errorCode\":\"X\",", &"é".repeat(4_000), &only);
+        assert_eq!(long.detail().map(|it| it.chars().count()), Some(3 + MAX_MESSAGE / 2));
+        // Sign-ins have no code.
+        assert_eq!(
+            told("", "Failed authentication", &only),
+            Outcome::Denied("Failed authentication".to_owned())
+        );
+        assert_eq!(told("", "Other", &only), Outcome::Failed("Other".to_owned()));
+        assert_eq!(told("", "", &only), Outcome::Allowed);
+        let mut both =
+            Needle::value("the value", &SecretValue::from_text("s3cr3t-value".to_owned())).unwrap();
+        both.push(Needle::id(id).unwrap());
+        let both = Needles::new(both).unwrap();
+        let hidden = told("\"errorCode\":\"AccessDenied\",", "for s3cr3t-value", &both);
+        assert_eq!(hidden, Outcome::Denied(super::super::HIDDEN.to_owned()));
+    }
+
+    /// What this process held at most so far, in KiB (`proc(5)`).
+    fn peak() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn records_that_are_nothing_take_no_room() {
+        let count = 4 << 20;
+        let text = format!("{{\"Records\":[{}{USE}]}}", "0,".repeat(count));
+        let before = peak();
+        let (all, unparsed) = found(&text, &["AKIAEXAMPLEEXAMPLE01"]);
+        assert_eq!((all.len(), unparsed, all[0].place), (1, 0, count as u64 + 1));
+        // A list of where they are would take 16 bytes for each.
+        let more = peak() - before;
+        assert!(more < 24 << 10, "{more} KiB");
+    }
+
+    #[test]
+    fn what_stands_before_the_damage_is_read_and_what_stands_behind_is_told() {
+        let id = "AKIAEXAMPLEEXAMPLE01";
+        let (all, unparsed) = found(&format!("{{\"Records\":[{USE},{{\"x\":\"{id}\""), &[id]);
+        let told: Vec<(u64, Role)> = all.iter().map(|it| (it.place, it.role)).collect();
+        assert_eq!((told, unparsed), (vec![(1, Role::Used), (0, Role::Mentioned)], 1));
+        for (text, why) in [
+            (format!("{{\"Records\":[{USE}],\"Records\":[]}}"), 1),
+            (format!("{{\"Records\":[{USE}]}} x"), 1),
+            (format!("{{\"Records\":[{USE}],\"more\":{{\"a\":[1]}}}}"), 0),
+        ] {
+            let (all, unparsed) = found(&text, &[id]);
+            assert_eq!((all.len(), unparsed), (1, why), "{text}");
+        }
+        assert_eq!(found(&format!("{{\"other\":\"{id}\"}}"), &[id]).1, 1, "no records at all");
+    }
+
+    #[test]
     fn a_list_of_events_is_read_as_the_document_that_it_came_from() {
         let events: Value = serde_json::from_str(&format!("[{{\"eventName\":\"Other\"}},{USE}]")).unwrap();
         for text in [events.to_string(), serde_json::to_string_pretty(&events).unwrap()] {
@@ -402,7 +548,7 @@ mod tests {
             ("ThrottlingException", false),
             ("NoSuchBucket", false),
         ] {
-            assert_eq!(matches!(outcome(Some(code)), Outcome::Denied(_)), refused, "{code}");
+            assert_eq!(matches!(outcome(Some(code), None), Outcome::Denied(_)), refused, "{code}");
         }
     }
 

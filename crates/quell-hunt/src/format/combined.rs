@@ -21,6 +21,7 @@ struct Line<'a> {
     time: Timestamp,
     request: &'a str,
     status: u16,
+    bytes: Option<u64>,
     agent: Option<&'a str>,
 }
 
@@ -43,6 +44,7 @@ pub(super) fn line(spot: Spot<'_>) -> Result<Option<Access>, String> {
     access.agent = line.agent.filter(|agent| *agent != "-").map(str::to_owned);
     access.reads = Some(matches!(method, "GET" | "HEAD" | "OPTIONS"));
     access.outcome = super::http(line.status.into(), None);
+    access.bytes = line.bytes;
     Ok(Some(access))
 }
 
@@ -66,13 +68,15 @@ fn split(line: &str) -> Option<Line<'_>> {
     let (request, rest) = quoted(rest)?;
     let mut numbers = rest.trim_start().splitn(3, ' ');
     let status = numbers.next()?.parse().ok()?;
-    numbers.next()?;
+    // A dash is Apache's word for none.
+    let bytes = numbers.next()?;
+    let bytes = if bytes == "-" { Some(0) } else { bytes.parse().ok() };
     // Referer and agent are there in the combined format, not in the common one.
     let agent = numbers.next().and_then(|rest| {
         let (_referer, rest) = quoted(rest.strip_prefix('"')?)?;
         quoted(rest.trim_start().strip_prefix('"')?).map(|(agent, _)| agent)
     });
-    Some(Line { address, user, time, request, status, agent })
+    Some(Line { address, user, time, request, status, bytes, agent })
 }
 
 /// Up to the next quote that is not escaped, and what follows it.
@@ -103,6 +107,8 @@ mod tests {
         assert_eq!(access.time, Some("2026-10-10T20:55:36Z".parse().unwrap()));
         assert_eq!((access.action.as_str(), access.outcome.clone()), ("GET /api/orders", Outcome::Allowed));
         assert_eq!(access.agent.as_deref(), Some(r#"curl \"8\""#));
+        assert_eq!(access.bytes, Some(2326));
+        assert_eq!(read(&LINE.replace(" 2326 ", " - "), "the value").bytes, Some(0));
         assert!(!format!("{access:?}").contains("s3cr3t"), "{access:?}");
     }
 

@@ -31,6 +31,14 @@ struct Line {
     severity: Option<String>,
     resource: Option<Value>,
     proto_payload: Option<Payload>,
+    http_request: Option<Http>,
+}
+
+/// <https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry#HttpRequest>: numbers of 64 bits are texts.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Http {
+    response_size: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -96,6 +104,8 @@ pub(super) fn line(spot: Spot<'_>, needles: &Needles) -> Result<Option<Access>, 
     access.address = metadata.caller_ip;
     access.agent = metadata.caller_supplied_user_agent;
     access.request = line.insert_id;
+    let size = line.http_request.and_then(|http| http.response_size);
+    access.bytes = size.and_then(|size| size.as_u64().or_else(|| size.as_str()?.parse().ok()));
     let label = |at| line.resource.as_ref()?.pointer(at)?.as_str().map(str::to_owned);
     (access.account, access.region) = (label("/labels/project_id"), label("/labels/location"));
     Ok(Some(access))
@@ -200,6 +210,8 @@ mod tests {
                 (Some(EMAIL), Some("shop-example"))
             );
         }
+        let sized = text.replacen('{', r#"{"httpRequest":{"responseSize":"4711"},"#, 1);
+        assert_eq!(read(Format::Gcp, &sized, KEY).unwrap().bytes, Some(4711));
         let other = text.replace(KEY, &format!("{KEY}0"));
         assert_eq!(read(Format::Gcp, &other, KEY).unwrap().role, Role::Mentioned);
     }

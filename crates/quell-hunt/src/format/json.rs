@@ -2,15 +2,18 @@
 
 /// A line of JSON. The error says where, and nothing of what stands there, as `serde_json`'s own does.
 pub(crate) fn parse<'a, T: serde::Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {
+    serde_json::from_slice(line).map_err(|error| told(&error))
+}
+
+/// The same of an error.
+pub(super) fn told(error: &serde_json::Error) -> String {
     use serde_json::error::Category;
-    serde_json::from_slice(line).map_err(|error| {
-        let what = match error.classify() {
-            Category::Data => "a field has another type than the format says",
-            Category::Eof => "the line is cut off",
-            Category::Io | Category::Syntax => "the line is not JSON",
-        };
-        format!("{what}, at column {}", error.column())
-    })
+    let what = match error.classify() {
+        Category::Data => "a field has another type than the format says",
+        Category::Eof => "the line is cut off",
+        Category::Io | Category::Syntax => "the line is not JSON",
+    };
+    format!("{what}, at column {}", error.column())
 }
 
 /// Whether a name of a JSON object stands in a line, which may be cut off and is not parsed yet.

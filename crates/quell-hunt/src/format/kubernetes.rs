@@ -18,6 +18,9 @@ use crate::record::{Access, Made, MadeKind, Outcome, Role};
 
 const CREDENTIAL: &str = "authentication.kubernetes.io/credential-id";
 const ISSUED: &str = "authentication.kubernetes.io/issued-credential-id";
+/// Members may do everything, whatever the rules say
+/// (<https://kubernetes.io/docs/reference/access-authn-authz/rbac/#user-facing-roles>).
+const MASTERS: &str = "system:masters";
 const DECISION: &str = "authorization.k8s.io/decision";
 
 /// A line of an audit log.
@@ -49,6 +52,7 @@ struct Line {
 #[derive(Default, Deserialize)]
 struct User {
     username: Option<String>,
+    groups: Option<Vec<String>>,
     extra: Option<BTreeMap<String, Vec<String>>>,
 }
 
@@ -74,8 +78,10 @@ pub(super) fn line(spot: Spot<'_>, needles: &Needles) -> Result<Option<Access>, 
     // The query of `exec` is a command; none of it is kept.
     let path = line.uri.as_deref().map(|uri| uri.split(['?', '#']).next().unwrap_or_default());
     let resource = object.or_else(|| path.map(|path| shown(path, &spot)));
+    // As rules of RBAC name it: which one it was is the resource.
+    let kind = line.object_ref.as_ref().and_then(Object::kind).or_else(|| resource.clone());
     let mut access =
-        spot.access(Format::Kubernetes, format!("{verb} {}", resource.as_deref().unwrap_or("something")));
+        spot.access(Format::Kubernetes, format!("{verb} {}", kind.as_deref().unwrap_or("something")));
     let time = line.request_received_timestamp.as_ref().or(line.stage_timestamp.as_ref());
     access.time = time.and_then(|time| time.parse().ok());
     let user = line.user.as_ref();
@@ -86,10 +92,15 @@ pub(super) fn line(spot: Spot<'_>, needles: &Needles) -> Result<Option<Access>, 
     if let Some(other) = line.impersonated_user.as_ref().and_then(|user| user.username.as_ref()) {
         access.actor = Some(format!("{} as {other}", access.actor.as_deref().unwrap_or("somebody")));
     }
+    if user.into_iter().chain(line.impersonated_user.as_ref()).any(User::is_master) {
+        access.actor = Some(format!("{} ({MASTERS})", access.actor.as_deref().unwrap_or("somebody")));
+    }
     // The last address is the one that the server saw; those before it are what the client's headers say.
     access.address = line.sources.as_ref().and_then(|sources| sources.last().cloned());
     access.reads = match verb {
         "get" | "list" | "watch" | "head" => Some(true),
+        // A question is sent as a thing that is created and is never kept.
+        "create" if line.object_ref.as_ref().is_some_and(Object::is_review) => Some(true),
         "create" | "update" | "patch" | "delete" | "deletecollection" | "post" | "put" => Some(false),
         _ => None,
     };
@@ -145,6 +156,10 @@ impl Line {
 }
 
 impl User {
+    fn is_master(&self) -> bool {
+        self.groups.iter().flatten().any(|group| group == MASTERS)
+    }
+
     fn showed(&self, spot: &Spot<'_>, needles: &Needles) -> bool {
         let ids = self.extra.as_ref().and_then(|extra| extra.get(CREDENTIAL));
         ids.is_some_and(|ids| ids.iter().any(|id| spot.is_in(id, needles)))
@@ -153,6 +168,19 @@ impl User {
 }
 
 impl Object {
+    fn is_review(&self) -> bool {
+        self.resource.as_deref().is_some_and(|resource| resource.ends_with("reviews"))
+    }
+
+    /// `resource/subresource`.
+    fn kind(&self) -> Option<String> {
+        let resource = self.resource.clone()?;
+        Some(match &self.subresource {
+            Some(sub) => format!("{resource}/{sub}"),
+            None => resource,
+        })
+    }
+
     /// `namespace/resource/name/subresource`, as far as there is one.
     fn path(&self) -> String {
         let parts = [&self.namespace, &self.resource, &self.name, &self.subresource];
@@ -187,10 +215,16 @@ mod tests {
         assert!(is(text.as_bytes()));
         let access = read(Format::Kubernetes, &text, JTI).unwrap();
         assert_eq!((access.role, access.outcome, access.reads), (Role::Used, Outcome::Allowed, Some(true)));
-        assert_eq!(access.action, "get shop/secrets/db");
+        assert_eq!(
+            (access.action.as_str(), access.resource.as_deref()),
+            ("get secrets", Some("shop/secrets/db"))
+        );
         assert_eq!(access.address.as_deref(), Some("203.0.113.7"));
         assert_eq!(access.actor.as_deref(), Some("system:serviceaccount:shop:ci"));
         assert_eq!(access.time, Some("2026-03-02T10:00:00.123456Z".parse().unwrap()));
+        let master = text.replace("system:authenticated", MASTERS);
+        let access = read(Format::Kubernetes, &master, JTI).unwrap();
+        assert_eq!(access.actor.as_deref(), Some("system:serviceaccount:shop:ci (system:masters)"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! MariaDB's audit plugin `server_audit`: a record a line, in a file of its own or in syslog.
 //!
 //! A record holds no id of a credential: the needle is the account's name, or name and host as they stand in the log
-//! (`orders_app,203.0.113.9`). Statements may hold passwords and are not kept; what they did is told by their first word. `CONNECT`
+//! (`orders_app,203.0.113.9`). Statements may hold passwords and are not kept; what they did is told in words of ours. `CONNECT`
 //! and `QUERY` say how it ended; a record of a table (`READ`, `WRITE`) is written before that. The name of a refused login is whatever
 //! the client sent, also with commas in it: a line that does not have exactly its fields is an error, so none can pass for another.
 //!
@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use super::{Format, Spot};
+use super::{Format, Spot, sql};
 use crate::record::{Access, Outcome, Role};
 
 /// The name under which it writes into syslog, unless `server_audit_syslog_ident` says another.
@@ -144,8 +144,11 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The first word of a statement, in capitals: no value stands there.
+    /// What a statement does, in words of ours; else its first word, in capitals: no value stands there.
     fn verb(&self) -> String {
+        if let Some(words) = sql::told(&unescaped(self.object), sql::Dialect::Mariadb) {
+            return words.into_owned();
+        }
         let verb: String = self.object.chars().take_while(char::is_ascii_alphabetic).take(16).collect();
         if verb.is_empty() { "a statement".to_owned() } else { verb.to_ascii_uppercase() }
     }
@@ -157,13 +160,30 @@ impl<'a> Record<'a> {
         if !STATEMENTS.contains(&self.operation) {
             return None;
         }
-        match self.verb().as_str() {
+        match self.verb().split(' ').next().unwrap_or_default() {
             "SELECT" | "SHOW" | "DESCRIBE" | "DESC" | "EXPLAIN" => Some(true),
             "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "LOAD" | "TRUNCATE" | "CREATE" | "ALTER"
             | "DROP" | "RENAME" | "GRANT" | "REVOKE" => Some(false),
             _ => None,
         }
     }
+}
+
+/// A statement as it was sent: the plugin puts a backslash before quotes and backslashes, and writes line breaks as `\n`.
+fn unescaped(object: &str) -> String {
+    let mut text = String::with_capacity(object.len());
+    let mut chars = object.chars();
+    while let Some(c) = chars.next() {
+        match (c, c == '\\') {
+            (_, true) => match chars.next() {
+                Some('n' | 'r' | 't') => text.push('\n'),
+                Some(c) => text.push(c),
+                None => {}
+            },
+            (c, false) => text.push(c),
+        }
+    }
+    text
 }
 
 /// What stands between the quotes, a backslash before a quote being part of it, and the code behind.

@@ -12,6 +12,7 @@ pub mod mariadb;
 pub mod postgres;
 pub mod s3;
 mod spot;
+mod sql;
 pub mod syslog;
 #[cfg(test)]
 mod tests;

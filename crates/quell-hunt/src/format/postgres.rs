@@ -3,8 +3,8 @@
 //! Neither holds an id of the credential: the needle is the role's name, and the old password cannot be told from the new one but by
 //! time. A line that a session of the role wrote is a use; the name in a statement of another role is none. Without `log_connections`
 //! there are only errors, and without `log_statement` or `pgaudit` nothing says what was read. Messages and statements may hold
-//! passwords and are not kept; what a line says is told by its `SQLSTATE` and command tag, and by the few messages named below, which
-//! are English only if `lc_messages` is.
+//! passwords and are not kept; what a line says is told by its `SQLSTATE`, its command tag, words of ours for its statement, and by the
+//! few messages named below, which are English only if `lc_messages` is.
 //!
 //! **A field with a line break in it is not supported in `csvlog`**: each line of such a record is an error. `jsonlog` has none.
 //!
@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Format, Spot, csv, has_name, parse};
+use super::{Format, Spot, csv, has_name, parse, sql};
 use crate::record::{Access, Outcome, Role};
 
 /// A line of `jsonlog`.
@@ -101,6 +101,8 @@ impl Line<'_> {
         }
         access.outcome = self.outcome(message);
         access.reads = match self.ps.as_deref().unwrap_or_default() {
+            "COPY" if access.action.starts_with("COPY TO") => Some(true),
+            "COPY" if access.action.starts_with("COPY FROM") => Some(false),
             "SELECT" | "SHOW" => Some(true),
             "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "TRUNCATE TABLE" => Some(false),
             tag => ["CREATE ", "ALTER ", "DROP "].iter().any(|verb| tag.starts_with(verb)).then_some(false),
@@ -121,7 +123,10 @@ impl Line<'_> {
             _ if message.starts_with("disconnection: ") => "disconnect".to_owned(),
             // While a session is let in, the tag says so; before, there is none.
             "" | "authentication" | "startup" => "connect".to_owned(),
-            tag => tag.to_owned(),
+            tag => match statement(message).and_then(|text| sql::told(&text, sql::Dialect::Postgres)) {
+                Some(words) => words.into_owned(),
+                None => tag.to_owned(),
+            },
         }
     }
 
@@ -140,6 +145,24 @@ impl Line<'_> {
             _ => Outcome::Unknown,
         }
     }
+}
+
+/// The statement in a message of `log_statement`, `log_min_duration_statement` or pgaudit
+/// (<https://github.com/pgaudit/pgaudit#format>), from which only words of ours are kept.
+fn statement(message: &str) -> Option<Cow<'_, str>> {
+    if let Some(record) = message.strip_prefix("AUDIT: ") {
+        // Kind, two numbers, class, command, type and name of the object, statement, parameters.
+        let fields = csv::fields(record).ok()?;
+        let (command, text) = (fields.get(4)?, fields.get(7)?);
+        let is_there = !text.is_empty() && !matches!(text.as_ref(), "<not logged>" | "<previously logged>");
+        return Some(Cow::Owned(if is_there { text } else { command }.to_string()));
+    }
+    let rest = match message.strip_prefix("duration: ") {
+        Some(rest) => rest.split_once(" ms")?.1.trim_start(),
+        None => message,
+    };
+    let (kind, text) = rest.split_once(": ")?;
+    (kind == "statement" || kind.starts_with("execute ")).then_some(Cow::Borrowed(text))
 }
 
 /// `2026-03-02 10:11:12.123 UTC`, in the zone of `log_timezone`. Other abbreviations than UTC's have several meanings: no time.

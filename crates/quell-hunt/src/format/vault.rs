@@ -66,7 +66,18 @@ struct Namespace {
 #[derive(Default, Deserialize)]
 struct Response {
     auth: Option<Auth>,
+    wrap_info: Option<Wrapped>,
     secret: Option<Value>,
+}
+
+/// An answer that was put into a token of its own (<https://openbao.org/docs/concepts/response-wrapping/>).
+#[derive(Deserialize)]
+struct Wrapped {
+    token: Option<String>,
+    accessor: Option<String>,
+    /// Of the token that is in it, if that is what is in it.
+    #[serde(rename = "wrapped_accessor")]
+    inner: Option<String>,
 }
 
 /// One line. A response is told; a request is told, too, as the engine may never have answered: see [`pair`].
@@ -130,6 +141,10 @@ fn made(path: &str, operation: &str, response: Response) -> Vec<Made> {
     if let Some(accessor) = response.auth.and_then(|auth| auth.accessor) {
         made.push(Made { kind: MadeKind::Token, id: accessor });
     }
+    if let Some(Wrapped { token, accessor, inner }) = response.wrap_info {
+        let ids = [token, accessor, inner].into_iter().flatten().filter(|id| !id.is_empty());
+        made.extend(ids.map(|id| Made { kind: MadeKind::Token, id }));
+    }
     let lease = response.secret.as_ref().and_then(|secret| secret.get("lease_id")).and_then(Value::as_str);
     made.extend(
         lease.filter(|id| !id.is_empty()).map(|id| Made { kind: MadeKind::Session, id: id.to_owned() }),
@@ -155,6 +170,7 @@ pub(crate) fn pair(all: &mut Vec<Access>) {
             request,
             access.credential.clone(),
             access.action.clone(),
+            access.resource.clone(),
             access.address.clone(),
         ))
     };
@@ -249,5 +265,18 @@ mod tests {
         let made = read(&child).unwrap();
         assert_eq!(made.role, Role::Used);
         assert_eq!(made.made, [Made { kind: MadeKind::Token, id: "AccessorOfChild".to_owned() }]);
+        let wrapped = entry(
+            "response",
+            "auth/token/create",
+            r#","response":{"wrap_info":{"ttl":60,"token":"hmac-sha256:wrapping","accessor":"hmac-sha256:accessor","wrapped_accessor":"AccessorInside"}}"#,
+        );
+        let ids: Vec<String> = read(&wrapped).unwrap().made.into_iter().map(|made| made.id).collect();
+        assert_eq!(ids, ["hmac-sha256:wrapping", "hmac-sha256:accessor", "AccessorInside"]);
+        // Whoever unwraps it shows it.
+        let unwrap = entry("response", "sys/wrapping/unwrap", "").replace(TOKEN, "hmac-sha256:wrapping");
+        let needles = Needles::new(vec![Needle::id("hmac-sha256:wrapping").unwrap()]).unwrap();
+        let spot =
+            Spot { object: "o", place: 1, bytes: unwrap.as_bytes(), credential: "hmac-sha256:wrapping" };
+        assert_eq!(line(spot, &needles).unwrap().unwrap().role, Role::Used);
     }
 }

@@ -6,7 +6,7 @@ use super::clean;
 use crate::record::Access;
 use crate::registration::Registered;
 
-const HEADER: &str = "time,credential,role,action,resource,actor,address,agent,outcome,detail,reads,made,format,account,region,request,object,place,sha256";
+const HEADER: &str = "time,credential,role,action,resource,actor,address,agent,outcome,detail,reads,made,format,account,region,request,bytes,object,place,sha256";
 
 /// Columns that stand behind these when there is data about registrations.
 const REGISTERED: &str = ",registered_asn,registered_name,registered_country";
@@ -38,6 +38,7 @@ pub fn write(out: &mut dyn Write, accesses: &[Access], registered: Option<&Regis
             text(&access.account),
             text(&access.region),
             text(&access.request),
+            access.bytes.map(|bytes| bytes.to_string()).unwrap_or_default(),
             access.object.clone(),
             access.place.to_string(),
             access.sha256.clone(),
@@ -74,7 +75,20 @@ fn field(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::field;
+    use super::{HEADER, field, write};
+    use crate::report::sample::access;
+
+    #[test]
+    fn a_row_has_a_field_for_each_name_and_says_how_many_bytes_there_were() {
+        let mut out = Vec::new();
+        write(&mut out, &[access(0, "x")], None).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let row = text.lines().nth(1).unwrap();
+        let at = HEADER.split(',').position(|name| name == "bytes").unwrap();
+        // No text of this row has a comma in it.
+        let fields: Vec<&str> = row.split(',').collect();
+        assert_eq!((fields.len(), fields[at]), (HEADER.split(',').count(), "113"));
+    }
 
     #[test]
     fn formulas_quotes_and_lines_are_defused() {

@@ -10,11 +10,14 @@ mod sample;
 pub mod saved;
 pub mod text;
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use quell_core::event::Verdict;
 use serde::{Deserialize, Serialize};
 
 use self::change::Changes;
+use crate::cross::s3::Joined;
 use crate::detect::{Anomaly, Baseline, Detection};
 use crate::hunt::Hunt;
 use crate::record::{Made, MadeKind};
@@ -101,6 +104,33 @@ impl<'a> Report<'a> {
     }
 }
 
+/// A row of S3's access log that belongs to a record of CloudTrail's, safe to show.
+#[derive(Serialize)]
+struct Row {
+    time: String,
+    address: String,
+    action: String,
+    resource: String,
+    bytes: String,
+    /// Object and byte.
+    at: String,
+}
+
+impl Row {
+    fn of(joined: &Joined) -> Self {
+        let Joined { row, same_address, .. } = joined;
+        let address = clean(row.address.as_deref().unwrap_or("-"));
+        Self {
+            time: row.time.map_or_else(|| "(no time)".to_owned(), |time| time.to_string()),
+            address: if *same_address { address } else { format!("{address} (another one)") },
+            action: clean(&row.action),
+            resource: clean(row.resource.as_deref().unwrap_or("")),
+            bytes: row.bytes.map_or_else(|| "unknown size".to_owned(), |bytes| format!("{bytes} bytes")),
+            at: format!("{}, byte {}", clean(&row.object), row.place),
+        }
+    }
+}
+
 /// How somebody would remove what was made.
 pub fn removal(kind: MadeKind) -> &'static str {
     match kind {
@@ -145,6 +175,23 @@ pub fn clean(text: &str) -> String {
     out
 }
 
+/// The same JSON, with the characters escaped that a terminal would obey or hide: but for the line ends of whoever laid it out, they
+/// only stand within texts, where an escape says the same (RFC 8259, 7).
+pub fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character != '\n' && (character.is_control() || is_deceptive(character)) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                // Writing to a string cannot fail.
+                let _written = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
 /// Unicode 16: bidirectional controls (UAX 9), line and paragraph separators, and characters without width or picture.
 fn is_deceptive(character: char) -> bool {
     matches!(
@@ -171,5 +218,10 @@ mod tests {
         assert_eq!(clean("\u{61c}\u{2028}\u{e0041}\u{ad}"), "\\u{61c}\\u{2028}\\u{e0041}\\u{ad}");
         assert_eq!(clean(&"x".repeat(400)).chars().count(), 301);
         assert_eq!(clean("Zoë 10.0.0.1"), "Zoë 10.0.0.1");
+        let value = serde_json::json!({"a\u{202e}": ["\u{9b}2J\u{7f}\n\u{e0041}", "ë🎉"]});
+        let text = escaped(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(text.contains("\\u202e") && text.contains("\\u009b2J\\u007f\\n\\udb40\\udc41"), "{text}");
+        assert!(text.contains("ë🎉") && text.lines().count() == 6, "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }
 }

@@ -39,6 +39,7 @@ const SCHEMA: &str = "message access {
     optional binary account (STRING);
     optional binary region (STRING);
     optional binary request (STRING);
+    optional int64 bytes (INTEGER(64, false));
     required binary object (STRING);
     required int64 place (INTEGER(64, false));
     required binary sha256 (STRING);
@@ -49,6 +50,7 @@ const GROUP: usize = 100_000;
 
 /// What a leaf of the schema is filled from.
 enum Column {
+    Bytes,
     Made(fn(&Made) -> &str),
     Maybe(fn(&Access) -> Option<&str>),
     Need(fn(&Access) -> &str),
@@ -58,7 +60,7 @@ enum Column {
 }
 
 /// In the order of the schema.
-const COLUMNS: [Column; 20] = [
+const COLUMNS: [Column; 21] = [
     Column::Time,
     Column::Need(|it| &it.credential),
     Column::Need(|it| match it.role {
@@ -79,6 +81,7 @@ const COLUMNS: [Column; 20] = [
     Column::Maybe(|it| it.account.as_deref()),
     Column::Maybe(|it| it.region.as_deref()),
     Column::Maybe(|it| it.request.as_deref()),
+    Column::Bytes,
     Column::Need(|it| &it.object),
     Column::Place,
     Column::Need(|it| &it.sha256),
@@ -121,6 +124,12 @@ impl Column {
     /// Writes the values of some rows. A level of 0 is a value that is not there.
     fn write(&self, to: &mut SerializedColumnWriter<'_>, rows: &[Access]) -> Result<usize, ParquetError> {
         match self {
+            Self::Bytes => {
+                let values: Vec<i64> =
+                    rows.iter().filter_map(|row| row.bytes).map(u64::cast_signed).collect();
+                let levels: Vec<i16> = rows.iter().map(|row| i16::from(row.bytes.is_some())).collect();
+                to.typed::<Int64Type>().write_batch(&values, Some(&levels), None)
+            }
             Self::Made(get) => {
                 let all = || rows.iter().flat_map(|row| &row.made);
                 let values: Vec<ByteArray> = all().map(|made| ByteArray::from(get(made))).collect();
@@ -205,6 +214,7 @@ mod tests {
             account: None,
             region: None,
             reads: None,
+            bytes: None,
             made: Vec::new(),
             outcome: Outcome::Unknown,
             place,
@@ -225,10 +235,12 @@ mod tests {
             first.contains(&format!("made: [{{kind: \"key\", id: \"{hostile}\"}}, {{kind: \"policy\"")),
             "{first}"
         );
-        for missing in ["time: null", "actor: null", "detail: null", "reads: null", "made: []"] {
+        for missing in ["time: null", "actor: null", "detail: null", "reads: null", "made: []", "bytes: null"]
+        {
             assert!(second.contains(missing), "{missing} in {second}");
         }
         assert!(second.contains("place: 18446744073709551615"), "{second}");
+        assert!(first.contains("bytes: 113"), "{first}");
         // An empty text is not the same as none.
         assert!(third.contains("actor: \"\""), "{third}");
     }

@@ -143,6 +143,8 @@ impl Sample {
                     known: vec![text(), "198.51.100.0/24".to_owned()],
                     ..Knowledge::default()
                 },
+                zone: Some(text()),
+                mapping: Some(text()),
                 ..Asked::default()
             },
         }

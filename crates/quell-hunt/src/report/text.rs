@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 
 use jiff::Timestamp;
 
-use super::{Report, clean, removal, said};
+use super::{Report, Row, clean, removal, said};
 use crate::detect::{Baseline, Weight};
 use crate::record::{Access, Outcome, Role};
 use crate::verdict::Owner;
@@ -260,6 +260,12 @@ fn coverage(out: &mut String, report: &Report<'_>) -> fmt::Result {
         "\nLogs: {} objects = {} scanned + {} pruned + {} unreadable + {} corrupt + {} too large + {} in no known format",
         it.objects, it.scanned, it.pruned, it.unreadable, it.corrupt, it.too_large, it.wrong_format
     )?;
+    if let Some(zone) = &report.asked.zone {
+        writeln!(out, "  times without a zone were read as of {}", clean(zone))?;
+    }
+    if let Some(mapping) = &report.asked.mapping {
+        writeln!(out, "  logs were read as the mapping file with SHA-256 {} says", clean(mapping))?;
+    }
     writeln!(
         out,
         "  {} bytes read, {} searched, in {} passes",
@@ -307,7 +313,15 @@ fn compared(out: &mut String, report: &Report<'_>) -> fmt::Result {
     for sentence in sentences {
         writeln!(out, "  {}", clean(&sentence))?;
     }
-    Ok(())
+    let rows = report.hunt.cross.s3.as_ref().map(|it| it.joined.as_slice()).unwrap_or_default();
+    for row in rows.iter().take(ROWS).map(Row::of) {
+        writeln!(
+            out,
+            "  row {} {} {} {} {} ({})",
+            row.time, row.address, row.action, row.resource, row.bytes, row.at
+        )?;
+    }
+    more(out, rows.len(), "rows (all of them: --format json)")
 }
 
 fn more(out: &mut String, count: usize, what: &str) -> fmt::Result {
@@ -315,4 +329,21 @@ fn more(out: &mut String, count: usize, what: &str) -> fmt::Result {
         writeln!(out, "  … and {} more {what}", count - ROWS)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample::Sample;
+
+    #[test]
+    fn rows_of_the_access_log_and_what_was_said_of_the_logs_are_told_and_escaped() {
+        let told = text(&Sample::of("a\u{1b}[2J\u{202e}b").report());
+        assert!(told.contains("  times without a zone were read as of a\\u{1b}[2J\\u{202e}b\n"), "{told}");
+        assert!(told.contains("mapping file with SHA-256 a\\u{1b}[2J"), "{told}");
+        let row = told.lines().find(|line| line.starts_with("  row ")).unwrap();
+        assert!(row.starts_with("  row 2026-03-01T00:00:00Z a\\u{1b}[2J\\u{202e}b (another one) "), "{row}");
+        assert!(row.contains(" 113 bytes (a"), "{row}");
+        assert!(!told.chars().any(|it| it.is_control() && it != '\n'));
+    }
 }

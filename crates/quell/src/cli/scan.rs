@@ -111,7 +111,9 @@ impl ScanArgs {
 }
 
 pub(super) fn time(text: &str) -> Result<Timestamp, String> {
-    let day = || text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok();
+    // A `Date` is also read from a time without a zone, of which the time would be lost.
+    let is_day = text.len() == "2026-05-01".len();
+    let day = || text.parse::<Date>().ok().filter(|_| is_day)?.to_zoned(TimeZone::UTC).ok();
     match (text.parse::<Timestamp>(), day()) {
         (Ok(time), _) => Ok(time),
         (Err(_), Some(day)) => Ok(day.timestamp()),

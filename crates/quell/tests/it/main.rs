@@ -20,6 +20,7 @@ mod hostile;
 mod hunt;
 mod hunt_database;
 mod hunt_engine;
+mod hunt_hostile;
 mod hunt_resume;
 mod hygiene;
 mod ingest;

@@ -78,6 +78,8 @@ pub(super) fn line(spot: Spot<'_>, needles: &Needles) -> Result<Option<Access>, 
         own(address.or_else(|| record.within(&["initiatedBy/user/ipAddress", "initiatedBy/app/ipAddress"])));
     access.agent = own(record.first(&["userAgent", "userAgentHeader", "clientInfo"])?);
     access.request = own(record.first(&["requestId", "correlationId", "id"])?);
+    // Storage's name and Graph's.
+    access.bytes = record.number("responseBodySize").or_else(|| record.number("responseSizeBytes"));
     access.account = own(record.first(&["tenantId", "aadTenantId"])?);
     access.region = own(member(&top, "location").and_then(Value::as_str));
     Ok(Some(access))
@@ -199,12 +201,13 @@ mod tests {
         assert_eq!(told(&user, APP).role, Role::Mentioned);
         for (method, role) in [(0, Role::Mentioned), (1, Role::Used)] {
             let rest = format!(
-                r#""properties":{{"appId":"{APP}","clientAuthMethod":{method},"requestMethod":"GET","requestUri":"https://graph.microsoft.com/v1.0/users?$search=s3cr3t","responseStatusCode":403}}"#
+                r#""properties":{{"appId":"{APP}","clientAuthMethod":{method},"requestMethod":"GET","requestUri":"https://graph.microsoft.com/v1.0/users?$search=s3cr3t","responseStatusCode":403,"responseSizeBytes":4711}}"#
             );
             let access =
                 told(&activity("MicrosoftGraphActivityLogs", "Microsoft Graph Activity", &rest), APP);
             assert_eq!((access.role, &access.outcome), (role, &Outcome::Denied("403".to_owned())));
             assert_eq!(access.resource.as_deref(), Some("https://graph.microsoft.com/v1.0/users"));
+            assert_eq!(access.bytes, Some(4711));
             assert!(!format!("{access:?}").contains("s3cr3t"));
         }
     }

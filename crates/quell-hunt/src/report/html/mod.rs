@@ -18,7 +18,7 @@ use quell_core::event::Verdict;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{Report, clean, removal, said};
+use super::{Asked, Report, Row, clean, removal, said};
 use crate::detect::{Anomaly, Baseline};
 use crate::record::{Access, Outcome, Role};
 use crate::verdict::{Knowledge, Owner};
@@ -68,6 +68,9 @@ struct Page {
     problems: Rows<[String; 3]>,
     cut_off: Rows<String>,
     compared: Vec<String>,
+    joined: Rows<Row>,
+    /// How times and logs were read that do not say it themselves.
+    hints: Vec<String>,
     timeline: Rows<Step>,
 }
 
@@ -214,9 +217,30 @@ fn page(report: &Report<'_>) -> Page {
             [problem.fate.word().to_owned(), clean(&problem.object), clean(why)]
         })),
         cut_off: rows(coverage.cut_off.iter().map(|it| clean(it))),
+        joined: rows(
+            report
+                .hunt
+                .cross
+                .s3
+                .as_ref()
+                .map(|it| it.joined.as_slice())
+                .unwrap_or_default()
+                .iter()
+                .map(Row::of),
+        ),
+        hints: hints(asked),
         compared: report.hunt.cross.sentences().iter().map(|it| clean(it)).collect(),
         timeline: timeline(report),
     }
+}
+
+fn hints(asked: &Asked) -> Vec<String> {
+    let zone = asked.zone.iter().map(|zone| format!("Times without a zone were read as of {}", clean(zone)));
+    let mapping = asked
+        .mapping
+        .iter()
+        .map(|sha256| format!("Logs were read as the mapping file with SHA-256 {} says", clean(sha256)));
+    zone.chain(mapping).collect()
 }
 
 fn tone(verdict: Verdict) -> &'static str {

@@ -38,6 +38,9 @@ fn no_text_changes_the_markup_or_the_order_of_reading() {
     }
     assert!(page(HOSTILE[4]).contains("a\\u{202e}b\\u{2066}c\\u{61c}\\u{0}\\u{1b}[2J\\u{d}\\u{a}"));
     assert!(page("<b>").contains("&lt;b&gt;"));
+    assert!(page("<b>").contains("<td>&lt;b&gt; (another one)</td>"), "the row of the access log");
+    assert!(page("<b>").contains("Times without a zone were read as of &lt;b&gt;"));
+    assert!(page("<b>").contains("mapping file with SHA-256 &lt;b&gt; says"));
 }
 
 #[test]

@@ -8,12 +8,11 @@ mod class;
 #[cfg(test)]
 mod tests;
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
-use super::is_deceptive;
+use super::escaped;
 use crate::detect::network;
 use crate::format::Format;
 use crate::record::{Access, Outcome, Role};
@@ -44,6 +43,7 @@ fn event(access: &Access) -> Value {
     let cloud = provider(access.format).map(|provider| {
         json!({ "provider": provider, "account": {"uid": access.account}, "region": access.region })
     });
+    let (code, message) = access.outcome.code_and_message().unzip();
     let common = json!({
         "category_uid": class.category(),
         "class_uid": uid,
@@ -56,7 +56,8 @@ fn event(access: &Access) -> Value {
         "message": access.action,
         "status_id": status_id,
         "status": status,
-        "status_code": access.outcome.detail(),
+        "status_code": code,
+        "status_detail": message,
         "metadata": {
             "version": VERSION,
             "product": {"name": access.format.word(), "vendor_name": vendor(access.format)},
@@ -157,6 +158,8 @@ fn unmapped(access: &Access) -> Value {
         "request": access.request,
         "account": access.account,
         "region": access.region,
+        // Of these classes none has `traffic`; `http_response` asks for a status, which not every log has.
+        "traffic": access.bytes.map(|bytes| json!({ "bytes_out": bytes })),
     })
 }
 
@@ -215,20 +218,4 @@ fn verb(action: &str) -> &str {
 fn prune(object: &mut Map<String, Value>) {
     object.values_mut().filter_map(Value::as_object_mut).for_each(prune);
     object.retain(|_, value| !value.is_null() && value.as_object().is_none_or(|inner| !inner.is_empty()));
-}
-
-/// The same JSON, with the characters escaped that a terminal would obey or hide: they only stand within texts.
-fn escaped(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    for character in json.chars() {
-        if character.is_control() || is_deceptive(character) {
-            for unit in character.encode_utf16(&mut [0; 2]) {
-                // Writing to a string cannot fail.
-                let _written = write!(out, "\\u{unit:04x}");
-            }
-        } else {
-            out.push(character);
-        }
-    }
-    out
 }

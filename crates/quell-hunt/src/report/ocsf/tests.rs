@@ -4,6 +4,7 @@
 
 use super::*;
 use crate::record::{Made, MadeKind};
+use crate::report::is_deceptive;
 use crate::report::sample::access;
 
 /// Requirement "required" of the base class.
@@ -207,7 +208,7 @@ fn a_read_of_an_object_says_all_that_is_known() {
         actor: Some("arn:aws:iam::111122223333:user/ci".to_owned()),
         address: Some("203.0.113.9".to_owned()),
         credential: "AKIAEXAMPLEEXAMPLE01".to_owned(),
-        outcome: Outcome::Denied("AccessDenied".to_owned()),
+        outcome: Outcome::Denied("AccessDenied: not authorized".to_owned()),
         account: Some("111122223333".to_owned()),
         region: Some("eu-west-1".to_owned()),
         made: vec![Made { kind: MadeKind::Session, id: "ASIA1".to_owned() }],
@@ -221,6 +222,8 @@ fn a_read_of_an_object_says_all_that_is_known() {
     assert_eq!(at("/actor/session/credential_uid"), "AKIAEXAMPLEEXAMPLE01");
     assert_eq!(at("/src_endpoint"), json!({ "ip": "203.0.113.9" }));
     assert_eq!((at("/status_id"), at("/status_code")), (json!(2), json!("AccessDenied")));
+    assert_eq!(at("/status_detail"), "not authorized");
+    assert_eq!(at("/unmapped/traffic/bytes_out"), 113);
     let account = json!({ "uid": "111122223333" });
     assert_eq!(at("/cloud"), json!({ "provider": "AWS", "account": account, "region": "eu-west-1" }));
     assert_eq!(at("/unmapped/made"), json!([{ "kind": "session", "id": "ASIA1" }]));
