@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ahead::Ahead;
+use crate::chain;
 use crate::cross::{self, Cross};
 use crate::digest::Digests;
 use crate::engine::Source;
@@ -117,6 +118,9 @@ pub struct Hunt {
     /// What two logs say of the same requests.
     #[serde(default)]
     pub cross: Cross,
+    /// What the lines of logs that are chained say of each other, in the order of the logs' names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chains: Vec<chain::Log>,
 }
 
 /// An object with a hit, by its content.
@@ -208,7 +212,7 @@ pub fn with_memory(
         let none = Digests::default();
         let digests = if state.passes == 1 { &state.digests } else { &none };
         let edges = AtomicI64::new(if state.passes == 1 { MAX_EDGES } else { 0 });
-        let task = Task { needles, digests, hints, edges };
+        let task = Task { needles, digests, hints, edges, first: state.passes == 1 };
         let recall = memory.map(|memory| Recall::new(memory, &task, state.passes));
         let secret = leaked.as_ref().unwrap_or(needles);
         let context = Context { threads, pass: state.passes, recall: recall.as_ref(), secret, tell, stop };
@@ -366,6 +370,7 @@ struct State {
     /// Names of objects that are access logs of S3's.
     s3: BTreeSet<String>,
     cross: Cross,
+    chains: Vec<chain::Log>,
 }
 
 impl State {
@@ -437,7 +442,8 @@ impl State {
         if !needles.is_empty() {
             self.passes += 1;
             let needles = &Needles::new(needles)?;
-            let task = Task { needles, digests: &Digests::default(), hints, edges: AtomicI64::new(0) };
+            let (edges, first) = (AtomicI64::new(0), false);
+            let task = Task { needles, digests: &Digests::default(), hints, edges, first };
             let logs: Vec<&Object> = mine.iter().copied().filter(|it| self.s3.contains(&*it.name)).collect();
             let seen = pass(&logs, &task, context);
             for (object, seen) in logs.iter().zip(seen) {
@@ -493,6 +499,9 @@ impl State {
                 why: format!("`{}` is not what its digest says it was", object.name),
             });
         }
+        if let Some(chain) = &seen.chain {
+            self.chains.push(chain::Log { object: object.name.to_string(), chain: chain.clone() });
+        }
         if seen.cut_off {
             self.coverage.cut_off.push(object.name.to_string());
         }
@@ -518,6 +527,7 @@ impl State {
         let mut gaps = gap::find(&rest, window);
         gaps.append(&mut self.digests.gaps(objects, window));
         gaps.append(&mut self.altered);
+        gaps.append(&mut chain::gaps(&self.chains));
         gap::sort(&mut gaps);
         self.coverage.sort();
         // An object whose hits all lie outside of the window is not among them.
@@ -541,6 +551,7 @@ impl State {
             missing: Vec::new(),
             source: None,
             cross: self.cross,
+            chains: self.chains,
         }
     }
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ahead::Next;
+use crate::chain::{self, Chain};
 use crate::digest::Digests;
 use crate::format::{self, Format, Spot, cloudtrail};
 use crate::hint::Hints;
@@ -57,6 +58,8 @@ pub(crate) struct Seen {
     pub(crate) last: Option<Timestamp>,
     /// Of its bytes as stored, if it has a hit.
     pub(crate) sha256: Option<String>,
+    /// What its lines say of each other, of a format that chains them.
+    pub(crate) chain: Option<Chain>,
 }
 
 /// What all objects of a pass are asked.
@@ -66,6 +69,8 @@ pub(crate) struct Task<'a> {
     pub(crate) hints: &'a Hints,
     /// How many edges may still be kept: they only save passes.
     pub(crate) edges: AtomicI64,
+    /// Whether nothing was asked before: what needs no needle is looked at once.
+    pub(crate) first: bool,
 }
 
 /// Searches an object. What was found before it turned out to be damaged is kept.
@@ -250,6 +255,10 @@ fn lines(name: &str, format: Format, (text, offset): (&[u8], u64), task: &Task<'
         let mut first = text.split(|byte| *byte == b'\n').take(count);
         seen.first = first.find_map(|line| seen.time_of(format, line, hints));
     }
+    if task.first && format == Format::Tradepulse {
+        let chain = seen.chain.get_or_insert_default();
+        chain.look((text, offset), &chain::keys(&hints.record_keys));
+    }
     let mut at = 0;
     while let Some((end, needle)) = needles.next(text, at) {
         let start =
@@ -299,6 +308,7 @@ impl Seen {
             first: None,
             last: None,
             sha256: None,
+            chain: None,
         }
     }
 
@@ -336,7 +346,8 @@ mod tests {
         let [one] = crate::object::list(&[path]).unwrap().try_into().unwrap();
         let needles = Needles::new(vec![Needle::id(ID).unwrap()]).unwrap();
         let (digests, hints) = (Digests::default(), Hints::default());
-        let task = Task { needles: &needles, digests: &digests, hints: &hints, edges: AtomicI64::new(0) };
+        let (edges, first) = (AtomicI64::new(0), true);
+        let task = Task { needles: &needles, digests: &digests, hints: &hints, edges, first };
         object(Next { at: 0, object: &one, fetch: None }, &task, &mut Unpacker::default())
     }
 

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use quell_core::event::{Decision, Triage, Verdict};
 use serde::{Deserialize, Serialize};
 
+use crate::chain;
 use crate::cross;
 use crate::detect::{Anomaly, Baseline, Detection, Weight, network};
 use crate::format::Format;
@@ -207,6 +208,7 @@ fn conditions(hunt: &Hunt, knowledge: &Knowledge) -> Vec<Condition> {
     let text =
         format!("{said} that all logs that could tell of a use were given, with data events (--all-logs)");
     all.push(Condition { met: knowledge.all_logs, text });
+    all.extend(chain::signed(&hunt.chains));
     all.push(cross::agree(hunt));
     all
 }

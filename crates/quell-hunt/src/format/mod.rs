@@ -15,6 +15,7 @@ mod spot;
 pub mod syslog;
 #[cfg(test)]
 mod tests;
+pub mod tradepulse;
 pub mod vault;
 pub mod vsync;
 
@@ -66,6 +67,8 @@ pub enum Format {
     S3,
     /// Lines of syslog, with OpenSSH's (see [`syslog`]).
     Syslog,
+    /// `TradePulse`'s signed records, a JSON object a line (see [`tradepulse`]).
+    Tradepulse,
     /// Vault's and OpenBao's audit device, a JSON object a line
     /// (<https://openbao.org/docs/audit/>).
     Vault,
@@ -80,7 +83,7 @@ pub enum Format {
 impl Format {
     /// Every format that an object tells by itself.
     #[cfg(any(test, feature = "fuzz"))]
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Azure,
         Self::Cloudtrail,
         Self::CloudtrailDigest,
@@ -93,6 +96,7 @@ impl Format {
         Self::PostgresJson,
         Self::S3,
         Self::Syslog,
+        Self::Tradepulse,
         Self::Vault,
         Self::Vsync,
         Self::JsonLines,
@@ -116,6 +120,7 @@ impl Format {
             Self::PostgresJson => "PostgreSQL jsonlog",
             Self::S3 => "S3 access log",
             Self::Syslog => "syslog",
+            Self::Tradepulse => "TradePulse records",
             Self::Vault => "Vault audit",
             Self::Vsync => "vsync audit",
             Self::JsonLines => "JSON lines",
@@ -138,6 +143,7 @@ impl Format {
             | Self::Kubernetes
             | Self::MappedJson
             | Self::PostgresJson
+            | Self::Tradepulse
             | Self::Vault => true,
             Self::Cloudtrail
             | Self::CloudtrailDigest
@@ -169,6 +175,7 @@ impl Format {
             | Self::PostgresJson
             | Self::S3
             | Self::Syslog
+            | Self::Tradepulse
             | Self::Vsync
             | Self::JsonLines
             | Self::Text => false,
@@ -197,6 +204,8 @@ impl Format {
                 Self::PostgresJson
             } else if azure::is(line) {
                 Self::Azure
+            } else if tradepulse::is(line) {
+                Self::Tradepulse
             } else if vault::is(line) {
                 Self::Vault
             } else {
@@ -245,6 +254,7 @@ pub(crate) fn line(
         Format::PostgresJson => postgres::json(spot),
         Format::S3 => s3::line(spot, needles),
         Format::Syslog => syslog::line(spot),
+        Format::Tradepulse => tradepulse::line(spot, needles),
         Format::Vault => vault::line(spot, needles),
         Format::Vsync => vsync::line(spot),
         Format::JsonLines | Format::Text => Ok(Some(text(format, spot))),

@@ -114,6 +114,7 @@ impl Sample {
                 source: None,
                 signatures: None,
                 registered: None,
+                chains: Vec::new(),
                 cross: Cross {
                     s3: Some(Compared {
                         joined: vec![Joined { record: text(), same_address: false, row: access(0, &text()) }],

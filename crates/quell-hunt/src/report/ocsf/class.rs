@@ -47,6 +47,7 @@ impl Class {
             | Format::Combined
             | Format::Github
             | Format::Kubernetes
+            | Format::Tradepulse
             | Format::Vsync
             | Format::JsonLines
             | Format::MappedCsv

@@ -173,6 +173,7 @@ fn provider(format: Format) -> Option<&'static str> {
         | Format::PostgresCsv
         | Format::PostgresJson
         | Format::Syslog
+        | Format::Tradepulse
         | Format::Vault
         | Format::Vsync
         | Format::JsonLines
@@ -194,6 +195,7 @@ fn vendor(format: Format) -> Option<&'static str> {
         Format::PostgresCsv | Format::PostgresJson => Some("PostgreSQL"),
         Format::Combined
         | Format::Syslog
+        | Format::Tradepulse
         | Format::Vault
         | Format::Vsync
         | Format::JsonLines
