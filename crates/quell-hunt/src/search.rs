@@ -207,8 +207,7 @@ fn stream(name: &str, text: &mut dyn Read, task: &Task<'_>, seen: &mut Seen) -> 
             }
             continue;
         }
-        let whole =
-            if end { buffer.len() } else { memchr::memrchr(b'\n', &buffer).map_or(0, |newline| newline + 1) };
+        let whole = if end { buffer.len() } else { format::complete(format, &buffer) };
         let complete = buffer.get(..whole).unwrap_or_default();
         lines(name, format, (complete, offset), task, seen);
         if end {
@@ -261,10 +260,7 @@ fn lines(name: &str, format: Format, (text, offset): (&[u8], u64), task: &Task<'
     }
     let mut at = 0;
     while let Some((end, needle)) = needles.next(text, at) {
-        let start =
-            text.get(..end).and_then(|head| memchr::memrchr(b'\n', head)).map_or(0, |newline| newline + 1);
-        let stop =
-            text.get(end..).and_then(|rest| memchr::memchr(b'\n', rest)).map_or(text.len(), |to| end + to);
+        let (start, stop) = format::bounds(format, text, at, end);
         let bytes = text.get(start..stop).unwrap_or_default();
         let labels = needles.labels(bytes);
         if labels.is_empty() {
@@ -368,6 +364,32 @@ mod tests {
                 assert_eq!(seen.accesses[0].place, padding as u64 + 1);
                 assert_eq!(seen.accesses[0].time, Some("2026-03-02T10:00:00Z".parse().unwrap()));
                 assert_eq!(seen.searched, text.len() as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_of_several_lines_is_one_in_one_piece_and_across_pieces() {
+        let record = |user: &str, message: &str| {
+            format!(
+                "2026-03-02 10:00:00.123 UTC,\"{user}\",\"orders\",77,\"203.0.113.9:5\",69a55a20.4d,2,\"SELECT\",x,3/4,0,LOG,00000,\
+                 \"{message}\",,,,,,,,,\"psql\",\"client backend\",,0\n"
+            )
+        };
+        let rest = record("other", "statement: SELECT 1");
+        for count in [0, 1, BLOCK / rest.len() - 1, BLOCK / rest.len()] {
+            let audit = "AUDIT: SESSION,2,1,READ,SELECT,TABLE,public.account,\"\"select\n *\n from account\"\",<none>";
+            let text = format!("{}{}{rest}", rest.repeat(count), record(ID, audit));
+            for stored in [
+                text.clone().into_bytes(),
+                gz(text.as_bytes()),
+                zstd::encode_all(text.as_bytes(), 1).unwrap(),
+            ] {
+                let seen = search(&stored);
+                let [access] = seen.accesses.as_slice() else { panic!("{count}: {:?}", seen.accesses) };
+                assert_eq!((access.action.as_str(), seen.unparsed), ("READ SELECT", 0));
+                assert_eq!(access.place, (rest.len() * count) as u64);
+                assert_eq!(seen.last, Some("2026-03-02T10:00:00.123Z".parse().unwrap()));
             }
         }
     }

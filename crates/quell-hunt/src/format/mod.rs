@@ -279,10 +279,39 @@ pub(crate) fn unparsed(format: Format, spot: Spot<'_>, why: &str) -> Access {
     access
 }
 
+/// Where the record around a place of a text begins and ends; `from` is the end of the one before.
+pub(crate) fn bounds(format: Format, text: &[u8], from: usize, place: usize) -> (usize, usize) {
+    let record = if format == Format::PostgresCsv { postgres::bounds(text, from, place) } else { None };
+    record.unwrap_or_else(|| {
+        let start =
+            text.get(..place).and_then(|head| memchr::memrchr(b'\n', head)).map_or(0, |newline| newline + 1);
+        let stop = text
+            .get(place..)
+            .and_then(|rest| memchr::memchr(b'\n', rest))
+            .map_or(text.len(), |to| place + to);
+        (start, stop)
+    })
+}
+
+/// Up to where a piece of a log holds whole records: the rest is read again with what follows.
+pub(crate) fn complete(format: Format, text: &[u8]) -> usize {
+    let line = memchr::memrchr(b'\n', text).map_or(0, |newline| newline + 1);
+    let lines = text.get(..line).unwrap_or_default();
+    if format != Format::PostgresCsv {
+        return line;
+    }
+    // A record that fills the piece is cut at a line, as before all of them were.
+    postgres::last_record(lines.get(..line.saturating_sub(1)).unwrap_or_default())
+        .filter(|start| *start > 0)
+        .unwrap_or(line)
+}
+
 /// When a line was written, as far as it says.
 pub(crate) fn time_of(format: Format, line: &[u8], hints: &Hints) -> Option<jiff::Timestamp> {
     if format == Format::Mariadb {
         mariadb::time(std::str::from_utf8(line).ok()?, hints.zone.as_ref())
+    } else if matches!(format, Format::PostgresCsv | Format::PostgresJson) {
+        postgres::time_of(line)
     } else if format == Format::Combined {
         combined::time(line)
     } else {

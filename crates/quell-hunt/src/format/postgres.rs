@@ -6,17 +6,22 @@
 //! passwords and are not kept; what a line says is told by its `SQLSTATE` and command tag, and by the few messages named below, which
 //! are English only if `lc_messages` is.
 //!
-//! **A field with a line break in it is not supported in `csvlog`**: each line of such a record is an error. `jsonlog` has none.
+//! A message of `pgaudit` (`AUDIT: …`) names the class, the command and the object: these are kept, its statement and parameters are
+//! not. Reads and writes are logged once rights were checked (`ExecutorCheckPerms_hook`), everything else before it is carried out.
+//! Whoever may run `RAISE LOG` can write such a message, as a line of a session of its own.
+//!
+//! A statement of several lines makes a record of `csvlog` of several lines ([`bounds`]). `jsonlog` has none.
 //!
 //! Fields: <https://www.postgresql.org/docs/current/runtime-config-logging.html> (19.8.4 and 19.8.5); codes:
-//! <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+//! <https://www.postgresql.org/docs/current/errcodes-appendix.html>; `pgaudit`: README and `pgaudit.c` of
+//! <https://github.com/pgaudit/pgaudit> at commit `3104214`.
 
 use std::borrow::Cow;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Format, Spot, csv, has_name, parse};
+use super::{Format, Spot, csv, has_name, parse, value_after};
 use crate::record::{Access, Outcome, Role};
 
 /// A line of `jsonlog`.
@@ -37,6 +42,51 @@ pub(super) fn is_csv(line: &[u8]) -> bool {
         && (user.is_empty() || user.starts_with('"'))
         && pid.bytes().all(|byte| byte.is_ascii_digit())
         && session.split_once('.').is_some_and(|(start, pid)| hex(start) && hex(pid))
+}
+
+/// The record of `csvlog` around a place of a text, if it begins behind `from`: from a line that looks like a first one to the line end
+/// at which no quote is open. What a statement says that looks like a first line has its quotes doubled there, and names no user.
+pub(super) fn bounds(text: &[u8], from: usize, place: usize) -> Option<(usize, usize)> {
+    let mut start = place;
+    loop {
+        let head = text.get(from..start)?;
+        let line = memchr::memrchr(b'\n', head).map_or(from, |newline| from + newline + 1);
+        if is_csv(first_line(text.get(line..)?)) {
+            start = line;
+            break;
+        }
+        start = line.checked_sub(1).filter(|before| *before > from)?;
+    }
+    let mut open = false;
+    for at in memchr::memchr2_iter(b'"', b'\n', text.get(start..)?) {
+        match text.get(start + at) {
+            Some(b'"') => open = !open,
+            _ if open || start + at < place => {}
+            _ => return Some((start, start + at)),
+        }
+    }
+    Some((start, text.len()))
+}
+
+/// Where the last record of a text begins, which may go on in what was not read yet.
+pub(super) fn last_record(text: &[u8]) -> Option<usize> {
+    let starts = memchr::memrchr_iter(b'\n', text).map(|newline| newline + 1).chain([0]);
+    starts.into_iter().find(|at| text.get(*at..).is_some_and(|rest| is_csv(first_line(rest))))
+}
+
+fn first_line(text: &[u8]) -> &[u8] {
+    text.get(..memchr::memchr(b'\n', text).unwrap_or(text.len())).unwrap_or_default()
+}
+
+/// When a line was written; one that goes on with a record has no time.
+pub(super) fn time_of(line: &[u8]) -> Option<Timestamp> {
+    let text = match value_after(line, "timestamp").next() {
+        Some(json) if line.starts_with(b"{") => {
+            json.strip_prefix(b"\"")?.split(|byte| *byte == b'"').next()?
+        }
+        _ => line.split(|byte| *byte == b',').next()?,
+    };
+    time(std::str::from_utf8(text).ok()?)
 }
 
 /// What is logged afterwards.
@@ -67,8 +117,8 @@ pub(super) fn json(spot: Spot<'_>) -> Result<Option<Access>, String> {
 pub(super) fn csv(spot: Spot<'_>) -> Result<Option<Access>, String> {
     let text = String::from_utf8_lossy(spot.bytes.trim_ascii_end());
     let fields = csv::fields(&text)?;
-    if fields.len() < 23 || !is_csv(spot.bytes) {
-        return Err("not a whole record of csvlog in one line".to_owned());
+    if fields.len() < 23 || !is_csv(first_line(spot.bytes)) {
+        return Err("not a whole record of csvlog".to_owned());
     }
     let field = |at: usize| fields.get(at).filter(|field| !field.is_empty()).cloned();
     let line = Line {
@@ -100,6 +150,7 @@ impl Line<'_> {
             access.role = Role::Used;
         }
         access.outcome = self.outcome(message);
+        let audit = Audit::of(message);
         access.reads = match self.ps.as_deref().unwrap_or_default() {
             "SELECT" | "SHOW" => Some(true),
             "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "TRUNCATE TABLE" => Some(false),
@@ -107,6 +158,9 @@ impl Line<'_> {
         };
         access.actor = own(&self.user);
         access.resource = own(&self.dbname);
+        if let Some(audit) = audit {
+            audit.tell(&mut access);
+        }
         access.address = own(&self.remote_host);
         access.agent = own(&self.application_name);
         access.request = own(&self.session_id);
@@ -138,6 +192,42 @@ impl Line<'_> {
             // A statement is logged before it is carried out, its duration afterwards.
             _ if DONE.iter().any(|start| message.starts_with(start)) => Outcome::Allowed,
             _ => Outcome::Unknown,
+        }
+    }
+}
+
+/// The parts of `pgaudit`'s message that are kept.
+struct Audit {
+    class: String,
+    command: String,
+    object: String,
+}
+
+impl Audit {
+    fn of(message: &str) -> Option<Self> {
+        let fields = csv::fields(message.strip_prefix("AUDIT: ")?).ok()?;
+        let [kind, _statement, _part, class, command, _type, object, ..] = fields.as_slice() else {
+            return None;
+        };
+        matches!(kind.as_ref(), "SESSION" | "OBJECT").then(|| Self {
+            class: class.clone().into_owned(),
+            command: command.clone().into_owned(),
+            object: object.clone().into_owned(),
+        })
+    }
+
+    fn tell(self, access: &mut Access) {
+        access.action = format!("{} {}", self.class, self.command);
+        access.reads = match self.class.as_str() {
+            "READ" => Some(true),
+            "DDL" | "ROLE" | "WRITE" => Some(false),
+            _ => None,
+        };
+        if matches!(self.class.as_str(), "READ" | "WRITE") && access.outcome == Outcome::Unknown {
+            access.outcome = Outcome::Allowed;
+        }
+        if !self.object.is_empty() {
+            access.resource = Some(self.object);
         }
     }
 }
@@ -222,6 +312,90 @@ mod tests {
         assert!(read(Format::PostgresCsv, second, ROLE).is_err());
         assert!(read(Format::PostgresCsv, "orders_app,,,,", ROLE).is_err());
         assert!(read(Format::PostgresJson, r#"{"user":7}"#, ROLE).is_err());
+    }
+
+    /// Messages as the README of `pgaudit` has them.
+    #[test]
+    fn what_pgaudit_says_names_the_class_and_the_object_and_no_statement() {
+        let read_account = "AUDIT: SESSION,2,1,READ,SELECT,TABLE,public.account,select 's3cr3t',<not logged>";
+        for access in both(ROLE, "SELECT", "LOG", "00000", read_account) {
+            assert_eq!(
+                (access.role, &access.outcome, access.reads),
+                (Role::Used, &Outcome::Allowed, Some(true))
+            );
+            let texts = (access.action.as_str(), access.resource.as_deref());
+            assert_eq!(texts, ("READ SELECT", Some("public.account")));
+            assert!(!format!("{access:?}").contains("s3cr3t"));
+        }
+        let role = "AUDIT: SESSION,5,1,ROLE,ALTER ROLE,,,<not logged>,<not logged>";
+        for access in both(ROLE, "ALTER ROLE", "LOG", "00000", role) {
+            assert_eq!((access.action.as_str(), &access.outcome), ("ROLE ALTER ROLE", &Outcome::Unknown));
+            assert_eq!((access.resource.as_deref(), access.reads), (Some("orders"), Some(false)));
+        }
+        for other in [
+            "AUDIT: SESSION,5,1",
+            "AUDIT: OTHER,5,1,READ,SELECT,TABLE,x",
+            "statement: AUDIT: SESSION,2,1,READ,SELECT,,x,y",
+        ] {
+            for access in both(ROLE, "SELECT", "LOG", "00000", other) {
+                assert_eq!(
+                    (access.action.as_str(), &access.outcome),
+                    ("SELECT", &Outcome::Unknown),
+                    "{other}"
+                );
+            }
+        }
+    }
+
+    /// A record of three lines between two of one.
+    fn several() -> (String, std::ops::Range<usize>) {
+        let one = |user: &str, message: &str| {
+            format!(
+                "2026-03-02 10:00:00.123 UTC,\"{user}\",\"orders\",77,\"203.0.113.9:50000\",69a55a20.4d,2,\"SELECT\",2026-03-02 \
+                 10:00:00 UTC,3/4,0,LOG,00000,\"{message}\",,,,,,,,,\"psql\",\"client backend\",,0\n"
+            )
+        };
+        let (before, after) = (one("other", "statement: SELECT 1"), one("another", "statement: SELECT 2"));
+        let statement = "AUDIT: SESSION,2,1,READ,SELECT,TABLE,public.account,\"\"select *\n  from account -- orders_app\n where a = 'x'\"\",<none>";
+        let middle = one(ROLE, statement);
+        let range = before.len()..before.len() + middle.len() - 1;
+        (format!("{before}{middle}{after}"), range)
+    }
+
+    #[test]
+    fn a_record_of_several_lines_is_one_wherever_it_is_met() {
+        let (text, range) = several();
+        for place in range.clone() {
+            assert_eq!(bounds(text.as_bytes(), 0, place), Some((range.start, range.end)), "{place}");
+        }
+        assert_eq!(bounds(text.as_bytes(), 0, 3).map(|(start, _)| start), Some(0));
+        let access = read(Format::PostgresCsv, text.get(range.clone()).unwrap(), ROLE).unwrap();
+        assert_eq!((access.role, access.action.as_str()), (Role::Used, "READ SELECT"));
+        assert_eq!(last_record(text.as_bytes().get(..range.end).unwrap()), Some(range.start));
+        assert_eq!(last_record(b"no record\nin it"), None);
+        assert_eq!(bounds(b"no record\nin it", 0, 12), None);
+    }
+
+    #[test]
+    fn a_line_in_a_statement_that_looks_like_a_record_is_no_use() {
+        let (text, range) = several();
+        let fake = "2026-03-02 11:00:00.000 UTC,\"\"orders_app\"\",\"\"orders\"\",77,,69a55a20.4d,2,,x,3/4,0,LOG,00000,x,,,,,,,,,x,x,,0";
+        let text = text
+            .replace("  from account", fake)
+            .replace(&format!(",\"{ROLE}\",\"orders\",77,\"203"), ",\"mallory\",\"orders\",77,\"203");
+        let place = text.find("11:00").unwrap();
+        let (start, stop) = bounds(text.as_bytes(), 0, place).unwrap();
+        assert!(start >= range.start, "not of the record before");
+        let told = read(Format::PostgresCsv, text.get(start..stop).unwrap(), ROLE);
+        assert!(told.as_ref().map_or(true, |access| access.role == Role::Mentioned), "{told:?}");
+    }
+
+    #[test]
+    fn the_time_of_a_line_is_told_by_both() {
+        let expected = Some("2026-03-02T10:00:00.123Z".parse().unwrap());
+        assert_eq!(time_of(br#"{"timestamp":"2026-03-02 10:00:00.123 UTC","user":"x"}"#), expected);
+        assert_eq!(time_of(several().0.as_bytes()), expected);
+        assert_eq!(time_of(b" where a = 'x'"), None);
     }
 
     #[test]
