@@ -279,31 +279,28 @@ pub(crate) fn unparsed(format: Format, spot: Spot<'_>, why: &str) -> Access {
     access
 }
 
+/// A piece of a log that is larger than this is cut at a line, though that may be within a record.
+const MAX_RECORD: usize = 4 << 20;
+
 /// Where the record around a place of a text begins and ends; `from` is the end of the one before.
 pub(crate) fn bounds(format: Format, text: &[u8], from: usize, place: usize) -> (usize, usize) {
-    let record = if format == Format::PostgresCsv { postgres::bounds(text, from, place) } else { None };
-    record.unwrap_or_else(|| {
-        let start =
-            text.get(..place).and_then(|head| memchr::memrchr(b'\n', head)).map_or(0, |newline| newline + 1);
-        let stop = text
-            .get(place..)
-            .and_then(|rest| memchr::memchr(b'\n', rest))
-            .map_or(text.len(), |to| place + to);
-        (start, stop)
-    })
+    if format == Format::PostgresCsv {
+        return postgres::bounds(text, from, place);
+    }
+    let start =
+        text.get(..place).and_then(|head| memchr::memrchr(b'\n', head)).map_or(0, |newline| newline + 1);
+    let stop =
+        text.get(place..).and_then(|rest| memchr::memchr(b'\n', rest)).map_or(text.len(), |to| place + to);
+    (start, stop)
 }
 
 /// Up to where a piece of a log holds whole records: the rest is read again with what follows.
 pub(crate) fn complete(format: Format, text: &[u8]) -> usize {
     let line = memchr::memrchr(b'\n', text).map_or(0, |newline| newline + 1);
-    let lines = text.get(..line).unwrap_or_default();
-    if format != Format::PostgresCsv {
+    if format != Format::PostgresCsv || text.len() > MAX_RECORD {
         return line;
     }
-    // A record that fills the piece is cut at a line, as before all of them were.
-    postgres::last_record(lines.get(..line.saturating_sub(1)).unwrap_or_default())
-        .filter(|start| *start > 0)
-        .unwrap_or(line)
+    postgres::last_record(text).unwrap_or(0)
 }
 
 /// When a line was written, as far as it says.

@@ -44,34 +44,59 @@ pub(super) fn is_csv(line: &[u8]) -> bool {
         && session.split_once('.').is_some_and(|(start, pid)| hex(start) && hex(pid))
 }
 
-/// The record of `csvlog` around a place of a text, if it begins behind `from`: from a line that looks like a first one to the line end
-/// at which no quote is open. What a statement says that looks like a first line has its quotes doubled there, and names no user.
-pub(super) fn bounds(text: &[u8], from: usize, place: usize) -> Option<(usize, usize)> {
-    let mut start = place;
+/// The record of `csvlog` around a place of a text; `from` is the end of the one before. Records are told apart from the last line on
+/// that can only be a first one. A line that belongs to none is one by itself.
+pub(super) fn bounds(text: &[u8], from: usize, place: usize) -> (usize, usize) {
+    let from = if from == 0 { 0 } else { from + 1 };
+    let mut start = last_first_line(text, from, place).unwrap_or(from);
     loop {
-        let head = text.get(from..start)?;
-        let line = memchr::memrchr(b'\n', head).map_or(from, |newline| from + newline + 1);
-        if is_csv(first_line(text.get(line..)?)) {
-            start = line;
-            break;
+        let stop = record_end(text, start);
+        if stop >= place || stop == text.len() {
+            return (start, stop);
         }
-        start = line.checked_sub(1).filter(|before| *before > from)?;
+        start = stop + 1;
     }
-    let mut open = false;
-    for at in memchr::memchr2_iter(b'"', b'\n', text.get(start..)?) {
-        match text.get(start + at) {
-            Some(b'"') => open = !open,
-            _ if open || start + at < place => {}
-            _ => return Some((start, start + at)),
-        }
-    }
-    Some((start, text.len()))
 }
 
-/// Where the last record of a text begins, which may go on in what was not read yet.
+/// Where the last record of a text begins, which may go on in what was not read yet; `None` if that cannot be told.
 pub(super) fn last_record(text: &[u8]) -> Option<usize> {
-    let starts = memchr::memrchr_iter(b'\n', text).map(|newline| newline + 1).chain([0]);
-    starts.into_iter().find(|at| text.get(*at..).is_some_and(|rest| is_csv(first_line(rest))))
+    let mut start = last_first_line(text, 0, text.len())?;
+    loop {
+        let stop = record_end(text, start);
+        if stop + 1 >= text.len() {
+            return Some(start);
+        }
+        start = stop + 1;
+    }
+}
+
+/// The last line that can only be the first one of a record, of those that begin in a part of a text.
+fn last_first_line(text: &[u8], from: usize, until: usize) -> Option<usize> {
+    let part = text.get(from..until)?;
+    let starts = memchr::memrchr_iter(b'\n', part).map(|newline| from + newline + 1).chain([from]);
+    starts.into_iter().find(|at| text.get(*at..).is_some_and(|rest| is_first(first_line(rest))))
+}
+
+/// Whether a line cannot be one of a statement: there, quotes are doubled, and none stands alone before the name of a user.
+fn is_first(line: &[u8]) -> bool {
+    let user = memchr::memchr(b',', line).and_then(|comma| line.get(comma + 1..));
+    matches!(user, Some([b'"', next, ..]) if *next != b'"') && is_csv(line)
+}
+
+/// The line end at which a record ends: no quote is open there, or the next line begins one, as when the rest was lost.
+fn record_end(text: &[u8], start: usize) -> usize {
+    let rest = text.get(start..).unwrap_or_default();
+    let is_record = is_csv(first_line(rest));
+    let mut open = false;
+    for at in memchr::memchr2_iter(b'"', b'\n', rest) {
+        let after = rest.get(at + 1..).unwrap_or_default();
+        match rest.get(at) {
+            Some(b'"') => open = !open,
+            _ if open && is_record && !after.is_empty() && !is_first(first_line(after)) => {}
+            _ => return start + at,
+        }
+    }
+    text.len()
 }
 
 fn first_line(text: &[u8]) -> &[u8] {
@@ -355,7 +380,8 @@ mod tests {
                  10:00:00 UTC,3/4,0,LOG,00000,\"{message}\",,,,,,,,,\"psql\",\"client backend\",,0\n"
             )
         };
-        let (before, after) = (one("other", "statement: SELECT 1"), one("another", "statement: SELECT 2"));
+        let (before, after) =
+            (one("other", "statement: SELECT 1"), one("another_app", "statement: SELECT 2"));
         let statement = "AUDIT: SESSION,2,1,READ,SELECT,TABLE,public.account,\"\"select *\n  from account -- orders_app\n where a = 'x'\"\",<none>";
         let middle = one(ROLE, statement);
         let range = before.len()..before.len() + middle.len() - 1;
@@ -366,14 +392,15 @@ mod tests {
     fn a_record_of_several_lines_is_one_wherever_it_is_met() {
         let (text, range) = several();
         for place in range.clone() {
-            assert_eq!(bounds(text.as_bytes(), 0, place), Some((range.start, range.end)), "{place}");
+            assert_eq!(bounds(text.as_bytes(), 0, place), (range.start, range.end), "{place}");
         }
-        assert_eq!(bounds(text.as_bytes(), 0, 3).map(|(start, _)| start), Some(0));
+        assert_eq!(bounds(text.as_bytes(), 0, 3), (0, range.start - 1));
+        assert_eq!(bounds(text.as_bytes(), range.start - 1, range.start + 200), (range.start, range.end));
         let access = read(Format::PostgresCsv, text.get(range.clone()).unwrap(), ROLE).unwrap();
         assert_eq!((access.role, access.action.as_str()), (Role::Used, "READ SELECT"));
         assert_eq!(last_record(text.as_bytes().get(..range.end).unwrap()), Some(range.start));
         assert_eq!(last_record(b"no record\nin it"), None);
-        assert_eq!(bounds(b"no record\nin it", 0, 12), None);
+        assert_eq!(bounds(b"no record\nin it", 0, 12), (10, 15));
     }
 
     #[test]
@@ -384,10 +411,22 @@ mod tests {
             .replace("  from account", fake)
             .replace(&format!(",\"{ROLE}\",\"orders\",77,\"203"), ",\"mallory\",\"orders\",77,\"203");
         let place = text.find("11:00").unwrap();
-        let (start, stop) = bounds(text.as_bytes(), 0, place).unwrap();
-        assert!(start >= range.start, "not of the record before");
+        let (start, stop) = bounds(text.as_bytes(), 0, place);
+        assert_eq!(start, range.start, "the record that the statement is of");
         let told = read(Format::PostgresCsv, text.get(start..stop).unwrap(), ROLE);
         assert!(told.as_ref().map_or(true, |access| access.role == Role::Mentioned), "{told:?}");
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_swallows_no_other_record() {
+        let (text, range) = several();
+        let text = text.replace("where a = 'x'\"\"", "where a = 'x'");
+        let place = text.rfind("another_app").unwrap();
+        let (start, stop) = bounds(text.as_bytes(), 0, place);
+        assert!(
+            start > range.start
+                && read(Format::PostgresCsv, text.get(start..stop).unwrap(), "another_app").is_ok()
+        );
     }
 
     #[test]
