@@ -371,6 +371,8 @@ struct State {
     s3: BTreeSet<String>,
     cross: Cross,
     chains: Vec<chain::Log>,
+    /// What is wrong with the times within logs.
+    clocks: Vec<Gap>,
 }
 
 impl State {
@@ -499,6 +501,8 @@ impl State {
                 why: format!("`{}` is not what its digest says it was", object.name),
             });
         }
+        self.clocks
+            .extend(seen.gaps.iter().map(|gap| Gap { stream: object.name.to_string(), ..gap.clone() }));
         if let Some(chain) = &seen.chain {
             self.chains.push(chain::Log { object: object.name.to_string(), chain: chain.clone() });
         }
@@ -527,6 +531,10 @@ impl State {
         let mut gaps = gap::find(&rest, window);
         gaps.append(&mut self.digests.gaps(objects, window));
         gaps.append(&mut self.altered);
+        let (from, to) = window;
+        self.clocks
+            .retain(|gap| from.is_none_or(|from| gap.to >= from) && to.is_none_or(|to| gap.from <= to));
+        gaps.append(&mut self.clocks);
         gaps.append(&mut chain::gaps(&self.chains));
         gap::sort(&mut gaps);
         self.coverage.sort();

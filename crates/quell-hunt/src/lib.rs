@@ -6,6 +6,7 @@
 
 mod ahead;
 pub mod chain;
+mod clock;
 pub mod cross;
 pub mod detect;
 mod digest;

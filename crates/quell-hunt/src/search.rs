@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::ahead::Next;
 use crate::chain::{self, Chain};
+use crate::clock::Clock;
 use crate::digest::Digests;
 use crate::format::{self, Format, Spot, cloudtrail};
+use crate::gap::Gap;
 use crate::hint::Hints;
 use crate::layout::Delivery;
 use crate::mapping::Reader;
@@ -60,6 +62,11 @@ pub(crate) struct Seen {
     pub(crate) sha256: Option<String>,
     /// What its lines say of each other, of a format that chains them.
     pub(crate) chain: Option<Chain>,
+    /// The times of its lines, until it was searched to its end.
+    #[serde(skip)]
+    clock: Clock,
+    /// What is wrong with these; whoever has the name of the object puts it in.
+    pub(crate) gaps: Vec<Gap>,
 }
 
 /// What all objects of a pass are asked.
@@ -103,6 +110,7 @@ pub(crate) fn opened(name: &str, text: Result<(Text<'_>, u64), Fate>, task: &Tas
     if let Err(fate) = searched {
         seen.fate = fate;
     }
+    seen.gaps = std::mem::take(&mut seen.clock).gaps();
 }
 
 fn whole(name: &str, text: &[u8], task: &Task<'_>, seen: &mut Seen) -> Result<(), Fate> {
@@ -254,9 +262,8 @@ fn lines(name: &str, format: Format, (text, offset): (&[u8], u64), task: &Task<'
         let mut first = text.split(|byte| *byte == b'\n').take(count);
         seen.first = first.find_map(|line| seen.time_of(format, line, hints));
     }
-    if task.first && format == Format::Tradepulse {
-        let chain = seen.chain.get_or_insert_default();
-        chain.look((text, offset), &chain::keys(&hints.record_keys));
+    if task.first {
+        all_lines(format, (text, offset), hints, seen);
     }
     let mut at = 0;
     while let Some((end, needle)) = needles.next(text, at) {
@@ -287,6 +294,15 @@ fn lines(name: &str, format: Format, (text, offset): (&[u8], u64), task: &Task<'
     }
 }
 
+/// What lines say of each other, whether there is a needle in them or not. It costs little but where lines are chained.
+fn all_lines(format: Format, (text, offset): (&[u8], u64), hints: &Hints, seen: &mut Seen) {
+    if format == Format::Tradepulse {
+        let chain = seen.chain.get_or_insert_default();
+        chain.look((text, offset), &chain::keys(&hints.record_keys));
+    }
+    seen.clock.look(format, (text, offset), &|line| format::time_of(format, line, hints));
+}
+
 impl Seen {
     /// Nothing yet.
     pub(crate) fn new(fate: Fate) -> Self {
@@ -305,6 +321,8 @@ impl Seen {
             last: None,
             sha256: None,
             chain: None,
+            clock: Clock::default(),
+            gaps: Vec::new(),
         }
     }
 

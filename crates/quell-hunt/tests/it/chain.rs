@@ -116,8 +116,15 @@ fn shards_put_together_tell_the_same_gaps() {
     assert_eq!(merged.chains.len(), 4);
 }
 
+/// What objects gave, without any file.
 #[derive(Default)]
-struct Kept(Mutex<BTreeMap<Key, String>>);
+pub(crate) struct Kept(Mutex<BTreeMap<Key, String>>);
+
+impl Kept {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().unwrap().is_empty()
+    }
+}
 
 impl Memory for Kept {
     fn salt(&self) -> &[u8] {

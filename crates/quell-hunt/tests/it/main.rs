@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
 mod chain;
+mod clock;
 mod cross;
 mod hunt;
 mod shard;
