@@ -1,6 +1,7 @@
 //! What logs do not say of themselves, and the people who have them do.
 
 use jiff::tz::TimeZone;
+use quell_core::secret::SecretValue;
 
 use crate::mapping::Mapping;
 
@@ -11,4 +12,6 @@ pub struct Hints {
     pub zone: Option<TimeZone>,
     /// How logs are read that no format knows.
     pub mapping: Option<Mapping>,
+    /// What records of `TradePulse` may be signed with (see [`crate::chain`]).
+    pub record_keys: Vec<SecretValue>,
 }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ahead::Ahead;
+use crate::chain;
 use crate::cross::{self, Cross};
 use crate::digest::Digests;
 use crate::engine::Source;
@@ -121,6 +122,9 @@ pub struct Hunt {
     /// What two logs say of the same requests.
     #[serde(default)]
     pub cross: Cross,
+    /// What the lines of logs that are chained say of each other, in the order of the logs' names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chains: Vec<chain::Log>,
 }
 
 /// An object with a hit, by its content.
@@ -212,7 +216,7 @@ pub fn with_memory(
         let none = Digests::default();
         let digests = if state.passes == 1 { &state.digests } else { &none };
         let edges = AtomicI64::new(if state.passes == 1 { MAX_EDGES } else { 0 });
-        let task = Task { needles, digests, hints, edges, hash: question.hash };
+        let task = Task { needles, digests, hints, edges, first: state.passes == 1, hash: question.hash };
         let recall = memory.map(|memory| Recall::new(memory, &task, state.passes));
         let secret = leaked.as_ref().unwrap_or(needles);
         let context = Context { threads, pass: state.passes, recall: recall.as_ref(), secret, tell, stop };
@@ -358,6 +362,9 @@ struct State {
     /// Names of objects that are access logs of S3's.
     s3: BTreeSet<String>,
     cross: Cross,
+    chains: Vec<chain::Log>,
+    /// What is wrong with the times within logs.
+    clocks: Vec<Gap>,
 }
 
 impl State {
@@ -451,13 +458,8 @@ impl State {
         if !needles.is_empty() {
             self.passes += 1;
             let needles = &Needles::new(needles)?;
-            let task = Task {
-                needles,
-                digests: &Digests::default(),
-                hints,
-                edges: AtomicI64::new(0),
-                hash: self.hash,
-            };
+            let (edges, first) = (AtomicI64::new(0), false);
+            let task = Task { needles, digests: &Digests::default(), hints, edges, first, hash: self.hash };
             let logs: Vec<&Object> = mine.iter().copied().filter(|it| self.s3.contains(&*it.name)).collect();
             let seen = pass(&logs, &task, context);
             for (object, seen) in logs.iter().zip(seen) {
@@ -513,6 +515,11 @@ impl State {
                 why: format!("`{}` is not what its digest says it was", object.name),
             });
         }
+        self.clocks
+            .extend(seen.gaps.iter().map(|gap| Gap { stream: object.name.to_string(), ..gap.clone() }));
+        if let Some(chain) = &seen.chain {
+            self.chains.push(chain::Log { object: object.name.to_string(), chain: chain.clone() });
+        }
         if seen.cut_off {
             self.coverage.cut_off.push(object.name.to_string());
         }
@@ -538,6 +545,11 @@ impl State {
         let mut gaps = gap::find(&rest, window);
         gaps.append(&mut self.digests.gaps(objects, window));
         gaps.append(&mut self.altered);
+        let (from, to) = window;
+        self.clocks
+            .retain(|gap| from.is_none_or(|from| gap.to >= from) && to.is_none_or(|to| gap.from <= to));
+        gaps.append(&mut self.clocks);
+        gaps.append(&mut chain::gaps(&self.chains));
         gap::sort(&mut gaps);
         self.coverage.sort();
         let mut hunt = Hunt {
@@ -558,6 +570,7 @@ impl State {
             missing: Vec::new(),
             source: None,
             cross: self.cross,
+            chains: self.chains,
         };
         hunt.keep_objects();
         hunt

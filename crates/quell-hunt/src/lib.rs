@@ -5,6 +5,8 @@
 //! object ends in exactly one [`object::Fate`]; the [`verdict`] quotes the counts and each condition that is not met.
 
 mod ahead;
+pub mod chain;
+mod clock;
 pub mod cross;
 pub mod detect;
 mod digest;

@@ -4,6 +4,7 @@
 //! the pass, the hints, the object's name, size and version, and what its digest says that it was. Nothing that is kept can hold
 //! a value: they are taken out before, and names of objects are not kept at all. Where it is kept is somebody else's business.
 
+use quell_core::secret::SecretValue;
 use sha2::{Digest as _, Sha256};
 
 use crate::format::{HIDDEN, without_values};
@@ -57,10 +58,12 @@ fn asked<'a>(
     parts.sort_unstable();
     let zone = hints.zone.as_ref().and_then(|zone| zone.iana_name()).unwrap_or_default();
     let mapping = hints.mapping.as_ref().map(Mapping::sha256).unwrap_or_default();
+    let keys: Vec<&[u8]> = hints.record_keys.iter().map(SecretValue::expose).collect();
     let mut hash = hash(
         salt,
         &[b"question", zone.as_bytes(), mapping.as_bytes(), if first { b"first" } else { b"later" }],
     );
+    hash = self::hash(&hash, &keys);
     for part in &parts {
         hash = self::hash(&hash, &[part]);
     }

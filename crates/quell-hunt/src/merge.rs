@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::chain;
 use crate::cross;
 use crate::format::{Format, vault};
 use crate::gap;
@@ -103,7 +104,10 @@ impl Hunt {
         self.coverage.take(part.coverage);
         self.objects.extend(part.objects);
         self.accesses.extend(part.accesses);
-        self.gaps.extend(part.gaps);
+        // What lies between two logs is told anew once all of them are there.
+        let told = chain::gaps(&part.chains);
+        self.gaps.extend(part.gaps.into_iter().filter(|gap| !told.contains(gap)));
+        self.chains.extend(part.chains);
         self.passes = self.passes.max(part.passes);
         self.span = match (self.span, part.span) {
             (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
@@ -148,6 +152,8 @@ impl Hunt {
         self.coverage.duplicates += duplicates;
         vault::pair(&mut self.accesses);
         sort(&mut self.accesses, &mut self.followed);
+        self.chains.sort_by(|a, b| a.object.cmp(&b.object));
+        self.gaps.append(&mut chain::gaps(&self.chains));
         // What names and digests tell is the same in each shard.
         gap::sort(&mut self.gaps);
         self.objects.sort();

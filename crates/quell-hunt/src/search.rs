@@ -7,8 +7,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ahead::Next;
+use crate::chain::{self, Chain};
+use crate::clock::Clock;
 use crate::digest::Digests;
 use crate::format::{self, Format, Spot, cloudtrail};
+use crate::gap::Gap;
 use crate::hint::Hints;
 use crate::layout::Delivery;
 use crate::mapping::Reader;
@@ -58,6 +61,13 @@ pub(crate) struct Seen {
     pub(crate) last: Option<Timestamp>,
     /// Of its bytes as stored, if it has a hit and they were all held.
     pub(crate) sha256: Option<String>,
+    /// What its lines say of each other, of a format that chains them.
+    pub(crate) chain: Option<Chain>,
+    /// The times of its lines, until it was searched to its end.
+    #[serde(skip)]
+    clock: Clock,
+    /// What is wrong with these; whoever has the name of the object puts it in.
+    pub(crate) gaps: Vec<Gap>,
 }
 
 /// What all objects of a pass are asked.
@@ -69,6 +79,8 @@ pub(crate) struct Task<'a> {
     pub(crate) edges: AtomicI64,
     /// Whether objects with a hit are hashed.
     pub(crate) hash: bool,
+    /// Whether nothing was asked before: what needs no needle is looked at once.
+    pub(crate) first: bool,
 }
 
 /// Searches an object. What was found before it turned out to be damaged is kept.
@@ -105,6 +117,7 @@ pub(crate) fn opened(name: &str, text: Result<(Text<'_>, u64), Fate>, task: &Tas
     if let Err(fate) = searched {
         seen.fate = fate;
     }
+    seen.gaps = std::mem::take(&mut seen.clock).gaps();
 }
 
 fn whole(name: &str, text: &[u8], task: &Task<'_>, seen: &mut Seen) -> Result<(), Fate> {
@@ -212,9 +225,8 @@ fn stream(name: &str, text: &mut dyn Read, task: &Task<'_>, seen: &mut Seen) -> 
             }
             continue;
         }
-        // What was there before has none: it would have been searched.
-        let newline = memchr::memrchr(b'\n', buffer.get(before..).unwrap_or_default());
-        let whole = if end { buffer.len() } else { newline.map_or(0, |newline| before + newline + 1) };
+        // What was there before has no end of a line: it would have been searched.
+        let whole = if end { buffer.len() } else { format::complete(format, &buffer, before) };
         let complete = buffer.get(..whole).unwrap_or_default();
         lines(name, format, (complete, offset), task, seen);
         seam.search(name, format, (complete, offset), task.needles, seen);
@@ -237,9 +249,7 @@ fn stream(name: &str, text: &mut dyn Read, task: &Task<'_>, seen: &mut Seen) -> 
 
 /// The line that the byte before `end` is in, and where it begins.
 pub(crate) fn line_at(text: &[u8], end: usize) -> (usize, &[u8]) {
-    let start =
-        text.get(..end).and_then(|head| memchr::memrchr(b'\n', head)).map_or(0, |newline| newline + 1);
-    let stop = text.get(end..).and_then(|rest| memchr::memchr(b'\n', rest)).map_or(text.len(), |to| end + to);
+    let (start, stop) = format::bounds(Format::Text, text, 0, end);
     (start, text.get(start..stop).unwrap_or_default())
 }
 
@@ -283,9 +293,13 @@ fn lines(name: &str, format: Format, (text, offset): (&[u8], u64), task: &Task<'
         let mut first = text.split(|byte| *byte == b'\n').take(count);
         seen.first = first.find_map(|line| seen.time_of(format, line, hints));
     }
+    if task.first {
+        all_lines(format, (text, offset), hints, seen);
+    }
     let mut at = 0;
     while let Some((end, needle)) = needles.next(text, at) {
-        let (start, bytes) = line_at(text, end);
+        let (start, stop) = format::bounds(format, text, at, end);
+        let bytes = text.get(start..stop).unwrap_or_default();
         let place = offset + start as u64;
         let labels = if format.is_json() { needles.labels_in_json(bytes) } else { needles.labels(bytes) };
         if labels.is_empty() {
@@ -338,6 +352,15 @@ fn line(
     }
 }
 
+/// What lines say of each other, whether there is a needle in them or not. It costs little but where lines are chained.
+fn all_lines(format: Format, (text, offset): (&[u8], u64), hints: &Hints, seen: &mut Seen) {
+    if format == Format::Tradepulse {
+        let chain = seen.chain.get_or_insert_default();
+        chain.look((text, offset), &chain::keys(&hints.record_keys));
+    }
+    seen.clock.look(format, (text, offset), &|line| format::time_of(format, line, hints));
+}
+
 impl Seen {
     /// Nothing yet.
     pub(crate) fn new(fate: Fate) -> Self {
@@ -355,6 +378,9 @@ impl Seen {
             first: None,
             last: None,
             sha256: None,
+            chain: None,
+            clock: Clock::default(),
+            gaps: Vec::new(),
         }
     }
 
@@ -391,13 +417,8 @@ mod tests {
         let [one] = crate::object::list(&[path]).unwrap().try_into().unwrap();
         let needles = Needles::new(vec![Needle::id(ID).unwrap()]).unwrap();
         let (digests, hints) = (Digests::default(), Hints::default());
-        let task = Task {
-            needles: &needles,
-            digests: &digests,
-            hints: &hints,
-            edges: AtomicI64::new(0),
-            hash: false,
-        };
+        let (edges, first) = (AtomicI64::new(0), true);
+        let task = Task { needles: &needles, digests: &digests, hints: &hints, edges, first, hash: false };
         object(Next { at: 0, object: &one, fetch: None }, &task, &mut Unpacker::default())
     }
 
@@ -418,6 +439,32 @@ mod tests {
                 assert_eq!(seen.accesses[0].place, padding as u64 + 1);
                 assert_eq!(seen.accesses[0].time, Some("2026-03-02T10:00:00Z".parse().unwrap()));
                 assert_eq!(seen.searched, text.len() as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_of_several_lines_is_one_in_one_piece_and_across_pieces() {
+        let record = |user: &str, message: &str| {
+            format!(
+                "2026-03-02 10:00:00.123 UTC,\"{user}\",\"orders\",77,\"203.0.113.9:5\",69a55a20.4d,2,\"SELECT\",x,3/4,0,LOG,00000,\
+                 \"{message}\",,,,,,,,,\"psql\",\"client backend\",,0\n"
+            )
+        };
+        let rest = record("other", "statement: SELECT 1");
+        for count in [0, 1, BLOCK / rest.len() - 1, BLOCK / rest.len()] {
+            let audit = "AUDIT: SESSION,2,1,READ,SELECT,TABLE,public.account,\"\"select\n *\n from account\"\",<none>";
+            let text = format!("{}{}{rest}", rest.repeat(count), record(ID, audit));
+            for stored in [
+                text.clone().into_bytes(),
+                gz(text.as_bytes()),
+                zstd::encode_all(text.as_bytes(), 1).unwrap(),
+            ] {
+                let seen = search(&stored);
+                let [access] = seen.accesses.as_slice() else { panic!("{count}: {:?}", seen.accesses) };
+                assert_eq!((access.action.as_str(), seen.unparsed), ("SELECT", 0));
+                assert_eq!(access.place, (rest.len() * count) as u64);
+                assert_eq!(seen.last, Some("2026-03-02T10:00:00.123Z".parse().unwrap()));
             }
         }
     }
@@ -508,6 +555,7 @@ mod tests {
                 digests: &digests,
                 hints: &hints,
                 edges: AtomicI64::new(0),
+                first: true,
                 hash: false,
             };
             object(Next { at: 0, object: &one, fetch: None }, &task, &mut Unpacker::default())
@@ -539,6 +587,7 @@ mod tests {
             digests: &digests,
             hints: &hints,
             edges: AtomicI64::new(0),
+            first: true,
             hash: false,
         };
         object(Next { at: 0, object: &one, fetch: None }, &task, &mut Unpacker::default())

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use quell_core::event::{Decision, Triage, Verdict};
 use serde::{Deserialize, Serialize};
 
+use crate::chain;
 use crate::cross;
 use crate::detect::{Anomaly, Baseline, Detection, Weight, network};
 use crate::format::Format;
@@ -208,6 +209,7 @@ fn conditions(hunt: &Hunt, knowledge: &Knowledge) -> Vec<Condition> {
     let text =
         format!("{said} that all logs that could tell of a use were given, with data events (--all-logs)");
     all.push(Condition { met: knowledge.all_logs, text });
+    all.extend([chain::signed(&hunt.chains), answered(hunt)].into_iter().flatten());
     all.push(cross::agree(hunt));
     all
 }
@@ -268,6 +270,25 @@ fn unbroken(hunt: &Hunt) -> Condition {
         (None, quiet) => format!("{quiet} streams are too quiet to see gaps in them"),
     };
     Condition { met: hunt.gaps.is_empty(), text }
+}
+
+/// Requests have their answers, in logs that write both. Says nothing of other logs.
+fn answered(hunt: &Hunt) -> Option<Condition> {
+    let all = hunt.accesses.iter().filter(|access| access.format.answers_apart());
+    let open: BTreeSet<(&str, u64)> = all
+        .clone()
+        .filter(|access| access.outcome == Outcome::Unknown)
+        .map(|access| (access.object.as_str(), access.place))
+        .collect();
+    let text = match open.first() {
+        None => "every request that names it has its answer in the log".to_owned(),
+        Some((object, place)) => format!(
+            "{} requests that name it have no answer in the logs, the first in `{object}` at byte {place}: lines are missing, the \
+             answer came after the window or in a log that was not given, or the server stopped or still answers (as it does a watch)",
+            open.len()
+        ),
+    };
+    all.clone().next().map(|_| Condition { met: open.is_empty(), text })
 }
 
 /// Digests prove that nothing is missing: of CloudTrail alone, as no other log has anything of the kind.

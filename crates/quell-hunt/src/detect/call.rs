@@ -51,6 +51,7 @@ impl<'a> Call<'a> {
             | Format::S3
             | Format::Syslog
             | Format::Text
+            | Format::Tradepulse
             | Format::MappedCsv
             | Format::MappedJson
             | Format::Mariadb

@@ -16,6 +16,7 @@ mod sql;
 pub mod syslog;
 #[cfg(test)]
 mod tests;
+pub mod tradepulse;
 pub mod vault;
 pub mod vsync;
 
@@ -67,6 +68,8 @@ pub enum Format {
     S3,
     /// Lines of syslog, with OpenSSH's (see [`syslog`]).
     Syslog,
+    /// `TradePulse`'s signed records, a JSON object a line (see [`tradepulse`]).
+    Tradepulse,
     /// Vault's and OpenBao's audit device, a JSON object a line
     /// (<https://openbao.org/docs/audit/>).
     Vault,
@@ -81,7 +84,7 @@ pub enum Format {
 impl Format {
     /// Every format that an object tells by itself.
     #[cfg(any(test, feature = "fuzz"))]
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Azure,
         Self::Cloudtrail,
         Self::CloudtrailDigest,
@@ -94,6 +97,7 @@ impl Format {
         Self::PostgresJson,
         Self::S3,
         Self::Syslog,
+        Self::Tradepulse,
         Self::Vault,
         Self::Vsync,
         Self::JsonLines,
@@ -117,6 +121,7 @@ impl Format {
             Self::PostgresJson => "PostgreSQL jsonlog",
             Self::S3 => "S3 access log",
             Self::Syslog => "syslog",
+            Self::Tradepulse => "TradePulse records",
             Self::Vault => "Vault audit",
             Self::Vsync => "vsync audit",
             Self::JsonLines => "JSON lines",
@@ -139,6 +144,7 @@ impl Format {
             | Self::Kubernetes
             | Self::MappedJson
             | Self::PostgresJson
+            | Self::Tradepulse
             | Self::Vault => true,
             Self::Cloudtrail
             | Self::CloudtrailDigest
@@ -170,6 +176,7 @@ impl Format {
             | Self::PostgresJson
             | Self::S3
             | Self::Syslog
+            | Self::Tradepulse
             | Self::Vsync
             | Self::JsonLines
             | Self::Text => false,
@@ -198,6 +205,8 @@ impl Format {
                 Self::PostgresJson
             } else if azure::is(line) {
                 Self::Azure
+            } else if tradepulse::is(line) {
+                Self::Tradepulse
             } else if vault::is(line) {
                 Self::Vault
             } else {
@@ -246,6 +255,7 @@ pub(crate) fn line(
         Format::PostgresJson => postgres::json(spot),
         Format::S3 => s3::line(spot, needles),
         Format::Syslog => syslog::line(spot),
+        Format::Tradepulse => tradepulse::line(spot, needles),
         Format::Vault => vault::line(spot, needles),
         Format::Vsync => vsync::line(spot),
         Format::JsonLines | Format::Text => Ok(Some(text(format, spot))),
@@ -270,10 +280,42 @@ pub(crate) fn unparsed(format: Format, spot: Spot<'_>, why: &str) -> Access {
     access
 }
 
+/// A piece of a log that is larger than this is cut at a line, though that may be within a record.
+const MAX_RECORD: usize = 4 << 20;
+
+/// Where the record around a place of a text begins and ends; `from` is the end of the one before.
+pub(crate) fn bounds(format: Format, text: &[u8], from: usize, place: usize) -> (usize, usize) {
+    if format == Format::PostgresCsv {
+        return postgres::bounds(text, from, place);
+    }
+    let start =
+        text.get(..place).and_then(|head| memchr::memrchr(b'\n', head)).map_or(0, |newline| newline + 1);
+    let stop =
+        text.get(place..).and_then(|rest| memchr::memchr(b'\n', rest)).map_or(text.len(), |to| place + to);
+    (start, stop)
+}
+
+/// Up to where a piece of a log holds whole records: the rest is read again with what follows. Before `fresh` stands what was kept so
+/// from the piece before.
+pub(crate) fn complete(format: Format, text: &[u8], fresh: usize) -> usize {
+    let line_from = |from: usize| {
+        let newline = memchr::memrchr(b'\n', text.get(from..).unwrap_or_default());
+        newline.map_or(0, |newline| from + newline + 1)
+    };
+    match format == Format::PostgresCsv {
+        true if text.len() > MAX_RECORD => line_from(0),
+        true => postgres::last_record(text).unwrap_or(0),
+        // A line that was kept has no end yet: to look for one again in each piece of a very long line would take for ever.
+        false => line_from(fresh),
+    }
+}
+
 /// When a line was written, as far as it says.
 pub(crate) fn time_of(format: Format, line: &[u8], hints: &Hints) -> Option<jiff::Timestamp> {
     if format == Format::Mariadb {
         mariadb::time(std::str::from_utf8(line).ok()?, hints.zone.as_ref())
+    } else if matches!(format, Format::PostgresCsv | Format::PostgresJson) {
+        postgres::time_of(line)
     } else if format == Format::Combined {
         combined::time(line)
     } else {

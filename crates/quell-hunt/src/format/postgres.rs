@@ -6,17 +6,22 @@
 //! passwords and are not kept; what a line says is told by its `SQLSTATE`, its command tag, words of ours for its statement, and by the
 //! few messages named below, which are English only if `lc_messages` is.
 //!
-//! **A field with a line break in it is not supported in `csvlog`**: each line of such a record is an error. `jsonlog` has none.
+//! A message of `pgaudit` (`AUDIT: …`) names the class, the command and the object: these are kept, its statement and parameters are
+//! not. Reads and writes are logged once rights were checked (`ExecutorCheckPerms_hook`), everything else before it is carried out.
+//! Whoever may run `RAISE LOG` can write such a message, as a line of a session of its own.
+//!
+//! A statement of several lines makes a record of `csvlog` of several lines ([`bounds`]). `jsonlog` has none.
 //!
 //! Fields: <https://www.postgresql.org/docs/current/runtime-config-logging.html> (19.8.4 and 19.8.5); codes:
-//! <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+//! <https://www.postgresql.org/docs/current/errcodes-appendix.html>; `pgaudit`: README and `pgaudit.c` of
+//! <https://github.com/pgaudit/pgaudit> at commit `3104214`.
 
 use std::borrow::Cow;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Format, Spot, csv, has_name, parse, sql};
+use super::{Format, Spot, csv, has_name, parse, sql, value_after};
 use crate::record::{Access, Outcome, Role};
 
 /// A line of `jsonlog`.
@@ -37,6 +42,76 @@ pub(super) fn is_csv(line: &[u8]) -> bool {
         && (user.is_empty() || user.starts_with('"'))
         && pid.bytes().all(|byte| byte.is_ascii_digit())
         && session.split_once('.').is_some_and(|(start, pid)| hex(start) && hex(pid))
+}
+
+/// The record of `csvlog` around a place of a text; `from` is the end of the one before. Records are told apart from the last line on
+/// that can only be a first one. A line that belongs to none is one by itself.
+pub(super) fn bounds(text: &[u8], from: usize, place: usize) -> (usize, usize) {
+    let from = if from == 0 { 0 } else { from + 1 };
+    let mut start = last_first_line(text, from, place).unwrap_or(from);
+    loop {
+        let stop = record_end(text, start);
+        if stop >= place || stop == text.len() {
+            return (start, stop);
+        }
+        start = stop + 1;
+    }
+}
+
+/// Where the last record of a text begins, which may go on in what was not read yet; `None` if that cannot be told.
+pub(super) fn last_record(text: &[u8]) -> Option<usize> {
+    let mut start = last_first_line(text, 0, text.len())?;
+    loop {
+        let stop = record_end(text, start);
+        if stop + 1 >= text.len() {
+            return Some(start);
+        }
+        start = stop + 1;
+    }
+}
+
+/// The last line that can only be the first one of a record, of those that begin in a part of a text.
+fn last_first_line(text: &[u8], from: usize, until: usize) -> Option<usize> {
+    let part = text.get(from..until)?;
+    let starts = memchr::memrchr_iter(b'\n', part).map(|newline| from + newline + 1).chain([from]);
+    starts.into_iter().find(|at| text.get(*at..).is_some_and(|rest| is_first(first_line(rest))))
+}
+
+/// Whether a line cannot be one of a statement: there, quotes are doubled, and none stands alone before the name of a user.
+fn is_first(line: &[u8]) -> bool {
+    let user = memchr::memchr(b',', line).and_then(|comma| line.get(comma + 1..));
+    matches!(user, Some([b'"', next, ..]) if *next != b'"') && is_csv(line)
+}
+
+/// The line end at which a record ends: no quote is open there, or the next line begins one, as when the rest was lost.
+fn record_end(text: &[u8], start: usize) -> usize {
+    let rest = text.get(start..).unwrap_or_default();
+    let is_record = is_csv(first_line(rest));
+    let mut open = false;
+    for at in memchr::memchr2_iter(b'"', b'\n', rest) {
+        let after = rest.get(at + 1..).unwrap_or_default();
+        match rest.get(at) {
+            Some(b'"') => open = !open,
+            _ if open && is_record && !after.is_empty() && !is_first(first_line(after)) => {}
+            _ => return start + at,
+        }
+    }
+    text.len()
+}
+
+fn first_line(text: &[u8]) -> &[u8] {
+    text.get(..memchr::memchr(b'\n', text).unwrap_or(text.len())).unwrap_or_default()
+}
+
+/// When a line was written; one that goes on with a record has no time.
+pub(super) fn time_of(line: &[u8]) -> Option<Timestamp> {
+    let text = match value_after(line, "timestamp").next() {
+        Some(json) if line.starts_with(b"{") => {
+            json.strip_prefix(b"\"")?.split(|byte| *byte == b'"').next()?
+        }
+        _ => line.split(|byte| *byte == b',').next()?,
+    };
+    time(std::str::from_utf8(text).ok()?)
 }
 
 /// What is logged afterwards.
@@ -67,8 +142,8 @@ pub(super) fn json(spot: Spot<'_>) -> Result<Option<Access>, String> {
 pub(super) fn csv(spot: Spot<'_>) -> Result<Option<Access>, String> {
     let text = String::from_utf8_lossy(spot.bytes.trim_ascii_end());
     let fields = csv::fields(&text)?;
-    if fields.len() < 23 || !is_csv(spot.bytes) {
-        return Err("not a whole record of csvlog in one line".to_owned());
+    if fields.len() < 23 || !is_csv(first_line(spot.bytes)) {
+        return Err("not a whole record of csvlog".to_owned());
     }
     let field = |at: usize| fields.get(at).filter(|field| !field.is_empty()).cloned();
     let line = Line {
@@ -100,6 +175,7 @@ impl Line<'_> {
             access.role = Role::Used;
         }
         access.outcome = self.outcome(message);
+        let audit = Audit::of(message);
         access.reads = match self.ps.as_deref().unwrap_or_default() {
             "COPY" if access.action.starts_with("COPY TO") => Some(true),
             "COPY" if access.action.starts_with("COPY FROM") => Some(false),
@@ -109,6 +185,9 @@ impl Line<'_> {
         };
         access.actor = own(&self.user);
         access.resource = own(&self.dbname);
+        if let Some(audit) = audit {
+            audit.tell(&mut access);
+        }
         access.address = own(&self.remote_host);
         access.agent = own(&self.application_name);
         access.request = own(&self.session_id);
@@ -163,6 +242,37 @@ fn statement(message: &str) -> Option<Cow<'_, str>> {
     };
     let (kind, text) = rest.split_once(": ")?;
     (kind == "statement" || kind.starts_with("execute ")).then_some(Cow::Borrowed(text))
+}
+
+/// The parts of `pgaudit`'s message that are kept.
+struct Audit {
+    class: String,
+    object: String,
+}
+
+impl Audit {
+    fn of(message: &str) -> Option<Self> {
+        let fields = csv::fields(message.strip_prefix("AUDIT: ")?).ok()?;
+        let [kind, _statement, _part, class, _command, _type, object, ..] = fields.as_slice() else {
+            return None;
+        };
+        matches!(kind.as_ref(), "SESSION" | "OBJECT")
+            .then(|| Self { class: class.clone().into_owned(), object: object.clone().into_owned() })
+    }
+
+    fn tell(self, access: &mut Access) {
+        access.reads = match self.class.as_str() {
+            "READ" => Some(true),
+            "DDL" | "ROLE" | "WRITE" => Some(false),
+            _ => None,
+        };
+        if matches!(self.class.as_str(), "READ" | "WRITE") && access.outcome == Outcome::Unknown {
+            access.outcome = Outcome::Allowed;
+        }
+        if !self.object.is_empty() {
+            access.resource = Some(self.object);
+        }
+    }
 }
 
 /// `2026-03-02 10:11:12.123 UTC`, in the zone of `log_timezone`. Other abbreviations than UTC's have several meanings: no time.
@@ -245,6 +355,104 @@ mod tests {
         assert!(read(Format::PostgresCsv, second, ROLE).is_err());
         assert!(read(Format::PostgresCsv, "orders_app,,,,", ROLE).is_err());
         assert!(read(Format::PostgresJson, r#"{"user":7}"#, ROLE).is_err());
+    }
+
+    /// Messages as the README of `pgaudit` has them.
+    #[test]
+    fn what_pgaudit_says_names_the_class_and_the_object_and_no_statement() {
+        let read_account = "AUDIT: SESSION,2,1,READ,SELECT,TABLE,public.account,select 's3cr3t',<not logged>";
+        for access in both(ROLE, "SELECT", "LOG", "00000", read_account) {
+            assert_eq!(
+                (access.role, &access.outcome, access.reads),
+                (Role::Used, &Outcome::Allowed, Some(true))
+            );
+            let texts = (access.action.as_str(), access.resource.as_deref());
+            assert_eq!(texts, ("SELECT", Some("public.account")));
+            assert!(!format!("{access:?}").contains("s3cr3t"));
+        }
+        let role = "AUDIT: SESSION,5,1,ROLE,ALTER ROLE,,,<not logged>,<not logged>";
+        for access in both(ROLE, "ALTER ROLE", "LOG", "00000", role) {
+            assert_eq!((access.action.as_str(), &access.outcome), ("ALTER ROLE", &Outcome::Unknown));
+            assert_eq!((access.resource.as_deref(), access.reads), (Some("orders"), Some(false)));
+        }
+        for other in [
+            "AUDIT: SESSION,5,1",
+            "AUDIT: OTHER,5,1,READ,SELECT,TABLE,x",
+            "statement: AUDIT: SESSION,2,1,READ,SELECT,,x,y",
+        ] {
+            for access in both(ROLE, "SELECT", "LOG", "00000", other) {
+                assert_eq!(
+                    (access.action.as_str(), &access.outcome),
+                    ("SELECT", &Outcome::Unknown),
+                    "{other}"
+                );
+            }
+        }
+    }
+
+    /// A record of three lines between two of one.
+    fn several() -> (String, std::ops::Range<usize>) {
+        let one = |user: &str, message: &str| {
+            format!(
+                "2026-03-02 10:00:00.123 UTC,\"{user}\",\"orders\",77,\"203.0.113.9:50000\",69a55a20.4d,2,\"SELECT\",2026-03-02 \
+                 10:00:00 UTC,3/4,0,LOG,00000,\"{message}\",,,,,,,,,\"psql\",\"client backend\",,0\n"
+            )
+        };
+        let (before, after) =
+            (one("other", "statement: SELECT 1"), one("another_app", "statement: SELECT 2"));
+        let statement = "AUDIT: SESSION,2,1,READ,SELECT,TABLE,public.account,\"\"select *\n  from account -- orders_app\n where a = 'x'\"\",<none>";
+        let middle = one(ROLE, statement);
+        let range = before.len()..before.len() + middle.len() - 1;
+        (format!("{before}{middle}{after}"), range)
+    }
+
+    #[test]
+    fn a_record_of_several_lines_is_one_wherever_it_is_met() {
+        let (text, range) = several();
+        for place in range.clone() {
+            assert_eq!(bounds(text.as_bytes(), 0, place), (range.start, range.end), "{place}");
+        }
+        assert_eq!(bounds(text.as_bytes(), 0, 3), (0, range.start - 1));
+        assert_eq!(bounds(text.as_bytes(), range.start - 1, range.start + 200), (range.start, range.end));
+        let access = read(Format::PostgresCsv, text.get(range.clone()).unwrap(), ROLE).unwrap();
+        assert_eq!((access.role, access.action.as_str()), (Role::Used, "SELECT"));
+        assert_eq!(last_record(text.as_bytes().get(..range.end).unwrap()), Some(range.start));
+        assert_eq!(last_record(b"no record\nin it"), None);
+        assert_eq!(bounds(b"no record\nin it", 0, 12), (10, 15));
+    }
+
+    #[test]
+    fn a_line_in_a_statement_that_looks_like_a_record_is_no_use() {
+        let (text, range) = several();
+        let fake = "2026-03-02 11:00:00.000 UTC,\"\"orders_app\"\",\"\"orders\"\",77,,69a55a20.4d,2,,x,3/4,0,LOG,00000,x,,,,,,,,,x,x,,0";
+        let text = text
+            .replace("  from account", fake)
+            .replace(&format!(",\"{ROLE}\",\"orders\",77,\"203"), ",\"mallory\",\"orders\",77,\"203");
+        let place = text.find("11:00").unwrap();
+        let (start, stop) = bounds(text.as_bytes(), 0, place);
+        assert_eq!(start, range.start, "the record that the statement is of");
+        let told = read(Format::PostgresCsv, text.get(start..stop).unwrap(), ROLE);
+        assert!(told.as_ref().map_or(true, |access| access.role == Role::Mentioned), "{told:?}");
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_swallows_no_other_record() {
+        let (text, range) = several();
+        let text = text.replace("where a = 'x'\"\"", "where a = 'x'");
+        let place = text.rfind("another_app").unwrap();
+        let (start, stop) = bounds(text.as_bytes(), 0, place);
+        assert!(
+            start > range.start
+                && read(Format::PostgresCsv, text.get(start..stop).unwrap(), "another_app").is_ok()
+        );
+    }
+
+    #[test]
+    fn the_time_of_a_line_is_told_by_both() {
+        let expected = Some("2026-03-02T10:00:00.123Z".parse().unwrap());
+        assert_eq!(time_of(br#"{"timestamp":"2026-03-02 10:00:00.123 UTC","user":"x"}"#), expected);
+        assert_eq!(time_of(several().0.as_bytes()), expected);
+        assert_eq!(time_of(b" where a = 'x'"), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(super) fn read(format: Format, text: &str, id: &str) -> Result<Access, Strin
 }
 
 /// A first line of each.
-const LINES: [(Format, &str); 16] = [
+const LINES: [(Format, &str); 17] = [
     (
         Format::Azure,
         r#"{ "time": "2026-03-02T10:00:00Z", "resourceId": "/tenants/t/x", "operationName": "Sign-in activity", "category": "SignInLogs", "resultType": 0, "identity": "ci", "properties": {"appId": "a", "ipAddress": "192.0.2.1", "userAgent": "x", "targetResources": [{"displayName": "x", "modifiedProperties": [{"displayName": "KeyDescription", "newValue": "[KeyIdentifier=a,b]"}]}]}}"#,
@@ -58,6 +58,10 @@ const LINES: [(Format, &str); 16] = [
     ),
     (Format::Text, "2026-03-02T10:00:00Z hello"),
     (
+        Format::Tradepulse,
+        r#"{"chain_hash":"00","record":{"actor":"ops","details":{"resource":"risk","status":"error","lease_id":"x"},"event_type":"secret_read","ip_address":"192.0.2.1","signature":"00","timestamp":"2026-03-02T10:00:00Z"},"record_hash":"00","sequence":0}"#,
+    ),
+    (
         Format::Vault,
         r#"{"time":"2026-03-02T10:00:00Z","type":"response","auth":{"client_token":"x","display_name":"d"},"request":{"id":"q","operation":"read","path":"kv/x","remote_address":"192.0.2.1"},"error":"e"}"#,
     ),
@@ -79,7 +83,7 @@ fn each_format_is_told_by_its_first_line() {
 #[test]
 fn no_format_claims_the_first_line_of_another() {
     type Is = fn(&[u8]) -> bool;
-    let all: [(Format, Is); 14] = [
+    let all: [(Format, Is); 15] = [
         (Format::Azure, azure::is),
         (Format::Cloudtrail, cloudtrail::is),
         (Format::CloudtrailDigest, cloudtrail::is_digest),
@@ -92,6 +96,7 @@ fn no_format_claims_the_first_line_of_another() {
         (Format::PostgresJson, postgres::is_json),
         (Format::S3, s3::is),
         (Format::Syslog, syslog::is),
+        (Format::Tradepulse, tradepulse::is),
         (Format::Vault, vault::is),
         (Format::Vsync, vsync::is),
     ];

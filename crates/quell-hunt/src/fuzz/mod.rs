@@ -40,7 +40,7 @@ fn needles() -> Option<&'static Needles> {
 
 /// A line of a log, read as every format.
 pub fn line(bytes: &[u8]) {
-    let hints = Hints { zone: Some(jiff::tz::TimeZone::UTC), mapping: None };
+    let hints = Hints { zone: Some(jiff::tz::TimeZone::UTC), ..Hints::default() };
     let Some(needles) = needles() else { return };
     let _detected = Format::detect(bytes);
     for format in Format::ALL {
@@ -127,8 +127,9 @@ fn search(stored: &[u8]) -> Seen {
     let mut seen = Seen::new(Fate::Scanned);
     let Some(needles) = needles() else { return seen };
     let digests = Digests::default();
-    let hints = Hints::default();
-    let task = Task { needles, hints: &hints, digests: &digests, edges: AtomicI64::new(1000), hash: false };
+    let hints = Hints { record_keys: vec![SecretValue::from_text(VALUE.to_owned())], ..Hints::default() };
+    let (edges, first) = (AtomicI64::new(1000), true);
+    let task = Task { needles, hints: &hints, digests: &digests, edges, first, hash: false };
     let mut unpacker = Unpacker::default();
     search::opened("o", unpacker.read(stored, stored.len() as u64), &task, &mut seen);
     let mut coverage = Coverage::default();

@@ -20,6 +20,7 @@ fn lines() -> Vec<Vec<u8>> {
         format!("2026-03-02T10:00:00Z h sshd[8]: Accepted publickey for ann from 192.0.2.1 port 5 ssh2: ED25519 {ID}"),
         format!("2026-03-02T10:00:00Z {ID} hello {VALUE}"),
         format!(r#"{{"time":"2026-03-02T10:00:00Z","type":"response","auth":{{"client_token":"{ID}","accessor":"x","display_name":"d"}},"request":{{"id":"r","client_token":"{ID}","operation":"read","path":"kv/data/x","remote_address":"192.0.2.1"}},"response":{{"data":{{"v":"x"}}}}}}"#),
+        format!(r#"{{"chain_hash":"{0}","record":{{"actor":"{ID}","details":{{"resource":"{VALUE}","a":[1,{{"b":null}}]}},"event_type":"secret_read","ip_address":"192.0.2.1","signature":"{0}","timestamp":"2026-03-02T10:00:00Z"}},"record_hash":"{0}","sequence":1}}"#, "0".repeat(64)),
         format!("ts,action,version_ts,hostname,local_ip,os_user,git_email,vsync_version,bun_version,meta\n2026-03-02T10:00:00Z,pull,{ID},h,192.0.2.1,ann,a@x.example,1,1,"),
     ]
     .map(String::into_bytes)
@@ -136,7 +137,7 @@ fn the_seeds_are_what_they_should_be() {
     assert_eq!(used, lines().len());
     let formats: std::collections::BTreeSet<Format> =
         lines().iter().filter_map(|line| Format::detect(line)).collect();
-    assert_eq!(formats.len(), 13, "{formats:?}");
+    assert_eq!(formats.len(), 14, "{formats:?}");
     let (read, _, gaps) = digest::of_lines(&digests(), (None, None));
     assert_eq!((read, gaps.len()), (3, 5), "{gaps:?}");
     assert!(names().iter().all(|name| Delivery::of(&String::from_utf8_lossy(name)).is_some()));

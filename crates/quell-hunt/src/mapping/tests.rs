@@ -43,10 +43,10 @@ fn search(mapping: &str, name: &str, text: &[u8]) -> Seen {
     std::fs::write(folder.path().join(name), text).unwrap();
     let [one] = crate::object::list(&[folder.path().to_owned()]).unwrap().try_into().unwrap();
     let needles = Needles::new(vec![Needle::id(ID).unwrap()]).unwrap();
-    let hints = Hints { zone: None, mapping: Some(Mapping::parse(mapping.as_bytes()).unwrap()) };
+    let hints = Hints { mapping: Some(Mapping::parse(mapping.as_bytes()).unwrap()), ..Hints::default() };
     let digests = Digests::default();
-    let task =
-        Task { needles: &needles, digests: &digests, hints: &hints, edges: AtomicI64::new(0), hash: false };
+    let (edges, first) = (AtomicI64::new(0), true);
+    let task = Task { needles: &needles, digests: &digests, hints: &hints, edges, first, hash: false };
     let mut seen = Seen::new(Fate::Scanned);
     search::opened(&one.name, Unpacker::default().open(&one, None), &task, &mut seen);
     seen

@@ -1,6 +1,6 @@
 //! Reports for the tests of formats: everything that a stranger can write is what the test chooses.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use quell_core::event::Verdict;
@@ -100,20 +100,10 @@ impl Sample {
             hunt: Hunt {
                 accesses,
                 followed: vec![followed],
-                searched: BTreeSet::new(),
-                objects: Vec::new(),
                 coverage,
                 gaps: vec![gap(Strength::Suggestive), gap(Strength::Missing), gap(Strength::TooQuiet)],
-                digests: None,
-                span: None,
                 passes: 1,
                 closed: true,
-                stopped: false,
-                shard: None,
-                missing: Vec::new(),
-                source: None,
-                signatures: None,
-                registered: None,
                 cross: Cross {
                     s3: Some(Compared {
                         joined: vec![Joined { record: text(), same_address: false, row: access(0, &text()) }],
@@ -123,6 +113,7 @@ impl Sample {
                         ..Compared::default()
                     }),
                 },
+                ..Hunt::default()
             },
             detection: Detection { anomalies: vec![anomaly], baseline: Baseline::None { why: text() } },
             judgement: Judgement {

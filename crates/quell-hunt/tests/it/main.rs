@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
+mod chain;
+mod clock;
 mod cross;
 mod hunt;
 mod shard;

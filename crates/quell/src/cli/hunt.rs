@@ -93,6 +93,9 @@ pub(crate) struct HuntArgs {
     /// Public keys of CloudTrail's digests, as `aws cloudtrail list-public-keys` prints them: who signed them is checked
     #[arg(long, num_args = 1.., value_name = "FILE", help_heading = KNOWN)]
     pub(crate) digest_keys: Vec<PathBuf>,
+    /// A file with the key that `TradePulse` signs its records with (HMAC): their signatures are checked; repeat for a key before
+    #[arg(long, value_name = "FILE", help_heading = KNOWN)]
+    pub(crate) record_key_file: Vec<PathBuf>,
     /// You say that every log that could tell of a use is there, with data events where reads are logged apart
     #[arg(long, help_heading = KNOWN)]
     pub(crate) all_logs: bool,

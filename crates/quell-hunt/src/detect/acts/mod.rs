@@ -89,7 +89,7 @@ impl<'a> Named<'a> {
             Format::S3 => Self::S3 { operation: action },
             // MariaDB's audit plugin writes into syslog, too.
             Format::Syslog if !action.starts_with("ssh") => sql(),
-            Format::Syslog | Format::Vsync => Self::Words(action),
+            Format::Syslog | Format::Tradepulse | Format::Vsync => Self::Words(action),
             Format::Cloudtrail
             | Format::CloudtrailDigest
             | Format::Combined

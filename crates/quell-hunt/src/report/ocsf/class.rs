@@ -38,7 +38,8 @@ impl Class {
         let found = match access.format {
             Format::Cloudtrail => cloudtrail(action),
             Format::Gcp => google(action),
-            Format::Mariadb | Format::PostgresCsv | Format::PostgresJson => Some(database(action)),
+            Format::Mariadb => Some(database(action)),
+            Format::PostgresCsv | Format::PostgresJson => Some(database(without_class(action))),
             Format::S3 => Some(Self::Datastore(s3(action), Store::Bucket(1))),
             Format::Syslog => action.starts_with("ssh").then_some(Self::Authentication(1)),
             Format::Azure => action.starts_with("Sign-in activity").then_some(Self::Authentication(1)),
@@ -47,6 +48,7 @@ impl Class {
             | Format::Combined
             | Format::Github
             | Format::Kubernetes
+            | Format::Tradepulse
             | Format::Vsync
             | Format::JsonLines
             | Format::MappedCsv
@@ -124,6 +126,12 @@ fn database(action: &str) -> Class {
         _ => UNKNOWN,
     };
     Class::Datastore(activity, Store::Database)
+}
+
+/// The command behind a class of `pgaudit`'s.
+fn without_class(action: &str) -> &str {
+    let classes = ["DDL ", "FUNCTION ", "MISC ", "MISC_SET ", "READ ", "ROLE ", "WRITE "];
+    classes.iter().find_map(|class| action.strip_prefix(class)).unwrap_or(action)
 }
 
 /// `REST.GET.OBJECT`: the second word is the method, the third what it is of.

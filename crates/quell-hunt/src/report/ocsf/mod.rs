@@ -176,6 +176,7 @@ fn provider(format: Format) -> Option<&'static str> {
         | Format::PostgresCsv
         | Format::PostgresJson
         | Format::Syslog
+        | Format::Tradepulse
         | Format::Vault
         | Format::Vsync
         | Format::JsonLines
@@ -197,6 +198,7 @@ fn vendor(format: Format) -> Option<&'static str> {
         Format::PostgresCsv | Format::PostgresJson => Some("PostgreSQL"),
         Format::Combined
         | Format::Syslog
+        | Format::Tradepulse
         | Format::Vault
         | Format::Vsync
         | Format::JsonLines

@@ -244,6 +244,7 @@ fn activities_follow_the_action() {
         (Format::Gcp, "storage:storage.objects.list", None, 600_508),
         (Format::S3, "REST.PUT.OBJECT", None, 600_505),
         (Format::PostgresCsv, "disconnect", None, 300_202),
+        (Format::PostgresCsv, "WRITE INSERT", None, 600_505),
         (Format::Syslog, "ssh publickey", None, 300_201),
         (Format::Text, "named in a line", None, 600_300),
     ] {

@@ -138,6 +138,7 @@ async fn prepare(
     let mut credentials: Vec<String> = needles.iter().map(|needle| needle.label.clone()).collect();
     credentials.dedup();
     let mapping = args.map.as_deref().map(mapping).transpose()?;
+    let record_keys = args.record_key_file.iter().map(|file| read_value(file)).collect::<Result<_, _>>()?;
     let asked = Asked {
         credentials,
         from: args.from,
@@ -167,7 +168,7 @@ async fn prepare(
         follow,
         requests,
         digest_keys: digest_keys(&args.digest_keys)?,
-        hints: Hints { zone: args.zone.clone(), mapping },
+        hints: Hints { zone: args.zone.clone(), mapping, record_keys },
         hash: args.hash || args.record || args.shard.is_some(),
         threads: threads(args.threads),
     };
