@@ -76,9 +76,8 @@ const ACTS: &Acts = &[
 ];
 
 pub(super) fn does(act: Act, event: &str) -> bool {
-    // Of a repository, an organization or an enterprise, of scanning or of its push protection.
-    let scanning = event.split_once('.').is_some_and(|(category, event)| {
-        category.contains("secret_scanning") && event.starts_with("disable")
-    });
+    // Of a repository, an organization or an enterprise, of scanning or of its push protection, where the category or the event has the
+    // word: `repository_secret_scanning.disable`, `org.secret_scanning_push_protection_disable`.
+    let scanning = event.contains("secret_scanning") && event.contains("disable");
     super::listed(ACTS, act, event) || act == Act::Unguards && scanning
 }

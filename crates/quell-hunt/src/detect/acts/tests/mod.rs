@@ -303,6 +303,7 @@ mod github {
         for (action, n) in [
             "repository_secret_scanning.disable",
             "business_secret_scanning_push_protection.disable",
+            "org.secret_scanning_push_protection_disable",
             "audit_log_streaming.destroy",
             "protected_branch.destroy",
         ]
@@ -326,6 +327,7 @@ mod github {
         high persistence: `org.add_member` was called once: what it made outlives the credential
         high defence-evasion: `repository_secret_scanning.disable` was called once: a protection may be gone
         high defence-evasion: `business_secret_scanning_push_protection.disable` was called once: a protection may be gone
+        high defence-evasion: `org.secret_scanning_push_protection_disable` was called once: a protection may be gone
         high defence-evasion: `audit_log_streaming.destroy` was called once: later logs may be blind
         high defence-evasion: `protected_branch.destroy` was called once: a protection may be gone
         ");
