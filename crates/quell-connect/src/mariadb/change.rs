@@ -42,7 +42,8 @@ impl MariaDb {
             IssuerOp::Disable { old } => match self.try_it(old).await? {
                 Probe::Accepted { facts } => Ok(not_yet("the old value is still accepted".to_owned(), facts)),
                 Probe::Refused { code, message } => {
-                    self.within("looking for the old password", self.is_gone(old, code, message)).await
+                    let gone = Box::pin(self.is_gone(old, code, message));
+                    self.within("looking for the old password", gone).await
                 }
                 Probe::Inconclusive { reason } => Ok(Outcome::unknown(reason)),
             },
@@ -96,7 +97,7 @@ impl MariaDb {
         message: String,
     ) -> Result<Outcome, ConnectError> {
         const WHAT: &str = "looking for the old password";
-        let method = Method::of(&*self.password(old)?);
+        let method = Method::of(&self.password(old)?);
         let mut session = self.session(&self.admin().await?, WHAT).await?;
         let accounts = session.accounts(&self.user).await?;
         // The session is newer than the refusal, so its number is a bound, too.
@@ -118,7 +119,7 @@ impl MariaDb {
 
     async fn install(&self, new: &Credential) -> Result<Outcome, ConnectError> {
         const WHAT: &str = "installing the new password";
-        let method = Method::of(&*self.password(new)?);
+        let method = Method::of(&self.password(new)?);
         let admin = self.admin().await?;
         let mut session = self.session(&admin, WHAT).await?;
         self.not_ourselves(&session, &admin, WHAT)?;

@@ -213,11 +213,11 @@ impl Issuer for MariaDb {
     }
 
     async fn perform(&self, op: IssuerOp<'_>) -> Performed {
-        self.change(op).await.unwrap_or_else(|error| error.outcome()).into()
+        Box::pin(self.change(op)).await.unwrap_or_else(|error| error.outcome()).into()
     }
 
     async fn observe(&self, op: IssuerOp<'_>) -> Performed {
-        self.look(op).await.unwrap_or_else(|error| error.unseen()).into()
+        Box::pin(self.look(op)).await.unwrap_or_else(|error| error.unseen()).into()
     }
 
     /// Connects to the configured server, never to the host inside a leaked URL: that may be a stranger's.
