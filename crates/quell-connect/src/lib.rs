@@ -15,6 +15,7 @@ pub mod exec;
 pub mod http;
 pub mod http_hook;
 pub mod log;
+pub mod mariadb;
 pub mod openbao;
 mod password;
 pub mod postgres;
@@ -30,6 +31,7 @@ pub static ALL: &[&connector::Definition] = &[
     &exec::CONNECTOR,
     &http_hook::CONNECTOR,
     &log::CONNECTOR,
+    &mariadb::CONNECTOR,
     &openbao::CONNECTOR,
     &postgres::CONNECTOR,
     &process::CONNECTOR,

@@ -113,6 +113,26 @@ impl Server {
         Ok(child.wait_with_output()?)
     }
 
+    /// Where it listens on loopback.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The password of `root`.
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// A URL for a user and a password that need no encoding.
+    pub fn url(&self, user: &str, password: &str) -> String {
+        format!("mysql://{user}:{password}@127.0.0.1:{}", self.port)
+    }
+
+    /// The URL of `root`.
+    pub fn admin_url(&self) -> String {
+        self.url("root", &self.password)
+    }
+
     /// The file that the audit plugin writes.
     pub fn audit_log(&self) -> PathBuf {
         self.folder.path().join("audit.log")

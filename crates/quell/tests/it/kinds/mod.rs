@@ -2,6 +2,7 @@
 //! same with a crash at every step that speaks to the issuer, and with an issuer whose answers are lost after their effect.
 
 mod consumer;
+mod mariadb;
 mod redis;
 
 use std::path::{Path, PathBuf};

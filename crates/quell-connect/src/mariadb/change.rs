@@ -1,0 +1,305 @@
+//! The three effects, and the look at each of them.
+
+use std::time::Duration;
+
+use quell_core::outcome::{Facts, Outcome, Probe};
+use quell_core::secret::Credential;
+
+use super::account::{Account, Method};
+use super::cutoff::Cutoff;
+use super::door::Admin;
+use super::session::Session;
+use super::{MariaDb, sql};
+use crate::connector::IssuerOp;
+use crate::error::{ConnectError, ConnectErrorKind};
+
+/// Between two counts of sessions that were told to end, and how often they are counted.
+const PAUSE: Duration = Duration::from_millis(50);
+const COUNTS: u32 = 20;
+
+impl MariaDb {
+    /// Does it.
+    pub(super) async fn change(&self, op: IssuerOp<'_>) -> Result<Outcome, ConnectError> {
+        match op {
+            IssuerOp::Install { new } => self.within("installing the new password", self.install(new)).await,
+            IssuerOp::Disable { old } => self.within("taking the old password away", self.disable(old)).await,
+            IssuerOp::Sever { old, cutoff } => {
+                self.within("ending the old value's sessions", self.sever(old, cutoff)).await
+            }
+        }
+    }
+
+    /// Is it in force?
+    pub(super) async fn look(&self, op: IssuerOp<'_>) -> Result<Outcome, ConnectError> {
+        match op {
+            IssuerOp::Install { new } => Ok(match self.try_it(new).await? {
+                Probe::Accepted { facts } => Outcome::Applied { facts },
+                Probe::Refused { code, message } => {
+                    Outcome::retry(format!("the new password is refused: {code}: {message}"))
+                }
+                Probe::Inconclusive { reason } => Outcome::unknown(reason),
+            }),
+            IssuerOp::Disable { old } => match self.try_it(old).await? {
+                Probe::Accepted { facts } => Ok(not_yet("the old value is still accepted".to_owned(), facts)),
+                Probe::Refused { code, message } => {
+                    let gone = Box::pin(self.is_gone(old, code, message));
+                    self.within("looking for the old password", gone).await
+                }
+                Probe::Inconclusive { reason } => Ok(Outcome::unknown(reason)),
+            },
+            IssuerOp::Sever { old, cutoff } => {
+                let live = self.live_sessions(old, cutoff).await?;
+                let mut facts = Facts::new();
+                facts.insert("account".to_owned(), self.account_text().into());
+                facts.insert("remaining".to_owned(), live.into());
+                Ok(if live == 0 {
+                    Outcome::Applied { facts }
+                } else {
+                    not_yet(format!("{live} sessions are live"), facts)
+                })
+            }
+        }
+    }
+
+    /// Tries a login.
+    pub(super) async fn try_it(&self, credential: &Credential) -> Result<Probe, ConnectError> {
+        self.within("trying the credential", async {
+            let password = self.password(credential)?;
+            Ok(self.admin().await?.door.probe(&self.user, &password).await)
+        })
+        .await
+    }
+
+    /// Counts the sessions that were opened with `old`.
+    pub(super) async fn live_sessions(
+        &self,
+        old: &Credential,
+        cutoff: Option<&str>,
+    ) -> Result<u64, ConnectError> {
+        const WHAT: &str = "counting sessions";
+        self.within(WHAT, async {
+            drop(self.password(old)?);
+            let cutoff = self.moment(cutoff)?;
+            let mut session = self.session(&self.admin().await?, WHAT).await?;
+            let live = session.sessions(&self.user, cutoff.as_ref(), WHAT).await?.len();
+            session.close().await;
+            Ok(live as u64)
+        })
+        .await
+    }
+
+    /// A refusal at the door is not enough: a locked account keeps its password, another host's account may take it, and a client
+    /// without TLS is turned away with the same number.
+    async fn is_gone(
+        &self,
+        old: &Credential,
+        code: String,
+        message: String,
+    ) -> Result<Outcome, ConnectError> {
+        const WHAT: &str = "looking for the old password";
+        let method = Method::of(&self.password(old)?);
+        let mut session = self.session(&self.admin().await?, WHAT).await?;
+        let accounts = session.accounts(&self.user).await?;
+        // The session is newer than the refusal, so its number is a bound, too.
+        let cutoff = Cutoff::from(session.now(WHAT).await?);
+        session.close().await;
+        if self.own(&accounts).is_some_and(|account| account.has(&method)) {
+            return Ok(Outcome::retry(format!("it is refused ({code}), but the account still holds it")));
+        }
+        if let Some(why) = self.elsewhere(&accounts, &method) {
+            return Ok(Outcome::refused(why));
+        }
+        Ok(Outcome::applied([
+            ("account", self.account_text().into()),
+            ("code", code.into()),
+            ("message", message.into()),
+            ("cutoff", cutoff.to_string().into()),
+        ]))
+    }
+
+    async fn install(&self, new: &Credential) -> Result<Outcome, ConnectError> {
+        const WHAT: &str = "installing the new password";
+        let method = Method::of(&self.password(new)?);
+        let admin = self.admin().await?;
+        let mut session = self.session(&admin, WHAT).await?;
+        self.not_ourselves(&session, &admin, WHAT)?;
+        let accounts = session.accounts(&self.user).await?;
+        let name = self.account_text();
+        let Some(account) = self.own(&accounts) else {
+            return Ok(Outcome::refused(self.absent(&accounts)));
+        };
+        if let Some(why) = account.obstacle(&name, Some(&method)) {
+            return Ok(Outcome::refused(why));
+        }
+        let already = account.has(&method);
+        // The old one stays first: who logs in with it sees no change.
+        let mut methods: Vec<Method> = account.usable().cloned().collect();
+        let beside = methods.len() - usize::from(already);
+        if !already {
+            methods.push(method);
+            self.identify_by(&mut session, &methods, WHAT).await?;
+        }
+        let version = session.version.clone();
+        session.close().await;
+        Ok(Outcome::applied([
+            ("account", name.into()),
+            ("method", "ALTER USER … IDENTIFIED VIA … OR …, with hashes made here".into()),
+            ("passwords_beside", beside.into()),
+            ("already", already.into()),
+            ("server_version", version.into()),
+        ]))
+    }
+
+    async fn disable(&self, old: &Credential) -> Result<Outcome, ConnectError> {
+        const WHAT: &str = "taking the old password away";
+        let password = self.password(old)?;
+        let method = Method::of(&password);
+        let admin = self.admin().await?;
+        let mut session = self.session(&admin, WHAT).await?;
+        self.not_ourselves(&session, &admin, WHAT)?;
+        let accounts = session.accounts(&self.user).await?;
+        let own = self.own(&accounts);
+        let already = !own.is_some_and(|account| account.has(&method));
+        let left = own.map_or(0, |account| account.usable().filter(|it| !it.same(&method)).count());
+        if let (Some(account), false) = (own, already) {
+            // ACCOUNT LOCK is not used: ACCOUNT UNLOCK would bring the old password back.
+            self.identify_by(&mut session, &account.without(&method), WHAT).await?;
+        }
+        if let Some(why) = self.elsewhere(&accounts, &method) {
+            return Ok(Outcome::refused(why));
+        }
+        if already && matches!(admin.door.probe(&self.user, &password).await, Probe::Accepted { .. }) {
+            return Ok(Outcome::refused(self.still_open(own)));
+        }
+        let version = session.version.clone();
+        session.close().await;
+        // A new connection, as the number of the first one is from before the change.
+        let mut after = self.session(&admin, WHAT).await.map_err(after_effect)?;
+        let cutoff = Cutoff::from(after.now(WHAT).await.map_err(after_effect)?);
+        after.close().await;
+        Ok(Outcome::applied([
+            ("account", self.account_text().into()),
+            ("exists", own.is_some().into()),
+            ("already", already.into()),
+            ("methods_left", left.into()),
+            ("cutoff", cutoff.to_string().into()),
+            ("server_version", version.into()),
+        ]))
+    }
+
+    async fn sever(&self, old: &Credential, cutoff: Option<&str>) -> Result<Outcome, ConnectError> {
+        const WHAT: &str = "ending the old value's sessions";
+        drop(self.password(old)?);
+        let moment = self.moment(cutoff)?;
+        let admin = self.admin().await?;
+        let mut session = self.session(&admin, WHAT).await?;
+        self.not_ourselves(&session, &admin, WHAT)?;
+        let mut ended = 0_u64;
+        let mut left = session.sessions(&self.user, moment.as_ref(), WHAT).await?;
+        for _ in 0..COUNTS {
+            if left.is_empty() {
+                break;
+            }
+            for id in &left {
+                ended += u64::from(session.kill(*id, WHAT).await?);
+            }
+            tokio::time::sleep(PAUSE).await;
+            left = session.sessions(&self.user, moment.as_ref(), WHAT).await.map_err(after_effect)?;
+        }
+        session.close().await;
+        let mut facts = Facts::new();
+        facts.insert("account".to_owned(), self.account_text().into());
+        facts.insert("cutoff".to_owned(), cutoff.into());
+        facts.insert("killed".to_owned(), ended.into());
+        facts.insert("remaining".to_owned(), left.len().into());
+        Ok(if left.is_empty() {
+            Outcome::Applied { facts }
+        } else {
+            not_yet(format!("{} sessions are still live", left.len()), facts)
+        })
+    }
+
+    async fn identify_by(
+        &self,
+        session: &mut Session,
+        methods: &[Method],
+        what: &'static str,
+    ) -> Result<(), ConnectError> {
+        let Some(statement) = sql::identify(&self.user, &self.host, methods) else {
+            let detail =
+                "a method of the account has a text that cannot be written down again; change it by hand";
+            return Err(session.failed(what, ConnectErrorKind::Denied, detail));
+        };
+        session.run(what, &statement).await.map(drop)
+    }
+
+    /// The configured account among those of its name. The server keeps hosts in lower case.
+    pub(super) fn own<'a>(&self, accounts: &'a [Account]) -> Option<&'a Account> {
+        accounts.iter().find(|account| account.host.eq_ignore_ascii_case(&self.host))
+    }
+
+    /// The hosts of other accounts of the name.
+    pub(super) fn others(&self, accounts: &[Account]) -> Vec<String> {
+        let others = accounts.iter().filter(|it| !it.host.eq_ignore_ascii_case(&self.host));
+        others.map(|it| format!("{}@{}", sql::name(&self.user), sql::name(&it.host))).collect()
+    }
+
+    pub(super) fn absent(&self, accounts: &[Account]) -> String {
+        let others = self.others(accounts).join(", ");
+        let hint =
+            if others.is_empty() { String::new() } else { format!(" (there is {others}: set `host`)") };
+        format!("the account {} does not exist{hint}; make it with CREATE USER", self.account_text())
+    }
+
+    /// Whether the same password opens another host's account.
+    fn elsewhere(&self, accounts: &[Account], method: &Method) -> Option<String> {
+        let holding: Vec<Account> = accounts.iter().filter(|it| it.has(method)).cloned().collect();
+        let others = self.others(&holding).join(", ");
+        (!others.is_empty()).then(|| {
+            format!("{others} takes the same password: rotate it as a secret of its own, with its `host`")
+        })
+    }
+
+    fn still_open(&self, own: Option<&Account>) -> String {
+        let by: Vec<&str> =
+            own.map(|it| it.usable().map(|it| it.plugin.as_str()).collect()).unwrap_or_default();
+        let name = self.account_text();
+        if by.is_empty() {
+            format!("{name} cannot take it, but another account of the name lets it in: check `host`")
+        } else {
+            format!(
+                "{name} is still let in by a method that Quell does not know ({}); change it by hand with ALTER USER",
+                by.join(", ")
+            )
+        }
+    }
+
+    fn not_ourselves(
+        &self,
+        session: &Session,
+        admin: &Admin,
+        what: &'static str,
+    ) -> Result<(), ConnectError> {
+        let me = session.me.rsplit_once('@').map_or(session.me.as_str(), |(user, _)| user);
+        if [me, &admin.user].contains(&self.user.as_str()) {
+            let detail = format!("`{me}` is the administrator's own user: Quell would lock itself out");
+            return Err(session.failed(what, ConnectErrorKind::Denied, detail));
+        }
+        Ok(())
+    }
+
+    /// A cutoff as it was given.
+    fn moment(&self, cutoff: Option<&str>) -> Result<Option<Cutoff>, ConnectError> {
+        let parsed = cutoff.map(str::parse).transpose();
+        parsed.map_err(|why: &str| self.failed("reading the cutoff", ConnectErrorKind::Denied, why))
+    }
+}
+
+/// After the change was confirmed, a failure leaves only what follows it in doubt: doing all of it again is harmless.
+fn after_effect(error: ConnectError) -> ConnectError {
+    ConnectError { kind: ConnectErrorKind::Lost, ..error }
+}
+
+fn not_yet(reason: String, facts: Facts) -> Outcome {
+    Outcome::NotApplied { reason, retryable: true, retry_after_ms: None, facts }
+}
