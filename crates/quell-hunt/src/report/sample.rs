@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use quell_core::event::Verdict;
 
 use super::{Asked, Report};
-use crate::cross::Cross;
 use crate::cross::s3::{Compared, Joined, Single};
+use crate::cross::{Cross, vsync};
 use crate::detect::{Anomaly, Baseline, Detection, Weight};
 use crate::format::Format;
 use crate::gap::{Gap, Strength};
@@ -111,6 +111,25 @@ impl Sample {
                         unlogged: BTreeMap::from([(text(), 1)]),
                         log_only: vec![single()],
                         ..Compared::default()
+                    }),
+                    vsync: Some(vsync::Compared {
+                        reads: 1,
+                        alone: vec![vsync::Read {
+                            from: at(7),
+                            to: at(7),
+                            requests: 2,
+                            record: text(),
+                            resource: text(),
+                            version: text(),
+                            actor: text(),
+                            address: Some(text()),
+                            agent: Some(text()),
+                            client: true,
+                            followed: Some(false),
+                            could_write: None,
+                            late: true,
+                        }],
+                        ..vsync::Compared::default()
                     }),
                 },
                 ..Hunt::default()
