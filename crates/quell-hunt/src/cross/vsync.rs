@@ -300,7 +300,7 @@ fn reads(accesses: &[Access]) -> (Vec<Read>, u64) {
     found.sort_by_key(|(it, _)| (it.time, &it.object, it.place));
     let mut reads: Vec<Read> = Vec::new();
     // The read that a caller is in.
-    let mut open: BTreeMap<(&str, Option<&str>, Option<&str>, Option<&str>), usize> = BTreeMap::new();
+    let mut open: BTreeMap<[Option<&str>; 4], usize> = BTreeMap::new();
     let mut undated = 0;
     for (access, version) in found {
         let Some(at) = access.time else {
@@ -308,7 +308,7 @@ fn reads(accesses: &[Access]) -> (Vec<Read>, u64) {
             continue;
         };
         let (address, agent) = (access.address.as_deref(), access.agent.as_deref());
-        let key = (caller(access), address, agent, access.resource.as_deref());
+        let key = [Some(caller(access)), address, agent, access.resource.as_deref()];
         if let Some(read) = open.get(&key).and_then(|place| reads.get_mut(*place))
             && at.duration_since(read.to) <= TOGETHER
         {

@@ -60,6 +60,27 @@ pub(super) fn access(minute: i64, text: &str) -> Access {
     }
 }
 
+/// A read of vsync's bundle without a row.
+fn bundles(text: &str) -> vsync::Compared {
+    let text = || text.to_owned();
+    let read = vsync::Read {
+        from: at(7),
+        to: at(7),
+        requests: 2,
+        record: text(),
+        resource: text(),
+        version: text(),
+        actor: text(),
+        address: Some(text()),
+        agent: Some(text()),
+        client: true,
+        followed: Some(false),
+        could_write: None,
+        late: true,
+    };
+    vsync::Compared { reads: 1, alone: vec![read], ..vsync::Compared::default() }
+}
+
 impl Sample {
     /// With this text wherever text can be.
     pub(super) fn of(text: &str) -> Self {
@@ -112,25 +133,7 @@ impl Sample {
                         log_only: vec![single()],
                         ..Compared::default()
                     }),
-                    vsync: Some(vsync::Compared {
-                        reads: 1,
-                        alone: vec![vsync::Read {
-                            from: at(7),
-                            to: at(7),
-                            requests: 2,
-                            record: text(),
-                            resource: text(),
-                            version: text(),
-                            actor: text(),
-                            address: Some(text()),
-                            agent: Some(text()),
-                            client: true,
-                            followed: Some(false),
-                            could_write: None,
-                            late: true,
-                        }],
-                        ..vsync::Compared::default()
-                    }),
+                    vsync: Some(bundles(&text())),
                 },
                 ..Hunt::default()
             },
