@@ -3,6 +3,9 @@
 //! With validation on, a digest comes every hour, also when nothing happened. It names the objects of its hour with the
 //! SHA-256 of their unpacked content, and the digest before it with its own
 //! (<https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-log-file-validation-digest-file-structure.html>).
+//! Logs that came too late for the digest of their hour are named by one that is delivered afterwards, `…_backfill.json.gz`. These
+//! make a chain of their own, of the hours that need one; all else of them is like the others
+//! (<https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-log-file-validation-cli.html>).
 //! With AWS's public keys it is also checked that AWS made them (see [`crate::signature`]); without, only that objects and digests
 //! fit together.
 
@@ -74,6 +77,8 @@ struct Known {
 pub(crate) struct Digests {
     /// By account and region, in the order of their hours.
     streams: BTreeMap<Arc<Stream>, Vec<Known>>,
+    /// Those that were delivered afterwards, likewise.
+    backfill: BTreeMap<Arc<Stream>, Vec<Known>>,
     /// What the logs that they name must hash to, by the last part of their names, which is unique.
     hashes: BTreeMap<String, String>,
     /// Digests that could not be read, or that AWS did not sign.
@@ -107,12 +112,14 @@ impl Digests {
                             .hashes
                             .insert(last(&log.s3_object).to_owned(), log.hash_value.to_ascii_lowercase());
                     }
-                    digests.streams.entry(Arc::clone(&delivery.stream)).or_default().push(known);
+                    let late = Delivery::is_backfill(&object.name);
+                    let chains = if late { &mut digests.backfill } else { &mut digests.streams };
+                    chains.entry(Arc::clone(&delivery.stream)).or_default().push(known);
                 }
                 Err(why) => digests.broken.push(unread(object, delivery, &why)),
             }
         }
-        for stream in digests.streams.values_mut() {
+        for stream in digests.streams.values_mut().chain(digests.backfill.values_mut()) {
             stream.sort_by_key(|known| known.file.digest_start_time);
             for known in stream {
                 known.signature = beside.remove(&*known.name);
@@ -127,10 +134,11 @@ impl Digests {
 
     /// Asks the store for the signatures that no other digest holds: those of the last digests.
     fn ask(&mut self, objects: &[&Object]) {
-        let all = self.streams.values().flatten();
+        let all = self.chains().flat_map(|(_, chain)| chain);
         let held = all.filter_map(|known| Some(last(known.file.previous_digest_s3_object.as_deref()?)));
         let held: BTreeSet<String> = held.map(str::to_owned).collect();
-        for known in self.streams.values_mut().flatten().filter(|known| known.signature.is_none()) {
+        let all = self.streams.values_mut().chain(self.backfill.values_mut()).flatten();
+        for known in all.filter(|known| known.signature.is_none()) {
             if !held.contains(last(&known.file.digest_s3_object))
                 && let Some(object) = objects.iter().find(|object| object.name == known.name)
             {
@@ -142,7 +150,7 @@ impl Digests {
     /// Checks the signature of every digest that has one: of its own, or in the digest that names it as the one before.
     fn verify(&mut self, keys: &Keys) {
         let mut after: BTreeMap<(&str, &str), &str> = BTreeMap::new();
-        for known in self.streams.values().flatten() {
+        for known in self.chains().flat_map(|(_, chain)| chain) {
             let (named, bucket) =
                 (&known.file.previous_digest_s3_object, &known.signed.previous_digest_s3_bucket);
             if let (Some(named), Some(bucket), Some(signature)) =
@@ -152,7 +160,8 @@ impl Digests {
             }
         }
         let mut all = Signatures::default();
-        for (name, stream) in &self.streams {
+        let mut wrong = Vec::new();
+        for (name, stream) in self.chains() {
             for known in stream {
                 all.of += 1;
                 let place = (known.signed.digest_s3_bucket.as_str(), known.file.digest_s3_object.as_str());
@@ -163,7 +172,7 @@ impl Digests {
                     Ok(true) => all.verified += 1,
                     Ok(false) => {
                         all.wrong += 1;
-                        self.broken.push(Gap {
+                        wrong.push(Gap {
                             stream: name.to_string(),
                             from: known.file.digest_start_time,
                             to: known.file.digest_end_time,
@@ -178,7 +187,13 @@ impl Digests {
                 }
             }
         }
+        self.broken.append(&mut wrong);
         self.signatures = Some(all);
+    }
+
+    /// Both chains of every account and region.
+    fn chains(&self) -> impl Iterator<Item = (&Arc<Stream>, &Vec<Known>)> {
+        self.streams.iter().chain(&self.backfill)
     }
 
     /// How many signatures were checked; `None` without keys.
@@ -230,6 +245,20 @@ impl Digests {
                 let [before, after] = pair else { continue };
                 link(before, after, &mut add);
             }
+        }
+        for (whose, stream) in &self.backfill {
+            let name = whose.to_string();
+            let mut add =
+                |from, to, strength, why| gaps.push(Gap { stream: name.clone(), from, to, strength, why });
+            for pair in stream.windows(2) {
+                let [before, after] = pair else { continue };
+                follows(before, after, &mut add);
+            }
+        }
+        for (whose, stream) in self.chains() {
+            let name = whose.to_string();
+            let mut add =
+                |from, to, strength, why| gaps.push(Gap { stream: name.clone(), from, to, strength, why });
             for known in stream {
                 if *known.file.aws_account_id != *whose.account {
                     let why = format!("its digest is of the account {}", known.file.aws_account_id);
@@ -304,6 +333,12 @@ fn link(before: &Known, after: &Known, add: &mut impl FnMut(Timestamp, Timestamp
         );
         return;
     }
+    follows(before, after, add);
+}
+
+/// Whether a digest names this one as the one before it, and its content.
+fn follows(before: &Known, after: &Known, add: &mut impl FnMut(Timestamp, Timestamp, Strength, String)) {
+    let from = before.file.digest_end_time;
     let named = after.file.previous_digest_s3_object.as_deref().map(last);
     if named.is_some_and(|named| named != last(&before.file.digest_s3_object)) {
         let why = "the next digest names another one before it; validation was switched off for a while, or digests were replaced";
@@ -432,6 +467,76 @@ mod tests {
         assert_eq!(digests.fits("other.json", b""), None);
         let early = Some("2026-03-02T09:00:00Z".parse().unwrap());
         assert!(digests.gaps(&all, (early, None))[0].why.contains("beginning of the window"));
+    }
+
+    const LATE: &str = "111122223333_CloudTrail_eu-west-1_20260302T1005Z_late.json";
+
+    /// Adds a log that came late, and the digests for such logs: of the first hour, with that log in it, and of the third.
+    fn add_backfill(folder: &std::path::Path, spoil: impl Fn(&str, String) -> Option<String>) -> Vec<Object> {
+        let log = "{\"Records\":[{\"eventName\":\"Late\"}]}";
+        let mut before: Option<(String, String)> = None;
+        let mut files = vec![(LATE.to_owned(), log.to_owned())];
+        for hour in [10, 12] {
+            let digest = format!(
+                "111122223333_CloudTrail-Digest_eu-west-1_t_eu-west-1_20260302T{}0000Z_backfill.json",
+                hour + 1
+            );
+            let logs = serde_json::json!([{"s3Object": format!("AWSLogs/{LATE}"), "hashValue": sha256(log.as_bytes())}]);
+            let (previous, hash) = before.clone().unzip();
+            let body = serde_json::json!({
+                "awsAccountId": "111122223333",
+                "digestStartTime": format!("2026-03-02T{hour}:00:00Z"),
+                "digestEndTime": format!("2026-03-02T{}:00:00Z", hour + 1),
+                "digestS3Object": format!("AWSLogs/{digest}"),
+                "previousDigestS3Object": previous,
+                "previousDigestHashValue": hash,
+                "_backfill_generation_timestamp": "2026-03-03T00:00:00Z",
+                "logFiles": if hour == 10 { logs } else { serde_json::json!([]) },
+            })
+            .to_string();
+            before = Some((format!("AWSLogs/{digest}"), sha256(body.as_bytes())));
+            files.push((digest, body));
+        }
+        for (name, text) in files {
+            if let Some(text) = spoil(&name, text) {
+                std::fs::write(folder.join(name), text).unwrap();
+            }
+        }
+        crate::object::list(&[folder.to_owned()]).unwrap()
+    }
+
+    #[test]
+    fn digests_that_were_delivered_afterwards_are_a_chain_of_their_own() {
+        let (kept, _) = folder(|_, text| Some(text));
+        let objects = add_backfill(kept.path(), |_, text| Some(text));
+        assert_eq!(gaps(&objects), []);
+        let all: Vec<&Object> = objects.iter().collect();
+        let digests = Digests::read(&all, None, &mut Unpacker::default());
+        assert_eq!(digests.fits(LATE, b"{\"Records\":[{\"eventName\":\"Late\"}]}"), Some(true));
+        assert_eq!(digests.fits(LATE, b"{\"Records\":[]}"), Some(false), "what they name is proven, too");
+        assert_eq!(
+            digests.span(),
+            Some(("2026-03-02T10:00:00Z".parse().unwrap(), "2026-03-02T13:00:00Z".parse().unwrap()))
+        );
+
+        let (kept, _) = folder(|_, text| Some(text));
+        let objects = add_backfill(kept.path(), |name, text| (name != LATE).then_some(text));
+        let found = gaps(&objects);
+        assert!(
+            found.len() == 1 && found[0].0 == Strength::Missing && found[0].1.contains("late"),
+            "{found:?}"
+        );
+
+        let (kept, _) = folder(|_, text| Some(text));
+        let altered =
+            |name: &str, text: String| Some(if name.contains("T110000Z_b") { text + " " } else { text });
+        let found = gaps(&add_backfill(kept.path(), altered));
+        assert!(found.len() == 1 && found[0].0 == Strength::Altered, "{found:?}");
+        // They vouch for no hour: one in place of the digest of an hour leaves that one missing.
+        let (kept, _) =
+            folder(|name, text| (!name.contains("Digest") || !name.contains("T120000Z")).then_some(text));
+        let found = gaps(&add_backfill(kept.path(), |_, text| Some(text)));
+        assert!(found.len() == 1 && found[0].1.contains("every hour"), "{found:?}");
     }
 
     #[test]

@@ -95,7 +95,10 @@ fn stream(
     let mut steps: Vec<SignedDuration> =
         times.windows(2).filter_map(|pair| step(pair.first()?, pair.last()?)).collect();
     steps.sort_unstable();
-    let usual = steps.get(steps.len() * 99 / 100).or(steps.last()).copied().unwrap_or_default();
+    // Not the longest ones of few: they may be the gaps themselves, and would measure themselves.
+    let (place, most) = (steps.len() * 99 / 100, steps.len().saturating_sub(3));
+    let usual = steps.get(place.min(most)).copied().unwrap_or_default();
+    let of = if place > most { "all but two" } else { "99 of 100" };
     let limit = SignedDuration::from_hours(1).max(usual.saturating_mul(6));
     // The edges of the window count, too: logs that begin late or end early are the commonest gap.
     let (start, end) = (window.0.unwrap_or(*first).min(*first), window.1.unwrap_or(*last).max(*last));
@@ -104,7 +107,7 @@ fn stream(
         let (Some(from), Some(to)) = (pair.first(), pair.last()) else { continue };
         let Some(length) = step(from, to).filter(|length| *length > limit) else { continue };
         let why = format!(
-            "no object for {} minutes, where {} minutes pass between 99 of 100",
+            "no object for {} minutes, where {} minutes pass between {of}",
             length.as_mins(),
             usual.as_mins().max(1)
         );
@@ -147,6 +150,25 @@ mod tests {
         // A stream that is quiet by nature has none either.
         let slow: Vec<i64> = (0..50).map(|n| n * 50).collect();
         assert_eq!(gaps(&slow, (None, None)), []);
+    }
+
+    #[test]
+    fn a_planted_gap_among_few_objects_does_not_hide_itself() {
+        for count in [20, 30, 60, 99, 100, 101, 150, 250] {
+            let minutes: Vec<i64> =
+                (0..count).map(|n| n * 5 + if n >= count / 2 { 600 } else { 0 }).collect();
+            let found = gaps(&minutes, (None, None));
+            let [gap] = found.as_slice() else { panic!("{count}: {found:?}") };
+            let from = (count / 2 - 1) * 5;
+            assert_eq!((gap.from, gap.to, gap.strength), (at(from), at(from + 605), Strength::Suggestive));
+            // A second one does not hide the first.
+            let two: Vec<i64> =
+                minutes.iter().enumerate().map(|(n, it)| it + if n > 15 { 700 } else { 0 }).collect();
+            assert_eq!(gaps(&two, (None, None)).len(), 2 - usize::from(count / 2 == 16), "{count}");
+        }
+        // A silence that comes each night is usual.
+        let nights: Vec<i64> = (0..5).flat_map(|day| (0..20).map(move |n| day * 1440 + n * 5)).collect();
+        assert_eq!(gaps(&nights, (None, None)), []);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ahead::Ahead;
 use crate::chain;
-use crate::cross::{self, Cross};
+use crate::cross::{self, Cross, audit};
 use crate::digest::Digests;
 use crate::engine::Source;
 use crate::format::{Format, vault};
@@ -125,6 +125,9 @@ pub struct Hunt {
     /// What the lines of logs that are chained say of each other, in the order of the logs' names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chains: Vec<chain::Log>,
+    /// The rows of vsync's `audit.csv`, in the order of the logs' names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audits: Vec<audit::Log>,
 }
 
 /// An object with a hit, by its content.
@@ -363,6 +366,7 @@ struct State {
     s3: BTreeSet<String>,
     cross: Cross,
     chains: Vec<chain::Log>,
+    audits: Vec<audit::Log>,
     /// What is wrong with the times within logs.
     clocks: Vec<Gap>,
 }
@@ -520,6 +524,9 @@ impl State {
         if let Some(chain) = &seen.chain {
             self.chains.push(chain::Log { object: object.name.to_string(), chain: chain.clone() });
         }
+        if let Some(audit) = &seen.audit {
+            self.audits.push(audit::Log { object: object.name.to_string(), audit: audit.clone() });
+        }
         if seen.cut_off {
             self.coverage.cut_off.push(object.name.to_string());
         }
@@ -550,6 +557,8 @@ impl State {
             .retain(|gap| from.is_none_or(|from| gap.to >= from) && to.is_none_or(|to| gap.from <= to));
         gaps.append(&mut self.clocks);
         gaps.append(&mut chain::gaps(&self.chains));
+        gaps.append(&mut audit::gaps(&self.audits));
+        self.cross.vsync = cross::vsync::compare(&self.accesses, &self.audits, &self.coverage);
         gap::sort(&mut gaps);
         self.coverage.sort();
         let mut hunt = Hunt {
@@ -571,6 +580,7 @@ impl State {
             source: None,
             cross: self.cross,
             chains: self.chains,
+            audits: self.audits,
         };
         hunt.keep_objects();
         hunt

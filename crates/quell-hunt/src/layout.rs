@@ -69,6 +69,13 @@ impl Delivery {
         Some(Self { stream, at: minute(time)?, digest })
     }
 
+    /// Whether this is the name of a digest that was delivered afterwards, for logs that came too late for the digest of their hour.
+    /// These make a chain of their own.
+    pub(crate) fn is_backfill(name: &str) -> bool {
+        let file = name.rsplit('/').next().unwrap_or(name);
+        file.split('.').next().is_some_and(|stem| stem.ends_with("_backfill"))
+    }
+
     /// Whether an object that was delivered then may hold events of this window.
     pub fn may_hold(&self, from: Option<Timestamp>, to: Option<Timestamp>) -> bool {
         let early =
@@ -101,6 +108,11 @@ mod tests {
 
     #[test]
     fn names_of_logs_and_digests_are_told_apart() {
+        let late = "AWSLogs/1/CloudTrail-Digest/us-east-1/2026/03/02/111122223333_CloudTrail-Digest_us-east-1_t_us-east-1_20260302T101533Z_backfill.json.gz";
+        assert_eq!(Delivery::of(late).unwrap().at, "2026-03-02T10:15:33Z".parse().unwrap());
+        assert!(
+            Delivery::of(late).unwrap().digest && Delivery::is_backfill(late) && !Delivery::is_backfill(LOG)
+        );
         let log = Delivery::of(LOG).unwrap();
         assert_eq!(
             (&*log.stream.account, &*log.stream.region, log.digest),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::chain;
-use crate::cross;
+use crate::cross::{self, audit};
 use crate::format::{Format, vault};
 use crate::gap;
 use crate::hunt::{Hunt, sort};
@@ -72,6 +72,7 @@ pub fn merge(parts: Vec<Hunt>) -> Result<Hunt, MergeError> {
     }
     whole.settle();
     whole.compare(parts);
+    whole.cross.vsync = cross::vsync::compare(&whole.accesses, &whole.audits, &whole.coverage);
     whole.keep_objects();
     Ok(whole)
 }
@@ -105,9 +106,10 @@ impl Hunt {
         self.objects.extend(part.objects);
         self.accesses.extend(part.accesses);
         // What lies between two logs is told anew once all of them are there.
-        let told = chain::gaps(&part.chains);
+        let told = [chain::gaps(&part.chains), audit::gaps(&part.audits)].concat();
         self.gaps.extend(part.gaps.into_iter().filter(|gap| !told.contains(gap)));
         self.chains.extend(part.chains);
+        self.audits.extend(part.audits);
         self.passes = self.passes.max(part.passes);
         self.span = match (self.span, part.span) {
             (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
@@ -154,6 +156,8 @@ impl Hunt {
         sort(&mut self.accesses, &mut self.followed);
         self.chains.sort_by(|a, b| a.object.cmp(&b.object));
         self.gaps.append(&mut chain::gaps(&self.chains));
+        self.audits.sort_by(|a, b| a.object.cmp(&b.object));
+        self.gaps.append(&mut audit::gaps(&self.audits));
         // What names and digests tell is the same in each shard.
         gap::sort(&mut self.gaps);
         self.objects.sort();

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::ahead::Next;
 use crate::chain::{self, Chain};
 use crate::clock::Clock;
+use crate::cross::audit::Audit;
 use crate::digest::Digests;
 use crate::format::{self, Format, Spot, cloudtrail};
 use crate::gap::Gap;
@@ -63,6 +64,8 @@ pub(crate) struct Seen {
     pub(crate) sha256: Option<String>,
     /// What its lines say of each other, of a format that chains them.
     pub(crate) chain: Option<Chain>,
+    /// Its rows, of vsync's `audit.csv`.
+    pub(crate) audit: Option<Audit>,
     /// The times of its lines, until it was searched to its end.
     #[serde(skip)]
     clock: Clock,
@@ -358,6 +361,9 @@ fn all_lines(format: Format, (text, offset): (&[u8], u64), hints: &Hints, seen: 
         let chain = seen.chain.get_or_insert_default();
         chain.look((text, offset), &chain::keys(&hints.record_keys));
     }
+    if format == Format::Vsync {
+        seen.audit.get_or_insert_default().look(text);
+    }
     seen.clock.look(format, (text, offset), &|line| format::time_of(format, line, hints));
 }
 
@@ -379,6 +385,7 @@ impl Seen {
             last: None,
             sha256: None,
             chain: None,
+            audit: None,
             clock: Clock::default(),
             gaps: Vec::new(),
         }

@@ -8,6 +8,8 @@
 //!
 //! Columns: <https://github.com/muthuishere/vsync>, its documents on `audit`; RFC 4180. A field with a line break is not supported.
 
+use jiff::Timestamp;
+
 use super::{Format, Spot, csv};
 use crate::record::{Access, Outcome, Role};
 
@@ -15,7 +17,7 @@ const HEADER: &str =
     "ts,action,version_ts,hostname,local_ip,os_user,git_email,vsync_version,bun_version,meta";
 
 /// The header.
-pub(super) fn is(line: &[u8]) -> bool {
+pub(crate) fn is(line: &[u8]) -> bool {
     let rest = line.trim_ascii_end().strip_prefix(HEADER.as_bytes());
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b","))
 }
@@ -49,6 +51,14 @@ pub(super) fn line(spot: Spot<'_>) -> Result<Option<Access>, String> {
         _ => None,
     };
     Ok(Some(access))
+}
+
+/// When, whether it is a rotation, and the version, of any row; `None` for a line that is none.
+pub(crate) fn row(line: &[u8]) -> Option<(Option<Timestamp>, bool, Option<String>)> {
+    let text = String::from_utf8_lossy(line);
+    let fields = csv::fields(&text).ok()?;
+    let [at, action, version, _, _, _, _, _, _, _, ..] = fields.as_slice() else { return None };
+    Some((at.parse().ok(), action == "rotate", Some(version.to_string())))
 }
 
 #[cfg(test)]

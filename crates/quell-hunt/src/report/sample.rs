@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use quell_core::event::Verdict;
 
 use super::{Asked, Report};
-use crate::cross::Cross;
 use crate::cross::s3::{Compared, Joined, Single};
+use crate::cross::{Cross, vsync};
 use crate::detect::{Anomaly, Baseline, Detection, Weight};
 use crate::format::Format;
 use crate::gap::{Gap, Strength};
@@ -58,6 +58,27 @@ pub(super) fn access(minute: i64, text: &str) -> Access {
         host_id: some(),
         sha256: "00".repeat(32),
     }
+}
+
+/// A read of vsync's bundle without a row.
+fn bundles(text: &str) -> vsync::Compared {
+    let text = || text.to_owned();
+    let read = vsync::Read {
+        from: at(7),
+        to: at(7),
+        requests: 2,
+        record: text(),
+        resource: text(),
+        version: text(),
+        actor: text(),
+        address: Some(text()),
+        agent: Some(text()),
+        client: true,
+        followed: Some(false),
+        could_write: None,
+        late: true,
+    };
+    vsync::Compared { reads: 1, alone: vec![read], ..vsync::Compared::default() }
 }
 
 impl Sample {
@@ -112,6 +133,7 @@ impl Sample {
                         log_only: vec![single()],
                         ..Compared::default()
                     }),
+                    vsync: Some(bundles(&text())),
                 },
                 ..Hunt::default()
             },

@@ -344,6 +344,8 @@ mod tests {
         let row = told.lines().find(|line| line.starts_with("  row ")).unwrap();
         assert!(row.starts_with("  row 2026-03-01T00:00:00Z a\\u{1b}[2J\\u{202e}b (another one) "), "{row}");
         assert!(row.contains(" 113 bytes (a"), "{row}");
+        let read = told.lines().find(|line| line.contains("audit.csv was not asked for")).unwrap();
+        assert!(read.contains(" by a\\u{1b}[2J\\u{202e}b from a\\u{1b}[2J"), "{read}");
         assert!(!told.chars().any(|it| it.is_control() && it != '\n'));
     }
 }

@@ -7,4 +7,5 @@ mod clock;
 mod cross;
 mod hunt;
 mod shard;
+mod vsync;
 mod world;
