@@ -198,7 +198,7 @@ mod tests {
         let (old, new) = (Method::of("old"), Method::of("new"));
         let mut account = Account::read("%", "{}").unwrap();
         account.methods = vec![old.clone(), new.clone()];
-        assert_eq!(account.without(&old), [new.clone()]);
+        assert_eq!(account.without(&old), std::slice::from_ref(&new));
         assert_eq!(account.obstacle("o", Some(&new)), None);
         assert!(account.obstacle("o", Some(&Method::of("third"))).unwrap().contains("2 passwords"));
         account.methods = vec![old.clone()];
