@@ -26,6 +26,11 @@ const ENOUGH: usize = 20;
 const MAX_SAMPLES: usize = 1 << 14;
 const MAX_JUMPS: usize = 1 << 10;
 
+/// How much is looked at line by line, beside a part of the log so far: where times jump everywhere, as in logs of many machines put
+/// together, that would be all of it.
+const CLOSE: u64 = 4 << 20;
+const CLOSE_PART: u64 = 128;
+
 /// Silences that are told of one log, the longest ones.
 const TOLD: usize = 10;
 
@@ -50,6 +55,9 @@ pub(crate) struct Clock {
     last: Option<Timestamp>,
     /// Where the next line is looked at.
     next: u64,
+    /// Bytes of the log so far, and of those that were looked at line by line.
+    seen: u64,
+    close: u64,
 }
 
 impl Clock {
@@ -63,6 +71,7 @@ impl Clock {
         if !keeps_order(format) {
             return;
         }
+        self.seen = offset + text.len() as u64;
         // Behind which line the last sample of this piece is.
         let (mut from, mut sampled) = (0, None);
         let mut at = 0;
@@ -114,6 +123,11 @@ impl Clock {
         if step <= SHORT && step >= -JITTER {
             return;
         }
+        if self.close > CLOSE + self.seen / CLOSE_PART {
+            self.more += 1;
+            return;
+        }
+        self.close += between.len() as u64;
         let mut last = before;
         let times = between.split(|byte| *byte == b'\n').filter_map(time).chain([now]);
         for at in times {
@@ -277,6 +291,16 @@ mod tests {
         // Requests that end out of order are no such clock, and neither is an export that is newest first.
         assert_eq!(gaps((0..2000).map(|n| n + if n % 7 == 0 { -9 } else { 0 }), 50), []);
         assert_eq!(gaps((0..2000).rev(), 50), []);
+    }
+
+    #[test]
+    fn a_log_whose_times_jump_everywhere_is_not_read_line_by_line() {
+        let lines = written((0..400_000).map(|n| n * 7919 % 20_160));
+        let (found, reads) = looked(&lines, 5000);
+        let bytes: usize = lines.iter().map(String::len).sum();
+        assert!(bytes as u64 > 8 * CLOSE, "a log that is long enough");
+        assert!(reads < lines.len() as u64 / 4, "{reads} times were read");
+        assert!(found.iter().any(|gap| gap.why.contains("goes back")), "{found:?}");
     }
 
     #[test]

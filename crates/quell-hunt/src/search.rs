@@ -68,7 +68,7 @@ pub(crate) struct Seen {
     pub(crate) audit: Option<Audit>,
     /// The times of its lines, until it was searched to its end.
     #[serde(skip)]
-    clock: Clock,
+    clock: Option<Box<Clock>>,
     /// What is wrong with these; whoever has the name of the object puts it in.
     pub(crate) gaps: Vec<Gap>,
 }
@@ -120,7 +120,7 @@ pub(crate) fn opened(name: &str, text: Result<(Text<'_>, u64), Fate>, task: &Tas
     if let Err(fate) = searched {
         seen.fate = fate;
     }
-    seen.gaps = std::mem::take(&mut seen.clock).gaps();
+    seen.gaps = seen.clock.take().map(|clock| clock.gaps()).unwrap_or_default();
 }
 
 fn whole(name: &str, text: &[u8], task: &Task<'_>, seen: &mut Seen) -> Result<(), Fate> {
@@ -364,7 +364,9 @@ fn all_lines(format: Format, (text, offset): (&[u8], u64), hints: &Hints, seen: 
     if format == Format::Vsync {
         seen.audit.get_or_insert_default().look(text);
     }
-    seen.clock.look(format, (text, offset), &|line| format::time_of(format, line, hints));
+    seen.clock
+        .get_or_insert_default()
+        .look(format, (text, offset), &|line| format::time_of(format, line, hints));
 }
 
 impl Seen {
@@ -386,7 +388,7 @@ impl Seen {
             sha256: None,
             chain: None,
             audit: None,
-            clock: Clock::default(),
+            clock: None,
             gaps: Vec::new(),
         }
     }

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 const PAUSE: Duration = Duration::from_millis(50);
 /// 60 seconds of [`PAUSE`]s: a loaded machine with two cores is slow to start a server.
 const START_TRIES: u32 = 1200;
+const INSTALL_TRIES: u32 = 3;
 
 /// One running server.
 #[derive(Debug)]
@@ -29,12 +30,7 @@ impl Server {
     pub fn start() -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("qmy").tempdir()?;
         let password = random_hex()?;
-        let init = crate::program("mariadb-install-db", &["/usr/bin"])?;
-        let mut command = in_folder(&init, folder.path());
-        command.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
-        command.arg(format!("--datadir={}", folder.path().join("data").display()));
-        let output = command.args(user(folder.path())?).output().context("starting mariadb-install-db")?;
-        ensure!(output.status.success(), "mariadb-install-db: {}", said(&output));
+        install(folder.path())?;
         // Run by the server itself before it listens, so that no account is ever without a password.
         let first = folder.path().join("first.sql");
         let ours = format!(
@@ -145,6 +141,27 @@ impl Drop for Server {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// Makes the system tables. On a loaded machine the program was seen to end once without saying why, so it is tried again.
+fn install(folder: &Path) -> anyhow::Result<()> {
+    let init = crate::program("mariadb-install-db", &["/usr/bin"])?;
+    let data = folder.join("data");
+    let mut last = String::new();
+    for _ in 0..INSTALL_TRIES {
+        let mut command = in_folder(&init, folder);
+        command.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
+        command.arg(format!("--datadir={}", data.display()));
+        let output = command.args(user(folder)?).output().context("starting mariadb-install-db")?;
+        if output.status.success() {
+            return Ok(());
+        }
+        last = said(&output);
+        if data.exists() {
+            fs::remove_dir_all(&data)?;
+        }
+    }
+    bail!("mariadb-install-db: {last}")
 }
 
 /// `dev/setup` puts the plugin into its own folder, since Debian's package of it would start a server of its own.
