@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use quell_core::secret::SecretValue;
 use zeroize::Zeroizing;
 
 /// URLs of one kind of system.
@@ -15,8 +16,14 @@ pub(crate) struct Family {
     pub(crate) schemes: &'static [&'static str],
     /// The port of a URL that names none.
     pub(crate) port: u16,
+    /// Who a URL that names no user logs in as, where the system has such a user.
+    pub(crate) nobody: Option<&'static str>,
+    /// Pieces that a text has when it is something else than a bare password: another system's URL or connection string.
+    pub(crate) foreign: &'static [&'static str],
     /// What is said of a text that has another scheme.
     pub(crate) otherwise: &'static str,
+    /// What is said of a text that is neither a URL of the family nor a bare password.
+    pub(crate) neither: &'static str,
 }
 
 /// A connection URL. Names, password and tail may be secret, so `Debug` shows nothing.
@@ -178,6 +185,21 @@ impl Dsn {
     }
 }
 
+/// A URL that is made here. `tail` is what follows the login, as it is to be written: place, path and query.
+pub(crate) fn make(scheme: &str, user: &str, password: &str, tail: &str) -> SecretValue {
+    let password = Zeroizing::new(encode(password));
+    let mut text = Zeroizing::new(String::new());
+    for part in [scheme, "://", &encode(user), ":", &password, "@", tail] {
+        text.push_str(part);
+    }
+    SecretValue::new(text.as_bytes().to_vec())
+}
+
+/// Host and port, as people write them.
+pub(crate) fn place(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
 /// Percent-encodes all but the unreserved characters of RFC 3986, 2.3.
 pub(crate) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
@@ -226,8 +248,14 @@ fn parameter(parameters: &[Zeroizing<String>], name: &str) -> Result<Option<Stri
 mod tests {
     use super::*;
 
-    static FAMILY: Family =
-        Family { schemes: &["postgres", "postgresql"], port: 5432, otherwise: "it is no URL of ours" };
+    static FAMILY: Family = Family {
+        schemes: &["postgres", "postgresql"],
+        port: 5432,
+        nobody: None,
+        foreign: &["://"],
+        otherwise: "it is no URL of ours",
+        neither: "it is neither",
+    };
 
     fn parse(text: &str) -> Result<Dsn, BadDsn> {
         Dsn::parse(text, &FAMILY)
@@ -279,6 +307,15 @@ mod tests {
         }
         assert!(parse("postgres://h1,h2/db").unwrap().host_port().is_err());
         assert!(parse("postgres://u:p@h:99999/db").unwrap().host_port().is_err());
+    }
+
+    #[test]
+    fn a_made_url_is_read_as_it_was_meant() {
+        let made = make("postgres", "b\"", "n/w", &format!("{}/db", place("::1", 7)));
+        let dsn = parse(made.expose_text().unwrap()).unwrap();
+        assert_eq!((dsn.user(), dsn.password()), (Some("b\""), Some("n/w")));
+        assert_eq!(dsn.host_port().unwrap(), ("::1".to_owned(), 7));
+        assert_eq!(place("h", 1), "h:1");
     }
 
     #[test]

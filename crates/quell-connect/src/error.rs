@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use quell_core::outcome::{Facts, Outcome};
 
 /// One classified failure. `Display` never repeats the cause; print the chain at the edge.
@@ -92,6 +93,15 @@ impl ConfigError {
     /// Something is wrong with one key.
     pub fn at(key: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { key: Some(key.to_owned()), message: message.into(), hint: Some(hint.into()) }
+    }
+
+    /// How long a change takes to bind, in milliseconds: `settle` as it is configured, or `otherwise`.
+    pub(crate) fn settle_ms(settle: Option<SignedDuration>, otherwise: u64) -> Result<u64, Self> {
+        match settle {
+            None => Ok(otherwise),
+            Some(settle) => u64::try_from(settle.as_millis())
+                .map_err(|_e| Self::at("settle", "it is negative", "Write a duration such as 2s.")),
+        }
     }
 
     /// Reads a connector's configuration into its own type (which should `deny_unknown_fields`).

@@ -9,12 +9,14 @@ pub mod consumer_sandbox;
 pub mod context;
 mod dotted;
 mod dsn;
+mod effect;
 pub mod env_file;
 pub mod error;
 pub mod exec;
 pub mod http;
 pub mod http_hook;
 pub mod log;
+mod login;
 pub mod mariadb;
 pub mod openbao;
 mod password;
@@ -24,6 +26,7 @@ pub mod redis;
 pub mod source;
 pub mod systemd;
 pub mod webhook;
+mod words;
 
 /// Every system Quell can speak to, by id, in alphabetical order.
 pub static ALL: &[&connector::Definition] = &[

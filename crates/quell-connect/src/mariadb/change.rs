@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quell_core::outcome::{Facts, Outcome, Probe};
+use quell_core::outcome::{Outcome, Probe};
 use quell_core::secret::Credential;
 
 use super::account::{Account, Method};
@@ -11,6 +11,7 @@ use super::door::Admin;
 use super::session::Session;
 use super::{MariaDb, sql};
 use crate::connector::IssuerOp;
+use crate::effect::{after_effect, facts, installed, not_yet, severed};
 use crate::error::{ConnectError, ConnectErrorKind};
 
 /// Between two counts of sessions that were told to end, and how often they are counted.
@@ -32,15 +33,9 @@ impl MariaDb {
     /// Is it in force?
     pub(super) async fn look(&self, op: IssuerOp<'_>) -> Result<Outcome, ConnectError> {
         match op {
-            IssuerOp::Install { new } => Ok(match self.try_it(new).await? {
-                Probe::Accepted { facts } => Outcome::Applied { facts },
-                Probe::Refused { code, message } => {
-                    Outcome::retry(format!("the new password is refused: {code}: {message}"))
-                }
-                Probe::Inconclusive { reason } => Outcome::unknown(reason),
-            }),
+            IssuerOp::Install { new } => Ok(installed(self.try_it(new).await?)),
             IssuerOp::Disable { old } => match self.try_it(old).await? {
-                Probe::Accepted { facts } => Ok(not_yet("the old value is still accepted".to_owned(), facts)),
+                Probe::Accepted { facts } => Ok(not_yet("the old value is still accepted", facts)),
                 Probe::Refused { code, message } => {
                     let gone = Box::pin(self.is_gone(old, code, message));
                     self.within("looking for the old password", gone).await
@@ -49,14 +44,7 @@ impl MariaDb {
             },
             IssuerOp::Sever { old, cutoff } => {
                 let live = self.live_sessions(old, cutoff).await?;
-                let mut facts = Facts::new();
-                facts.insert("account".to_owned(), self.account_text().into());
-                facts.insert("remaining".to_owned(), live.into());
-                Ok(if live == 0 {
-                    Outcome::Applied { facts }
-                } else {
-                    not_yet(format!("{live} sessions are live"), facts)
-                })
+                Ok(severed(live, facts([("account", self.account_text().into())])))
             }
         }
     }
@@ -207,16 +195,12 @@ impl MariaDb {
             left = session.sessions(&self.user, moment.as_ref(), WHAT).await.map_err(after_effect)?;
         }
         session.close().await;
-        let mut facts = Facts::new();
-        facts.insert("account".to_owned(), self.account_text().into());
-        facts.insert("cutoff".to_owned(), cutoff.into());
-        facts.insert("killed".to_owned(), ended.into());
-        facts.insert("remaining".to_owned(), left.len().into());
-        Ok(if left.is_empty() {
-            Outcome::Applied { facts }
-        } else {
-            not_yet(format!("{} sessions are still live", left.len()), facts)
-        })
+        let facts = facts([
+            ("account", self.account_text().into()),
+            ("cutoff", cutoff.into()),
+            ("killed", ended.into()),
+        ]);
+        Ok(severed(left.len() as u64, facts))
     }
 
     async fn identify_by(
@@ -293,13 +277,4 @@ impl MariaDb {
         let parsed = cutoff.map(str::parse).transpose();
         parsed.map_err(|why: &str| self.failed("reading the cutoff", ConnectErrorKind::Denied, why))
     }
-}
-
-/// After the change was confirmed, a failure leaves only what follows it in doubt: doing all of it again is harmless.
-fn after_effect(error: ConnectError) -> ConnectError {
-    ConnectError { kind: ConnectErrorKind::Lost, ..error }
-}
-
-fn not_yet(reason: String, facts: Facts) -> Outcome {
-    Outcome::NotApplied { reason, retryable: true, retry_after_ms: None, facts }
 }

@@ -63,11 +63,7 @@ impl MariaDb {
                 return Err(ConfigError::at(key, why, hint));
             }
         }
-        let settle_ms = match settle {
-            None => SETTLE_MS,
-            Some(settle) => u64::try_from(settle.as_millis())
-                .map_err(|_e| ConfigError::at("settle", "it is negative", "Write a duration such as 2s."))?,
-        };
+        let settle_ms = ConfigError::settle_ms(settle, SETTLE_MS)?;
         Ok(Self { context: context.clone(), admin, user, host, database, settle_ms })
     }
 }

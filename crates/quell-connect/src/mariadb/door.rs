@@ -3,8 +3,6 @@
 //! Error numbers: <https://mariadb.com/kb/en/mariadb-error-code-reference/>. What a client is told at the door: `sql/sql_acl.cc`,
 //! `acl_authenticate`.
 
-use std::io::ErrorKind;
-
 use quell_core::outcome::{Facts, Probe};
 use sqlx::mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlSslMode};
 use sqlx::{ConnectOptions as _, MySqlConnection};
@@ -12,11 +10,9 @@ use zeroize::Zeroizing;
 
 use super::session;
 use super::sql;
-use crate::dsn::{BadDsn, Dsn};
+use crate::dsn::{self, BadDsn, Dsn};
 use crate::error::{ConnectError, ConnectErrorKind};
-
-/// Longest piece of a server's message that is repeated.
-const MESSAGE_MAX: usize = 300;
+use crate::words;
 
 /// Where connections go. All probes use the configured door, never the host inside a leaked URL.
 #[derive(Clone, Debug)]
@@ -44,8 +40,7 @@ impl Door {
 
     /// Host and port, as people write them.
     pub(super) fn place(&self) -> String {
-        let Self { host, port, .. } = self;
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+        dsn::place(&self.host, self.port)
     }
 
     fn words(&self) -> String {
@@ -100,7 +95,7 @@ impl Door {
 
     /// Reads a failed login. Only the server's own word on this account and password is a refusal.
     fn answer(&self, error: &sqlx::Error, password: &str) -> Probe {
-        let words = scrub(&message(error), password);
+        let words = words::without(&message(error), password);
         let Some(number) = number(error) else {
             return Probe::Inconclusive { reason: format!("{}: {words}", self.words()) };
         };
@@ -140,7 +135,7 @@ impl Admin {
     }
 
     fn login_failed(&self, what: &'static str, error: &sqlx::Error) -> ConnectError {
-        let words = scrub(&message(error), &self.password);
+        let words = words::without(&message(error), &self.password);
         let failed = |kind, detail| ConnectError::new(self.system(), what, kind, detail);
         let Some(number) = number(error) else {
             // Nothing but a login was sent, so nothing changed. What is not the network is the configuration: TLS, or a plugin that
@@ -217,22 +212,7 @@ fn hint(number: u16) -> &'static str {
 /// The failure in words: one line, bounded.
 fn message(error: &sqlx::Error) -> String {
     let told: Option<&MySqlDatabaseError> = error.as_database_error().and_then(|it| it.try_downcast_ref());
-    let text = match (told, error) {
-        (Some(told), _) => told.message().to_owned(),
-        (None, sqlx::Error::Io(io)) if io.kind() == ErrorKind::ConnectionRefused => {
-            "connection refused".to_owned()
-        }
-        (None, sqlx::Error::Io(io)) if io.kind() == ErrorKind::UnexpectedEof => {
-            "the server closed the connection".to_owned()
-        }
-        (None, other) => other.to_string(),
-    };
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE_MAX).collect()
-}
-
-/// Takes a value out of a message. A server that asked for the password in clear could repeat it.
-fn scrub(message: &str, value: &str) -> String {
-    if value.is_empty() { message.to_owned() } else { message.replace(value, "…") }
+    words::of_database(error, told.map(MySqlDatabaseError::message))
 }
 
 #[cfg(test)]
@@ -245,6 +225,5 @@ mod tests {
         assert_eq!(door("mysql://u:p@h/d").unwrap().words(), "mariadb h:3306");
         assert_eq!(door("mariadb://u:p@[::1]:7?ssl-mode=VERIFY_CA").unwrap().words(), "mariadb [::1]:7");
         assert!(door("mysql://u:p@h/d?ssl-mode=sometimes").is_err());
-        assert_eq!(scrub("no hunter2 here", "hunter2"), "no … here");
     }
 }

@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use crate::connector::{Check, Definition, Issuer, IssuerOp, Performed};
 use crate::context::Context;
-use crate::dsn::{self, Dsn, Family};
+use crate::dsn::{self, Family};
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
 use crate::password;
 use crate::source::SecretSource;
@@ -48,7 +48,10 @@ pub static CONNECTOR: Definition = Definition {
 static URL: Family = Family {
     schemes: &["mysql", "mariadb"],
     port: 3306,
+    nobody: None,
+    foreign: &["://"],
     otherwise: "the value is not a mysql:// or mariadb:// URL",
+    neither: "it is neither a mysql:// URL nor a bare password",
 };
 
 /// The issuer. It holds references only; the administrator's URL is read anew for each call.
@@ -102,9 +105,7 @@ impl MariaDb {
     async fn admin(&self) -> Result<Admin, ConnectError> {
         let failed =
             |detail: &str| self.failed("reading the administrator's URL", ConnectErrorKind::Denied, detail);
-        let value = self.admin.resolve(&self.context).await?;
-        let text = value.expose_text().ok_or_else(|| failed("it is not UTF-8"))?;
-        let dsn = Dsn::parse(text.trim_end_matches(['\r', '\n']), &URL).map_err(|error| failed(error.0))?;
+        let dsn = URL.admin(&self.admin, &self.context, failed).await?;
         let door = Door::of(&dsn).map_err(|error| failed(error.0))?;
         let user = dsn.user().ok_or_else(|| failed("it names no user"))?.to_owned();
         let password = dsn.password().ok_or_else(|| failed("it holds no password"))?;
@@ -123,31 +124,16 @@ impl MariaDb {
         if credential.principal != self.user {
             return Err(failed(&format!("`{}` is not the configured user", credential.principal)));
         }
-        let text = credential.value.expose_text().ok_or_else(|| failed("it is not UTF-8"))?;
-        if !URL.knows(text) {
-            if text.is_empty() || text.chars().any(char::is_control) {
-                // With a line break that its bearer would cut off, a refusal of it would prove nothing.
-                return Err(failed("the password is empty, or holds a line break or a control character"));
-            }
-            return Ok(Zeroizing::new(text.to_owned()));
-        }
-        let dsn = Dsn::parse(text, &URL).map_err(|error| failed(error.0))?;
-        if dsn.user() != Some(&self.user) {
-            return Err(failed(&format!("the user in the URL is not `{}`", self.user)));
-        }
-        let password = dsn.password().ok_or_else(|| failed("the URL holds no password"))?;
-        Ok(Zeroizing::new(password.to_owned()))
+        let password = URL.password_in(&credential.value, &self.user).map_err(|why| failed(&why))?;
+        // An account without a password takes any that is empty, by a way in that no method of ours stands for.
+        if password.is_empty() { Err(failed("the password is empty")) } else { Ok(password) }
     }
 
     /// A URL for the administrator's own server.
-    fn fresh_url(&self, door: &Door, password: &str) -> Zeroizing<String> {
+    fn fresh_url(&self, door: &Door, password: &str) -> SecretValue {
         let database = self.database.as_deref().map(dsn::encode).unwrap_or_default();
         let mode = door.mode_text.as_ref().map(|mode| format!("?ssl-mode={mode}")).unwrap_or_default();
-        let mut text = Zeroizing::new("mysql://".to_owned());
-        for part in [&dsn::encode(&self.user), ":", password, "@", &door.place(), "/", &database, &mode] {
-            text.push_str(part);
-        }
-        text
+        dsn::make("mysql", &self.user, password, &format!("{}/{database}{mode}", door.place()))
     }
 }
 
@@ -182,15 +168,11 @@ impl Issuer for MariaDb {
     fn identify(&self, value: &SecretValue) -> Result<Credential, ConnectError> {
         const WHAT: &str = "reading whose credential it is";
         let failed = |detail: &str| self.failed(WHAT, ConnectErrorKind::Denied, detail);
-        let text = value.expose_text().ok_or_else(|| failed("it is not UTF-8"))?;
-        if URL.knows(text) {
-            let dsn = Dsn::parse(text, &URL).map_err(|error| failed(error.0))?;
-            let user = dsn.user().ok_or_else(|| failed("the URL names no user"))?;
-            if user != self.user {
+        match URL.user_in(value).map_err(failed)? {
+            Some(user) if user != self.user => {
                 return Err(failed(&format!("it is for `{user}`, which is not the configured user")));
             }
-        } else if text.contains("://") {
-            return Err(failed("it is neither a mysql:// URL nor a bare password"));
+            Some(_) | None => {}
         }
         Ok(Credential { principal: self.user.clone(), value: value.duplicate() })
     }
@@ -199,17 +181,14 @@ impl Issuer for MariaDb {
         const WHAT: &str = "choosing a password";
         let password = password::random()
             .map_err(|detail| self.failed(WHAT, ConnectErrorKind::Transient { retry_after: None }, detail))?;
-        let text = if let Some(old) = old {
+        let value = if let Some(old) = old {
             drop(self.password(old)?);
-            match Dsn::parse(old.value.expose_text().unwrap_or_default(), &URL) {
-                Ok(dsn) => dsn.with(&self.user, &password),
-                Err(_bare) => password,
-            }
+            URL.successor(&old.value, &self.user, &password)
         } else {
             let admin = self.within(WHAT, self.admin()).await?;
             self.fresh_url(&admin.door, &password)
         };
-        Ok(Credential { principal: self.user.clone(), value: SecretValue::new(text.as_bytes().to_vec()) })
+        Ok(Credential { principal: self.user.clone(), value })
     }
 
     async fn perform(&self, op: IssuerOp<'_>) -> Performed {

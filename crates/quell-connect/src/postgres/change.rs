@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use quell_core::outcome::{Facts, Outcome, Probe};
+use quell_core::outcome::{Outcome, Probe};
 use quell_core::secret::Credential;
 use serde_json::Value;
 
@@ -12,6 +12,7 @@ use super::scram::{ITERATIONS, SALT_LEN, Verifier};
 use super::session::{RoleState, Session};
 use super::{Postgres, Roles, sql};
 use crate::connector::IssuerOp;
+use crate::effect::{after_effect, facts, installed, not_yet, severed};
 use crate::error::{ConnectError, ConnectErrorKind};
 
 /// Between two counts of sessions that were told to end.
@@ -43,10 +44,7 @@ impl Postgres {
                     facts.insert("cutoff".to_owned(), time);
                     Outcome::Applied { facts }
                 }
-                Probe::Refused { code, message } => {
-                    Outcome::retry(format!("the new password is refused: {code}: {message}"))
-                }
-                Probe::Inconclusive { reason } => Outcome::unknown(reason),
+                tried @ (Probe::Refused { .. } | Probe::Inconclusive { .. }) => installed(tried),
             }),
             IssuerOp::Disable { old } => Ok(match self.try_it(old).await? {
                 Probe::Refused { code, message } => Outcome::applied([
@@ -54,18 +52,13 @@ impl Postgres {
                     ("code", code.into()),
                     ("message", message.into()),
                 ]),
-                Probe::Accepted { facts } => not_yet("the old value is still accepted".to_owned(), facts),
+                Probe::Accepted { facts } => not_yet("the old value is still accepted", facts),
                 Probe::Inconclusive { reason } => Outcome::unknown(reason),
             }),
             IssuerOp::Sever { old, cutoff } => {
                 self.within("counting sessions", async {
                     let live = self.live_sessions(old, cutoff).await?;
-                    let facts = facts([("role", old.principal.as_str().into()), ("remaining", live.into())]);
-                    Ok(if live == 0 {
-                        Outcome::Applied { facts }
-                    } else {
-                        not_yet(format!("{live} sessions are live"), facts)
-                    })
+                    Ok(severed(live, facts([("role", old.principal.as_str().into())])))
                 })
                 .await
             }
@@ -244,16 +237,11 @@ impl Postgres {
             ("role", role.into()),
             ("cutoff", cutoff.into()),
             ("terminated", terminated.into()),
-            ("remaining", left.live.into()),
             ("replication", before.walsenders.into()),
             ("prepared_transactions", prepared.into()),
             ("server_version", version.into()),
         ]);
-        Ok(if left.live == 0 {
-            Outcome::Applied { facts }
-        } else {
-            not_yet(format!("{} sessions are still live", left.live), facts)
-        })
+        Ok(severed(left.live, facts))
     }
 
     /// The role's state, after making sure that it is not the administrator's own.
@@ -283,11 +271,6 @@ impl Postgres {
     }
 }
 
-/// After the change was confirmed, a failure leaves only the report in doubt, and the observation settles it.
-fn after_effect(error: ConnectError) -> ConnectError {
-    ConnectError { kind: ConnectErrorKind::Lost, ..error }
-}
-
 /// What to grant so that the administrator may alter a role.
 pub(super) fn grant_hint(admin: &str, role: &str) -> String {
     let (admin, role) = (sql::identifier(admin), sql::identifier(role));
@@ -295,12 +278,4 @@ pub(super) fn grant_hint(admin: &str, role: &str) -> String {
         "as a superuser: ALTER ROLE {admin} CREATEROLE; on PostgreSQL 16 and later also \
          GRANT {role} TO {admin} WITH ADMIN OPTION"
     )
-}
-
-fn facts<const N: usize>(pairs: [(&str, Value); N]) -> Facts {
-    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
-}
-
-fn not_yet(reason: String, facts: Facts) -> Outcome {
-    Outcome::NotApplied { reason, retryable: true, retry_after_ms: None, facts }
 }

@@ -135,9 +135,7 @@ impl Postgres {
             (Some(_), Some(_)) => {
                 return Err(ConfigError::at("settle", "it is given twice", "Keep `settle` or `settle_ms`."));
             }
-            (Some(settle), None) => u64::try_from(settle.as_millis())
-                .map_err(|_e| ConfigError::at("settle", "it is negative", "Write a duration such as 2s."))?,
-            (None, settle_ms) => settle_ms.unwrap_or(SETTLE_MS),
+            (settle, settle_ms) => ConfigError::settle_ms(settle, settle_ms.unwrap_or(SETTLE_MS))?,
         };
         let Config { admin, host, port, database, .. } = config;
         Ok(Self { context: context.clone(), admin, roles, settle_ms, host, port, database })

@@ -4,8 +4,6 @@
 //! `src/backend/libpq/auth.c` (`auth_failed`, `ClientAuthentication`) and `src/backend/utils/init/miscinit.c`
 //! (`InitializeSessionUserId`); routine names, unlike messages, are not translated.
 
-use std::io::ErrorKind;
-
 use quell_core::outcome::{Facts, Probe};
 use serde_json::Value;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgSslMode};
@@ -16,9 +14,7 @@ use super::session;
 use super::sql;
 use crate::dsn::{BadDsn, Dsn};
 use crate::error::{ConnectError, ConnectErrorKind};
-
-/// Longest piece of a server's message that is repeated.
-const MESSAGE_MAX: usize = 300;
+use crate::words;
 
 /// Where connections go. All probes use the configured door, never the host inside a leaked URL.
 #[derive(Clone, Debug)]
@@ -111,7 +107,7 @@ impl Door {
 
     /// Reads a failed login. Only the server's own word on this role and password is a refusal.
     fn answer(&self, error: &sqlx::Error, password: &str) -> Probe {
-        let words = scrub(&message(error), password);
+        let words = words::without(&message(error), password);
         let Some(database_error) = database_error(error) else {
             return Probe::Inconclusive { reason: format!("{}: {words}", self.words()) };
         };
@@ -158,7 +154,7 @@ impl Admin {
     }
 
     fn login_failed(&self, what: &'static str, error: &sqlx::Error) -> ConnectError {
-        let words = scrub(&message(error), self.password.as_deref().map_or("", String::as_str));
+        let words = words::without(&message(error), self.password.as_deref().map_or("", String::as_str));
         let failed = |kind, detail| ConnectError::new(self.door.words(), what, kind, detail);
         let Some(database_error) = database_error(error) else {
             // Nothing but a login was sent, so nothing changed. What is not the network is the configuration: TLS,
@@ -221,33 +217,12 @@ fn is_transient(code: &str) -> bool {
 
 /// The failure in words: one line, bounded.
 pub(super) fn message(error: &sqlx::Error) -> String {
-    let text = match (database_error(error), error) {
-        (Some(database_error), _) => database_error.message().to_owned(),
-        (None, sqlx::Error::Io(io)) if io.kind() == ErrorKind::ConnectionRefused => {
-            "connection refused".to_owned()
-        }
-        (None, sqlx::Error::Io(io)) if io.kind() == ErrorKind::UnexpectedEof => {
-            "the server closed the connection".to_owned()
-        }
-        (None, other) => other.to_string(),
-    };
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE_MAX).collect()
-}
-
-/// Takes a value out of a message. A server that asked for the password in clear could repeat it.
-pub(super) fn scrub(message: &str, value: &str) -> String {
-    if value.is_empty() { message.to_owned() } else { message.replace(value, "…") }
+    words::of_database(error, database_error(error).map(PgDatabaseError::message))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_repeated_value_is_taken_out() {
-        assert_eq!(scrub("no hunter2 here, hunter2", "hunter2"), "no … here, …");
-        assert_eq!(scrub("as it is", ""), "as it is");
-    }
 
     #[test]
     fn a_door_follows_the_url() {

@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use crate::connector::{Check, Definition, Issuer, IssuerOp, Performed};
 use crate::context::Context;
-use crate::dsn::{self, Dsn, Family};
+use crate::dsn::{self, Family};
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
 use crate::password;
 use crate::source::SecretSource;
@@ -48,7 +48,10 @@ pub static CONNECTOR: Definition = Definition {
 static URL: Family = Family {
     schemes: &["postgres", "postgresql"],
     port: 5432,
+    nobody: None,
+    foreign: &["://", "password="],
     otherwise: "the value is not a postgres:// URL",
+    neither: "it is neither a postgres:// URL nor a bare password",
 };
 
 /// The issuer. It holds references only; the administrator's URL is read anew for each call.
@@ -80,9 +83,7 @@ impl Postgres {
     async fn admin(&self) -> Result<Admin, ConnectError> {
         let failed =
             |detail: &str| self.failed("reading the administrator's URL", ConnectErrorKind::Denied, detail);
-        let value = self.admin.resolve(&self.context).await?;
-        let text = value.expose_text().ok_or_else(|| failed("it is not UTF-8"))?;
-        let dsn = Dsn::parse(text.trim_end_matches(['\r', '\n']), &URL).map_err(|e| failed(e.0))?;
+        let dsn = URL.admin(&self.admin, &self.context, failed).await?;
         let mut door = Door::of(&dsn).map_err(|e| failed(e.0))?;
         if let Some(host) = &self.host {
             host.clone_into(&mut door.host);
@@ -110,20 +111,7 @@ impl Postgres {
         if !self.roles.names().contains(&principal.as_str()) {
             return Err(failed(format!("`{principal}` is not one of the configured roles")));
         }
-        let text = credential.value.expose_text().ok_or_else(|| failed("it is not UTF-8".to_owned()))?;
-        if !URL.knows(text) {
-            if text.chars().any(char::is_control) {
-                // With a line break that its bearer would cut off, a refusal of it would prove nothing.
-                return Err(failed("the password holds a line break or a control character".to_owned()));
-            }
-            return Ok(Zeroizing::new(text.to_owned()));
-        }
-        let dsn = Dsn::parse(text, &URL).map_err(|e| failed(e.0.to_owned()))?;
-        if dsn.user() != Some(principal) {
-            return Err(failed(format!("the user in the URL is not `{principal}`")));
-        }
-        let password = dsn.password().ok_or_else(|| failed("the URL holds no password".to_owned()))?;
-        Ok(Zeroizing::new(password.to_owned()))
+        URL.password_in(&credential.value, principal).map_err(failed)
     }
 
     fn failed(&self, what: &'static str, kind: ConnectErrorKind, detail: impl Into<String>) -> ConnectError {
@@ -203,19 +191,16 @@ impl Issuer for Postgres {
     fn identify(&self, value: &SecretValue) -> Result<Credential, ConnectError> {
         const WHAT: &str = "reading whose credential it is";
         let failed = |detail: String| self.failed(WHAT, ConnectErrorKind::Denied, detail);
-        let text = value.expose_text().ok_or_else(|| failed("it is not UTF-8".to_owned()))?;
-        let principal = if URL.knows(text) {
-            let dsn = Dsn::parse(text, &URL).map_err(|e| failed(e.0.to_owned()))?;
-            dsn.user().ok_or_else(|| failed("the URL names no user".to_owned()))?.to_owned()
-        } else if text.contains("://") || text.contains("password=") {
-            return Err(failed("it is neither a postgres:// URL nor a bare password".to_owned()));
-        } else if let Roles::One { role, .. } = &self.roles {
-            role.clone()
-        } else {
-            return Err(failed(
-                "a bare password does not say which of two roles it is for; keep a postgres:// URL in the store"
-                    .to_owned(),
-            ));
+        let named = URL.user_in(value).map_err(|why| failed(why.to_owned()))?;
+        let principal = match (named, &self.roles) {
+            (Some(user), _) => user,
+            (None, Roles::One { role, .. }) => role.clone(),
+            (None, Roles::Two { .. }) => {
+                return Err(failed(
+                    "a bare password does not say which of two roles it is for; keep a postgres:// URL in the store"
+                        .to_owned(),
+                ));
+            }
         };
         if !self.roles.names().contains(&principal.as_str()) {
             return Err(failed(format!(
@@ -236,11 +221,7 @@ impl Issuer for Postgres {
         };
         self.password(old)?;
         let principal = self.roles.successor(&old.principal).to_owned();
-        let text = old.value.expose_text().unwrap_or_default();
-        let value = match Dsn::parse(text, &URL) {
-            Ok(dsn) => SecretValue::new(dsn.with(&principal, &password).as_bytes().to_vec()),
-            Err(_bare) => SecretValue::new(password.as_bytes().to_vec()),
-        };
+        let value = URL.successor(&old.value, &principal, &password);
         Ok(Credential { principal, value })
     }
 
@@ -274,13 +255,9 @@ impl Issuer for Postgres {
 
 /// A URL for the administrator's own server.
 fn fresh_url(door: &Door, role: &str, password: &str) -> SecretValue {
-    let host = if door.host.contains(':') { format!("[{}]", door.host) } else { dsn::encode(&door.host) };
-    let base = format!("postgres://{host}:{}/{}", door.port, dsn::encode(&door.database));
+    // The folder of a socket holds slashes; an address of IPv6 is not to be encoded.
+    let host = if door.host.contains(':') { door.host.clone() } else { dsn::encode(&door.host) };
     let mode = door.mode_text.as_ref().map(|mode| format!("?sslmode={mode}")).unwrap_or_default();
-    let (head, tail) = base.split_at("postgres://".len());
-    let mut text = Zeroizing::new(head.to_owned());
-    for part in [&dsn::encode(role), ":", password, "@", tail, &mode] {
-        text.push_str(part);
-    }
-    SecretValue::new(text.as_bytes().to_vec())
+    let tail = format!("{}/{}{mode}", dsn::place(&host, door.port), dsn::encode(&door.database));
+    dsn::make("postgres", role, password, &tail)
 }

@@ -18,6 +18,7 @@ use super::node::{Door, Login, Node, hash};
 use super::reply::{self, User};
 use super::{Place, Redis};
 use crate::connector::IssuerOp;
+use crate::effect::{after_effect, facts, installed, not_yet, severed};
 use crate::error::{ConnectError, ConnectErrorKind};
 
 /// Between two counts of sessions that were told to end, and how often they are counted.
@@ -64,7 +65,7 @@ impl Redis {
         };
         self.context
             .within(|| self.target_text(), what, async {
-                let credential = credential(op);
+                let credential = op.credential();
                 let password = self.password(credential)?;
                 let admin = self.admin().await?;
                 let mut each = Vec::new();
@@ -84,7 +85,7 @@ impl Redis {
         password: &str,
         what: &'static str,
     ) -> Result<Done, Stop> {
-        let principal = &credential(op).principal;
+        let principal = &op.credential().principal;
         let mut node = admin.door.login(place, &admin.login, what).await?;
         let me = node.ask_text(what, cmd("ACL").arg("WHOAMI")).await?;
         if me == *principal {
@@ -108,29 +109,19 @@ impl Redis {
 
     /// Is it in force?
     pub(super) async fn look(&self, op: IssuerOp<'_>) -> Result<Outcome, ConnectError> {
-        let credential = credential(op);
+        let credential = op.credential();
         if let IssuerOp::Sever { cutoff, .. } = op {
             let live = self.live_sessions(credential, cutoff).await?;
-            let mut facts = Facts::new();
-            facts.insert("user".to_owned(), credential.principal.as_str().into());
-            facts.insert("remaining".to_owned(), live.into());
-            return Ok(if live == 0 {
-                Outcome::Applied { facts }
-            } else {
-                not_yet(format!("{live} sessions are live"), facts)
-            });
+            let user = credential.principal.as_str().into();
+            return Ok(severed(live, facts([("user", user)])));
         }
         let probe = self.try_it(credential).await?;
-        let install = matches!(op, IssuerOp::Install { .. });
-        Ok(match (probe, install) {
-            (Probe::Accepted { facts }, true) => Outcome::Applied { facts },
-            (Probe::Accepted { facts }, false) => {
-                not_yet("the old value is still accepted".to_owned(), facts)
-            }
-            (Probe::Refused { code, message }, true) => {
-                Outcome::retry(format!("the new password is refused: {code}: {message}"))
-            }
-            (Probe::Refused { code, message }, false) => {
+        Ok(match probe {
+            // Another try may do it on the nodes that are left.
+            Probe::Inconclusive { reason } if reason.starts_with(MIXED) => Outcome::retry(reason),
+            probe if matches!(op, IssuerOp::Install { .. }) => installed(probe),
+            Probe::Accepted { facts } => not_yet("the old value is still accepted", facts),
+            Probe::Refused { code, message } => {
                 let cutoff = self.bounds().await?;
                 Outcome::applied([
                     ("user", credential.principal.as_str().into()),
@@ -139,8 +130,7 @@ impl Redis {
                     ("cutoff", cutoff.to_string().into()),
                 ])
             }
-            (Probe::Inconclusive { reason }, _) if reason.starts_with(MIXED) => Outcome::retry(reason),
-            (Probe::Inconclusive { reason }, _) => Outcome::unknown(reason),
+            Probe::Inconclusive { reason } => Outcome::unknown(reason),
         })
     }
 
@@ -381,13 +371,6 @@ fn has(user: &User, hash: &str) -> bool {
     user.passwords.iter().any(|it| it.eq_ignore_ascii_case(hash))
 }
 
-fn credential(op: IssuerOp<'_>) -> &Credential {
-    match op {
-        IssuerOp::Install { new } => new,
-        IssuerOp::Disable { old } | IssuerOp::Sever { old, .. } => old,
-    }
-}
-
 /// One outcome of all nodes.
 fn together(user: &str, each: Vec<Result<Done, Stop>>) -> Outcome {
     let (mut nodes, mut refused, mut failed) = (serde_json::Map::new(), Vec::new(), Vec::new());
@@ -433,13 +416,4 @@ fn moment(cutoff: Option<&str>) -> Result<Option<Cutoff>, ConnectError> {
     let parsed = cutoff.map(str::parse).transpose();
     parsed
         .map_err(|why: &str| ConnectError::new("redis", "reading the cutoff", ConnectErrorKind::Denied, why))
-}
-
-/// After the change was confirmed, a failure leaves only what follows it in doubt: doing all of it again is harmless.
-fn after_effect(error: ConnectError) -> ConnectError {
-    ConnectError { kind: ConnectErrorKind::Lost, ..error }
-}
-
-fn not_yet(reason: String, facts: Facts) -> Outcome {
-    Outcome::NotApplied { reason, retryable: true, retry_after_ms: None, facts }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Redis, URL};
 use crate::context::Context;
-use crate::dsn::Dsn;
+use crate::dsn::{self, Dsn};
 use crate::error::ConfigError;
 use crate::source::SecretSource;
 
@@ -39,11 +39,7 @@ pub(super) struct Place {
 impl Place {
     /// As people write it.
     pub(super) fn words(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
+        dsn::place(&self.host, self.port)
     }
 }
 
@@ -94,11 +90,7 @@ impl Redis {
         if places.windows(2).any(|pair| pair.first() == pair.last()) {
             return Err(ConfigError::at("nodes", "a node is listed twice", "List each node once."));
         }
-        let settle_ms = match settle {
-            None => SETTLE_MS,
-            Some(settle) => u64::try_from(settle.as_millis())
-                .map_err(|_e| ConfigError::at("settle", "it is negative", "Write a duration such as 2s."))?,
-        };
+        let settle_ms = ConfigError::settle_ms(settle, SETTLE_MS)?;
         let ca: Option<PathBuf> = ca.map(|path| context.path(&path));
         Ok(Self { context: context.clone(), admin, user, nodes: places, ca, settle_ms })
     }

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::connector::{Check, Definition, Issuer, IssuerOp, Performed};
 use crate::context::Context;
-use crate::dsn::{self, Dsn, Family};
+use crate::dsn::{self, Family};
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
 use crate::password;
 use crate::source::SecretSource;
@@ -47,7 +47,10 @@ pub static CONNECTOR: Definition = Definition {
 static URL: Family = Family {
     schemes: &["redis", "rediss", "valkey", "valkeys"],
     port: 6379,
+    nobody: Some(DEFAULT_USER),
+    foreign: &["://"],
     otherwise: "the value is not a redis:// or rediss:// URL",
+    neither: "it is neither a redis:// URL nor a bare password",
 };
 
 /// Who a URL or a bare password without a user logs in as.
@@ -91,9 +94,7 @@ impl Redis {
     async fn admin(&self) -> Result<Admin, ConnectError> {
         let failed =
             |detail: &str| self.failed("reading the administrator's URL", ConnectErrorKind::Denied, detail);
-        let value = self.admin.resolve(&self.context).await?;
-        let text = value.expose_text().ok_or_else(|| failed("it is not UTF-8"))?;
-        let url = Dsn::parse(text.trim_end_matches(['\r', '\n']), &URL).map_err(|error| failed(error.0))?;
+        let url = URL.admin(&self.admin, &self.context, failed).await?;
         let (host, port) = url.host_port().map_err(|error| failed(error.0))?;
         let password = url.password().ok_or_else(|| failed("it holds no password"))?;
         let login = Login {
@@ -120,20 +121,7 @@ impl Redis {
         if credential.principal != self.user {
             return Err(failed(&format!("`{}` is not the configured user", credential.principal)));
         }
-        let text = credential.value.expose_text().ok_or_else(|| failed("it is not UTF-8"))?;
-        if !URL.knows(text) {
-            if text.chars().any(char::is_control) {
-                // With a line break that its bearer would cut off, a refusal of it would prove nothing.
-                return Err(failed("the password holds a line break or a control character"));
-            }
-            return Ok(Zeroizing::new(text.to_owned()));
-        }
-        let url = Dsn::parse(text, &URL).map_err(|error| failed(error.0))?;
-        if url.user().unwrap_or(DEFAULT_USER) != self.user {
-            return Err(failed(&format!("the user in the URL is not `{}`", self.user)));
-        }
-        let password = url.password().ok_or_else(|| failed("the URL holds no password"))?;
-        Ok(Zeroizing::new(password.to_owned()))
+        URL.password_in(&credential.value, &self.user).map_err(|why| failed(&why))
     }
 }
 
@@ -168,15 +156,11 @@ impl Issuer for Redis {
     fn identify(&self, value: &SecretValue) -> Result<Credential, ConnectError> {
         const WHAT: &str = "reading whose credential it is";
         let failed = |detail: &str| self.failed(WHAT, ConnectErrorKind::Denied, detail);
-        let text = value.expose_text().ok_or_else(|| failed("it is not UTF-8"))?;
-        if URL.knows(text) {
-            let url = Dsn::parse(text, &URL).map_err(|error| failed(error.0))?;
-            let user = url.user().unwrap_or(DEFAULT_USER);
-            if user != self.user {
+        match URL.user_in(value).map_err(failed)? {
+            Some(user) if user != self.user => {
                 return Err(failed(&format!("it is for `{user}`, which is not the configured user")));
             }
-        } else if text.contains("://") {
-            return Err(failed("it is neither a redis:// URL nor a bare password"));
+            Some(_) | None => {}
         }
         Ok(Credential { principal: self.user.clone(), value: value.duplicate() })
     }
@@ -185,19 +169,16 @@ impl Issuer for Redis {
         const WHAT: &str = "choosing a password";
         let password = password::random()
             .map_err(|detail| self.failed(WHAT, ConnectErrorKind::Transient { retry_after: None }, detail))?;
-        let text = if let Some(old) = old {
+        let value = if let Some(old) = old {
             drop(self.password(old)?);
-            match Dsn::parse(old.value.expose_text().unwrap_or_default(), &URL) {
-                Ok(url) => url.with(&self.user, &password),
-                Err(_bare) => password,
-            }
+            URL.successor(&old.value, &self.user, &password)
         } else {
             let admin = self.context.within(|| self.target_text(), WHAT, self.admin()).await?;
             let scheme = if matches!(admin.door.tls, Tls::No) { "redis" } else { "rediss" };
             let place = admin.places.first().map(Place::words).unwrap_or_default();
-            Zeroizing::new(format!("{scheme}://{}:{}@{place}", dsn::encode(&self.user), password.as_str()))
+            dsn::make(scheme, &self.user, &password, &place)
         };
-        Ok(Credential { principal: self.user.clone(), value: SecretValue::new(text.as_bytes().to_vec()) })
+        Ok(Credential { principal: self.user.clone(), value })
     }
 
     async fn perform(&self, op: IssuerOp<'_>) -> Performed {

@@ -16,9 +16,6 @@ use super::config::Place;
 use super::reply;
 use crate::error::{ConnectError, ConnectErrorKind};
 
-/// Longest piece of a server's message that is repeated.
-const MESSAGE_MAX: usize = 300;
-
 /// Whether what is said is encrypted, and whom we believe then.
 #[derive(Clone, Debug)]
 pub(super) enum Tls {
@@ -229,11 +226,11 @@ fn words(error: &RedisError, password: &str) -> String {
         _ if error.is_timeout() => "no answer in time".to_owned(),
         _ => error.to_string(),
     };
-    let text = if password.is_empty() { text } else { text.replace(password, "…") };
+    let text = crate::words::without(&text, password);
     let mut out = String::new();
     for word in text.split_inclusive(|c: char| !c.is_ascii_hexdigit()) {
         let digits = word.chars().filter(char::is_ascii_hexdigit).count();
         out.push_str(if digits >= 64 { "… " } else { word });
     }
-    out.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE_MAX).collect()
+    crate::words::one_line(&out)
 }

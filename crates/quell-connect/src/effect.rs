@@ -1,0 +1,55 @@
+//! What several issuers say about an effect in the same way.
+
+use quell_core::outcome::{Facts, Outcome, Probe};
+use quell_core::secret::Credential;
+use serde_json::Value;
+
+use crate::connector::IssuerOp;
+use crate::error::{ConnectError, ConnectErrorKind};
+
+impl<'a> IssuerOp<'a> {
+    /// The credential that it is about.
+    pub(crate) fn credential(self) -> &'a Credential {
+        match self {
+            IssuerOp::Install { new } => new,
+            IssuerOp::Disable { old } | IssuerOp::Sever { old, .. } => old,
+        }
+    }
+}
+
+/// Facts by name.
+pub(crate) fn facts<const N: usize>(pairs: [(&str, Value); N]) -> Facts {
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// After the change was confirmed, a failure leaves only what follows it in doubt: doing all of it again is harmless, and an
+/// observation settles it.
+pub(crate) fn after_effect(error: ConnectError) -> ConnectError {
+    ConnectError { kind: ConnectErrorKind::Lost, ..error }
+}
+
+/// Certainly not in force, with what was seen; another try may do it.
+pub(crate) fn not_yet(reason: impl Into<String>, facts: Facts) -> Outcome {
+    Outcome::NotApplied { reason: reason.into(), retryable: true, retry_after_ms: None, facts }
+}
+
+/// Whether a new password is installed, by a try of it.
+pub(crate) fn installed(tried: Probe) -> Outcome {
+    match tried {
+        Probe::Accepted { facts } => Outcome::Applied { facts },
+        Probe::Refused { code, message } => {
+            Outcome::retry(format!("the new password is refused: {code}: {message}"))
+        }
+        Probe::Inconclusive { reason } => Outcome::unknown(reason),
+    }
+}
+
+/// Whether the old value's sessions are gone, by a count of those that are `live`.
+pub(crate) fn severed(live: u64, mut facts: Facts) -> Outcome {
+    facts.insert("remaining".to_owned(), live.into());
+    if live == 0 {
+        Outcome::Applied { facts }
+    } else {
+        not_yet(format!("{live} sessions are still live"), facts)
+    }
+}
