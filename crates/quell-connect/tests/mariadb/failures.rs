@@ -9,7 +9,7 @@ use quell_core::outcome::{Outcome, Probe};
 use serde_json::json;
 
 use crate::{
-    OLD, context, credential, failed, is_accepted, is_refused, issuer, issuer_with, reason, server, shown,
+    OLD, built, credential, failed, is_accepted, is_refused, issuer, issuer_with, reason, server, shown,
 };
 
 #[tokio::test]
@@ -17,9 +17,7 @@ async fn a_hung_server_is_unknown() {
     conformance::hung(Duration::from_secs(5), |address| {
         let admin = format!("mysql://root:CANARY-admin@{address}");
         let config = json!({ "admin": "env:ADMIN", "user": "orders" });
-        let issuer =
-            CONNECTOR.issuer.unwrap()(&config, &context(&admin, Duration::from_millis(400))).unwrap();
-        Subject::Issuer(issuer, credential(OLD))
+        Subject::Issuer(built(&CONNECTOR, &admin, &config, Duration::from_millis(400)), credential(OLD))
     })
     .await
     .unwrap();

@@ -8,6 +8,8 @@
 )]
 
 mod database;
+#[path = "../common/outcome.rs"]
+mod outcome;
 mod proxy;
 mod store;
 mod token;
@@ -17,12 +19,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quell_connect::connector::{Check, Issuer};
+use quell_connect::connector::Issuer;
 use quell_connect::context::Context;
 use quell_connect::openbao::CONNECTOR;
 use quell_core::outcome::Outcome;
 use quell_core::secret::SecretValue;
 use serde_json::{Value, json};
+
+use outcome::{fact, failed, reason};
 
 /// A context whose connection points at `addr`; the token comes from a variable.
 fn context(addr: &str, token: &str) -> Context {
@@ -44,18 +48,6 @@ fn value(text: &str) -> SecretValue {
     SecretValue::from_text(text.to_owned())
 }
 
-fn fact<'a>(outcome: &'a Outcome, name: &str) -> &'a Value {
-    let Outcome::Applied { facts } = outcome else { panic!("not applied: {outcome:?}") };
-    &facts[name]
-}
-
-fn reason(outcome: &Outcome) -> &str {
-    match outcome {
-        Outcome::Applied { .. } => panic!("applied: {outcome:?}"),
-        Outcome::NotApplied { reason, .. } | Outcome::Unknown { reason } => reason,
-    }
-}
-
 /// `None` when it is not `NotApplied`.
 fn retryable(outcome: &Outcome) -> Option<bool> {
     match outcome {
@@ -66,10 +58,6 @@ fn retryable(outcome: &Outcome) -> Option<bool> {
 
 fn unknown(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Unknown { .. })
-}
-
-fn failed(checks: &[Check]) -> Vec<&str> {
-    checks.iter().filter(|check| !check.ok).map(|check| check.detail.as_str()).collect()
 }
 
 /// The n-th policy of the operator's page: store, token, database.

@@ -9,18 +9,14 @@ use quell_core::outcome::{Outcome, Probe};
 use quell_testkit::redis::{Keeps, Server};
 use serde_json::json;
 
-use crate::{
-    OLD, context, credential, failed, is_accepted, is_refused, issuer, issuer_with, prepare, reason,
-};
+use crate::{OLD, built, credential, failed, is_accepted, is_refused, issuer, issuer_with, prepare, reason};
 
 #[tokio::test]
 async fn a_hung_server_is_unknown() {
     conformance::hung(Duration::from_secs(5), |address| {
         let admin = format!("redis://boss:CANARY-admin@{address}");
         let config = json!({ "admin": "env:ADMIN", "user": "orders" });
-        let issuer =
-            CONNECTOR.issuer.unwrap()(&config, &context(&admin, Duration::from_millis(400))).unwrap();
-        Subject::Issuer(issuer, credential(OLD))
+        Subject::Issuer(built(&CONNECTOR, &admin, &config, Duration::from_millis(400)), credential(OLD))
     })
     .await
     .unwrap();
