@@ -49,6 +49,17 @@ pub enum Standing<'a> {
     Changed(&'a Triage, &'a str),
 }
 
+impl<'a> Standing<'a> {
+    /// What was said in a word, and why; `None` if nothing was.
+    pub fn words(self) -> Option<(&'static str, &'a str)> {
+        match self {
+            Self::Open => None,
+            Self::Said(said, _) => Some((said.decision.word(), &said.reason)),
+            Self::Changed(said, _) => Some(("look again", &said.reason)),
+        }
+    }
+}
+
 impl Knowledge {
     /// How an anomaly stands. What was confirmed stays so, whatever is added to it.
     pub fn standing(&self, anomaly: &Anomaly) -> Standing<'_> {

@@ -1,7 +1,6 @@
 //! SQL over what a hunt found: the report as tables of a database that lives in memory and cannot be written to.
 
 use quell_hunt::report::Report;
-use quell_hunt::verdict::Standing;
 use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{
@@ -107,11 +106,7 @@ async fn load(report: &Report<'_>) -> Result<SqliteConnection, sqlx::Error> {
         row.bind(i64::try_from(it.uses).unwrap_or(i64::MAX)).execute(&mut *all).await?;
     }
     for it in report.anomalies {
-        let said = match report.asked.knowledge.standing(it) {
-            Standing::Open => None,
-            Standing::Said(said, _) => Some((said.decision.word(), &said.reason)),
-            Standing::Changed(said, _) => Some(("look again", &said.reason)),
-        };
+        let said = report.asked.knowledge.standing(it).words();
         sqlx::query("INSERT INTO anomaly VALUES (?,?,?,?,?,?,?,?,?)")
             .bind(&it.id)
             .bind(it.detector)

@@ -78,15 +78,8 @@ pub(crate) struct HuntArgs {
     /// How logs are read that no format knows: a TOML file, see docs/reference/hunt-mapping.md
     #[arg(long, value_name = "FILE", help_heading = KNOWN)]
     pub(crate) map: Option<PathBuf>,
-    /// When the exposure began [default: what the incident says]
-    #[arg(long, value_name = "TIME", value_parser = time, help_heading = KNOWN)]
-    pub(crate) exposed: Option<Timestamp>,
-    /// When the credential was killed: a use after that is told
-    #[arg(long, value_name = "TIME", value_parser = time, help_heading = KNOWN)]
-    pub(crate) revoked: Option<Timestamp>,
-    /// An address or network of yours (198.51.100.0/24): uses from elsewhere are somebody else's; repeat for several
-    #[arg(long, value_name = "ADDRESS", value_parser = known, help_heading = KNOWN)]
-    pub(crate) known: Vec<String>,
+    #[command(flatten)]
+    pub(crate) owner: HuntOwnerArgs,
     /// Data about to whom addresses are registered: CSV of ip-location-db or `MaxMind` DB, files or folders; repeat for several
     #[arg(long, num_args = 1.., value_name = "PATH", help_heading = KNOWN)]
     pub(crate) geo: Vec<PathBuf>,
@@ -120,6 +113,20 @@ pub(crate) struct HuntArgs {
     /// Threads that search at the same time [default: as many as there are cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512), help_heading = WHERE)]
     pub(crate) threads: Option<u16>,
+}
+
+/// What the owner of the credential knows.
+#[derive(Args, Debug)]
+pub(crate) struct HuntOwnerArgs {
+    /// When the exposure began [default: what the incident says]
+    #[arg(long, value_name = "TIME", value_parser = time, help_heading = KNOWN)]
+    pub(crate) exposed: Option<Timestamp>,
+    /// When the credential was killed: a use after that is told
+    #[arg(long, value_name = "TIME", value_parser = time, help_heading = KNOWN)]
+    pub(crate) revoked: Option<Timestamp>,
+    /// An address or network of yours (198.51.100.0/24): uses from elsewhere are somebody else's; repeat for several
+    #[arg(long, value_name = "ADDRESS", value_parser = known, help_heading = KNOWN)]
+    pub(crate) known: Vec<String>,
 }
 
 /// How a report goes out.
@@ -266,15 +273,8 @@ pub(crate) struct HuntResultArgs {
     /// The incident
     #[arg(long, value_name = "INCIDENT")]
     pub(crate) incident: Option<String>,
-    /// When the exposure began [default: what the incident says]
-    #[arg(long, value_name = "TIME", value_parser = time, help_heading = KNOWN)]
-    pub(crate) exposed: Option<Timestamp>,
-    /// When the credential was killed: a use after that is told
-    #[arg(long, value_name = "TIME", value_parser = time, help_heading = KNOWN)]
-    pub(crate) revoked: Option<Timestamp>,
-    /// An address or network of yours; repeat for several
-    #[arg(long, value_name = "ADDRESS", value_parser = known, help_heading = KNOWN)]
-    pub(crate) known: Vec<String>,
+    #[command(flatten)]
+    pub(crate) owner: HuntOwnerArgs,
     /// Write the verdict and the whole report into the incident
     #[arg(long, requires = "incident", help_heading = SAY)]
     pub(crate) record: bool,

@@ -61,7 +61,7 @@ pub(super) async fn result(options: &Options, args: &HuntResultArgs, out: &Out) 
     check(&args.say, out)?;
     let usage = |error: &dyn std::fmt::Display| AppError::Usage(error.to_string());
     let id = incident(args.incident.as_ref())?;
-    let (mut exposed, mut triaged) = (args.exposed, Vec::new());
+    let (mut exposed, mut triaged) = (args.owner.exposed, Vec::new());
     if let Some(id) = id {
         let incident = app(options).await?.incident(id).await?;
         exposed = exposed.or(incident.first_exposed());
@@ -89,8 +89,8 @@ pub(super) async fn result(options: &Options, args: &HuntResultArgs, out: &Out) 
     }
     let knowledge = Knowledge {
         exposed,
-        revoked: args.revoked,
-        known: args.known.clone(),
+        revoked: args.owner.revoked,
+        known: args.owner.known.clone(),
         triaged,
         ..Knowledge::default()
     };

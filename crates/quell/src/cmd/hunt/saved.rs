@@ -5,7 +5,6 @@ use quell_app::{AppError, Options};
 use quell_core::event::Decision;
 use quell_hunt::report::saved::Saved;
 use quell_hunt::report::{clean, csv};
-use quell_hunt::verdict::Standing;
 use serde_json::{Value, json};
 
 use super::super::{app, word};
@@ -81,11 +80,7 @@ pub(super) async fn triage(options: &Options, args: &HuntTriageArgs, out: &Out) 
     }
     let (saved, opinion) = app_triage::newest(&app, id).await?;
     let rows = opinion.detection.anomalies.iter().map(|it| {
-        let (decision, reason) = match saved.asked.knowledge.standing(it) {
-            Standing::Open => ("open", ""),
-            Standing::Said(said, _) => (said.decision.word(), said.reason.as_str()),
-            Standing::Changed(said, _) => ("look again", said.reason.as_str()),
-        };
+        let (decision, reason) = saved.asked.knowledge.standing(it).words().unwrap_or(("open", ""));
         (it, decision, reason)
     });
     if out.json() {

@@ -119,7 +119,7 @@ async fn prepare(
     let Subject { mut needles, exposed, left_out, mut values, vault, triaged } = subject;
     let mut left_out = left_out.len();
     // Digests come once an hour, and some minutes late.
-    let until = args.to.or(args.revoked).unwrap_or_else(|| {
+    let until = args.to.or(args.owner.revoked).unwrap_or_else(|| {
         clock::now().saturating_sub(SignedDuration::from_hours(2)).unwrap_or(Timestamp::MIN)
     });
     for id in &args.id {
@@ -148,9 +148,9 @@ async fn prepare(
         zone: args.zone.as_ref().and_then(|zone| zone.iana_name()).map(str::to_owned),
         mapping: mapping.as_ref().map(|mapping| mapping.sha256().to_owned()),
         knowledge: Knowledge {
-            exposed: args.exposed.or(exposed),
-            revoked: args.revoked,
-            known: args.known.clone(),
+            exposed: args.owner.exposed.or(exposed),
+            revoked: args.owner.revoked,
+            known: args.owner.known.clone(),
             until: Some(until),
             left_out,
             all_logs: args.all_logs,
