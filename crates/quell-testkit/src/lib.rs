@@ -8,6 +8,7 @@ pub mod moto;
 pub mod openbao;
 pub mod postgres;
 pub mod redis;
+mod start;
 
 use std::net::TcpListener;
 use std::path::PathBuf;

@@ -6,14 +6,12 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use tempfile::TempDir;
 
-const PAUSE: Duration = Duration::from_millis(50);
-/// 60 seconds of [`PAUSE`]s: a loaded machine with two cores is slow to start a server.
-const START_TRIES: u32 = 1200;
+use crate::start;
+
 const INSTALL_TRIES: u32 = 3;
 
 /// One running server.
@@ -28,6 +26,10 @@ pub struct Server {
 impl Server {
     /// Starts a fresh server that logs in UTC.
     pub fn start() -> anyhow::Result<Self> {
+        start::again(Self::start_once)
+    }
+
+    fn start_once() -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("qmy").tempdir()?;
         let password = random_hex()?;
         install(folder.path())?;
@@ -69,17 +71,8 @@ impl Server {
     }
 
     fn wait(&mut self) -> anyhow::Result<()> {
-        for _ in 0..START_TRIES {
-            if let Some(status) = self.child.try_wait()? {
-                let log = fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default();
-                bail!("mariadbd ended at once ({status}): {log}");
-            }
-            if self.sql("SELECT 1").is_ok() {
-                return Ok(());
-            }
-            std::thread::sleep(PAUSE);
-        }
-        bail!("mariadbd did not answer in time")
+        let log = self.folder.path().join("server.log");
+        start::wait(self, ("mariadbd", &log), |it| &mut it.child, |it| it.sql("SELECT 1").is_ok())
     }
 
     /// Runs SQL as root and returns what it printed.

@@ -8,7 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
+
+use crate::start;
 
 /// A running server. It is killed on drop.
 #[derive(Debug)]
@@ -44,15 +46,7 @@ impl Server {
     /// Starts a server and waits until it answers.
     pub fn start() -> anyhow::Result<Self> {
         let program = crate::program("moto_server", &[])?;
-        let mut last = None;
-        // Another process may take the port between the look and the start.
-        for _ in 0..3 {
-            match Self::start_once(&program) {
-                Ok(server) => return Ok(server),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.unwrap_or_else(|| anyhow::anyhow!("no attempt was made")))
+        start::again(|| Self::start_once(&program))
     }
 
     fn start_once(program: &Path) -> anyhow::Result<Self> {
@@ -70,18 +64,14 @@ impl Server {
             .spawn()
             .context("starting moto_server")?;
         let mut server = Self { child, port, folder };
-        for _ in 0..600 {
-            if let Some(status) = server.child.try_wait()? {
-                let log =
-                    std::fs::read_to_string(server.folder.path().join("server.log")).unwrap_or_default();
-                bail!("moto_server ended with {status}: {log}");
-            }
-            if matches!(ask(port, "GET", "/moto-api/", &[]), Ok((200, _))) {
-                return Ok(server);
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        bail!("moto_server does not answer after 30 s")
+        let log = server.folder.path().join("server.log");
+        start::wait(
+            &mut server,
+            ("moto_server", &log),
+            |it| &mut it.child,
+            |it| matches!(ask(it.port, "GET", "/moto-api/", &[]), Ok((200, _))),
+        )?;
+        Ok(server)
     }
 
     /// `http://127.0.0.1:PORT`.

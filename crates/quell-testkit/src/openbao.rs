@@ -9,6 +9,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
+use crate::start;
+
 /// A running server. It is killed on drop.
 #[derive(Debug)]
 pub struct Server {
@@ -43,15 +45,7 @@ impl Server {
     /// Starts a server with KV v2 at `kv/` and waits until it answers.
     pub fn start() -> anyhow::Result<Self> {
         let program = crate::program("bao", &[])?;
-        let mut last = None;
-        // Another process may take the port between the look and the start.
-        for _ in 0..3 {
-            match Self::start_once(&program) {
-                Ok(server) => return Ok(server),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.unwrap_or_else(|| anyhow::anyhow!("no attempt was made")))
+        start::again(|| Self::start_once(&program))
     }
 
     fn start_once(program: &Path) -> anyhow::Result<Self> {
@@ -87,19 +81,16 @@ impl Server {
     }
 
     fn wait(&mut self) -> anyhow::Result<()> {
-        for _ in 0..300 {
-            if let Some(status) = self.child.try_wait()? {
-                let log = std::fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default();
-                bail!("bao ended with {status}: {log}");
-            }
-            if matches!(self.request_as("", "GET", "sys/health", &Value::Null), Ok((200, _)))
-                && self.request("GET", "auth/token/lookup-self", &Value::Null).is_ok()
-            {
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        bail!("bao does not answer after 15 s")
+        let log = self.folder.path().join("server.log");
+        start::wait(
+            self,
+            ("bao", &log),
+            |it| &mut it.child,
+            |it| {
+                matches!(it.request_as("", "GET", "sys/health", &Value::Null), Ok((200, _)))
+                    && it.request("GET", "auth/token/lookup-self", &Value::Null).is_ok()
+            },
+        )
     }
 
     /// A new KV v2 mount first answers 400 "Upgrading from non-versioned to versioned".

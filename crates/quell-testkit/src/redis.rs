@@ -8,14 +8,11 @@ use std::net::TcpStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use tempfile::TempDir;
 
-const PAUSE: Duration = Duration::from_millis(20);
-/// 30 seconds of [`PAUSE`]s.
-const START_TRIES: u32 = 1500;
+use crate::start;
 
 /// Where a server keeps its users.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,6 +44,10 @@ impl Server {
 
     /// Starts one with more of its options, such as `replicaof 127.0.0.1 7000`.
     pub fn start_with(keeps: Keeps, options: &[&str]) -> anyhow::Result<Self> {
+        start::again(|| Self::start_once(keeps, options))
+    }
+
+    fn start_once(keeps: Keeps, options: &[&str]) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("qre").tempdir()?;
         let mut bytes = [0_u8; 16];
         File::open("/dev/urandom")?.read_exact(&mut bytes)?;
@@ -98,17 +99,13 @@ impl Server {
     }
 
     fn wait(&mut self) -> anyhow::Result<()> {
-        for _ in 0..START_TRIES {
-            if let Some(status) = self.child.try_wait()? {
-                let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-                bail!("redis-server ended at once ({status}): {log}");
-            }
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() && self.ask(&["PING"]).is_ok() {
-                return Ok(());
-            }
-            std::thread::sleep(PAUSE);
-        }
-        bail!("redis-server did not answer in time")
+        let log = self.folder.path().join("log");
+        start::wait(
+            self,
+            ("redis-server", &log),
+            |it| &mut it.child,
+            |it| TcpStream::connect(("127.0.0.1", it.port)).is_ok() && it.ask(&["PING"]).is_ok(),
+        )
     }
 
     /// Stops it at once and starts it again with what it kept.

@@ -8,9 +8,9 @@
 
 mod accounts;
 mod failures;
-#[path = "../common/orders.rs"]
+#[path = "../issuers/orders.rs"]
 mod orders;
-#[path = "../common/outcome.rs"]
+#[path = "../issuers/outcome.rs"]
 mod outcome;
 mod rotation;
 

@@ -8,7 +8,7 @@
 )]
 
 mod database;
-#[path = "../common/outcome.rs"]
+#[path = "../issuers/outcome.rs"]
 mod outcome;
 mod proxy;
 mod store;

@@ -9,9 +9,9 @@
 
 mod failures;
 mod nodes;
-#[path = "../common/orders.rs"]
+#[path = "../issuers/orders.rs"]
 mod orders;
-#[path = "../common/outcome.rs"]
+#[path = "../issuers/outcome.rs"]
 mod outcome;
 mod rotation;
 
