@@ -203,10 +203,10 @@ impl State {
         self.clocks
             .extend(seen.gaps.iter().map(|gap| Gap { stream: object.name.to_string(), ..gap.clone() }));
         if let Some(chain) = &seen.chain {
-            self.chains.push(chain::Log { object: object.name.to_string(), chain: chain.clone() });
+            self.chains.push(chain::Log { object: object.name.to_string(), chain: chain.as_ref().clone() });
         }
         if let Some(audit) = &seen.audit {
-            self.audits.push(audit::Log { object: object.name.to_string(), audit: audit.clone() });
+            self.audits.push(audit::Log { object: object.name.to_string(), audit: audit.as_ref().clone() });
         }
         if seen.cut_off {
             self.coverage.cut_off.push(object.name.to_string());

@@ -38,7 +38,7 @@ const MAX_DENSE: u64 = 64 << 20;
 const FREE: u64 = 1 << 30;
 const MAX_RATIO: u64 = 200;
 
-/// What an object gave. It is kept in this shape by [`crate::memory`].
+/// What an object gave. It is kept in this shape by [`crate::memory`]. A pass holds one for each object, so what few have is boxed.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Seen {
     pub(crate) fate: Fate,
@@ -56,16 +56,16 @@ pub(crate) struct Seen {
     pub(crate) altered: bool,
     /// How a mapping reads it, once its beginning is known.
     #[serde(skip)]
-    pub(crate) reader: Option<Reader>,
+    pub(crate) reader: Option<Box<Reader>>,
     /// The times of its first and last line, of those that have one.
     pub(crate) first: Option<Timestamp>,
     pub(crate) last: Option<Timestamp>,
     /// Of its bytes as stored, if it has a hit and they were all held.
     pub(crate) sha256: Option<String>,
     /// What its lines say of each other, of a format that chains them.
-    pub(crate) chain: Option<Chain>,
+    pub(crate) chain: Option<Box<Chain>>,
     /// Its rows, of vsync's `audit.csv`.
-    pub(crate) audit: Option<Audit>,
+    pub(crate) audit: Option<Box<Audit>>,
     /// The times of its lines, until it was searched to its end.
     #[serde(skip)]
     clock: Option<Box<Clock>>,
@@ -288,7 +288,7 @@ fn lines(name: &str, format: Format, (text, offset): (&[u8], u64), task: &Task<'
     if seen.reader.is_none()
         && let Some(map) = hints.mapping.as_ref().and_then(|mapping| mapping.of(name))
     {
-        seen.reader = Reader::new(map, text, offset);
+        seen.reader = Reader::new(map, text, offset).map(Box::new);
     }
     if seen.first.is_none() {
         // A header has no time.

@@ -209,3 +209,10 @@ fn an_id_with_escapes_that_need_not_be_is_found_in_lines_and_documents() {
     let told: Vec<_> = seen.accesses.iter().map(|it| (it.place, it.role)).collect();
     assert_eq!(told, [(2, crate::record::Role::Used)]);
 }
+
+#[test]
+fn what_an_object_gave_is_small() {
+    // A pass holds one for each object: those of a year are a million and more.
+    let size = size_of::<Seen>();
+    assert!(size <= 256, "{size} bytes");
+}
