@@ -13,6 +13,8 @@ mod effect;
 pub mod env_file;
 pub mod error;
 pub mod exec;
+pub mod file;
+mod fleet;
 pub mod http;
 pub mod http_hook;
 pub mod log;
@@ -24,6 +26,7 @@ pub mod postgres;
 pub mod process;
 pub mod redis;
 pub mod source;
+pub mod ssh;
 pub mod systemd;
 pub mod webhook;
 mod words;
@@ -32,6 +35,7 @@ mod words;
 pub static ALL: &[&connector::Definition] = &[
     &env_file::CONNECTOR,
     &exec::CONNECTOR,
+    &file::CONNECTOR,
     &http_hook::CONNECTOR,
     &log::CONNECTOR,
     &mariadb::CONNECTOR,
@@ -39,6 +43,7 @@ pub static ALL: &[&connector::Definition] = &[
     &postgres::CONNECTOR,
     &process::CONNECTOR,
     &redis::CONNECTOR,
+    &ssh::CONNECTOR,
     &systemd::CONNECTOR,
     &webhook::CONNECTOR,
 ];

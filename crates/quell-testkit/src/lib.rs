@@ -8,6 +8,7 @@ pub mod moto;
 pub mod openbao;
 pub mod postgres;
 pub mod redis;
+pub mod sshd;
 mod start;
 
 use std::net::TcpListener;

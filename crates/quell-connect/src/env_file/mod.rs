@@ -2,6 +2,7 @@
 
 mod dotenv;
 mod leftover;
+mod part;
 mod place;
 mod store;
 
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::connector::Definition;
 
-pub(crate) use store::build as store;
+pub(crate) use store::{build as store, whole};
 
 /// The registration of this connector.
 pub static CONNECTOR: Definition = Definition {

@@ -12,8 +12,8 @@ use quell_core::secret::SecretValue;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::dotenv::Dotenv;
 use super::leftover;
+use super::part::Part;
 use super::place::{Content, Place, Trouble};
 use crate::connector::{Check, Store, Stored};
 use crate::context::Context;
@@ -27,6 +27,13 @@ struct Config {
     mode: Option<String>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WholeConfig {
+    path: String,
+    mode: Option<String>,
+}
+
 /// Cheap to clone: the work runs on a thread that may block.
 #[derive(Clone, Debug)]
 struct EnvFile(Arc<Inner>);
@@ -34,23 +41,37 @@ struct EnvFile(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
-    key: String,
+    part: Part,
     mode: u32,
     limit: Duration,
 }
 
 pub(crate) fn build(config: &Value, context: &Context) -> Result<Box<dyn Store>, ConfigError> {
     let config: Config = ConfigError::parse(config)?;
-    if config.path.is_empty() || config.path.ends_with('/') || config.path.contains('\0') {
-        return Err(ConfigError::at("path", "this names no file", "name the file: /etc/orders/orders.env"));
-    }
     let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
     let other = |c: char| letter(c) || c.is_ascii_digit() || c == '.' || c == '-';
     if !config.key.starts_with(letter) || !config.key.chars().all(other) {
         let hint = "letters, digits, `_`, `.` and `-`, not starting with a digit: DATABASE_URL";
         return Err(ConfigError::at("key", "this is not the name of a variable", hint));
     }
-    let mode = match &config.mode {
+    built((&config.path, config.mode.as_deref()), Part::Key(config.key), context)
+}
+
+/// A file that is the value.
+pub(crate) fn whole(config: &Value, context: &Context) -> Result<Box<dyn Store>, ConfigError> {
+    let config: WholeConfig = ConfigError::parse(config)?;
+    built((&config.path, config.mode.as_deref()), Part::Whole, context)
+}
+
+fn built(
+    (path, mode): (&str, Option<&str>),
+    part: Part,
+    context: &Context,
+) -> Result<Box<dyn Store>, ConfigError> {
+    if path.is_empty() || path.ends_with('/') || path.contains('\0') {
+        return Err(ConfigError::at("path", "this names no file", "name the file: /etc/orders/orders.env"));
+    }
+    let mode = match mode {
         None => 0o600,
         Some(text) => {
             u32::from_str_radix(text, 8).ok().filter(|mode| mode & !0o777 == 0).ok_or_else(|| {
@@ -58,8 +79,8 @@ pub(crate) fn build(config: &Value, context: &Context) -> Result<Box<dyn Store>,
             })?
         }
     };
-    let path = context.path(&config.path);
-    Ok(Box::new(EnvFile(Arc::new(Inner { path, key: config.key, mode, limit: context.call_limit }))))
+    let inner = Inner { path: context.path(path), part, mode, limit: context.call_limit };
+    Ok(Box::new(EnvFile(Arc::new(inner))))
 }
 
 #[async_trait]
@@ -142,7 +163,11 @@ impl EnvFile {
 
 impl Inner {
     fn target(&self) -> String {
-        format!("env_file {}#{}", self.path.display(), self.key)
+        let path = self.path.display();
+        match &self.part {
+            Part::Key(key) => format!("env_file {path}#{key}"),
+            Part::Whole => format!("file {path}"),
+        }
     }
 
     /// What could not be seen is unknown, whatever the reason.
@@ -162,33 +187,23 @@ impl Inner {
         Ok(value.map(|value| Stored { value, version: content.version.clone() }))
     }
 
-    /// An empty value is none.
     fn value(&self, content: &Content) -> Result<Option<SecretValue>, Trouble> {
-        let file = parse(&content.text)?;
-        let value = file.of(&self.key).last().map(|a| file.value(a));
-        Ok(value.filter(|v| !v.is_empty()).map(|v| SecretValue::new(v.as_bytes().to_vec())))
+        self.part.value(&content.text)
     }
 
     fn write(&self, new: &SecretValue) -> Result<Outcome, Trouble> {
         let Some(text) = new.expose_text().filter(|text| !text.contains('\0') && !text.is_empty()) else {
             return Err(Trouble::Refused(
-                "the value is empty, or not text, so no env file can hold it".to_owned(),
+                "the value is empty, or not text, so no file of text can hold it".to_owned(),
             ));
         };
         let place = Place::find(&self.path)?;
         let _lock = place.lock()?;
         let before = place.read()?;
-        let (after, there) = {
-            let file = parse(before.as_ref().map_or("", |content| &content.text))?;
-            // Every assignment, not only the one that counts: another reader may take the first.
-            let mut assigned = file.of(&self.key).peekable();
-            let there =
-                assigned.peek().is_some() && assigned.all(|a| file.value(a).as_bytes() == new.expose());
-            (file.with(&self.key, text), there)
-        };
+        let after = self.part.with(before.as_ref().map_or("", |content| &content.text), text)?;
         let version = match &before {
-            Some(content) if there => content.version.clone(),
-            Some(_) | None => place.replace(before.as_ref(), &after, self.mode)?,
+            Some(content) if after.there => content.version.clone(),
+            Some(_) | None => place.replace(before.as_ref(), &after.text, self.mode)?,
         };
         Ok(Outcome::applied([("version", json!(version))]))
     }
@@ -246,8 +261,7 @@ impl Inner {
                     "the current value is a compromised one; write its successor first".to_owned(),
                 ));
             }
-            // Without our own value: a successor may have the old value as a part.
-            let rest = parse(&content.text)?.with(&self.key, "");
+            let rest = self.part.rest(&content.text)?;
             if compromised.iter().any(|value| leftover::holds(rest.as_bytes(), value)) {
                 let lines = lines(&rest, compromised);
                 return Ok(Some(format!(
@@ -288,8 +302,7 @@ impl Inner {
                 true,
                 "it does not exist yet; the first write makes it".to_owned(),
             ),
-            Some(Ok(Some(_))) => push(format!("read {shown}"), true, format!("it has `{}`", self.key)),
-            Some(Ok(None)) => push(format!("read {shown}"), true, format!("it has no `{}` yet", self.key)),
+            Some(Ok(value)) => push(format!("read {shown}"), true, self.part.presence(value.is_some())),
             Some(Err(Trouble::Refused(w) | Trouble::Busy(w) | Trouble::Unsure(w))) => {
                 push(format!("read {shown}"), false, w);
             }
@@ -320,10 +333,6 @@ impl Inner {
         }
         checks
     }
-}
-
-fn parse(text: &str) -> Result<Dotenv<'_>, Trouble> {
-    Dotenv::parse(text).map_err(|bad| Trouble::Refused(format!("{bad}; it cannot be edited safely")))
 }
 
 /// `line 3` or `lines 3, 9`.

@@ -1,52 +1,32 @@
 //! The three effects, on every node, and the look at each of them.
-//!
-//! A node that cannot be reached does not keep the others from being changed: a password that is taken away on two of three nodes
-//! is worth less to a stranger than one on all. The step is then not known to be done, and doing it again is harmless.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use quell_core::outcome::{Facts, Outcome, Probe};
+use quell_core::outcome::{Outcome, Probe};
 use quell_core::secret::Credential;
 use redis::cmd;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::cutoff::Cutoff;
+use super::cutoff::may_be_before;
 use super::node::{Door, Login, Node, hash};
 use super::reply::{self, User};
 use super::{Place, Redis};
 use crate::connector::IssuerOp;
 use crate::effect::{after_effect, facts, installed, not_yet, severed};
 use crate::error::{ConnectError, ConnectErrorKind};
+use crate::fleet::{self, Cutoff, Done, Stop};
 
 /// Between two counts of sessions that were told to end, and how often they are counted.
 const PAUSE: Duration = Duration::from_millis(50);
 const COUNTS: u32 = 20;
 
+/// What the servers are called together.
+const NODES: &str = "nodes";
+
 /// Addresses of late attempts that are told.
 const TOLD: usize = 20;
-
-/// What was done on one node.
-struct Done {
-    node: String,
-    facts: Value,
-    /// The node's time and the number of a connection of ours, both from after the password was taken away.
-    bound: Option<(Timestamp, u64)>,
-}
-
-/// A node refused for a reason that another try does not change.
-enum Stop {
-    Refused(String),
-    Failed(ConnectError),
-}
-
-impl From<ConnectError> for Stop {
-    fn from(error: ConnectError) -> Self {
-        Self::Failed(error)
-    }
-}
 
 /// The administrator's ways in.
 pub(super) struct Admin {
@@ -72,7 +52,8 @@ impl Redis {
                 for place in &admin.places {
                     each.push(self.on_node(op, &admin, place, &password, what).await);
                 }
-                Ok(together(&credential.principal, each))
+                let facts = facts([("user", credential.principal.as_str().into())]);
+                Ok(fleet::together(facts, NODES, each))
             })
             .await
     }
@@ -84,7 +65,7 @@ impl Redis {
         place: &Place,
         password: &str,
         what: &'static str,
-    ) -> Result<Done, Stop> {
+    ) -> Result<Done<u64>, Stop> {
         let principal = &op.credential().principal;
         let mut node = admin.door.login(place, &admin.login, what).await?;
         let me = node.ask_text(what, cmd("ACL").arg("WHOAMI")).await?;
@@ -104,7 +85,7 @@ impl Redis {
             IssuerOp::Disable { .. } => Some(bound(admin, place, what).await.map_err(after_effect)?),
             IssuerOp::Install { .. } | IssuerOp::Sever { .. } => None,
         };
-        Ok(Done { node: place.words(), facts, bound })
+        Ok(Done { name: place.words(), facts, bound })
     }
 
     /// Is it in force?
@@ -118,7 +99,7 @@ impl Redis {
         let probe = self.try_it(credential).await?;
         Ok(match probe {
             // Another try may do it on the nodes that are left.
-            Probe::Inconclusive { reason } if reason.starts_with(MIXED) => Outcome::retry(reason),
+            Probe::Inconclusive { reason } if fleet::is_mixed(NODES, &reason) => Outcome::retry(reason),
             probe if matches!(op, IssuerOp::Install { .. }) => installed(probe),
             Probe::Accepted { facts } => not_yet("the old value is still accepted", facts),
             Probe::Refused { code, message } => {
@@ -169,16 +150,15 @@ impl Redis {
     }
 
     /// What no session that was opened with the old password lies beyond, once every node refuses it.
-    async fn bounds(&self) -> Result<Cutoff, ConnectError> {
+    async fn bounds(&self) -> Result<Cutoff<u64>, ConnectError> {
         const WHAT: &str = "asking for the time";
         self.context
             .within(|| self.target_text(), WHAT, async {
                 let admin = self.admin().await?;
-                let mut cutoff = Cutoff { at: Timestamp::MIN, ids: BTreeMap::new() };
+                let mut cutoff = Cutoff::none();
                 for place in &admin.places {
                     let (at, id) = bound(&admin, place, WHAT).await?;
-                    cutoff.at = cutoff.at.max(at);
-                    cutoff.ids.insert(place.words(), id);
+                    cutoff.add(at, place.words(), id);
                 }
                 Ok(cutoff)
             })
@@ -195,41 +175,13 @@ async fn bound(admin: &Admin, place: &Place, what: &'static str) -> Result<(Time
     Ok((node.time(what).await?, id))
 }
 
-/// How an answer begins that is another one on another node.
-const MIXED: &str = "nodes differ: ";
-
-/// Accepted or refused only if every node says so.
+/// Tries a login on every node.
 pub(super) async fn all(admin: &Admin, login: &Login) -> Probe {
-    let (mut accepted, mut refused, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+    let mut answers = Vec::new();
     for place in &admin.places {
-        match admin.door.probe(place, login).await {
-            Probe::Accepted { facts } => accepted.push((place.words(), facts)),
-            Probe::Refused { code, message } => refused.push((place.words(), code, message)),
-            Probe::Inconclusive { reason } => unknown.push(reason),
-        }
+        answers.push((place.words(), admin.door.probe(place, login).await));
     }
-    let names = |all: Vec<&str>| all.join(", ");
-    if !unknown.is_empty() {
-        let also = accepted.iter().map(|(node, _)| node.as_str()).collect::<Vec<_>>();
-        let also = if also.is_empty() { String::new() } else { format!("; accepted by {}", names(also)) };
-        return Probe::Inconclusive { reason: format!("{}{also}", unknown.join("; ")) };
-    }
-    match (accepted.len(), refused.pop()) {
-        (0, Some((_, code, message))) => Probe::Refused { code, message },
-        (_, Some(last)) => {
-            let taken = names(accepted.iter().map(|(node, _)| node.as_str()).collect());
-            refused.push(last);
-            let turned = names(refused.iter().map(|(node, ..)| node.as_str()).collect());
-            Probe::Inconclusive { reason: format!("{MIXED}accepted by {taken}, refused by {turned}") }
-        }
-        (count, None) => match accepted.into_iter().next() {
-            Some((_, mut facts)) => {
-                facts.insert("nodes".to_owned(), count.into());
-                Probe::Accepted { facts }
-            }
-            None => Probe::Inconclusive { reason: "there is no node to ask".to_owned() },
-        },
-    }
+    fleet::agree(NODES, answers)
 }
 
 async fn known(node: &mut Node, user: &str, what: &'static str) -> Result<Option<User>, ConnectError> {
@@ -292,7 +244,7 @@ async fn disable(node: &mut Node, user: &str, hash: &str, what: &'static str) ->
 async fn sever(
     node: &mut Node,
     user: &str,
-    cutoff: Option<&Cutoff>,
+    cutoff: Option<&Cutoff<u64>>,
     what: &'static str,
 ) -> Result<Value, Stop> {
     let mut ended = 0_u64;
@@ -337,7 +289,7 @@ async fn late(node: &mut Node, user: &str, what: &'static str) -> Value {
 async fn ids(
     node: &mut Node,
     user: &str,
-    cutoff: Option<&Cutoff>,
+    cutoff: Option<&Cutoff<u64>>,
     what: &'static str,
 ) -> Result<Vec<u64>, ConnectError> {
     // Asked before the list, so that a session that begins in between seems older than it is, not younger.
@@ -347,7 +299,7 @@ async fn ids(
     let list = node.ask_text(what, cmd("CLIENT").arg("LIST")).await?;
     let name = node.name();
     let sessions = reply::sessions(&list).into_iter().filter(|it| it.user == user);
-    let old = sessions.filter(|it| cutoff.is_none_or(|cutoff| cutoff.may_be_before(&name, it, now)));
+    let old = sessions.filter(|it| cutoff.is_none_or(|cutoff| may_be_before(cutoff, &name, it, now)));
     Ok(old.map(|it| it.id).collect())
 }
 
@@ -371,48 +323,8 @@ fn has(user: &User, hash: &str) -> bool {
     user.passwords.iter().any(|it| it.eq_ignore_ascii_case(hash))
 }
 
-/// One outcome of all nodes.
-fn together(user: &str, each: Vec<Result<Done, Stop>>) -> Outcome {
-    let (mut nodes, mut refused, mut failed) = (serde_json::Map::new(), Vec::new(), Vec::new());
-    let mut bounds = Vec::new();
-    for one in each {
-        match one {
-            Ok(done) => {
-                bounds.extend(done.bound.map(|(at, id)| (at, done.node.clone(), id)));
-                nodes.insert(done.node, done.facts);
-            }
-            Err(Stop::Refused(why)) => refused.push(why),
-            Err(Stop::Failed(error)) => failed.push(error),
-        }
-    }
-    if refused.is_empty() && failed.is_empty() {
-        let mut facts = Facts::new();
-        facts.insert("user".to_owned(), user.into());
-        facts.insert("nodes".to_owned(), nodes.into());
-        if let Some(at) = bounds.iter().map(|(at, ..)| *at).max() {
-            let ids = bounds.into_iter().map(|(_, node, id)| (node, id)).collect();
-            facts.insert("cutoff".to_owned(), Cutoff { at, ids }.to_string().into());
-        }
-        return Outcome::Applied { facts };
-    }
-    if nodes.is_empty() {
-        // Nothing was done anywhere, unless an answer was lost.
-        let lost = failed.iter().position(|it| matches!(it.outcome(), Outcome::Unknown { .. }));
-        let first = lost.map_or(0, |at| at);
-        return match (refused.into_iter().next(), failed.get(first)) {
-            (_, Some(error)) if lost.is_some() => error.outcome(),
-            (Some(why), _) => Outcome::refused(why),
-            (None, Some(error)) => error.outcome(),
-            (None, None) => Outcome::unknown("there is no node"),
-        };
-    }
-    let done: Vec<&str> = nodes.keys().map(String::as_str).collect();
-    let why: Vec<String> = refused.into_iter().chain(failed.iter().map(ToString::to_string)).collect();
-    Outcome::unknown(format!("done on {}; not on the others: {}", done.join(", "), why.join("; ")))
-}
-
 /// A cutoff as it was given.
-fn moment(cutoff: Option<&str>) -> Result<Option<Cutoff>, ConnectError> {
+fn moment(cutoff: Option<&str>) -> Result<Option<Cutoff<u64>>, ConnectError> {
     let parsed = cutoff.map(str::parse).transpose();
     parsed
         .map_err(|why: &str| ConnectError::new("redis", "reading the cutoff", ConnectErrorKind::Denied, why))

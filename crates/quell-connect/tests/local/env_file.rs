@@ -189,3 +189,24 @@ fn configurations_that_mean_nothing_are_refused() {
         assert_eq!(error.key.as_deref(), key, "{config}");
     }
 }
+
+#[tokio::test]
+async fn a_file_that_is_the_value_keeps_the_contract() {
+    let folder = folder();
+    let (context, config) = (context(folder.path()), json!({ "path": "id", "mode": "0640" }));
+    conformance::store(&*store("file", &config, &context), fresh).await.unwrap();
+    let path = folder.path().join("id");
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
+    fs::write(&path, "-----BEGIN A-----\nold-old-old\n-----END A-----\n").unwrap();
+    fs::copy(&path, folder.path().join("id.bak")).unwrap();
+    let store = store("file", &config, &context);
+    let old = store.read().await.unwrap().unwrap().value;
+    assert_eq!(old.expose_text(), Some("-----BEGIN A-----\nold-old-old\n-----END A-----"));
+    assert!(!store.purge(&[&old]).await.is_applied(), "it is the current one");
+    assert!(store.write(&secret("-----BEGIN A-----\nnew\n-----END A-----")).await.is_applied());
+    assert_eq!(fs::read_to_string(&path).unwrap(), "-----BEGIN A-----\nnew\n-----END A-----\n");
+    assert!(store.purge(&[&old]).await.is_applied());
+    assert!(!folder.path().join("id.bak").exists());
+    assert!(!store.write(&secret("ends with a line break\n")).await.is_applied());
+    assert_eq!(store.target(), format!("file {}", path.display()));
+}

@@ -8,6 +8,8 @@
 
 mod accounts;
 mod failures;
+#[path = "../issuers/login.rs"]
+mod login;
 #[path = "../issuers/orders.rs"]
 mod orders;
 #[path = "../issuers/outcome.rs"]
@@ -22,7 +24,8 @@ use quell_core::outcome::Probe;
 use quell_testkit::mariadb::Server;
 use serde_json::{Value, json};
 
-use orders::{OLD, built, credential, is_accepted, is_refused_by};
+use login::{built, is_accepted, is_refused_by};
+use orders::{OLD, credential};
 use outcome::{fact, failed, reason};
 
 fn issuer_with(admin: &str, config: &Value) -> Box<dyn Issuer> {

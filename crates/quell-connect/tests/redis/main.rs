@@ -8,6 +8,8 @@
 )]
 
 mod failures;
+#[path = "../issuers/login.rs"]
+mod login;
 mod nodes;
 #[path = "../issuers/orders.rs"]
 mod orders;
@@ -23,7 +25,8 @@ use quell_core::outcome::Probe;
 use quell_testkit::redis::Server;
 use serde_json::{Value, json};
 
-use orders::{OLD, built, credential, is_accepted, is_refused_by};
+use login::{built, is_accepted, is_refused_by};
+use orders::{OLD, credential};
 use outcome::{fact, failed, reason};
 
 fn issuer_with(admin: &str, config: &Value) -> Box<dyn Issuer> {

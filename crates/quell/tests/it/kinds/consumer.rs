@@ -1,4 +1,4 @@
-//! A service that holds a session with the value of an env file, tells its health, and reads the file again when told to.
+//! A service that holds a session with the value of a store, tells its health, and reads the file again when told to.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::{Door, Session};
+use super::{Door, Kept, Session};
 
 pub(super) struct Consumer {
     port: u16,
@@ -15,7 +15,7 @@ pub(super) struct Consumer {
 
 struct Shared {
     file: PathBuf,
-    key: String,
+    kept: Kept,
     door: Door,
     stop: AtomicBool,
     held: Mutex<Held>,
@@ -28,13 +28,13 @@ struct Held {
 }
 
 impl Consumer {
-    pub(super) fn start(file: PathBuf, key: &str, door: Door) -> Self {
+    pub(super) fn start(file: PathBuf, kept: Kept, door: Door) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let value = read(&file, key);
+        let value = read(&file, kept);
         let session = door(&value);
         let held = Mutex::new(Held { value, generation: 1, session });
-        let shared = Arc::new(Shared { file, key: key.to_owned(), door, stop: AtomicBool::new(false), held });
+        let shared = Arc::new(Shared { file, kept, door, stop: AtomicBool::new(false), held });
         let serving = Arc::clone(&shared);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -79,7 +79,7 @@ impl Shared {
         }
         let mut held = self.held.lock().unwrap();
         if request.contains("/reload") {
-            held.value = read(&self.file, &self.key);
+            held.value = read(&self.file, self.kept);
             held.session = (self.door)(&held.value);
             held.generation += 1;
         }
@@ -101,8 +101,6 @@ impl Drop for Consumer {
     }
 }
 
-fn read(file: &Path, key: &str) -> String {
-    let text = std::fs::read_to_string(file).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).unwrap();
-    line.to_owned()
+fn read(file: &Path, kept: Kept) -> String {
+    kept.value(&std::fs::read_to_string(file).unwrap()).to_owned()
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use sqlx::{Connection as _, MySqlConnection};
 use tokio::runtime::{Builder, Runtime};
 
-use super::{Kind, Session, is_answered, survives_crashes, survives_lost_answers};
+use super::{Kept, Kind, Session, is_answered, survives_crashes, survives_lost_answers};
 
 struct Open(Runtime, MySqlConnection);
 
@@ -25,6 +25,7 @@ fn kind(server: &Server, name: &str, port: u16) -> Kind {
         issuer: json!({"mariadb": {"admin": "file:admin.url", "user": name, "settle": "100ms"}}),
         admin: format!("mysql://root:{}@127.0.0.1:{port}", server.password()),
         old: server.url(name, &password),
+        kept: Kept::Key,
         door: Arc::new(|url| {
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();
             let connection = runtime.block_on(MySqlConnection::connect(url)).ok()?;

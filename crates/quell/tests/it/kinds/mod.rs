@@ -4,6 +4,7 @@
 mod consumer;
 mod mariadb;
 mod redis;
+mod ssh;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -29,6 +30,47 @@ pub(crate) trait Session: Send {
 /// Opens a session with a value as it stands in the store; `None` when it is refused.
 pub(crate) type Door = Arc<dyn Fn(&str) -> Option<Box<dyn Session>> + Send + Sync>;
 
+/// How the store keeps a value.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kept {
+    /// Behind a key of an env file.
+    Key,
+    /// As a file of its own.
+    Whole,
+}
+
+impl Kept {
+    fn file(self, folder: &Path) -> PathBuf {
+        folder.join(match self {
+            Self::Key => "app.env",
+            Self::Whole => "id",
+        })
+    }
+
+    fn store(self) -> Value {
+        match self {
+            Self::Key => json!({"env_file": {"path": "app.env", "key": "SERVICE_URL"}}),
+            Self::Whole => json!({"file": {"path": "id"}}),
+        }
+    }
+
+    fn text(self, value: &str) -> String {
+        match self {
+            Self::Key => format!("# kept\nSERVICE_URL={value}\n"),
+            Self::Whole => format!("{value}\n"),
+        }
+    }
+
+    /// The value in a file, of which everything else must be as it was.
+    pub(crate) fn value(self, text: &str) -> &str {
+        let prefix = match self {
+            Self::Key => "# kept\nSERVICE_URL=",
+            Self::Whole => "",
+        };
+        text.strip_prefix(prefix).and_then(|text| text.strip_suffix('\n')).unwrap()
+    }
+}
+
 /// A credential of one kind on a running system.
 pub(crate) struct Kind {
     /// As in `kind:` of the inventory.
@@ -38,6 +80,7 @@ pub(crate) struct Kind {
     pub(crate) admin: String,
     /// The value that leaks, as it stands in the store.
     pub(crate) old: String,
+    pub(crate) kept: Kept,
     pub(crate) door: Door,
 }
 
@@ -53,9 +96,10 @@ impl Place {
     fn new(kind: Kind) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
-        private(&path.join("app.env"), &format!("# kept\nSERVICE_URL={}\n", kind.old));
+        let store = kind.kept.file(path);
+        private(&store, &kind.kept.text(&kind.old));
         private(&path.join("admin.url"), &kind.admin);
-        let consumer = Consumer::start(path.join("app.env"), "SERVICE_URL", Arc::clone(&kind.door));
+        let consumer = Consumer::start(store, kind.kept, Arc::clone(&kind.door));
         let at = |what: &str| format!("http://127.0.0.1:{}/{what}", consumer.port());
         let inventory = json!({
             "secrets": [{
@@ -63,7 +107,7 @@ impl Place {
                 "kind": kind.name,
                 "env": "prod",
                 "issuer": kind.issuer,
-                "stores": [{"env_file": {"path": "app.env", "key": "SERVICE_URL"}}],
+                "stores": [kind.kept.store()],
                 "consumers": [{
                     "name": "api",
                     "reload": {"http": {"url": at("reload")}},
@@ -126,8 +170,8 @@ impl Place {
     fn assert_inert(&mut self, id: &str) {
         assert!((self.kind.door)(&self.kind.old).is_none(), "the old value still opens the door");
         assert!(!self.stranger.is_alive(), "a stranger's session lives on");
-        let file = std::fs::read_to_string(self.folder.path().join("app.env")).unwrap();
-        let new = file.strip_prefix("# kept\nSERVICE_URL=").unwrap().trim_end();
+        let file = std::fs::read_to_string(self.kind.kept.file(self.folder.path())).unwrap();
+        let new = self.kind.kept.value(&file);
         assert_ne!(new, self.kind.old);
         assert!(
             (self.kind.door)(new).is_some_and(|mut it| it.is_alive()),

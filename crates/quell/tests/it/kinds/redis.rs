@@ -6,7 +6,7 @@ use quell_testkit::redis::{Keeps, Server};
 use redis::{Client, Connection, cmd};
 use serde_json::json;
 
-use super::{Kind, Session, is_answered, survives_crashes, survives_lost_answers};
+use super::{Kept, Kind, Session, is_answered, survives_crashes, survives_lost_answers};
 
 impl Session for Connection {
     fn is_alive(&mut self) -> bool {
@@ -23,6 +23,7 @@ fn kind(server: &Server, name: &str, port: u16) -> Kind {
         issuer: json!({"redis": {"admin": "file:admin.url", "user": name, "settle": "100ms"}}),
         admin: format!("redis://boss:{}@127.0.0.1:{port}", server.password()),
         old: server.url(name, &password),
+        kept: Kept::Key,
         door: Arc::new(|url| {
             let client = Client::open(url).unwrap();
             client.get_connection().ok().map(|it| Box::new(it) as Box<dyn Session>)
