@@ -14,7 +14,7 @@ use super::key::Key;
 use super::known::Known;
 use super::lines;
 use super::remote::{self, Account, File, Remote};
-use super::session::{self, Bound};
+use super::session::{self, Bound, Session};
 use crate::connector::IssuerOp;
 use crate::effect::{after_effect, facts, installed, not_yet, severed};
 use crate::error::{ConnectError, ConnectErrorKind};
@@ -22,6 +22,9 @@ use crate::fleet::{self, Cutoff, Done, Stop};
 
 /// What the servers are called together.
 const HOSTS: &str = "hosts";
+
+/// Hosts that are spoken to at the same time.
+const AT_ONCE: usize = 32;
 
 /// Between two counts of sessions that were told to end, and how often they are counted. After some they are killed.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -63,9 +66,9 @@ impl Ssh {
                 let why = "it is the administrator's own key: Quell would lock itself out; name another one as `admin`";
                 return Err(self.failed(what, ConnectErrorKind::Denied, why));
             }
-            let each = self.hosts.iter().map(|place| self.on_host(op, &key, &admin, place, what));
+            let each = all(self.hosts.iter().map(|place| self.on_host(op, &key, &admin, place, what)));
             let facts = facts([("user", self.user.as_str().into()), ("key", key.fingerprint().into())]);
-            Ok(fleet::together(facts, HOSTS, join_all(each).await))
+            Ok(fleet::together(facts, HOSTS, each.await))
         })
         .await
     }
@@ -134,7 +137,7 @@ impl Ssh {
             Ok::<_, ConnectError>((place.words(), held, bound(&remote, WHAT).await?))
         });
         let mut cutoff = Cutoff::none();
-        for one in join_all(each).await {
+        for one in all(each).await {
             let (name, held, (at, bound)) = one?;
             if held {
                 return Ok(Err(format!("it is refused, but {name} still keeps it in authorized_keys")));
@@ -167,7 +170,7 @@ impl Ssh {
             let known = Known::of(known_hosts, &place.host, place.port);
             (place.words(), host::probe(place, &known, user, key).await)
         });
-        fleet::agree(HOSTS, join_all(each).await)
+        fleet::agree(HOSTS, all(each).await)
     }
 
     /// Counts the sessions of the account that began before the old key was taken away, on every host.
@@ -183,17 +186,17 @@ impl Ssh {
             let each = self.hosts.iter().map(async |place| {
                 let remote = self.open(place, &admin, WHAT).await?;
                 let bound = bound_of(cutoff.as_ref(), &remote);
-                let mut live = session::of(&self.user, &remote.processes(WHAT).await?, bound);
+                let mut live = self.sessions_of(&remote, bound, WHAT).await?;
                 if !live.is_empty() {
                     // One that is just being closed, such as a try of ours, is not live.
                     tokio::time::sleep(PAUSE * 2).await;
-                    let later = session::of(&self.user, &remote.processes(WHAT).await?, bound);
+                    let later = self.sessions_of(&remote, bound, WHAT).await?;
                     live.retain(|it| later.contains(it));
                 }
                 Ok::<_, ConnectError>(live.len() as u64)
             });
             let mut live = 0;
-            for one in join_all(each).await {
+            for one in all(each).await {
                 live += one?;
             }
             Ok(live)
@@ -322,7 +325,7 @@ impl Ssh {
             let all: Vec<(u32, u64)> = left.iter().flat_map(|it| it.processes.iter().copied()).collect();
             remote.signal(if count < ASKED { "TERM" } else { "KILL" }, &all, what).await?;
             tokio::time::sleep(PAUSE).await;
-            left = live().await.map_err(after_effect)?;
+            left = self.sessions_of(remote, bound, what).await.map_err(after_effect)?;
         }
         if !left.is_empty() {
             let kind = ConnectErrorKind::Transient { retry_after: None };
@@ -340,9 +343,9 @@ impl Ssh {
         what: &'static str,
     ) -> Result<(Vec<(File, Vec<lines::Line>)>, Vec<String>), ConnectError> {
         let (own, mut all) = (self.files_of(remote, what).await?.1, Vec::new());
-        let none = remote::Settings::default();
+        let patterns = self.patterns(remote, what).await?;
         for account in remote.accounts(what).await? {
-            all.extend(remote::files(&self.authorized_keys, &none, &account));
+            all.extend(remote::files(&patterns, &account));
         }
         all.extend(own.iter().cloned());
         all.sort();
@@ -370,13 +373,35 @@ impl Ssh {
             let why = format!("it has no account `{}`", self.user);
             return Err(remote.host.failed(what, ConnectErrorKind::Denied, why));
         };
-        let settings = if self.authorized_keys.is_empty() {
-            remote.settings(&self.user, what).await?
-        } else {
-            remote::Settings::default()
-        };
-        let files = remote::files(&self.authorized_keys, &settings, &account);
+        let files = remote::files(&self.patterns(remote, what).await?, &account);
         Ok((account, files))
+    }
+
+    /// Where the host keeps keys.
+    async fn patterns(&self, remote: &Remote, what: &'static str) -> Result<Vec<String>, ConnectError> {
+        if self.authorized_keys.is_empty() {
+            Ok(remote::patterns(&remote.settings(&self.user, what).await?))
+        } else {
+            Ok(self.authorized_keys.clone())
+        }
+    }
+
+    /// The account's sessions that began until `bound`.
+    async fn sessions_of(
+        &self,
+        remote: &Remote,
+        bound: Option<&Bound>,
+        what: &'static str,
+    ) -> Result<Vec<Session>, ConnectError> {
+        let all = remote.processes(what).await?;
+        if !all.as_root && self.user != self.admin_user {
+            let why = format!(
+                "`{}` is not root there, so nothing is known of the sessions of `{}`: set `sudo: true`",
+                self.admin_user, self.user
+            );
+            return Err(remote.host.failed(what, ConnectErrorKind::Denied, why));
+        }
+        Ok(session::of(&self.user, &all, bound))
     }
 
     async fn known_hosts(&self) -> Result<String, ConnectError> {
@@ -413,6 +438,18 @@ fn predecessor<'a>(files: &'a [File], fingerprint: &str) -> Option<(&'a File, St
         let lines = lines::of_fingerprint(&file.text, fingerprint);
         lines.into_iter().next().map(|line| (file, line.options))
     })
+}
+
+/// Does it on many hosts at a time; answers in the order of the hosts.
+async fn all<T>(mut each: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut answers = Vec::new();
+    loop {
+        let some: Vec<_> = each.by_ref().take(AT_ONCE).collect();
+        if some.is_empty() {
+            return answers;
+        }
+        answers.extend(join_all(some).await);
+    }
 }
 
 /// The host's time, and what no session that begins now lies before.

@@ -46,6 +46,8 @@ pub(super) struct Processes {
     pub(super) now: u64,
     /// The start of the host that these numbers count from.
     pub(super) boot: String,
+    /// Whether we look as root.
+    pub(super) as_root: bool,
     pub(super) at: Timestamp,
 }
 
@@ -279,6 +281,7 @@ impl Remote {
         // `read` is part of the shell: a command for each process would take a second on a busy host.
         const SCRIPT: &str = "[ -r /proc/self/stat ] || { echo 'no /proc here' >&2; exit 1; }\n\
             printf 'at %s\\n' \"$(date -u +%s)\"\n\
+            printf 'uid %s\\n' \"$(id -u)\"\n\
             printf 'boot %s\\n' \"$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)\"\n\
             read -r s < /proc/$$/stat && printf 'now %s\\n' \"$s\"\n\
             p=$$\nwhile [ \"$p\" -gt 1 ] 2>/dev/null; do\n  printf 'own %s\\n' \"$p\"\n  { read -r s < /proc/$p/stat; } 2>/dev/null || break\n  set -- ${s##*') '}\n  p=$2\ndone\n\
@@ -291,6 +294,7 @@ impl Remote {
                     let at = at.parse().ok().and_then(|at| Timestamp::from_second(at).ok());
                     all.at = at.ok_or_else(|| self.odd(what))?;
                 }
+                Some(("uid", uid)) => all.as_root = uid == "0",
                 Some(("boot", boot)) => boot.clone_into(&mut all.boot),
                 Some(("now", stat)) => {
                     all.now = Process::parse(stat, "").ok_or_else(|| self.odd(what))?.start;
@@ -304,7 +308,17 @@ impl Remote {
             }
         }
         let boot = all.boot.chars().all(|c| c.is_ascii_hexdigit() || c == '-') && !all.boot.is_empty();
-        if all.now == 0 || !boot { Err(self.odd(what)) } else { Ok(all) }
+        if all.now == 0 || !boot {
+            return Err(self.odd(what));
+        }
+        // Whoever does not see the `sshd` that serves us, sees none of the others.
+        if all.sshd.iter().any(|it| all.own.contains(&it.pid)) {
+            Ok(all)
+        } else {
+            let why =
+                "the processes of sshd are hidden from the administrator (hidepid), or have other names";
+            Err(self.host.failed(what, ConnectErrorKind::Denied, why))
+        }
     }
 
     /// Sends a signal to processes that are still the ones that were seen.
@@ -323,15 +337,15 @@ impl Remote {
     }
 }
 
-/// The files of an account, from what `AuthorizedKeysFile` says.
-pub(super) fn files(patterns: &[String], settings: &Settings, account: &Account) -> Vec<String> {
+/// Where keys are, as a host says it.
+pub(super) fn patterns(settings: &Settings) -> Vec<String> {
     let said = settings.get("authorizedkeysfile").unwrap_or(DEFAULT_FILES);
-    let patterns: Vec<&str> = if patterns.is_empty() {
-        said.split_whitespace().collect()
-    } else {
-        patterns.iter().map(String::as_str).collect()
-    };
-    patterns.into_iter().map(|pattern| expand(pattern, account)).collect()
+    said.split_whitespace().map(str::to_owned).collect()
+}
+
+/// The files of an account.
+pub(super) fn files(patterns: &[String], account: &Account) -> Vec<String> {
+    patterns.iter().map(|pattern| expand(pattern, account)).collect()
 }
 
 /// `%u`, `%h` and `%%`, and relative to the home.
@@ -380,14 +394,13 @@ mod tests {
     #[test]
     fn files_are_named_as_sshd_names_them() {
         let account = Account { name: "deploy".to_owned(), home: "/home/deploy".to_owned() };
-        let none = Settings::default();
         assert_eq!(
-            files(&[], &none, &account),
+            files(&patterns(&Settings::default()), &account),
             ["/home/deploy/.ssh/authorized_keys", "/home/deploy/.ssh/authorized_keys2"]
         );
         let said = Settings(vec![("authorizedkeysfile".to_owned(), "/etc/keys/%u .ssh/%%h".to_owned())]);
-        assert_eq!(files(&[], &said, &account), ["/etc/keys/deploy", "/home/deploy/.ssh/%h"]);
-        assert_eq!(files(&["%h/k%x%".to_owned()], &said, &account), ["/home/deploy/k%x%"]);
+        assert_eq!(files(&patterns(&said), &account), ["/etc/keys/deploy", "/home/deploy/.ssh/%h"]);
+        assert_eq!(files(&["%h/k%x%".to_owned()], &account), ["/home/deploy/k%x%"]);
         let off = Settings(vec![("authorizedkeyscommand".to_owned(), "none".to_owned())]);
         assert_eq!(off.get("authorizedkeyscommand"), None);
     }
