@@ -1,5 +1,9 @@
 //! Buckets on loopback: `moto` (<https://docs.getmoto.org/en/latest/docs/server_mode.html>), which keeps them in memory and answers as S3
-//! does, and as the XML API of Google Cloud Storage, which is made to be alike. It checks no signatures.
+//! does, and as the XML API of Google Cloud Storage, which is made to be alike. A [`Server`] checks no signatures, [`Aws`] does.
+
+mod aws;
+
+pub use aws::{Aws, Caller, Keys};
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -43,11 +47,14 @@ pub enum Turn {
 impl Server {
     /// Starts a server and waits until it answers.
     pub fn start() -> anyhow::Result<Self> {
-        let program = crate::program("moto_server", &[])?;
+        Self::start_with(&crate::program("moto_server", &[])?, &[])
+    }
+
+    fn start_with(program: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
         let mut last = None;
         // Another process may take the port between the look and the start.
         for _ in 0..3 {
-            match Self::start_once(&program) {
+            match Self::start_once(program, arguments) {
                 Ok(server) => return Ok(server),
                 Err(error) => last = Some(error),
             }
@@ -55,11 +62,12 @@ impl Server {
         Err(last.unwrap_or_else(|| anyhow::anyhow!("no attempt was made")))
     }
 
-    fn start_once(program: &Path) -> anyhow::Result<Self> {
+    fn start_once(program: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let port = crate::free_port()?;
         let log = std::fs::File::create(folder.path().join("server.log"))?;
         let child = Command::new(program)
+            .args(arguments)
             .args(["-H", "127.0.0.1", "-p", &port.to_string()])
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
