@@ -92,6 +92,8 @@ impl Run<'_> {
         };
         self.canaries.add(&new.value);
         require("the new value differs from the old", !new.value.same_as(&self.old.value), String::new)?;
+        // What an issuer chose is looked for by itself: by its mark alone nobody could use it.
+        let op = if chosen_here { op } else { IssuerOp::Install { new: &new } };
         self.observed("`observe` after the installation is applied", op, true).await?;
         self.settle().await;
         self.accepted("the new value is accepted", Some(&new)).await?;
