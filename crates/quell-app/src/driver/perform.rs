@@ -121,6 +121,14 @@ async fn step(job: &Job) -> Result<Performed, AppError> {
         StepAction::ProveRefused => proof(job, systems, false).await,
         StepAction::Prove => proof(job, systems, true).await,
         StepAction::Purge { store } => purge(job, systems, *store).await,
+        StepAction::Retire => {
+            let old = unseal_old(&job.app, &job.known.old).await?;
+            each_old(&old, async |o: &Old| match job.phase {
+                Phase::Perform => systems.issuer.retire(&o.credential).await.into(),
+                Phase::Observe => systems.issuer.observe_retire(&o.credential).await.into(),
+            })
+            .await
+        }
         StepAction::Notify { .. } => Err(AppError::Usage("handled above".to_owned())),
     }
 }
@@ -151,7 +159,7 @@ async fn bound(systems: &Systems, new: &Credential) -> Probe {
         if !matches!(probe, Probe::Refused { .. }) || waited >= settle {
             return probe;
         }
-        let pause = BIND_LOOK.min(settle - waited);
+        let pause = BIND_LOOK.min(settle.saturating_sub(waited));
         tokio::time::sleep(pause).await;
         waited += pause;
     }
