@@ -184,8 +184,8 @@ impl Cloud {
         body: Vec<u8>,
     ) -> Result<Answer, ConnectError> {
         let (url, region) = self.place(service);
-        let signed = signature(keys, service, &region, &url, headers, &body).map_err(|why| {
-            self.error(what, ConnectErrorKind::Denied, format!("the request cannot be signed: {why}"))
+        let signed = signature(keys, service, &region, &url, headers, &body).map_err(|_e| {
+            self.error(what, ConnectErrorKind::Denied, "the request cannot be signed with this access key")
         })?;
         let mut request = self.context.http.request(reqwest::Method::POST, &url)?;
         for (name, value) in headers {
@@ -259,7 +259,7 @@ impl Cloud {
     /// What a refusal means for the plan. `renew` says which credential to look at.
     pub(crate) fn refused(&self, what: &'static str, refusal: &Refusal, renew: &str) -> ConnectError {
         let Refusal { code, message, retry_after } = refusal;
-        let said = format!("{code}: {message}");
+        let said = refusal.said();
         // "Common errors" and each operation's own in the API references of IAM, STS, Secrets Manager and CloudTrail.
         let (kind, advice) = match code.as_str() {
             "Throttling"
@@ -306,6 +306,13 @@ impl Cloud {
     /// For an answer of status 200 that is not what the API reference says.
     pub(crate) fn odd(&self, what: &'static str) -> ConnectError {
         self.error(what, ConnectErrorKind::Unexpected, "the answer is not what AWS gives")
+    }
+}
+
+impl Refusal {
+    /// AWS's code and words.
+    pub(crate) fn said(&self) -> String {
+        format!("{}: {}", self.code, self.message)
     }
 }
 

@@ -44,10 +44,13 @@ impl Iam {
         let denied = |words: String| Err(self.failed(WHAT, ConnectErrorKind::Denied, words));
         let caller = match self.ask_sts(&keys, WHAT).await? {
             Known::Alive(caller) => caller,
-            Known::Refused { code, message } if code == REFUSAL => {
-                return denied(format!("{message} (the key is inactive or gone)"));
+            Known::Refused(refusal) => {
+                let mut error = self.cloud.refused(WHAT, &refusal, "admin");
+                if refusal.code == REFUSAL {
+                    error.detail.push_str(" (the key is inactive or gone)");
+                }
+                return Err(error);
             }
-            Known::Refused { message, .. } => return denied(message),
         };
         // arn:aws:iam::123456789012:user/path/NAME, for a session of GetSessionToken too.
         let name = caller.arn.split_once(":user/").and_then(|(_, path)| path.rsplit('/').next());
@@ -56,6 +59,13 @@ impl Iam {
                 "`admin` is {}, the user whose key is to be ended: what stops an intruder would stop Quell, and a quarantine \
                  policy forbids that user to change its keys; use a key or a role of another principal",
                 caller.arn
+            ));
+        }
+        // arn:aws:sts::123456789012:assumed-role/NAME/SESSION, without the role's path.
+        let role = caller.arn.split_once(":assumed-role/").and_then(|(_, path)| path.split('/').next());
+        if let Some(role) = role.filter(|role| self.roles.iter().any(|denied| denied == role)) {
+            return denied(format!(
+                "`admin` is a session of the role {role}, which is in `roles`: denying its older sessions would stop Quell; use another principal"
             ));
         }
         Ok(Admin { iam: self, keys, arn: caller.arn, account: caller.account })

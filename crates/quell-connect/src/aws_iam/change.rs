@@ -15,6 +15,7 @@ use crate::webhook::sign::wall_clock;
 
 const DISABLING: &str = "making the access key inactive";
 const SEVERING: &str = "denying older sessions";
+const DELETING: &str = "deleting the access key";
 const LOOKING: &str = "looking at the access key";
 
 /// What has become of a key.
@@ -93,6 +94,36 @@ impl Iam {
         })
     }
 
+    /// Deletes a key that is not active any more.
+    pub(super) async fn delete(&self, old: &Credential) -> Result<Outcome, ConnectError> {
+        let keys = self.key_of(old)?;
+        let admin = self.admin().await?;
+        let State::Held(held) = self.state(&admin, &keys).await? else {
+            return Ok(deleted(&keys, None));
+        };
+        if held.is_active() {
+            let words = format!("the key {} is active; it is made inactive and proven dead first", keys.id);
+            return Ok(Outcome::refused(words));
+        }
+        let lost = admin.described(&[held]).await;
+        admin.delete_key(DELETING, &keys.id).await?;
+        // It was sent: what cannot be seen now is unknown, whatever the reason.
+        Ok(match self.state(&admin, &keys).await {
+            Ok(State::Gone) => deleted(&keys, Some(lost)),
+            Ok(State::Held(_)) => Outcome::retry(format!("AWS still shows the key {}", keys.id)),
+            Err(error) => error.unseen(),
+        })
+    }
+
+    pub(super) async fn observe_delete(&self, old: &Credential) -> Result<Outcome, ConnectError> {
+        let keys = self.key_of(old)?;
+        let admin = self.admin().await?;
+        Ok(match self.state(&admin, &keys).await? {
+            State::Gone => deleted(&keys, None),
+            State::Held(held) => Outcome::retry(format!("the key {} is there, {}", keys.id, held.status)),
+        })
+    }
+
     /// The key as IAM lists it. One that is not listed may be another user's: STS is asked, which knows the keys of all.
     async fn state(&self, admin: &Admin<'_>, keys: &Keys) -> Result<State, ConnectError> {
         let held = admin.list_keys(LOOKING).await?.unwrap_or_default();
@@ -101,9 +132,10 @@ impl Iam {
         }
         let denied = |words: String| Err(self.failed(LOOKING, ConnectErrorKind::Denied, words));
         match self.ask_sts(keys, LOOKING).await? {
-            Known::Refused { code, .. } if code == REFUSAL => Ok(State::Gone),
-            Known::Refused { message, .. } => {
-                denied(format!("user {} has no key {}, and STS knows it: {message}", self.user, keys.id))
+            Known::Refused(refusal) if refusal.code == REFUSAL => Ok(State::Gone),
+            Known::Refused(refusal) => {
+                let said = refusal.said();
+                denied(format!("user {} has no key {}, and STS knows it: {said}", self.user, keys.id))
             }
             Known::Alive(caller) => denied(format!(
                 "the key {} is of {}, not of user {}; correct `user` or `admin`",
@@ -236,6 +268,14 @@ impl Iam {
         }
         Ok(Ok(since))
     }
+}
+
+fn deleted(keys: &Keys, lost: Option<Value>) -> Outcome {
+    Outcome::applied([
+        ("key", json!(keys.id)),
+        ("status", json!("deleted")),
+        ("as_it_was", lost.unwrap_or_default()),
+    ])
 }
 
 /// Nothing while the key is active.

@@ -28,6 +28,8 @@ struct Config {
     roles: Vec<String>,
     #[serde(default)]
     when_full: WhenFull,
+    #[serde(default)]
+    when_proven: WhenProven,
     settle: Option<SignedDuration>,
 }
 
@@ -40,6 +42,17 @@ pub(super) enum WhenFull {
     Refuse,
     /// Delete the oldest one that is not active.
     DeleteInactive,
+}
+
+/// What becomes of the leaked key when it is proven dead.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum WhenProven {
+    /// It goes, after its last use was recorded.
+    #[default]
+    Delete,
+    /// It stays, inactive.
+    Keep,
 }
 
 pub(super) fn schemas() -> Vec<(&'static str, Value)> {
@@ -68,6 +81,11 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
                 "default": "refuse",
                 "description": "When the user has two keys and a third is needed: say so, or delete the oldest that is not active",
             },
+            "when_proven": {
+                "enum": ["delete", "keep"],
+                "default": "delete",
+                "description": "What becomes of the leaked key in the end: deleted after its last use was recorded, or kept inactive",
+            },
             "settle": { "type": "string", "description": "How long a change takes to bind: 30s (15s)" },
         },
         "$defs": { "name": name },
@@ -80,7 +98,8 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
 
 impl Iam {
     pub(super) fn new(config: &Value, context: &Context) -> Result<Self, ConfigError> {
-        let Config { admin, user, region, endpoint, roles, when_full, settle } = ConfigError::parse(config)?;
+        let Config { admin, user, region, endpoint, roles, when_full, when_proven, settle } =
+            ConfigError::parse(config)?;
         let hint = "Write the name alone, without path or ARN.";
         if !is_name(&user) {
             return Err(ConfigError::at("user", "not a user's name", hint));
@@ -94,7 +113,7 @@ impl Iam {
                 .map_err(|_e| ConfigError::at("settle", "it is negative", "Write a duration such as 30s."))?,
         };
         let cloud = Cloud::new(context, region, endpoint)?;
-        Ok(Self { cloud, admin, user, roles, when_full, settle_ms })
+        Ok(Self { cloud, admin, user, roles, when_full, when_proven, settle_ms })
     }
 }
 

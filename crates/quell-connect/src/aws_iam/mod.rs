@@ -14,17 +14,17 @@ use std::fmt;
 
 use async_trait::async_trait;
 use quell_core::issuer::{Capabilities, Chooser, ValidAtOnce};
-use quell_core::outcome::{Facts, Probe};
+use quell_core::outcome::{Facts, Outcome, Probe};
 use quell_core::secret::{Credential, SecretValue};
 use serde_json::{Value, json};
 
-use crate::aws::{Cloud, Keys, Layout, Node, Service};
+use crate::aws::{Cloud, Keys, Layout, Node, Refusal, Service};
 use crate::connector::{Check, Definition, Issuer, IssuerOp, Performed};
 use crate::context::Context;
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
 use crate::source::SecretSource;
 
-use config::{WhenFull, schemas};
+use config::{WhenFull, WhenProven, schemas};
 
 /// AWS IAM.
 pub static CONNECTOR: Definition = Definition {
@@ -50,6 +50,7 @@ struct Iam {
     /// Roles whose older sessions are denied together with the user's.
     roles: Vec<String>,
     when_full: WhenFull,
+    when_proven: WhenProven,
     settle_ms: u64,
 }
 
@@ -62,7 +63,7 @@ struct Caller {
 /// How STS answers a key.
 enum Known {
     Alive(Caller),
-    Refused { code: String, message: String },
+    Refused(Refusal),
 }
 
 impl fmt::Debug for Iam {
@@ -88,17 +89,8 @@ impl Iam {
             }
             Err(refusal) => {
                 let error = self.cloud.refused(what, &refusal, "admin");
-                match error.kind {
-                    ConnectErrorKind::Transient { .. } => Err(error),
-                    ConnectErrorKind::Unreachable
-                    | ConnectErrorKind::Denied
-                    | ConnectErrorKind::Missing
-                    | ConnectErrorKind::Conflict
-                    | ConnectErrorKind::Lost
-                    | ConnectErrorKind::Unexpected => {
-                        Ok(Known::Refused { code: refusal.code, message: error.detail })
-                    }
-                }
+                let later = matches!(error.kind, ConnectErrorKind::Transient { .. });
+                if later { Err(error) } else { Ok(Known::Refused(refusal)) }
             }
         }
     }
@@ -113,11 +105,11 @@ impl Iam {
                     .insert("asked".to_owned(), json!("sts:GetCallerIdentity: the key exists and is active"));
                 Probe::Accepted { facts }
             }
-            Ok(Known::Refused { code, message }) if code == REFUSAL => {
-                Probe::Refused { code, message: message.split(';').next().unwrap_or_default().to_owned() }
+            Ok(Known::Refused(refusal)) if refusal.code == REFUSAL => {
+                Probe::Refused { message: refusal.said(), code: refusal.code }
             }
             // A wrong secret, a wrong clock: the key itself may live.
-            Ok(Known::Refused { message, .. }) => Probe::Inconclusive { reason: message },
+            Ok(Known::Refused(refusal)) => Probe::Inconclusive { reason: refusal.said() },
             Err(error) => Probe::Inconclusive { reason: error.to_string() },
         }
     }
@@ -197,6 +189,18 @@ impl Issuer for Iam {
             IssuerOp::Sever { old, .. } => self.observe_sever(old).await,
         };
         seen.unwrap_or_else(|error| error.unseen()).into()
+    }
+
+    fn retires(&self) -> bool {
+        self.when_proven == WhenProven::Delete
+    }
+
+    async fn retire(&self, old: &Credential) -> Outcome {
+        self.delete(old).await.unwrap_or_else(|error| error.outcome())
+    }
+
+    async fn observe_retire(&self, old: &Credential) -> Outcome {
+        self.observe_delete(old).await.unwrap_or_else(|error| error.unseen())
     }
 
     async fn probe(&self, credential: &Credential) -> Probe {

@@ -54,6 +54,9 @@ async fn an_answer_that_is_lost_is_unknown_and_the_next_try_finds_the_effect() {
         assert!(far.observe(op).await.outcome.is_applied());
         assert!(far.perform(op).await.outcome.is_applied());
     }
+    proxy.once(Fault::DropAnswerTo(b"Action=DeleteAccessKey".to_vec())).await;
+    assert!(matches!(far.retire(&old).await, Outcome::Unknown { .. }));
+    assert!(far.observe_retire(&old).await.is_applied() && far.retire(&old).await.is_applied());
     // What is only evidence may get lost without harm.
     for action in ["GetAccessKeyLastUsed", "ListAttachedUserPolicies"] {
         proxy.once(Fault::DropAnswerTo(format!("Action={action}").into_bytes())).await;
