@@ -111,6 +111,7 @@ fn secret_input(app: &App, secret: &Secret, systems: &Systems, because: &str) ->
         tier: secret.tier,
         target: systems.issuer.target(),
         capabilities: systems.issuer.capabilities(),
+        retires: systems.issuer.retires(),
         stores: systems.stores.iter().map(|s| StoreInput { target: s.target() }).collect(),
         consumers: systems
             .consumers

@@ -114,6 +114,18 @@ pub trait Issuer: Send + Sync {
     async fn choose(&self, old: Option<&Credential>, tag: &str) -> Result<Credential, ConnectError>;
     /// Does it.
     async fn perform(&self, op: IssuerOp<'_>) -> Performed;
+    /// Whether it keeps what it refuses, and can delete that: the plan then has a step for it, after the proof.
+    fn retires(&self) -> bool {
+        false
+    }
+    /// Deletes what it keeps of `old`, which is refused already; facts carry what is lost with it, such as its last use.
+    async fn retire(&self, _old: &Credential) -> Outcome {
+        Outcome::refused("this issuer keeps nothing of a credential that it refuses")
+    }
+    /// `Applied` when nothing of `old` is kept. Changes nothing.
+    async fn observe_retire(&self, _old: &Credential) -> Outcome {
+        Outcome::refused("this issuer keeps nothing of a credential that it refuses")
+    }
     /// Is it in force already? `Applied` / `NotApplied` / `Unknown`. Changes nothing.
     async fn observe(&self, op: IssuerOp<'_>) -> Performed;
     /// Tries the credential for real, as its bearer would.

@@ -29,6 +29,8 @@ pub struct Answer {
     pub status: u16,
     /// `Retry-After` in seconds, when given.
     pub retry_after: Option<Duration>,
+    /// `Date`: the server's clock, when given (RFC 9110, section 6.6.1).
+    pub date: Option<jiff::Timestamp>,
     /// The body. May hold secrets: never log it.
     pub body: zeroize::Zeroizing<Vec<u8>>,
 }
@@ -106,6 +108,8 @@ impl Client {
             .and_then(|v| v.to_str().ok())
             .and_then(|v| v.parse().ok())
             .map(Duration::from_secs);
+        let date = response.headers().get("date").and_then(|v| v.to_str().ok());
+        let date = date.and_then(|v| jiff::fmt::rfc2822::parse(v).ok()).map(|date| date.timestamp());
         let mut body = zeroize::Zeroizing::new(Vec::new());
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > ANSWER_MAX {
@@ -118,7 +122,7 @@ impl Client {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, retry_after, body })
+        Ok(Answer { status, retry_after, date, body })
     }
 }
 

@@ -3,6 +3,9 @@
 //! One folder per system; one line in [`ALL`] registers it. This crate never decides anything: it performs,
 //! observes and probes, and reports [`quell_core::outcome::Outcome`]. It never retries by itself.
 
+mod aws;
+pub mod aws_iam;
+pub mod aws_secrets_manager;
 pub mod conformance;
 pub mod connector;
 pub mod consumer_sandbox;
@@ -33,6 +36,8 @@ mod words;
 
 /// Every system Quell can speak to, by id, in alphabetical order.
 pub static ALL: &[&connector::Definition] = &[
+    &aws_iam::CONNECTOR,
+    &aws_secrets_manager::CONNECTOR,
     &env_file::CONNECTOR,
     &exec::CONNECTOR,
     &file::CONNECTOR,

@@ -90,8 +90,8 @@ async fn step(job: &Job) -> Result<Performed, AppError> {
             Ok(issuer(job, systems, op).await.outcome.into())
         }
         StepAction::ProbeNew => {
-            let probe = systems.issuer.probe(&new_value(job).await?).await;
-            Ok(accepted(probe).into())
+            let new = new_value(job).await?;
+            Ok(accepted(bound(systems, &new).await).into())
         }
         StepAction::WriteStore { store } => {
             let new = new_value(job).await?;
@@ -121,6 +121,14 @@ async fn step(job: &Job) -> Result<Performed, AppError> {
         StepAction::ProveRefused => proof(job, systems, false).await,
         StepAction::Prove => proof(job, systems, true).await,
         StepAction::Purge { store } => purge(job, systems, *store).await,
+        StepAction::Retire => {
+            let old = unseal_old(&job.app, &job.known.old).await?;
+            each_old(&old, async |o: &Old| match job.phase {
+                Phase::Perform => systems.issuer.retire(&o.credential).await.into(),
+                Phase::Observe => systems.issuer.observe_retire(&o.credential).await.into(),
+            })
+            .await
+        }
         StepAction::Notify { .. } => Err(AppError::Usage("handled above".to_owned())),
     }
 }
@@ -142,10 +150,28 @@ async fn issuer(job: &Job, systems: &Systems, op: IssuerOp<'_>) -> Issued {
     }
 }
 
+/// Tries a new value until it is accepted, for as long as the issuer says that a change takes to bind.
+async fn bound(systems: &Systems, new: &Credential) -> Probe {
+    let settle = Duration::from_millis(systems.issuer.capabilities().settle_ms);
+    let mut waited = Duration::ZERO;
+    loop {
+        let probe = systems.issuer.probe(new).await;
+        if !matches!(probe, Probe::Refused { .. }) || waited >= settle {
+            return probe;
+        }
+        let pause = BIND_LOOK.min(settle.saturating_sub(waited));
+        tokio::time::sleep(pause).await;
+        waited += pause;
+    }
+}
+
+/// How often it is looked whether a new value is accepted yet.
+const BIND_LOOK: Duration = Duration::from_millis(500);
+
 fn accepted(probe: Probe) -> Outcome {
     match probe {
         Probe::Accepted { facts } => Outcome::Applied { facts },
-        // The issuer may need its settling time; the machine tries again a few times.
+        // The machine tries again a few times.
         Probe::Refused { code, message } => {
             Outcome::retry(format!("the successor was refused ({code}): {message}"))
         }

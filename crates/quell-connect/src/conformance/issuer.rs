@@ -9,7 +9,7 @@ use quell_core::secret::Credential;
 use super::{Canaries, Violation, applied, not_applied, require};
 use crate::connector::{Issuer, IssuerOp, Performed};
 
-/// Rotates `old`, which must be live, to death: choose, install, disable, sever. Ends with `old` refused and,
+/// Rotates `old`, which must be live, to death: choose, install, disable, sever, and delete where it can be. Ends with `old` refused and,
 /// where the issuer mints at all, its successor live.
 pub async fn issuer(issuer: &dyn Issuer, old: &Credential) -> Result<(), Violation> {
     let capabilities = issuer.capabilities();
@@ -20,7 +20,8 @@ pub async fn issuer(issuer: &dyn Issuer, old: &Credential) -> Result<(), Violati
         run.install().await?;
     }
     run.disable().await?;
-    run.sever().await
+    run.sever().await?;
+    if issuer.retires() { run.retire().await } else { Ok(()) }
 }
 
 struct Run<'a> {
@@ -92,6 +93,8 @@ impl Run<'_> {
         };
         self.canaries.add(&new.value);
         require("the new value differs from the old", !new.value.same_as(&self.old.value), String::new)?;
+        // What an issuer chose is looked for by itself: by its mark alone nobody could use it.
+        let op = if chosen_here { op } else { IssuerOp::Install { new: &new } };
         self.observed("`observe` after the installation is applied", op, true).await?;
         self.settle().await;
         self.accepted("the new value is accepted", Some(&new)).await?;
@@ -147,6 +150,28 @@ impl Run<'_> {
             }
         }
         self.refused("a severed value is still refused").await?;
+        self.survivors().await
+    }
+
+    async fn retire(&self) -> Result<(), Violation> {
+        for _ in 0..2 {
+            let seen = self.issuer.observe_retire(self.old).await;
+            self.canaries.absent_in("observe_retire", &seen)?;
+            not_applied("`observe_retire` before the deletion is not applied", &seen)?;
+        }
+        for rule in ["`retire` is applied", "`retire` repeated is applied"] {
+            let outcome = self.issuer.retire(self.old).await;
+            self.canaries.absent_in("retire", &outcome)?;
+            applied(rule, &outcome)?;
+        }
+        applied(
+            "`observe_retire` after the deletion is applied",
+            &self.issuer.observe_retire(self.old).await,
+        )?;
+        let sever = IssuerOp::Sever { old: self.old, cutoff: self.cutoff.as_deref() };
+        self.observed("a deleted value stays severed", sever, true).await?;
+        self.observed("a deleted value stays disabled", IssuerOp::Disable { old: self.old }, true).await?;
+        self.refused("a deleted value is still refused").await?;
         self.survivors().await
     }
 

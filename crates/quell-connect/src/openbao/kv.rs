@@ -202,7 +202,7 @@ pub(super) fn leaves<'a>(value: &'a Value, into: &mut Vec<&'a str>) {
 }
 
 /// Does any text of the map hold the value, as a whole or as a word in it (the password in a URL)?
-pub(super) fn holds(data: &Map<String, Value>, value: &SecretValue) -> bool {
+pub(crate) fn holds(data: &Map<String, Value>, value: &SecretValue) -> bool {
     let Some(wanted) = value.expose_text().filter(|text| !text.is_empty()) else {
         return false;
     };
@@ -225,7 +225,7 @@ fn holds_word(text: &str, wanted: &str) -> bool {
 
 /// Can the neighbours be written back exactly as they were? Numbers beyond 2^53 with an exponent or a fraction
 /// are read as floats and would change.
-pub(super) fn copies_exactly(value: &Value) -> bool {
+pub(crate) fn copies_exactly(value: &Value) -> bool {
     match value {
         Value::Number(number) => {
             !number.is_f64() || number.as_f64().is_some_and(|float| float.abs() < 9_007_199_254_740_992.0)

@@ -10,6 +10,7 @@ mod store;
 mod token;
 
 pub use audit::{Hashed, audit_hashes};
+pub(crate) use kv::{copies_exactly, holds};
 pub use lease::{ISSUE_TTL, Issued, issue};
 
 use quell_core::secret::SecretValue;

@@ -76,6 +76,13 @@ fn secret_unmet(incident: &Incident, secret: &SecretId, out: &mut Vec<String>) {
                     word(state)
                 ));
             }
+            StepAction::Retire if open => {
+                out.push(format!(
+                    "the old credential of {secret} is not deleted at its issuer ({}: {})",
+                    step.id,
+                    word(state)
+                ));
+            }
             StepAction::WriteStore { .. } | StepAction::Reload { .. } if !state.satisfies() => {
                 out.push(format!("{} is {}", step.id, word(state)));
             }
@@ -91,6 +98,7 @@ fn secret_unmet(incident: &Incident, secret: &SecretId, out: &mut Vec<String>) {
             | StepAction::ProveRefused
             | StepAction::Prove
             | StepAction::Purge { .. }
+            | StepAction::Retire
             | StepAction::Notify { .. } => {}
         }
     }

@@ -38,6 +38,8 @@ pub struct SecretInput {
     pub target: String,
     /// What the issuer can do.
     pub capabilities: Capabilities,
+    /// The issuer keeps what it refuses, and can delete it (an inactive access key).
+    pub retires: bool,
     /// Where consumers read it.
     pub stores: Vec<StoreInput>,
     /// What breaks.
@@ -251,6 +253,7 @@ impl Chain<'_> {
         if !capabilities.can_mint {
             let dead = self.kill(&[capture])?;
             let proof = self.prove(StepAction::ProveRefused, "prove", &dead)?;
+            self.retire(&proof)?;
             return Ok(Done { usable: vec![proof.clone()], proof });
         }
         match self.input.strategy.0 {
@@ -266,6 +269,7 @@ impl Chain<'_> {
         let moved = self.move_consumers(&made)?;
         let proof = self.prove(StepAction::Prove, "prove", &moved)?;
         self.purge(&proof)?;
+        self.retire(&proof)?;
         Ok(Done { usable: moved, proof })
     }
 
@@ -276,6 +280,7 @@ impl Chain<'_> {
         let dead = if shared { self.sever(&moved)? } else { self.kill(&moved)? };
         let proof = self.prove(StepAction::Prove, "prove", &dead)?;
         self.purge(&proof)?;
+        self.retire(&proof)?;
         Ok(Done { usable: moved, proof })
     }
 
@@ -447,6 +452,19 @@ impl Chain<'_> {
                 None,
             )?;
         }
+        Ok(())
+    }
+
+    /// After the proof, like a purge: what is deleted cannot be looked at any more.
+    fn retire(&mut self, proof: &StepId) -> Result<(), CannotPlan> {
+        if !self.secret.retires {
+            return Ok(());
+        }
+        let what =
+            format!("delete the old credential on {}, after its last use was recorded", self.secret.target);
+        let why = "what is only refused can be made valid again by whoever may";
+        let needs = std::slice::from_ref(proof);
+        self.add("retire", StepAction::Retire, needs, Class::Destructive, &what, why, None)?;
         Ok(())
     }
 

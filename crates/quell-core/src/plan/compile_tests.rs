@@ -37,6 +37,20 @@ fn make_before_break_with_alternating_principals() {
 }
 
 #[test]
+fn what_an_issuer_keeps_is_deleted_after_the_proof() {
+    let mut key = secret("key", ValidAtOnce::Two);
+    key.retires = true;
+    for strategy in [Strategy::KillFirst, Strategy::MakeBeforeBreak] {
+        let plan = compile(&input(strategy, vec![key.clone()])).unwrap();
+        assert!(lines(&plan).contains("\nkey.retire! <- key.prove\n"), "{}", lines(&plan));
+    }
+    // Where nothing is minted, the proof is the one with another principal.
+    key.capabilities.can_mint = false;
+    let plan = compile(&input(Strategy::KillFirst, vec![key])).unwrap();
+    assert!(lines(&plan).contains("\nkey.retire! <- key.prove\n"), "{}", lines(&plan));
+}
+
+#[test]
 fn kill_first() {
     let plan =
         compile(&input(Strategy::KillFirst, vec![secret("db", ValidAtOnce::AlternatePrincipals)])).unwrap();

@@ -842,6 +842,7 @@ fn essential(step: &Step) -> Option<&'static str> {
         | StepAction::Disable
         | StepAction::Sever
         | StepAction::Purge { .. }
+        | StepAction::Retire
         | StepAction::Notify { .. } => None,
     }
 }

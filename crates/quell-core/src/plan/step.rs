@@ -66,6 +66,8 @@ pub enum StepAction {
         /// Which.
         store: usize,
     },
+    /// Delete what the issuer keeps of the old value, so that nobody can make it valid again.
+    Retire,
     /// Tell people.
     Notify {
         /// The channel's name.

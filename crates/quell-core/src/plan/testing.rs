@@ -29,6 +29,7 @@ pub(crate) fn secret_with(id: &str, valid_at_once: ValidAtOnce) -> SecretInput {
         tier: Tier::Service,
         target: "postgres".to_owned(),
         capabilities: capabilities(valid_at_once),
+        retires: false,
         stores: vec![StoreInput { target: "kv".to_owned() }],
         consumers: vec![consumer("api"), consumer("worker")],
         after: Vec::new(),

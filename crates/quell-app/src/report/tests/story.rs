@@ -133,6 +133,7 @@ impl Story {
                 settle_ms: 1000,
                 refusals: vec!["28P01".to_owned()],
             },
+            retires: false,
             stores: vec![StoreInput { target: "kv".to_owned() }],
             consumers: vec![consumer],
             after: Vec::new(),

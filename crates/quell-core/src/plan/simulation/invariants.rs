@@ -146,9 +146,10 @@ pub(super) fn p7(secret: &Secret) -> Verdict {
     must(kept.is_none(), || format!("a purged store holds {:?}", kept.map(|s| &s.versions)))
 }
 
-/// Before the effect lands: purging waits for the proof, since until then somebody may need the old value.
+/// Before the effect lands: purging and deleting wait for the proof, since until then somebody may need the old value.
 pub(super) fn p7_landing(secret: &Secret, deed: Deed) -> Verdict {
-    let needless = !matches!(deed, Deed::Purge(_)) || (!secret.old_valid && secret.sessions == 0);
+    let needless =
+        !matches!(deed, Deed::Purge(_) | Deed::Retire) || (!secret.old_valid && secret.sessions == 0);
     must(needless, || "copies are destroyed before the old value is proven inert".to_owned())
 }
 
@@ -246,7 +247,13 @@ pub(super) fn p15(books: &Books, i: usize, event: &StepEvent) -> Verdict {
 pub(super) fn p16_landing(secret: &Secret, deed: Deed, value: Option<u32>) -> Verdict {
     let changes = matches!(
         deed,
-        Deed::Mint | Deed::Install | Deed::WriteStore(_) | Deed::Disable | Deed::Sever | Deed::Purge(_)
+        Deed::Mint
+            | Deed::Install
+            | Deed::WriteStore(_)
+            | Deed::Disable
+            | Deed::Sever
+            | Deed::Purge(_)
+            | Deed::Retire
     );
     must(secret.captured || !changes, || format!("{deed:?} before the old value is captured"))?;
     let dud = matches!(deed, Deed::WriteStore(_)) && value.is_some_and(|v| !secret.live.contains(&v));

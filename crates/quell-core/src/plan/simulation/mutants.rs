@@ -47,6 +47,7 @@ const MISTAKES: &[(Wrong, &[Id])] = &[
     (Wrong::DropNeeds("mint", "prove-refused"), &[Id::P9]),
     (Wrong::DropNeeds("store", "probe-new"), &[Id::P16]),
     (Wrong::DropNeeds("purge", "prove"), &[Id::P7]),
+    (Wrong::DropNeeds("retire", "prove"), &[Id::P7]),
     (Wrong::DropNeeds("capture", "confirm"), &[Id::P17]),
     // These do no harm but end nowhere: what ran too early is not run again.
     (Wrong::DropNeeds("reload", "store"), &[Id::P11]),

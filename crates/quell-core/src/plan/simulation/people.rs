@@ -128,6 +128,7 @@ impl Sim {
                 | Deed::ProveRefused
                 | Deed::Prove
                 | Deed::Purge(_)
+                | Deed::Retire
                 | Deed::Notify => false,
             };
             if self.books.steps[i].satisfied && (owed || self.spoken[i]) {

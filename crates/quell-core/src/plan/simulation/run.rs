@@ -333,6 +333,7 @@ impl Sim {
             Deed::ProveRefused => Seen::DoubtProveRefused,
             Deed::Prove => Seen::DoubtProve,
             Deed::Purge(_) => Seen::DoubtPurge,
+            Deed::Retire => Seen::DoubtRetire,
             Deed::Notify => Seen::DoubtNotify,
         });
     }

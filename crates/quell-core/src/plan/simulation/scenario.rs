@@ -141,6 +141,7 @@ fn secret(rng: &mut Rng, i: usize) -> SecretInput {
         tier: rng.pick(&[Tier::Infrastructure, Tier::Service, Tier::Integration]),
         target: "issuer".to_owned(),
         capabilities,
+        retires: rng.chance(40),
         stores: (0..stores).map(|_| StoreInput { target: "kv".to_owned() }).collect(),
         consumers: (0..consumers)
             .map(|c| ConsumerInput {
@@ -202,6 +203,7 @@ impl Deed {
             StepAction::ProveRefused => "prove-refused",
             StepAction::Prove => "prove",
             StepAction::Purge { .. } => "purge",
+            StepAction::Retire => "retire",
             StepAction::Notify { .. } => "notify",
         }
     }

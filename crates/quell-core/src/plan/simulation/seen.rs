@@ -61,6 +61,7 @@ seen!(
     DoubtProveRefused,
     DoubtProve,
     DoubtPurge,
+    DoubtRetire,
     DoubtNotify,
     // Faults.
     CrashBeforeCommit,

@@ -49,6 +49,7 @@ pub(super) enum Deed {
     ProveRefused,
     Prove,
     Purge(usize),
+    Retire,
     Notify,
 }
 
@@ -112,6 +113,9 @@ pub(super) struct Secret {
     pub(super) old_valid: bool,
     /// The old value was refused at some time.
     pub(super) died: bool,
+    /// The issuer keeps nothing of the old value: nobody can make it valid again.
+    pub(super) retired: bool,
+    retires: bool,
     pub(super) sessions: u32,
     pub(super) live: Vec<Value>,
     /// Values chosen or made, ever.
@@ -160,6 +164,8 @@ impl World {
                 captured: false,
                 old_valid: true,
                 died: false,
+                retired: false,
+                retires: s.retires,
                 sessions: u32::try_from(rng.below(3)).unwrap(),
                 live: Vec::new(),
                 mints: 0,
@@ -203,6 +209,7 @@ impl World {
             StepAction::ProveRefused => Deed::ProveRefused,
             StepAction::Prove => Deed::Prove,
             StepAction::Purge { store } => Deed::Purge(*store),
+            StepAction::Retire => Deed::Retire,
             StepAction::Notify { .. } => Deed::Notify,
         };
         Effect { secret, deed }
@@ -233,6 +240,11 @@ impl Secret {
         if !self.sessions_survive {
             self.sessions = 0;
         }
+    }
+
+    fn retire(&mut self) {
+        self.retired = true;
+        self.die();
     }
 
     fn make_live(&mut self, value: Value) {
@@ -269,6 +281,7 @@ impl Secret {
             (Deed::Disable, _) if self.can_disable || !self.live.is_empty() => self.die(),
             (Deed::Sever, _) => self.sessions = 0,
             (Deed::Purge(i), _) => self.stores[i].purge(),
+            (Deed::Retire, _) => self.retire(),
             // Without a successor, or the kinds that only look.
             (
                 Deed::Install
@@ -304,6 +317,7 @@ impl Secret {
             Deed::ProveRefused => (refused, false),
             Deed::Prove => (refused && works, false),
             Deed::Purge(i) => (!self.stores[i].versions.contains(&OLD), true),
+            Deed::Retire => (self.retired, true),
             Deed::Notify => (false, true),
         };
         if holds { Answer::Done(None) } else { Answer::No(later) }
@@ -351,6 +365,7 @@ impl Secret {
             (Deed::Disable, _) => self.die(),
             (Deed::Sever, _) if !self.old_valid => self.sessions = 0,
             (Deed::Purge(i), _) if self.died => self.stores[i].purge(),
+            (Deed::Retire, _) if self.died => self.retire(),
             _ => {}
         }
     }
@@ -363,6 +378,9 @@ impl Secret {
         }
         if self.sessions > 0 {
             left.push(format!("{} sessions live", self.sessions));
+        }
+        if self.retires && !self.retired {
+            left.push("the issuer keeps the old value".to_owned());
         }
         if self.order != Order::RevokeOnly {
             if self.live.len() != 1 {

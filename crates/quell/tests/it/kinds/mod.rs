@@ -1,6 +1,7 @@
 //! One scenario for each kind of credential: it leaks into a real repository, is found there, and is answered on a real system; the
 //! same with a crash at every step that speaks to the issuer, and with an issuer whose answers are lost after their effect.
 
+mod aws;
 mod consumer;
 mod mariadb;
 mod redis;
@@ -94,6 +95,11 @@ struct Place {
 
 impl Place {
     fn new(kind: Kind) -> Self {
+        Self::with_stores(kind, &[])
+    }
+
+    /// With more stores than the env file; they hold the value already.
+    fn with_stores(kind: Kind, more: &[Value]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         let store = kind.kept.file(path);
@@ -101,13 +107,15 @@ impl Place {
         private(&path.join("admin.url"), &kind.admin);
         let consumer = Consumer::start(store, kind.kept, Arc::clone(&kind.door));
         let at = |what: &str| format!("http://127.0.0.1:{}/{what}", consumer.port());
+        let mut stores = vec![kind.kept.store()];
+        stores.extend_from_slice(more);
         let inventory = json!({
             "secrets": [{
                 "id": "orders",
                 "kind": kind.name,
                 "env": "prod",
                 "issuer": kind.issuer,
-                "stores": [kind.kept.store()],
+                "stores": stores,
                 "consumers": [{
                     "name": "api",
                     "reload": {"http": {"url": at("reload")}},
@@ -221,10 +229,16 @@ fn leaky(folder: &Path, value: &str) -> PathBuf {
 
 /// The whole way, in both orders.
 pub(crate) fn is_answered(make: impl Fn(&str) -> Kind) {
+    is_answered_in(|name| (make(name), Vec::new()));
+}
+
+/// The same with more stores, which [`Kind::old`] was written to.
+pub(crate) fn is_answered_in(make: impl Fn(&str) -> (Kind, Vec<Value>)) {
     for (name, channel, strategy) in
         [("kf", "public-repo", "kill-first"), ("mb", "chat", "make-before-break")]
     {
-        let mut place = Place::new(make(name));
+        let (kind, stores) = make(name);
+        let mut place = Place::with_stores(kind, &stores);
         let id = place.leak(channel);
         place.ok(&["respond", &id], None);
         let shown: Value =
@@ -236,8 +250,13 @@ pub(crate) fn is_answered(make: impl Fn(&str) -> Kind) {
 
 /// SIGKILL at every boundary of the steps that speak to the issuer.
 pub(crate) fn survives_crashes(make: impl Fn(&str) -> Kind) {
+    survives_crashes_at(&STEPS, make);
+}
+
+/// The same for an issuer that has some of the steps only.
+pub(crate) fn survives_crashes_at(steps: &[&str], make: impl Fn(&str) -> Kind) {
     for (order, channel) in [("k", "public-repo"), ("m", "chat")] {
-        for (n, step) in STEPS.into_iter().enumerate() {
+        for (n, step) in steps.iter().enumerate() {
             for (m, at) in PLACES.into_iter().enumerate() {
                 let mut place = Place::new(make(&format!("{order}{n}{m}")));
                 let id = place.leak(channel);

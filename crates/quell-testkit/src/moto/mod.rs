@@ -1,5 +1,9 @@
 //! Buckets on loopback: `moto` (<https://docs.getmoto.org/en/latest/docs/server_mode.html>), which keeps them in memory and answers as S3
-//! does, and as the XML API of Google Cloud Storage, which is made to be alike. It checks no signatures.
+//! does, and as the XML API of Google Cloud Storage, which is made to be alike. A [`Server`] checks no signatures, [`Aws`] does.
+
+mod aws;
+
+pub use aws::{Aws, Caller, Keys};
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -45,15 +49,19 @@ pub enum Turn {
 impl Server {
     /// Starts a server and waits until it answers.
     pub fn start() -> anyhow::Result<Self> {
-        let program = crate::program("moto_server", &[])?;
-        start::again(|| Self::start_once(&program))
+        Self::start_with(&crate::program("moto_server", &[])?, &[])
     }
 
-    fn start_once(program: &Path) -> anyhow::Result<Self> {
+    fn start_with(program: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+        start::again(|| Self::start_once(program, arguments))
+    }
+
+    fn start_once(program: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let port = crate::free_port()?;
         let log = std::fs::File::create(folder.path().join("server.log"))?;
         let child = Command::new(program)
+            .args(arguments)
             .args(["-H", "127.0.0.1", "-p", &port.to_string()])
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
