@@ -20,6 +20,7 @@ pub mod openbao;
 mod password;
 pub mod postgres;
 pub mod process;
+pub mod provider;
 pub mod redis;
 pub mod source;
 pub mod systemd;
@@ -35,6 +36,7 @@ pub static ALL: &[&connector::Definition] = &[
     &openbao::CONNECTOR,
     &postgres::CONNECTOR,
     &process::CONNECTOR,
+    &provider::CONNECTOR,
     &redis::CONNECTOR,
     &systemd::CONNECTOR,
     &webhook::CONNECTOR,
