@@ -47,7 +47,7 @@ pub use trial::{Tested, trial};
 /// The registration of this connector.
 pub static CONNECTOR: Definition = Definition {
     id: "provider",
-    summary: "Keys of some fifty services, and of any other that a file describes",
+    summary: "Keys of services with an HTTP API, each described by a file",
     readme: include_str!("README.md"),
     schemas: schema::inventory,
     issuer: Some(build),
