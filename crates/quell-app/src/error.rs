@@ -98,7 +98,10 @@ impl AppError {
                 vec!["`quell incident list` shows all incidents".to_owned()]
             }
             Self::NotFound { what: "secret", .. } => {
-                vec!["`quell inventory check` lists the secrets of the inventory".to_owned()]
+                vec![
+                    "`quell inventory check` lists the secrets of the inventory".to_owned(),
+                    "one that `quell kill` made is taken up by giving it the value again".to_owned(),
+                ]
             }
             Self::NotFound { what: "provider", .. } => {
                 vec!["`quell provider list` names all; `--providers DIR` adds your own".to_owned()]

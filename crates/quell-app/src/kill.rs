@@ -94,9 +94,11 @@ pub fn recognize(
     rules: &RuleSet,
     places: &[std::path::PathBuf],
 ) -> Result<Target, AppError> {
-    let kinds = match &asked.kind {
-        Some(kind) => vec![kind.clone()],
-        None => kinds_of(value, rules)?,
+    let kinds = match (&asked.kind, &asked.provider) {
+        (Some(kind), _) => vec![kind.clone()],
+        // Whose it is was said: what the scanner thinks of it is only a word for the incident.
+        (None, Some(_)) => kinds_of(value, rules).unwrap_or_default(),
+        (None, None) => kinds_of(value, rules)?,
     };
     let provider = match &asked.provider {
         Some(id) => provider::find(places, id)
@@ -128,7 +130,12 @@ fn kinds_of(value: &SecretValue, rules: &RuleSet) -> Result<Vec<String>, AppErro
     let key = crate::scan::throwaway_key()?;
     let report = Scanner::new(rules, &key).threads(1).reader("(input)", &mut value.expose(), &mut |_| {})?;
     let mut kinds: Vec<String> = Vec::new();
-    for finding in report.findings {
+    let whole = key.fingerprint(value);
+    if !report.findings.is_empty() && !report.findings.iter().any(|finding| finding.fingerprint == whole) {
+        let words = "the input holds more than the value: give the bare key, without its name, quotes or a URL around it";
+        return Err(AppError::Usage(words.to_owned()));
+    }
+    for finding in report.findings.into_iter().filter(|finding| finding.fingerprint == whole) {
         if !kinds.contains(&finding.kind) {
             kinds.push(finding.kind);
         }

@@ -132,7 +132,7 @@ impl Complaints<'_> {
             self.add(line, key, "a header carries the key, but the call is made as nobody", "`as: key`");
         }
         self.holes(file, key, line, call);
-        let lists = [&call.accepted, &call.refused, &call.done, &call.gone];
+        let lists = [&call.accepted, &call.refused, &call.limited, &call.done, &call.gone];
         for one in lists.into_iter().flatten() {
             if (one.is.is_some() || one.has.is_some()) && one.at.is_none() {
                 self.add(

@@ -74,7 +74,7 @@ impl Tried {
 /// What a rate limit means to people.
 pub(super) fn limited(after: Option<Duration>) -> String {
     let wait = after.map(|after| format!("; it asks to wait {} s", after.as_secs())).unwrap_or_default();
-    format!("rate limited (429){wait}")
+    format!("rate limited{wait}")
 }
 
 /// A credential with its parts, as calls of one kind take it.
@@ -128,7 +128,7 @@ impl Door {
         let fits = |list: &[super::file::When]| {
             list.iter().find(|one| when::fits(one, answer.status, body.as_ref())).cloned()
         };
-        if answer.status == 429 {
+        if answer.status == 429 || fits(&call.limited).is_some() {
             return Tried::Limited(answer.retry_after);
         }
         if let Some(refusal) = fits(&call.refused) {
@@ -169,6 +169,10 @@ impl Door {
         }
         if fits(&call.gone) {
             return Ok(Said::Gone { status });
+        }
+        if fits(&call.limited) {
+            let kind = ConnectErrorKind::Transient { retry_after: answer.retry_after };
+            return Err(self.error(what, kind, limited(answer.retry_after)));
         }
         Err(self.failure(what, call, &answer))
     }

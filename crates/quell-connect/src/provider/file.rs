@@ -159,6 +159,8 @@ pub struct Call {
     pub accepted: Vec<When>,
     /// Probe: this key is refused.
     pub refused: Vec<When>,
+    /// Too many requests, where the vendor says it otherwise than by 429.
+    pub limited: Vec<When>,
     /// Others: it was done (or is queued: that is never a proof).
     pub done: Vec<When>,
     /// Others: there is no such key.

@@ -3,6 +3,8 @@
 //! A file says how a key is tried, how it is revoked (with itself, by anybody, or by an administrator), how a successor is made,
 //! and what each answer means, with the vendor's page and the day on which it was read. One issuer acts on all of them.
 //!
+//! Why files and a model: decision 0011.
+//!
 //! What is absent: retries, redirects, and any belief in an answer. `200`, `204` and `202` say that a revocation was taken;
 //! that the key is dead is seen by trying it.
 

@@ -121,6 +121,7 @@ fn call(description: &str) -> Value {
             "form": texts,
             "accepted": when,
             "refused": when,
+            "limited": when,
             "done": when,
             "gone": when,
             "id": pointer("The key's id in the answer"),

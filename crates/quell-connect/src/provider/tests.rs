@@ -197,6 +197,12 @@ async fn an_answer_that_nobody_knows_is_named_with_what_to_do() {
         let Probe::Inconclusive { reason } = issuer.probe(&old).await else { panic!("{status}") };
         assert!(reason.contains(wanted), "{status}: {reason}");
     }
+    // Some say by words what others say by 429.
+    let body = ("application/json", r#"{"message":"API rate limit exceeded for 192.0.2.1."}"#);
+    model.set(Mood::Same { status: 403, body, headers: vec![("retry-after", "9".to_owned())] });
+    let outcome = issuer.perform(IssuerOp::Disable { old: &old }).await.outcome;
+    let waits = matches!(outcome, Outcome::NotApplied { retry_after_ms: Some(9_000), retryable: true, .. });
+    assert!(waits, "{outcome:?}");
     model.set(Mood::Same { status: 422, body: ("application/json", "{}"), headers: Vec::new() });
     let outcome = issuer.perform(IssuerOp::Disable { old: &old }).await.outcome;
     assert!(matches!(outcome, Outcome::NotApplied { retryable: false, .. }), "{outcome:?}");

@@ -22,6 +22,8 @@ struct Desk {
     model: Model,
     key: ModelKey,
     control: ModelKey,
+    id: String,
+    address: String,
 }
 
 pub(crate) fn embedded(id: &str) -> String {
@@ -35,13 +37,23 @@ fn token(seed: u64) -> String {
 
 impl Desk {
     fn new() -> Self {
+        Self::of("github", "https://api.github.com", &token(41))
+    }
+
+    /// For another provider: its id, its address, and a key of its form.
+    fn of(id: &str, address: &str, value: &str) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let file = quell_connect::provider::read("github.yaml", &embedded("github")).unwrap();
+        let file = quell_connect::provider::read(id, &embedded(id)).unwrap();
         let model = runtime.block_on(Model::start(Arc::new(file), 3)).unwrap();
-        let (key, control) = (model.adopt(&token(41)), model.adopt(&token(42)));
+        let control = match id {
+            "github" => model.adopt(&token(42)),
+            _ => model.key("control"),
+        };
+        let key = model.adopt(value);
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("providers")).unwrap();
-        let desk = Self { folder, runtime, model, key, control };
+        let (id, address) = (id.to_owned(), address.to_owned());
+        let desk = Self { folder, runtime, model, key, control, id, address };
         desk.point_to(&desk.model.url());
         assert!(desk.run(&["init"], None).status.success());
         desk
@@ -49,9 +61,11 @@ impl Desk {
 
     /// The provider is elsewhere from now on.
     fn point_to(&self, url: &str) {
-        let file =
-            embedded("github").replace("https://api.github.com", url).replace("settle: 30s", "settle: 100ms");
-        std::fs::write(self.folder.path().join("providers/github.yaml"), file).unwrap();
+        let file = embedded(&self.id).replace(&self.address, url);
+        let (before, after) = file.split_once("\nsettle: ").unwrap();
+        let (_, rest) = after.split_once('\n').unwrap();
+        let file = format!("{before}\nsettle: 100ms\n{rest}");
+        std::fs::write(self.folder.path().join(format!("providers/{}.yaml", self.id)), file).unwrap();
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -210,14 +224,81 @@ fn a_value_on_the_command_line_is_refused_and_not_repeated() {
 }
 
 #[test]
-fn what_no_rule_recognizes_has_to_be_named() {
+fn what_is_no_bare_key_is_refused_before_anything_is_sent() {
     let desk = Desk::new();
-    let mut child = desk.command(&["kill", "-", "--yes", "--providers", "providers"]).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(b"no-such-form-of-a-key\n").unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    let said = text(&output.stderr);
-    assert!(said.contains("no rule recognizes this value") && said.contains("--provider"), "{said}");
+    let named = format!("GITHUB_TOKEN={}\n", desk.key.value);
+    for (input, wanted) in [
+        ("no-such-form-of-a-key\n", "no rule recognizes this value; name the provider with --provider"),
+        (named.as_str(), "the input holds more than the value"),
+        ("\n", "holds no value"),
+    ] {
+        let mut child = desk.command(&["kill", "-", "--yes", "--providers", "providers"]).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let said = text(&output.stderr);
+        assert!(said.contains(wanted) && !said.contains(&desk.key.value), "{said}");
+    }
+    assert!(desk.model.lines().is_empty());
+}
+
+/// Through the binary, for every file that says that the value is enough.
+#[test]
+fn each_self_revocable_provider_is_killed_before_any_administrator_is_at_hand() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../quell-connect/src/provider/providers");
+    let mut killed = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        let id = name.strip_suffix(".yaml").unwrap();
+        let file = quell_connect::provider::read(id, &embedded(id)).unwrap();
+        if !file.self_revocable() {
+            continue;
+        }
+        let desk = Desk::of(
+            id,
+            "https://nowhere.example",
+            &quell_connect::provider::expand(&file.example.value, 99),
+        );
+        let url = desk.model.url();
+        let set: Vec<String> =
+            file.example.vars.iter().map(|(name, text)| format!("{name}={text}")).collect();
+        let mut more = vec!["--provider", id, "--url", &url];
+        more.extend(set.iter().flat_map(|pair| ["--set", pair.as_str()]));
+        let (code, shown) = desk.kill(&more);
+        assert_eq!(
+            (code, &shown["shown"]["is"]),
+            (0, &Value::from("refused-after-accepted")),
+            "{id}: {shown}"
+        );
+        assert!(!desk.model.alive(&desk.key.id) && desk.model.revocations() == 1, "{id}");
+        if file.secret_in_url.is_none() {
+            desk.assert_traceless();
+        }
+        killed += 1;
+    }
+    assert!(killed >= 12, "{killed}");
+}
+
+#[test]
+fn where_no_call_revokes_it_a_person_does_and_the_same_command_sees_it() {
+    let desk = Desk::of("figma", "https://api.figma.com", &template::expand("figd_{alnum:40}", 7).unwrap());
+    let (code, told) = desk.kill(&["--provider", "figma", "--control", "env:GOOD"]);
+    assert_eq!((code, &told["shown"]["is"]), (5, &Value::from("not-dead")), "{told}");
+    let args =
+        ["kill", "-", "--yes", "--providers", "providers", "--provider", "figma", "--control", "env:GOOD"];
+    let said = text(&desk.run(&args, None).stderr);
+    assert!(said.contains("Revoke it in Figma under Settings"), "{said}");
+    desk.model.revoke(&desk.key.id);
+    let (code, killed) = desk.kill(&["--provider", "figma", "--control", "env:GOOD"]);
+    assert_eq!((code, &killed["shown"]["is"]), (0, &Value::from("proven")), "{killed}");
+    assert_eq!(killed["incident"], told["incident"]);
+    let shown = desk.json(&["incident", "show", killed["incident"].as_str().unwrap()]);
+    let unmet = shown["unmet"].to_string();
+    assert!(
+        !unmet.contains("ever seen to be valid"),
+        "it was seen alive before the person revoked it: {unmet}"
+    );
+    desk.assert_traceless();
 }
 
 #[test]
