@@ -183,10 +183,14 @@ pub async fn look(target: &Target, value: &SecretValue, options: &Options) -> Re
 }
 
 /// What people must know before they decide.
-pub async fn warnings(target: &Target, options: &Options) -> Result<Vec<String>, AppError> {
+pub async fn warnings(
+    target: &Target,
+    value: &SecretValue,
+    options: &Options,
+) -> Result<Vec<String>, AppError> {
     let secret = secret_of(target, "quell-kill".parse().map_err(|_e| unusable())?);
     let systems = Systems::build(&secret, &crate::app::context(options, &inventory(&options.inventory)?)?)?;
-    Ok(systems.issuer.warnings(None).await)
+    Ok(systems.issuer.warnings(Some(value)).await)
 }
 
 fn unusable() -> AppError {

@@ -32,7 +32,7 @@ pub(crate) async fn kill(options: &Options, args: &KillArgs, out: &Out) -> Resul
     let target = kill::recognize(&value, &asked(args)?, &scan::rules(&[])?, &places)?;
     let seen = kill::look(&target, &value, &options).await?;
     if !out.json() {
-        preview(&target, &seen, &kill::warnings(&target, &options).await?, out);
+        preview(&target, &seen, &kill::warnings(&target, &value, &options).await?, out);
     }
     if args.dry_run {
         if out.json() {
@@ -207,8 +207,11 @@ fn not_dead(killed: &Killed, out: &Out) -> u8 {
         }
         Ended::NeedsApproval => {
             out.status("policy wants another person's approval");
+            let plan = quell_app::plan::machine(&killed.incident).map(|m| m.plan_hash().to_owned());
+            let plan = plan.unwrap_or_default();
+            let hash = quell_app::driver::short(&plan);
             out.hint(format!(
-                "`quell approve {} --plan HASH` as that person, then run it again",
+                "`quell approve {} --plan {hash}` as that person, then run it again",
                 killed.incident.id
             ));
             exit::WAITING

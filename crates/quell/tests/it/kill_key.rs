@@ -78,6 +78,7 @@ impl Desk {
             .env("QUELL_DATA_DIR", self.folder.path().join("data"))
             .env("QUELL_ACTOR", "ines")
             .env("GOOD", &self.control.value)
+            .env("ADMIN", self.model.admin())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -390,6 +391,41 @@ fn an_inventory_can_name_a_provider_as_issuer() {
     let shown = desk.json(&["incident", "show", id]);
     assert_eq!(shown["secrets"][0]["inert"], true, "{shown}");
     assert!(!desk.model.alive(&desk.key.id) && desk.model.revocations() == 1);
+}
+
+/// The engine, the plan and the proof are the usual ones: a successor is made, the store gets it, the old key dies.
+#[test]
+fn a_provider_that_makes_keys_is_rotated_and_a_crash_leaves_no_stranger() {
+    for failpoint in
+        [None, Some("*.mint:after-intent"), Some("*.mint:after-effect"), Some("*.disable:after-effect")]
+    {
+        let value = quell_connect::provider::expand("SG.{alnum:22}.{alnum:43}", 5);
+        let desk = Desk::of("sendgrid", "https://api.sendgrid.com", &value);
+        private(&desk.folder.path().join("mail.env"), &format!("KEY={value}\n"));
+        desk.write_inventory(
+            "providers: [providers]\nsecrets:\n  - id: mail\n    kind: sendgrid-api-key\n    env: prod\n    \
+             issuer: { provider: { id: sendgrid, admin: \"env:ADMIN\", control: \"env:GOOD\", mint: { scopes: [mail.send] } } }\n    \
+             stores: [{ env_file: { path: mail.env, key: KEY } }]\npolicy: { approvals: { destructive: 0 } }\n",
+        );
+        let opened = desk.json(&["incident", "open", "--secret", "mail", "--channel", "chat"]);
+        let id = opened["incident"].as_str().unwrap();
+        if failpoint.is_some() {
+            assert_eq!(
+                desk.run(&["respond", id], failpoint).status.code(),
+                None,
+                "{failpoint:?} was not reached"
+            );
+        }
+        let done = desk.run(&["respond", id], None);
+        assert!(done.status.success(), "{failpoint:?}: {}", text(&done.stderr));
+        let shown = desk.json(&["incident", "show", id]);
+        assert_eq!(shown["secrets"][0]["inert"], true, "{shown}");
+        assert_eq!(shown["secrets"][0]["proof"]["control_is"], "successor");
+        assert!(!desk.model.alive(&desk.key.id), "{failpoint:?}: the old key lives");
+        assert_eq!(desk.model.named("/mail.mint"), 1, "{failpoint:?}: exactly one successor lives");
+        let kept = std::fs::read_to_string(desk.folder.path().join("mail.env")).unwrap();
+        assert!(kept.starts_with("KEY=SG.") && !kept.contains(&value), "the store holds the successor");
+    }
 }
 
 /// Where the program that is tested writes what it finds about providers.
