@@ -61,10 +61,12 @@ pub struct Target {
 pub enum Shown {
     /// It is not dead, or that cannot be told.
     NotDead,
-    /// Refused beside an accepted control: a proof.
+    /// Refused beside an accepted control, and seen accepted before: a proof.
     Proven,
     /// Refused; without a control, and nobody here ever saw it accepted.
     Refused,
+    /// Refused beside an accepted control; nobody here ever saw it accepted. A key of another site is refused as well.
+    RefusedBesideControl,
     /// Refused, after the same door had accepted it in this incident; without a control.
     RefusedAfterAccepted {
         /// Seconds from the acceptance to the last refusal.
@@ -104,7 +106,7 @@ pub fn recognize(
         Some(id) => provider::find(places, id)
             .map_err(AppError::Provider)?
             .ok_or_else(|| AppError::NotFound { what: "provider", id: id.clone() })?,
-        None => only_provider(&kinds, places)?,
+        None => only_provider(value, &kinds, places)?,
     };
     let served = kinds.iter().find(|kind| provider.file.kinds.contains(kind));
     let kind = served.or(kinds.first()).cloned().unwrap_or_else(|| provider.file.id.clone());
@@ -143,11 +145,16 @@ fn kinds_of(value: &SecretValue, rules: &RuleSet) -> Result<Vec<String>, AppErro
     Ok(kinds)
 }
 
-fn only_provider(kinds: &[String], places: &[std::path::PathBuf]) -> Result<Known, AppError> {
+fn only_provider(
+    value: &SecretValue,
+    kinds: &[String],
+    places: &[std::path::PathBuf],
+) -> Result<Known, AppError> {
     let mut found: Vec<Known> = Vec::new();
+    let takes = |known: &Known| value.expose_text().is_some_and(|text| known.file.takes(text));
     for kind in kinds {
         for known in provider::of_kind(places, kind).map_err(AppError::Provider)? {
-            if !found.iter().any(|other| other.file.id == known.file.id) {
+            if takes(&known) && !found.iter().any(|other| other.file.id == known.file.id) {
                 found.push(known);
             }
         }
@@ -351,7 +358,7 @@ fn shown(proof: &Proof, accepted: Option<Timestamp>) -> Shown {
     let refused = |probe: &Probe| matches!(probe, Probe::Refused { .. });
     let dead = !proof.old.is_empty() && proof.old.iter().all(|old| old.probes.iter().all(refused));
     if proof.inert {
-        return Shown::Proven;
+        return if accepted.is_some() { Shown::Proven } else { Shown::RefusedBesideControl };
     }
     // A control that was had and did not accept takes the worth from the refusal.
     if !dead || proof.control_is != "none" {

@@ -93,6 +93,14 @@ impl Complaints<'_> {
             let words = "nothing says how the key is revoked";
             self.add(0, "revoke", words, "add a call under `revoke`, or tell people what to do in `by_hand`");
         }
+        if !file.prefixes.is_empty() && !file.takes(&file.example.value) {
+            self.add(
+                0,
+                "example.value",
+                "it begins with none of `prefixes`",
+                "the model needs a key of the right form",
+            );
+        }
         let shape = file.shape.as_deref().map(Template::parse);
         if let Some(Err(words)) = &shape {
             self.add(0, "shape", words, "such as SG.{id}.{rest}");

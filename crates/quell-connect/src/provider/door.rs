@@ -104,6 +104,12 @@ impl Door {
 
     /// The key that a call is about.
     pub(super) fn secret(&self, value: &SecretValue) -> Result<Key, String> {
+        if !value.expose_text().is_some_and(|text| self.file.takes(text)) {
+            let ways = self.file.prefixes.join(", ");
+            return Err(format!(
+                "it does not begin with {ways}, and this door refuses others although they live"
+            ));
+        }
         Key::new(value, self.file.shape.as_deref())
     }
 

@@ -13,6 +13,7 @@ pub(super) static EMBEDDED: &[(&str, &str)] = &[
     ("dropbox.yaml", include_str!("providers/dropbox.yaml")),
     ("fastly.yaml", include_str!("providers/fastly.yaml")),
     ("figma.yaml", include_str!("providers/figma.yaml")),
+    ("github-installation.yaml", include_str!("providers/github-installation.yaml")),
     ("github.yaml", include_str!("providers/github.yaml")),
     ("gitlab.yaml", include_str!("providers/gitlab.yaml")),
     ("google-oauth.yaml", include_str!("providers/google-oauth.yaml")),

@@ -22,6 +22,9 @@ pub struct File {
     /// Kinds of the scan rules that are such keys (`quell rules list`).
     #[serde(default)]
     pub kinds: Vec<String>,
+    /// How such keys begin, when others of the same kind are refused at this door although they live. None: any way.
+    #[serde(default)]
+    pub prefixes: Vec<String>,
     /// Where the API is: `https://api.github.com`. May have holes for variables and public parts.
     pub url: String,
     /// How a value is built, when parts of it are needed: `SG.{id}.{rest}`.
@@ -252,6 +255,11 @@ impl File {
         let others = [("mint", &self.mint), ("list", &self.list), ("last_used", &self.last_used)];
         all.extend(others.into_iter().filter_map(|(name, call)| Some((name.to_owned(), call.as_ref()?))));
         all
+    }
+
+    /// Is a value that begins so one for this door? A refusal of another would prove nothing.
+    pub fn takes(&self, value: &str) -> bool {
+        self.prefixes.is_empty() || self.prefixes.iter().any(|prefix| value.starts_with(prefix))
     }
 
     /// Can it be revoked with nothing but the value?

@@ -39,6 +39,7 @@ pub fn schema() -> Value {
             "id": { "type": "string", "pattern": "^[a-z0-9-]+$" },
             "name": text("For people: GitHub personal access token"),
             "kinds": { "type": "array", "items": { "type": "string" }, "description": "Kinds of the scan rules (`quell rules list`)" },
+            "prefixes": { "type": "array", "items": { "type": "string", "minLength": 1 }, "description": "How such keys begin, when others of the kind are refused at this door although they live" },
             "url": text("Where the API is: https://api.example.com"),
             "shape": text("How a value is built, when its parts are needed: SG.{id}.{rest}"),
             "public": { "type": "array", "items": { "type": "string" }, "description": "Parts of the shape that are no secret" },

@@ -130,7 +130,7 @@ fn bad_files_are_named_with_their_place_and_the_fix() {
         ("path: /user", "path: \"/user?t={key}\"", "puts the secret into a URL, and URLs are logged"),
         ("path: /user", "path: \"/user/{nmae}\"", "nothing is known for `{nmae}`"),
         ("path: /credentials/revoke", "path: \"/keys/{id}\"", "nothing says where it comes from"),
-        ("  checked: 2026-11-23\n  examples", "  checked: lately\n  examples", "`probe`: not dated"),
+        ("  checked: 2026-11-23\n  note", "  checked: lately\n  note", "`probe`: not dated"),
         ("breaks: everything", "breaks: \"\" # ", "`breaks`: it is empty"),
     ] {
         let said = complaints(&changed(github, from, to));
@@ -164,6 +164,22 @@ fn bad_configurations_name_the_key_and_the_fix() {
         assert!(error.hint.is_some() && !error.message.contains("hunter2"), "{error:?}");
     }
     assert!(built(&json!({ "id": "github", "token": "x" })).is_err());
+}
+
+#[tokio::test]
+async fn a_key_of_another_form_is_not_tried_as_its_refusal_would_prove_nothing() {
+    let file = Arc::new(check::read("github.yaml", embedded("github")).unwrap());
+    let model = Model::start(file, 8).await.unwrap();
+    let issuer = built(&json!({ "id": "github", "url": model.url(), "settle": "20ms" })).unwrap();
+    // A refresh token is refused here with the very words that a dead token gets.
+    let value = SecretValue::from_text(super::expand("ghr_{alnum:36}", 1));
+    let words = issuer.identify(&value).unwrap_err().to_string();
+    assert!(words.contains("it does not begin with ghp_"), "{words}");
+    let old = Credential { principal: "bearer".to_owned(), value };
+    assert!(matches!(issuer.probe(&old).await, Probe::Inconclusive { .. }));
+    let outcome = issuer.perform(IssuerOp::Disable { old: &old }).await.outcome;
+    assert!(matches!(outcome, Outcome::NotApplied { retryable: false, .. }), "{outcome:?}");
+    assert!(model.lines().is_empty(), "nothing was sent");
 }
 
 #[tokio::test]

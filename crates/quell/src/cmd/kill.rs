@@ -178,6 +178,12 @@ fn finish(target: &Target, killed: &Killed, out: &Out) -> Result<u8, AppError> {
             ));
             exit::OK
         }
+        Shown::RefusedBesideControl => {
+            let line = "refused twice, beside a control that was accepted; nobody here ever saw it accepted";
+            out.status(format!("{} {line}", tone(Tone::Good, "dead already:")));
+            out.hint("a key of another site or server is refused as well: compare where it was used");
+            exit::OK
+        }
         Shown::RefusedAfterAccepted { seconds } => {
             let line = format!("refused twice, {seconds} s after the same door had accepted it");
             out.status(format!("{} {line}", tone(Tone::Good, "dead:")));
