@@ -130,6 +130,22 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// Files and values are strangers' texts.
+        #[test]
+        fn any_text_is_read_or_refused_and_what_is_taken_apart_goes_together_again(
+            shape in "[a-z{}.:/-]{0,12}",
+            value in "[a-z.:/-]{0,16}",
+        ) {
+            let Ok(template) = Template::parse(&shape) else { return Ok(()) };
+            if let Some(parts) = template.parts(&value) {
+                let unique = template.holes().count() == parts.len();
+                let again = template.fill(&|hole| parts.get(hole).cloned()).unwrap();
+                proptest::prop_assert!(!unique || again.as_str() == value);
+            }
+        }
+    }
+
     #[test]
     fn a_value_is_taken_apart_or_does_not_fit() {
         assert_eq!(parts("SG.{id}.{rest}", "SG.a.b.c").unwrap(), ["id=a", "rest=b.c"]);
