@@ -245,6 +245,8 @@ impl Session {
         ask: impl FnOnce() -> Result<SecretValue, StoreError>,
     ) -> Result<Self, AppError> {
         let app = App::with_inventory(options, inventory(&options.inventory)?, ask).await?;
+        // Before anybody is asked: what is decided here is recorded with a name.
+        app.named_actor()?;
         let fingerprint = app.store.keys().fingerprint.fingerprint(value);
         if let Some(known) = crate::scan::earlier(&app).await?.get(&fingerprint)
             && !even_in_use

@@ -45,10 +45,17 @@ pub(crate) async fn kill(options: &Options, args: &KillArgs, out: &Out) -> Resul
     if let Some(running) = session.running().await? {
         out.status(format!("{} is open about it: it is taken up where it is", running.id));
     }
-    if !args.yes && !agreed(&target)? {
-        out.status("nothing was revoked");
-        out.hint("--yes does not ask, for scripts");
-        return Ok(exit::WAITING);
+    match if args.yes { Answer::Yes } else { asked_for(&target)? } {
+        Answer::Yes => {}
+        Answer::No => {
+            out.status("nothing was revoked");
+            return Ok(exit::WAITING);
+        }
+        Answer::NobodyThere => {
+            out.status("nothing was revoked: there is no terminal to ask at");
+            out.hint("--yes does not ask, for scripts");
+            return Ok(exit::WAITING);
+        }
     }
     let report = Report {
         channel: args.channel.as_deref().map(word).transpose()?,
@@ -137,13 +144,20 @@ fn preview(target: &Target, seen: &Probe, warnings: &[String], out: &Out) {
     }
 }
 
+/// What somebody said, if somebody is there.
+enum Answer {
+    No,
+    NobodyThere,
+    Yes,
+}
+
 /// Asks at the terminal, which is not standard input when the value comes from there.
-fn agreed(target: &Target) -> Result<bool, AppError> {
+fn asked_for(target: &Target) -> Result<Answer, AppError> {
     let failed = |source| AppError::Io { path: "the terminal".to_owned(), source };
     if !std::io::stderr().is_terminal() {
-        return Ok(false);
+        return Ok(Answer::NobodyThere);
     }
-    let Ok(terminal) = std::fs::File::open("/dev/tty") else { return Ok(false) };
+    let Ok(terminal) = std::fs::File::open("/dev/tty") else { return Ok(Answer::NobodyThere) };
     let id = &target.provider.file.id;
     write!(
         anstream::stderr(),
@@ -152,7 +166,7 @@ fn agreed(target: &Target) -> Result<bool, AppError> {
     .map_err(failed)?;
     let mut line = String::new();
     BufReader::new(terminal).read_line(&mut line).map_err(failed)?;
-    Ok(line.trim() == id)
+    Ok(if line.trim() == id { Answer::Yes } else { Answer::No })
 }
 
 fn finish(target: &Target, killed: &Killed, out: &Out) -> Result<u8, AppError> {

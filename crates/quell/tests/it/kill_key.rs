@@ -205,6 +205,14 @@ fn nothing_happens_without_a_yes_or_on_a_dry_run() {
     ] {
         assert!(said.contains(words), "{words} is missing: {said}");
     }
+    // Who decides is recorded, so a name is asked for before anything else.
+    let nameless =
+        desk.command(&["kill", "-", "--yes", "--providers", "providers"]).env_remove("QUELL_ACTOR").spawn();
+    let mut nameless = nameless.unwrap();
+    nameless.stdin.take().unwrap().write_all(desk.key.value.as_bytes()).unwrap();
+    let nameless = nameless.wait_with_output().unwrap();
+    assert_eq!(nameless.status.code(), Some(2));
+    assert!(text(&nameless.stderr).contains("--as NAME"), "{}", text(&nameless.stderr));
     let (code, seen) = desk.kill(&["--dry-run"]);
     assert_eq!((code, &seen["seen"]["is"]), (0, &Value::from("accepted")), "{seen}");
     assert!(desk.model.alive(&desk.key.id) && desk.model.revocations() == 0);
