@@ -10,6 +10,7 @@ use serde_json::Value;
 
 const CLI: &str = "docs/reference/cli.md";
 const SCHEMA: &str = "docs/reference/inventory.schema.json";
+const PROVIDER: &str = "docs/reference/provider.schema.json";
 const CONNECTORS: &str = "docs/reference/connectors.md";
 /// Where the folders of connectors lie.
 const FOLDER: &str = "crates/quell-connect/src";
@@ -22,7 +23,16 @@ pub(crate) fn pages(root: &Path) -> anyhow::Result<BTreeMap<&'static str, String
     if !schema.ends_with('\n') {
         schema.push('\n');
     }
-    Ok(BTreeMap::from([(CLI, cli(&program)?), (SCHEMA, schema), (CONNECTORS, connectors(root)?)]))
+    let mut provider = say(&program, &["provider", "schema"])?;
+    if !provider.ends_with('\n') {
+        provider.push('\n');
+    }
+    Ok(BTreeMap::from([
+        (CLI, cli(&program)?),
+        (SCHEMA, schema),
+        (PROVIDER, provider),
+        (CONNECTORS, connectors(root)?),
+    ]))
 }
 
 /// Writes what differs; with `check` only names it. The paths that differ.

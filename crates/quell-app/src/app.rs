@@ -35,6 +35,8 @@ pub struct Options {
     pub call_limit: Duration,
     /// A file with the passphrase, if the key-encryption key comes from one.
     pub passphrase_file: Option<PathBuf>,
+    /// Provider files of the user's own, or folders of them, beside those of the inventory.
+    pub providers: Vec<PathBuf>,
 }
 
 /// Everything a use case needs.
@@ -180,6 +182,8 @@ pub(crate) fn context(options: &Options, inventory: &Inventory) -> Result<Contex
     };
     let base = if base.as_os_str().is_empty() { PathBuf::from(".") } else { base };
     let mut context = Context::new(base, Client::new(options.call_limit, None)?);
+    let own = inventory.providers.iter().map(|place| context.path(place));
+    context.providers = Arc::new(options.providers.iter().cloned().chain(own).collect());
     context.connections = Arc::new(inventory.connections.clone());
     context.environment = Arc::new(options.environment.clone());
     context.call_limit = options.call_limit;

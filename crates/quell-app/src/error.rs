@@ -17,6 +17,9 @@ pub enum AppError {
     /// The inventory is wrong.
     #[error("the inventory has {} problem(s)", .0.len())]
     Inventory(Vec<Diagnostic>),
+    /// Provider files are wrong.
+    #[error("the provider files have {} problem(s)", .0.len())]
+    Provider(Vec<Diagnostic>),
     /// A connector's part of the inventory is wrong.
     #[error("{place}: {source}")]
     Config {
@@ -87,13 +90,21 @@ impl AppError {
     pub fn hints(&self) -> Vec<String> {
         match self {
             Self::Refused(refused) => refused.unmet.clone(),
-            Self::Inventory(diagnostics) => diagnostics.iter().map(ToString::to_string).collect(),
+            Self::Inventory(diagnostics) | Self::Provider(diagnostics) => {
+                diagnostics.iter().map(ToString::to_string).collect()
+            }
             Self::Config { source, .. } => source.hint.iter().cloned().collect(),
             Self::NotFound { what: "incident", .. } => {
                 vec!["`quell incident list` shows all incidents".to_owned()]
             }
             Self::NotFound { what: "secret", .. } => {
-                vec!["`quell inventory check` lists the secrets of the inventory".to_owned()]
+                vec![
+                    "`quell inventory check` lists the secrets of the inventory".to_owned(),
+                    "one that `quell kill` made is taken up by giving it the value again".to_owned(),
+                ]
+            }
+            Self::NotFound { what: "provider", .. } => {
+                vec!["`quell provider list` names all; `--providers DIR` adds your own".to_owned()]
             }
             Self::NotFound { what: "rule", .. } => vec!["`quell rules list` names all rules".to_owned()],
             Self::NotFound { what: "finding", .. } => {

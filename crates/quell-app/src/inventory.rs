@@ -230,6 +230,7 @@ pub fn schema() -> Value {
                 },
             },
             "connections": {"type": "object"},
+            "providers": {"type": "array", "items": {"type": "string"}, "description": "Provider files of your own, or folders of them"},
             "channels": {"type": "object", "additionalProperties": single("notify")},
         },
     })

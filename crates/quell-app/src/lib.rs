@@ -16,6 +16,7 @@ pub mod incident;
 pub mod ingest;
 pub mod inventory;
 pub mod issue;
+pub mod kill;
 pub mod plan;
 pub mod proof;
 pub mod report;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use quell_core::event::{Event, SealedRef};
 use quell_core::incident::Incident;
+use quell_core::outcome::Probe;
 use quell_core::plan::{OldProof, Proof, judge};
 use quell_core::secret::Credential;
 use quell_core::{IncidentId, SecretId};
@@ -68,10 +69,12 @@ pub async fn prove(
         for (row, o) in rows.iter_mut().zip(old) {
             row.probes.push(systems.issuer.probe(&o.credential).await);
         }
-        control.push(match successor {
-            Some((_, credential)) => systems.issuer.probe(credential).await,
-            None => systems.issuer.control().await,
-        });
+        match successor {
+            Some((_, credential)) => control.push(systems.issuer.probe(credential).await),
+            None if systems.issuer.has_control() => control.push(systems.issuer.control().await),
+            // Nothing is tried in its place: the judge says that the control is missing.
+            None => {}
+        }
     }
     for (row, o) in rows.iter_mut().zip(old) {
         let cutoff = cutoff_for(&o.credential, successor.map(|(sealed, _)| sealed), cutoff);
@@ -85,7 +88,12 @@ pub async fn prove(
         at: now(),
         target: systems.issuer.target(),
         old: rows,
-        control_is: if successor.is_some() { "successor".to_owned() } else { "other principal".to_owned() },
+        control_is: match successor {
+            Some(_) => "successor",
+            None if systems.issuer.has_control() => "other principal",
+            None => "none",
+        }
+        .to_owned(),
         control,
         settle_ms: capabilities.settle_ms,
         inert: false,
@@ -97,6 +105,15 @@ pub async fn prove(
         proof.unmet.extend(unseen);
     }
     proof
+}
+
+/// The old values are refused, and only a control is missing to make a proof of it: to try again would change nothing.
+pub fn lacks_only_a_control(proof: &Proof, systems: &Systems) -> bool {
+    let refusals = systems.issuer.capabilities().refusals;
+    let refused = |probe: &Probe| matches!(probe, Probe::Refused { code, .. } if refusals.contains(code));
+    proof.control_is == "none"
+        && !proof.old.is_empty()
+        && proof.old.iter().all(|old| old.sessions == 0 && old.probes.iter().all(refused))
 }
 
 /// The entry that records a proof, with the full transcript as evidence.

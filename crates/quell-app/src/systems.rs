@@ -171,6 +171,10 @@ pub fn inventory_hash<'a>(inventory: &Inventory, secrets: impl IntoIterator<Item
         .collect();
     // The same secret on another server is another plan.
     parts.push(serde_json::json!({"connections": inventory.connections, "channels": inventory.channels}));
+    // Only where there are any: plans that were made without them keep their hash.
+    if !inventory.providers.is_empty() {
+        parts.push(serde_json::json!({"providers": inventory.providers}));
+    }
     // Floats cannot be canonical; a configuration that has one still gets a stable text.
     let bytes =
         quell_core::json::canonical(&parts).unwrap_or_else(|_e| Value::Array(parts).to_string().into_bytes());

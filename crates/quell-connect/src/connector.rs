@@ -133,6 +133,10 @@ pub trait Issuer: Send + Sync {
     /// A fresh acceptance by the same door for a principal known to be good (the admin), used as control
     /// before a successor exists.
     async fn control(&self) -> Probe;
+    /// Whether there is such a principal at all. Without one nothing can be proven, only shown.
+    fn has_control(&self) -> bool {
+        true
+    }
     /// How many live sessions were opened with `old` (see [`IssuerOp::Sever`] for `cutoff`).
     async fn sessions(&self, old: &Credential, cutoff: Option<&str>) -> Result<u64, ConnectError>;
 }

@@ -21,6 +21,8 @@ pub struct Context {
     pub environment: Arc<BTreeMap<String, String>>,
     /// The one HTTP client.
     pub http: Client,
+    /// The user's own provider files, or folders of them.
+    pub providers: Arc<Vec<PathBuf>>,
     /// Longest time for one call to an outside system.
     pub call_limit: Duration,
 }
@@ -40,6 +42,7 @@ impl Context {
             connections: Arc::default(),
             environment: Arc::default(),
             http,
+            providers: Arc::default(),
             call_limit: Duration::from_secs(10),
         }
     }

@@ -27,6 +27,7 @@ pub mod openbao;
 mod password;
 pub mod postgres;
 pub mod process;
+pub mod provider;
 pub mod redis;
 pub mod source;
 pub mod ssh;
@@ -47,6 +48,7 @@ pub static ALL: &[&connector::Definition] = &[
     &openbao::CONNECTOR,
     &postgres::CONNECTOR,
     &process::CONNECTOR,
+    &provider::CONNECTOR,
     &redis::CONNECTOR,
     &ssh::CONNECTOR,
     &systemd::CONNECTOR,

@@ -29,6 +29,7 @@ pub(crate) fn of(error: &AppError) -> ExitCode {
     ExitCode::from(match error {
         AppError::Usage(_)
         | AppError::Inventory(_)
+        | AppError::Provider(_)
         | AppError::Config { .. }
         | AppError::NotFound { .. }
         | AppError::Scan(ScanError::Rule(_) | ScanError::Revision { .. } | ScanError::NoRepository { .. })

@@ -3,7 +3,7 @@
 use quell_core::StepId;
 
 /// Where to die: `<step>:<place>`, place one of `after-intent` (recorded, not begun), `after-effect` (done, not
-/// recorded), `before-result`, `after-result`.
+/// recorded), `before-result`, `after-result`. `*.disable` is that step of whatever secret.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Failpoint(String);
 
@@ -14,7 +14,9 @@ impl Failpoint {
     }
 
     pub(super) fn hit(&self, step: &StepId, place: &str) {
-        if self.0 == format!("{step}:{place}") {
+        let name = step.to_string();
+        let any = name.rsplit_once('.').map(|(_, action)| format!("*.{action}:{place}"));
+        if self.0 == format!("{name}:{place}") || any.as_ref() == Some(&self.0) {
             let died =
                 rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
             debug_assert!(died.is_ok(), "a process may always signal itself");

@@ -430,6 +430,8 @@ async fn proof(job: &Job, systems: &Systems, with_successor: bool) -> Result<Per
     let proof = prove(&secret, systems, &old, successor, job.known.cutoff.as_deref()).await;
     let outcome = if proof.inert {
         Outcome::applied([("rounds", json!(2)), ("control", json!(proof.control_is))])
+    } else if crate::proof::lacks_only_a_control(&proof, systems) {
+        Outcome::refused("refused, and not proven: there is no control; configure one, then retry the step")
     } else {
         Outcome::retry(format!("not proven: {}", proof.unmet.join("; ")))
     };

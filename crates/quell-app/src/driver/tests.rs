@@ -28,6 +28,7 @@ async fn opened(folder: &std::path::Path) -> Arc<App> {
         actor: "test".to_owned(),
         call_limit: Duration::from_secs(2),
         passphrase_file: None,
+        providers: Vec::new(),
     };
     if !options.data.exists() {
         let store = Store::init(&options.data, None, &KekSource::File(None), now()).await.unwrap();

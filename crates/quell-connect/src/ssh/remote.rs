@@ -393,14 +393,14 @@ mod tests {
 
     #[test]
     fn files_are_named_as_sshd_names_them() {
-        let account = Account { name: "deploy".to_owned(), home: "/home/deploy".to_owned() };
+        let account = Account { name: "deploy".to_owned(), home: "/srv/deploy".to_owned() };
         assert_eq!(
             files(&patterns(&Settings::default()), &account),
-            ["/home/deploy/.ssh/authorized_keys", "/home/deploy/.ssh/authorized_keys2"]
+            ["/srv/deploy/.ssh/authorized_keys", "/srv/deploy/.ssh/authorized_keys2"]
         );
         let said = Settings(vec![("authorizedkeysfile".to_owned(), "/etc/keys/%u .ssh/%%h".to_owned())]);
-        assert_eq!(files(&patterns(&said), &account), ["/etc/keys/deploy", "/home/deploy/.ssh/%h"]);
-        assert_eq!(files(&["%h/k%x%".to_owned()], &account), ["/home/deploy/k%x%"]);
+        assert_eq!(files(&patterns(&said), &account), ["/etc/keys/deploy", "/srv/deploy/.ssh/%h"]);
+        assert_eq!(files(&["%h/k%x%".to_owned()], &account), ["/srv/deploy/k%x%"]);
         let off = Settings(vec![("authorizedkeyscommand".to_owned(), "none".to_owned())]);
         assert_eq!(off.get("authorizedkeyscommand"), None);
     }

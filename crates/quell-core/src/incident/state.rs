@@ -277,7 +277,8 @@ impl Incident {
             let known = self.facts.entry(step.clone()).or_default();
             for (key, value) in facts {
                 if *phase == Phase::Perform || !known.contains_key(key) {
-                    known.insert(key.clone(), value.clone());
+                    let value = together(key, known.get(key), value);
+                    known.insert(key.clone(), value);
                 }
             }
         }
@@ -346,4 +347,16 @@ impl Incident {
         !self.secrets.is_empty()
             && self.secrets.iter().all(|a| self.proof(&a.secret).is_some_and(|p| p.inert))
     }
+}
+
+/// What a door accepted once stays seen: a second plan, after the key is dead, captures nothing that is accepted.
+fn together(key: &str, earlier: Option<&serde_json::Value>, now: &serde_json::Value) -> serde_json::Value {
+    let (Some(earlier), Some(now_seen)) =
+        (earlier.and_then(serde_json::Value::as_array), now.as_array().filter(|_| key == "accepted_before"))
+    else {
+        return now.clone();
+    };
+    let mut all = earlier.clone();
+    all.extend(now_seen.iter().filter(|one| !earlier.contains(one)).cloned());
+    all.into()
 }

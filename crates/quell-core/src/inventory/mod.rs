@@ -28,6 +28,8 @@ pub struct Inventory {
     pub connections: BTreeMap<String, Value>,
     /// Named ways to tell people: `ops: { webhook: { … } }`.
     pub channels: BTreeMap<String, ConnectorRef>,
+    /// Provider files of the user's own, or folders of them; relative to the inventory's folder.
+    pub providers: Vec<String>,
 }
 
 /// One logical credential. Never a value.

@@ -57,6 +57,8 @@ struct File {
     connections: BTreeMap<String, Value>,
     #[serde(default)]
     channels: BTreeMap<String, BTreeMap<String, Value>>,
+    #[serde(default)]
+    providers: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -160,6 +162,7 @@ fn take<'a>(
         }
         inventory.connections.insert(id, config);
     }
+    inventory.providers.extend(file.providers);
     for (channel, map) in file.channels {
         match single(map) {
             Ok(found) => {

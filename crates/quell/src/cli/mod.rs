@@ -1,6 +1,7 @@
 //! The command line. Doc comments are the help texts.
 
 mod hunt;
+mod kill;
 mod scan;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ pub(crate) use hunt::{
     HuntArgs, HuntAskedArgs, HuntCommand, HuntEngine, HuntFormat, HuntMergeArgs, HuntOutput, HuntQueryArgs,
     HuntReport, HuntResultArgs, HuntShowArgs, HuntSqlArgs, HuntTriageArgs,
 };
+pub(crate) use kill::{KillArgs, ProviderCommand};
 pub(crate) use scan::{RulesCommand, ScanArgs, ScanFormat};
 
 use crate::cli_gate::{GateCommand, RedactArgs};
@@ -108,6 +110,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Incident(IncidentCommand),
     Hunt(Box<HuntArgs>),
+    Kill(Box<KillArgs>),
+    /// Providers of keys: list, show, check your own
+    #[command(subcommand)]
+    Provider(ProviderCommand),
     Plan(PlanArgs),
     Respond(RespondArgs),
     /// Approve steps of exactly the plan that you looked at

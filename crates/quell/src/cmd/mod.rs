@@ -10,7 +10,9 @@ mod ingest;
 mod init;
 mod inventory;
 mod keys;
+mod kill;
 mod plan;
+mod provider;
 mod redact;
 mod respond;
 mod rules;
@@ -84,6 +86,8 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Inventory(command) => inventory::run(&options, &command, out).await,
         Command::Incident(command) => incident::run(&options, command, out).await,
         Command::Hunt(args) => hunt::run(&options, *args, out).await,
+        Command::Kill(args) => kill::kill(&options, &args, out).await,
+        Command::Provider(command) => provider::run(&options, &command, out).await,
         Command::Plan(args) => plan::plan(&options, &args, out).await,
         Command::Respond(args) => respond::respond(&options, &args, out).await,
         Command::Approve(args) => plan::approve(&options, &args, out).await,
@@ -167,6 +171,7 @@ fn options(global: &Global) -> Result<Options, AppError> {
         actor,
         call_limit: Duration::from_secs(global.call_limit),
         passphrase_file: global.passphrase_file.clone(),
+        providers: Vec::new(),
     })
 }
 

@@ -49,7 +49,7 @@ pub(crate) async fn respond(options: &Options, args: &RespondArgs, out: &Out) ->
             return_when_idle: !args.wait || can_ask() && agreed.is_none(),
             failpoint: args.failpoint.as_deref().and_then(Failpoint::parse),
         };
-        let mut show = Show { out, started: BTreeMap::new() };
+        let mut show = Show::new(out);
         let ended = driver::run(Arc::clone(&app), id, run, &mut |p| show.progress(p)).await?;
         // Ask a person at the terminal once; what they cannot give (a second person) is waited for or returned.
         if ended == Ended::NeedsApproval && agreed.is_none() && can_ask() && !out.json() {
@@ -66,13 +66,18 @@ pub(crate) async fn respond(options: &Options, args: &RespondArgs, out: &Out) ->
 /// Turns true at Ctrl-C.
 type Stop = tokio::sync::watch::Receiver<bool>;
 
-struct Show<'a> {
+/// Tells what happens while a plan runs.
+pub(super) struct Show<'a> {
     out: &'a Out,
     started: BTreeMap<StepId, Timestamp>,
 }
 
-impl Show<'_> {
-    fn progress(&mut self, progress: &Progress) {
+impl<'a> Show<'a> {
+    pub(super) fn new(out: &'a Out) -> Self {
+        Self { out, started: BTreeMap::new() }
+    }
+
+    pub(super) fn progress(&mut self, progress: &Progress) {
         if self.out.json() {
             return;
         }

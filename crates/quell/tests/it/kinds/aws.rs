@@ -5,7 +5,9 @@ use std::sync::Arc;
 use quell_testkit::moto::{Aws, Caller, Keys};
 use serde_json::json;
 
-use super::{Kept, Kind, STEPS, Session, is_answered, is_answered_in, survives_crashes_at, survives_lost_answers};
+use super::{
+    Kept, Kind, STEPS, Session, is_answered, is_answered_in, survives_crashes_at, survives_lost_answers,
+};
 
 /// A key has no connection: each request is asked anew whether the key is good.
 struct Bearer {

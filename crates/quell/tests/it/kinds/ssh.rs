@@ -6,7 +6,9 @@ use quell_connect::conformance::Fault;
 use quell_testkit::sshd::{Server, Session as Open};
 use serde_json::json;
 
-use super::{Kept, Kind, Place, Session, is_answered, survives_crashes};
+use super::{
+    KILL_FIRST, Kept, Kind, MAKE_BEFORE_BREAK, Place, STEPS, Session, is_answered, survives_crashes_in,
+};
 
 impl Session for Open {
     fn is_alive(&mut self) -> bool {
@@ -48,10 +50,17 @@ fn an_ssh_key_is_replaced_and_proven() {
 }
 
 #[test]
-fn a_crash_leaves_one_live_ssh_key() {
+fn a_crash_leaves_one_live_ssh_key_when_the_old_one_goes_first() {
     let server = Arc::new(Server::start().unwrap());
-    survives_crashes(|_| kind(&server, server.port()));
-    assert_one_each(&server, 42);
+    survives_crashes_in(KILL_FIRST, &STEPS, |_| kind(&server, server.port()));
+    assert_one_each(&server, 21);
+}
+
+#[test]
+fn a_crash_leaves_one_live_ssh_key_when_the_new_one_comes_first() {
+    let server = Arc::new(Server::start().unwrap());
+    survives_crashes_in(MAKE_BEFORE_BREAK, &STEPS, |_| kind(&server, server.port()));
+    assert_one_each(&server, 21);
 }
 
 /// What is said is encrypted, so the connection is cut after a number of bytes, wherever that is.
