@@ -1,5 +1,6 @@
 //! The three effects, on every host, and the look at each of them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -9,11 +10,12 @@ use quell_core::secret::Credential;
 use serde_json::{Value, json};
 
 use super::Ssh;
+use super::file::{File, Owner, Revoked};
 use super::host::{self, Host, Place};
 use super::key::Key;
 use super::known::Known;
 use super::lines;
-use super::remote::{self, Account, File, Remote};
+use super::remote::{self, Account, Remote};
 use super::session::{self, Bound, Session};
 use crate::connector::IssuerOp;
 use crate::effect::{after_effect, facts, installed, not_yet, severed};
@@ -22,9 +24,6 @@ use crate::fleet::{self, Cutoff, Done, Stop};
 
 /// What the servers are called together.
 const HOSTS: &str = "hosts";
-
-/// Hosts that are spoken to at the same time.
-const AT_ONCE: usize = 32;
 
 /// Between two counts of sessions that were told to end, and how often they are counted. After some they are killed.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -40,6 +39,7 @@ pub(super) struct Admin {
 /// A key as hosts keep it.
 struct Public {
     base64: String,
+    fingerprint: String,
     line: String,
 }
 
@@ -47,7 +47,7 @@ impl Public {
     fn of(key: &Key) -> Self {
         let line = key.public_line();
         let base64 = line.split(' ').nth(1).unwrap_or_default().to_owned();
-        Self { base64, line }
+        Self { base64, fingerprint: key.fingerprint(), line }
     }
 }
 
@@ -66,11 +66,30 @@ impl Ssh {
                 let why = "it is the administrator's own key: Quell would lock itself out; name another one as `admin`";
                 return Err(self.failed(what, ConnectErrorKind::Denied, why));
             }
-            let each = all(self.hosts.iter().map(|place| self.on_host(op, &key, &admin, place, what)));
+            let each = join_all(self.hosts.iter().map(|place| self.in_time(op, &key, &admin, place, what)));
             let facts = facts([("user", self.user.as_str().into()), ("key", key.fingerprint().into())]);
             Ok(fleet::together(facts, HOSTS, each.await))
         })
         .await
+    }
+
+    /// A host that hangs must not take the others' answers with it.
+    async fn in_time(
+        &self,
+        op: IssuerOp<'_>,
+        key: &Key,
+        admin: &Admin,
+        place: &Place,
+        what: &'static str,
+    ) -> Result<Done<Bound>, Stop> {
+        let limit = self.context.call_limit.mul_f32(0.9);
+        match tokio::time::timeout(limit, Box::pin(self.on_host(op, key, admin, place, what))).await {
+            Ok(done) => done,
+            Err(_elapsed) => {
+                let why = format!("no answer within {} ms", limit.as_millis());
+                Err(ConnectError::new(place.words(), what, ConnectErrorKind::Lost, why).into())
+            }
+        }
     }
 
     async fn on_host(
@@ -105,7 +124,7 @@ impl Ssh {
             let live = self.live_sessions(old, cutoff).await?;
             return Ok(severed(live, facts([user()])));
         }
-        Ok(match self.try_it(op.credential()).await? {
+        Ok(match self.at_the_door(op.credential()).await? {
             Probe::Inconclusive { reason } if fleet::is_mixed(HOSTS, &reason) => Outcome::retry(reason),
             tried if matches!(op, IssuerOp::Install { .. }) => installed(tried),
             Probe::Accepted { facts } => not_yet("the old key is still accepted", facts),
@@ -132,23 +151,38 @@ impl Ssh {
         let (admin, public) = (self.admin().await?, Public::of(key));
         let each = self.hosts.iter().map(async |place| {
             let remote = self.open(place, &admin, WHAT).await?;
-            let (found, _) = self.lines_of(&remote, &public, WHAT).await?;
-            let held = found.iter().any(|(_, lines)| lines.iter().any(|line| line.active));
-            Ok::<_, ConnectError>((place.words(), held, bound(&remote, WHAT).await?))
+            let holding = self.holders(&remote, &public, WHAT).await?;
+            Ok::<_, ConnectError>((place.words(), holding, bound(&remote, WHAT).await?))
         });
         let mut cutoff = Cutoff::none();
-        for one in all(each).await {
-            let (name, held, (at, bound)) = one?;
-            if held {
-                return Ok(Err(format!("it is refused, but {name} still keeps it in authorized_keys")));
+        for one in join_all(each).await {
+            let (name, holding, (at, bound)) = one?;
+            if !holding.is_empty() {
+                return Ok(Err(format!(
+                    "it is refused here, but {name} still keeps it in {}",
+                    holding.join(", ")
+                )));
             }
             cutoff.add(at, name, bound);
         }
         Ok(Ok(cutoff))
     }
 
-    /// Tries a login on every host.
+    /// Tries a login on every host. A refusal here is one only if no file lets the key in: it may be taken from elsewhere (`from=`).
     pub(super) async fn try_it(&self, credential: &Credential) -> Result<Probe, ConnectError> {
+        let tried = self.at_the_door(credential).await?;
+        if !matches!(tried, Probe::Refused { .. }) {
+            return Ok(tried);
+        }
+        let key = self.key(credential)?;
+        let gone = Box::pin(self.is_gone(&key));
+        Ok(match self.within("looking for the key", gone).await? {
+            Ok(_) => tried,
+            Err(reason) => Probe::Inconclusive { reason },
+        })
+    }
+
+    async fn at_the_door(&self, credential: &Credential) -> Result<Probe, ConnectError> {
         self.within("trying the key", async {
             let key = self.key(credential)?;
             Ok(self.all(&self.known_hosts().await?, &self.user, &key).await)
@@ -170,7 +204,7 @@ impl Ssh {
             let known = Known::of(known_hosts, &place.host, place.port);
             (place.words(), host::probe(place, &known, user, key).await)
         });
-        fleet::agree(HOSTS, all(each).await)
+        fleet::agree(HOSTS, join_all(each).await)
     }
 
     /// Counts the sessions of the account that began before the old key was taken away, on every host.
@@ -196,7 +230,7 @@ impl Ssh {
                 Ok::<_, ConnectError>(live.len() as u64)
             });
             let mut live = 0;
-            for one in all(each).await {
+            for one in join_all(each).await {
                 live += one?;
             }
             Ok(live)
@@ -215,7 +249,7 @@ impl Ssh {
         let (account, paths) = self.files_of(remote, what).await?;
         let mut files = Vec::new();
         for path in &paths {
-            files.extend(remote.read(path, what).await?);
+            files.extend(remote.read(path, &Owner::from(&account), what).await?);
         }
         let holding =
             files.iter().find(|it| lines::find(&it.text, &public.base64).iter().any(|line| line.active));
@@ -230,7 +264,7 @@ impl Ssh {
                 remote.replace(file, &lines::with(&file.text, options, &public.line), what).await?;
             } else {
                 let text = lines::with("", options, &public.line);
-                remote.create(path, (&text, &account.name, "600"), what).await?;
+                remote.create((path, &Owner::from(&account)), &text, what).await?;
             }
             return Ok(json!({ "already": false, "file": path, "options": options }));
         };
@@ -247,29 +281,44 @@ impl Ssh {
 
     async fn disable(&self, remote: &Remote, public: &Public, what: &'static str) -> Result<Value, Stop> {
         let name = remote.host.name();
-        // The list first: it also refuses the key for accounts that nobody thought of.
-        let listed = self.revoke(remote, public, what).await?;
-        let (found, elsewhere) = self.lines_of(remote, public, what).await?;
-        let at = remote.processes(what).await?.at;
-        let mut changed = Vec::new();
-        for (file, lines) in &found {
+        let (account, paths) = self.files_of(remote, what).await?;
+        let owner = Owner::from(&account);
+        let at = remote.time(what).await?.to_string();
+        let (mut changed, mut known) = (Vec::new(), false);
+        for path in &paths {
+            let Some(file) = remote.read(path, &owner, what).await? else { continue };
+            let lines = lines::find(&file.text, &public.base64);
+            known |= !lines.is_empty();
             let active: Vec<usize> = lines.iter().filter(|it| it.active).map(|it| it.number).collect();
-            if active.is_empty() {
-                continue;
+            if !active.is_empty() {
+                let text = lines::without(&file.text, &public.base64, &at);
+                remote.replace(&file, &text, what).await?;
+                changed.push(json!({ "file": file.path, "lines": active }));
             }
-            let text = lines::without(&file.text, &public.base64, &at.to_string());
-            remote.replace(file, &text, what).await?;
-            changed.push(json!({ "file": file.path, "lines": active }));
+            // A line that only OpenSSH understands is one, too.
+            let left = remote.fingerprints((path, &owner), what).await.map_err(after_effect)?;
+            if left.contains(&public.fingerprint) {
+                let why = format!(
+                    "{path} still lists the key, in a line that Quell cannot read: take it away by hand"
+                );
+                return Err(remote.host.failed(what, ConnectErrorKind::Lost, why).into());
+            }
         }
-        if !elsewhere.is_empty() && listed.is_none() {
-            return Err(Stop::Refused(format!(
-                "on {name} the same key is in {}: rotate it there as a secret of its own, or set `revoked_keys`",
-                elsewhere.join(", ")
-            )));
+        // It also refuses the key for accounts that nobody thought of.
+        let listed = self.revoke(remote, public, what).await.map_err(|stop| match stop {
+            Stop::Failed(error) if !changed.is_empty() => Stop::Failed(after_effect(error)),
+            other @ (Stop::Failed(_) | Stop::Refused(_)) => other,
+        })?;
+        if !known && listed.is_none() && self.authorized_keys.is_empty() {
+            let said = remote.settings(&self.user, what).await?;
+            if !said.is_known() {
+                return Err(Stop::Refused(format!(
+                    "{name} does not tell where it keeps keys (sshd -T), and {} do not hold this one: name the files in `authorized_keys`",
+                    paths.join(", ")
+                )));
+            }
         }
-        Ok(
-            json!({ "already": changed.is_empty(), "taken_from": changed, "revoked_in": listed, "also_in": elsewhere }),
-        )
+        Ok(json!({ "already": changed.is_empty(), "taken_from": changed, "revoked_in": listed }))
     }
 
     /// Puts the key where `RevokedKeys` looks, if that is configured.
@@ -280,31 +329,37 @@ impl Ssh {
         what: &'static str,
     ) -> Result<Option<String>, Stop> {
         let Some(path) = &self.revoked_keys else { return Ok(None) };
-        let kept = |file: &File| lines::find(&file.text, &public.base64).iter().any(|line| line.active);
-        let Some(path) = remote.resolved(path, what).await? else {
-            remote.create(path, (&format!("{}\n", public.line), "root", "644"), what).await?;
-            return Ok(Some(path.clone()));
-        };
-        match remote.krl_refuses(&path, &public.line, what).await? {
-            Some(true) => {}
-            Some(false) => {
-                remote.revoke_in_krl(&path, &public.line, what).await?;
-                if remote.krl_refuses(&path, &public.line, what).await.map_err(after_effect)? != Some(true) {
+        let settings = remote.settings(&self.user, what).await?;
+        if settings.is_known() && settings.get("revokedkeys") != Some(path) && self.authorized_keys.is_empty()
+        {
+            return Err(Stop::Refused(format!(
+                "sshd on {} does not read {path} (RevokedKeys): what is written there refuses nothing",
+                remote.host.name()
+            )));
+        }
+        match remote.revoked(path, &public.line, what).await? {
+            Revoked::Absent => {
+                remote.create((path, &Owner::root()), &format!("{}\n", public.line), what).await?;
+            }
+            Revoked::List(true) => {}
+            Revoked::List(false) => {
+                remote.revoke_in_krl(path, &public.line, what).await?;
+                let now = remote.revoked(path, &public.line, what).await.map_err(after_effect)?;
+                if now != Revoked::List(true) {
                     let why = format!("{path} does not list the key although it was put in");
                     return Err(remote.host.failed(what, ConnectErrorKind::Unexpected, why).into());
                 }
             }
-            None => {
-                let file = remote.read(&path, what).await?;
-                let file = file.ok_or_else(|| {
+            Revoked::Text => {
+                let file = remote.read(path, &Owner::root(), what).await?.ok_or_else(|| {
                     remote.host.failed(what, ConnectErrorKind::Conflict, format!("{path} went away"))
                 })?;
-                if !kept(&file) {
+                if !lines::find(&file.text, &public.base64).iter().any(|line| line.active) {
                     remote.replace(&file, &lines::with(&file.text, "", &public.line), what).await?;
                 }
             }
         }
-        Ok(Some(path))
+        Ok(Some(path.clone()))
     }
 
     async fn sever(
@@ -335,32 +390,50 @@ impl Ssh {
         Ok(json!({ "ended": ended, "remaining": 0 }))
     }
 
-    /// Where the account's files have the key, and the files of other accounts that let it in.
-    async fn lines_of(
+    /// Whether `RevokedKeys` has the key.
+    async fn is_listed(
         &self,
         remote: &Remote,
         public: &Public,
         what: &'static str,
-    ) -> Result<(Vec<(File, Vec<lines::Line>)>, Vec<String>), ConnectError> {
-        let (own, mut all) = (self.files_of(remote, what).await?.1, Vec::new());
-        let patterns = self.patterns(remote, what).await?;
-        for account in remote.accounts(what).await? {
-            all.extend(remote::files(&patterns, &account));
-        }
-        all.extend(own.iter().cloned());
-        all.sort();
-        all.dedup();
-        let (mut found, mut elsewhere) = (Vec::new(), Vec::new());
-        for path in remote.holding(&all, &public.base64, what).await? {
-            let Some(file) = remote.read(&path, what).await? else { continue };
-            let lines = lines::find(&file.text, &public.base64);
-            if own.contains(&path) {
-                found.push((file, lines));
-            } else if lines.iter().any(|line| line.active) {
-                elsewhere.push(path);
+    ) -> Result<bool, ConnectError> {
+        let Some(path) = &self.revoked_keys else { return Ok(false) };
+        match remote.revoked(path, &public.line, what).await? {
+            Revoked::Absent => Ok(false),
+            Revoked::List(refused) => Ok(refused),
+            Revoked::Text => {
+                Ok(remote.fingerprints((path, &Owner::root()), what).await?.contains(&public.fingerprint))
             }
         }
-        Ok((found, elsewhere))
+    }
+
+    /// The files that still let the key in on a host, whoever's they are.
+    async fn holders(
+        &self,
+        remote: &Remote,
+        public: &Public,
+        what: &'static str,
+    ) -> Result<Vec<String>, ConnectError> {
+        // Whatever files say, a key on the list is refused.
+        if self.is_listed(remote, public, what).await? {
+            return Ok(Vec::new());
+        }
+        let (account, own) = self.files_of(remote, what).await?;
+        let mut holding = Vec::new();
+        for path in &own {
+            let there = remote.fingerprints((path, &Owner::from(&account)), what).await?;
+            holding.extend(there.contains(&public.fingerprint).then(|| path.clone()));
+        }
+        let patterns = self.patterns(remote, what).await?;
+        let accounts = remote.accounts(what).await?;
+        let others: BTreeSet<String> = accounts
+            .iter()
+            .flat_map(|other| remote::files(&patterns, other))
+            .filter(|path| !own.contains(path))
+            .collect();
+        let others: Vec<String> = others.into_iter().collect();
+        holding.extend(remote.holding(&others, &public.fingerprint, what).await?);
+        Ok(holding)
     }
 
     /// The account and the files of its keys.
@@ -394,13 +467,6 @@ impl Ssh {
         what: &'static str,
     ) -> Result<Vec<Session>, ConnectError> {
         let all = remote.processes(what).await?;
-        if !all.as_root && self.user != self.admin_user {
-            let why = format!(
-                "`{}` is not root there, so nothing is known of the sessions of `{}`: set `sudo: true`",
-                self.admin_user, self.user
-            );
-            return Err(remote.host.failed(what, ConnectErrorKind::Denied, why));
-        }
         Ok(session::of(&self.user, &all, bound))
     }
 
@@ -428,28 +494,27 @@ impl Ssh {
     ) -> Result<Remote, ConnectError> {
         let known = Known::of(&admin.known_hosts, &place.host, place.port);
         let host = Host::open(place, &known, (&self.admin_user, &admin.key), what).await?;
-        Ok(Remote { host, sudo: self.sudo })
-    }
-}
-
-/// The line of the key that goes, and where it is: in force, or taken away by us.
-fn predecessor<'a>(files: &'a [File], fingerprint: &str) -> Option<(&'a File, String)> {
-    files.iter().find_map(|file| {
-        let lines = lines::of_fingerprint(&file.text, fingerprint);
-        lines.into_iter().next().map(|line| (file, line.options))
-    })
-}
-
-/// Does it on many hosts at a time; answers in the order of the hosts.
-async fn all<T>(mut each: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
-    let mut answers = Vec::new();
-    loop {
-        let some: Vec<_> = each.by_ref().take(AT_ONCE).collect();
-        if some.is_empty() {
-            return answers;
+        let remote = Remote { host, sudo: self.sudo };
+        // Who may not look sees nothing, which is no answer.
+        if self.user != self.admin_user && !remote.is_root(what).await? {
+            let why = format!(
+                "`{}` is not root there, so it does not see the keys and sessions of `{}`: set `sudo: true`, or name another",
+                self.admin_user, self.user
+            );
+            return Err(remote.host.failed(what, ConnectErrorKind::Denied, why));
         }
-        answers.extend(join_all(some).await);
+        Ok(remote)
     }
+}
+
+/// The line of the key that goes, and where it is: in force, or else the last that we took away.
+fn predecessor<'a>(files: &'a [File], fingerprint: &str) -> Option<(&'a File, String)> {
+    let lines = |file: &'a File| {
+        lines::of_fingerprint(&file.text, fingerprint).into_iter().map(move |line| (file, line))
+    };
+    let all = || files.iter().flat_map(lines);
+    let found = all().find(|(_, line)| line.active).or_else(|| all().last());
+    found.map(|(file, line)| (file, line.options))
 }
 
 /// The host's time, and what no session that begins now lies before.

@@ -4,6 +4,7 @@ use quell_core::secret::SecretValue;
 
 use super::Ssh;
 use super::change::Admin;
+use super::file::Owner;
 use super::host::Place;
 use super::key::Key;
 use super::lines;
@@ -50,7 +51,7 @@ impl Ssh {
         let (account, paths) = self.files_of(&remote, WHAT).await?;
         let mut seen = Vec::new();
         for path in &paths {
-            if remote.read(path, WHAT).await?.is_some() {
+            if remote.read(path, &Owner::from(&account), WHAT).await?.is_some() {
                 seen.push(path.as_str());
             }
         }
@@ -109,8 +110,9 @@ impl Ssh {
         }
         let Some(key) = key else { return Ok(warnings) };
         let mut known = false;
-        for path in self.files_of(&remote, WHAT).await?.1 {
-            if let Some(file) = remote.read(&path, WHAT).await? {
+        let (account, paths) = self.files_of(&remote, WHAT).await?;
+        for path in paths {
+            if let Some(file) = remote.read(&path, &Owner::from(&account), WHAT).await? {
                 known |= !lines::of_fingerprint(&file.text, &key.fingerprint()).is_empty();
             }
         }

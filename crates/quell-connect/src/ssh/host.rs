@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use quell_core::outcome::{Facts, Probe};
 use russh::client::{self, AuthResult, Handle, Handler};
-use russh::keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate};
+use russh::keys::{HashAlg, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
 use russh::{ChannelMsg, Disconnect, Preferred};
 
 use super::key::Key;
@@ -108,7 +108,9 @@ async fn login(
     };
     // Nothing but a login is sent, so a connection that ends here changed nothing.
     let lost = |error: &russh::Error| failed(ConnectErrorKind::Lost, told(error));
-    let hash = handle.best_supported_rsa_hash().await.map_err(|error| lost(&error))?.flatten();
+    // A host that says nothing of it in time takes SHA-2 since 2016, and SHA-1 not since 2021: a refusal of SHA-1 says nothing of the key.
+    let hash = handle.best_supported_rsa_hash().await.map_err(|error| lost(&error))?;
+    let hash = hash.unwrap_or(Some(HashAlg::Sha512));
     let key = PrivateKeyWithHashAlg::new(key.private(), hash);
     match handle.authenticate_publickey(user, key).await.map_err(|error| lost(&error))? {
         AuthResult::Success => Ok(Login::In(Box::new(handle))),
@@ -191,6 +193,10 @@ impl Host {
     /// Where it is, as people write it.
     pub(super) fn name(&self) -> String {
         self.place.words()
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.place.port
     }
 
     /// A failure of this host.

@@ -44,8 +44,13 @@ impl Key {
         Err("it is no private key of SSH (-----BEGIN OPENSSH PRIVATE KEY-----)")
     }
 
-    /// A fresh key, as text, that takes over from another one.
-    pub(super) fn fresh(user: &str, tag: &str, before: Option<&Self>) -> Result<SecretValue, &'static str> {
+    /// A fresh key, as text, that takes over from another one. `newline`: whether a line break ends it.
+    pub(super) fn fresh(
+        user: &str,
+        tag: &str,
+        before: Option<&Self>,
+        newline: bool,
+    ) -> Result<SecretValue, &'static str> {
         const BAD: &str = "the new key could not be written down";
         let mut seed = Zeroizing::new([0_u8; 32]);
         getrandom::fill(seed.as_mut_slice()).map_err(|_e| "the system gave no randomness")?;
@@ -58,7 +63,10 @@ impl Key {
         }
         let key = PrivateKey::new(pair.into(), comment).map_err(|_e| BAD)?;
         let text = key.to_openssh(LineEnding::LF).map_err(|_e| BAD)?;
-        Ok(SecretValue::new(text.trim_end().as_bytes().to_vec()))
+        // As the old one ends: without its last line break OpenSSH reads no key, and a vault hands out what it holds.
+        let end = if newline { "\n" } else { "" };
+        let text = Zeroizing::new(format!("{}{end}", text.trim_end()));
+        Ok(SecretValue::new(text.as_bytes().to_vec()))
     }
 
     /// `SHA256:…`, as `ssh-keygen -l` and the logs of `sshd` name it.
@@ -95,10 +103,10 @@ mod tests {
 
     #[test]
     fn a_fresh_key_names_the_one_before() {
-        let first = Key::fresh("deploy", "INC-1/orders", None).unwrap();
+        let first = Key::fresh("deploy", "INC-1/orders", None, true).unwrap();
         let first = Key::read(&first).unwrap();
         assert_eq!(first.replaces(), None);
-        let second = Key::fresh("deploy", "two words\n", Some(&first)).unwrap();
+        let second = Key::fresh("deploy", "two words\n", Some(&first), false).unwrap();
         let second = Key::read(&second).unwrap();
         assert_eq!(second.replaces(), Some(first.fingerprint()));
         assert!(first.fingerprint().starts_with("SHA256:"));

@@ -102,7 +102,7 @@ fn options<'a>(line: &'a str, base64: &str) -> Option<&'a str> {
 /// Words and where they begin; a quoted part is no end of one.
 fn words(line: &str) -> Vec<(usize, &str)> {
     let mut words = Vec::new();
-    let (mut start, mut quoted, mut escaped) = (None, false, false);
+    let (mut start, mut quoted, mut before) = (None, false, ' ');
     for (at, c) in line.char_indices() {
         let space = matches!(c, ' ' | '\t') && !quoted;
         match (space, start) {
@@ -113,10 +113,11 @@ fn words(line: &str) -> Vec<(usize, &str)> {
             (false, None) => start = Some(at),
             (true, None) | (false, Some(_)) => {}
         }
-        if c == '"' && !escaped {
+        // As sshd does it: whatever stands before the backslash.
+        if c == '"' && before != '\\' {
             quoted = !quoted;
         }
-        escaped = c == '\\' && !escaped;
+        before = c;
     }
     words.extend(start.and_then(|begin| line.get(begin..).map(|word| (begin, word))));
     words
@@ -139,6 +140,7 @@ mod tests {
         assert_eq!(find(FILE, "AAAAthree"), [line(4, "", true)]);
         assert_eq!(find(FILE, "AAAAfour"), []);
         assert_eq!(find("AAAAone", "AAAAone"), [], "a key without a kind is none");
+        assert_eq!(find(r#"from="x,\\"" ssh-ed25519 AAAAone c"#, "AAAAone").len(), 1);
         let gone = without(FILE, "AAAAtwo", "2026-03-02T10:00:00Z");
         assert_eq!(find(&gone, "AAAAtwo"), [line(3, two, false)]);
     }

@@ -6,6 +6,7 @@
 mod change;
 mod check;
 mod config;
+mod file;
 mod host;
 mod key;
 mod known;
@@ -138,7 +139,8 @@ impl Issuer for Ssh {
     async fn choose(&self, old: Option<&Credential>, tag: &str) -> Result<Credential, ConnectError> {
         const WHAT: &str = "making a key";
         let before = old.map(|old| self.key(old)).transpose()?;
-        let value = Key::fresh(&self.user, tag, before.as_ref())
+        let newline = old.is_some_and(|old| old.value.expose().ends_with(b"\n"));
+        let value = Key::fresh(&self.user, tag, before.as_ref(), newline)
             .map_err(|why| self.failed(WHAT, ConnectErrorKind::Transient { retry_after: None }, why))?;
         Ok(Credential { principal: self.user.clone(), value })
     }

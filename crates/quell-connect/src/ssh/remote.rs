@@ -20,20 +20,12 @@ pub(super) struct Remote {
     pub(super) sudo: bool,
 }
 
-/// A file as it was.
-#[derive(Debug)]
-pub(super) struct File {
-    /// Behind all links.
-    pub(super) path: String,
-    pub(super) text: String,
-    version: String,
-}
-
 /// An account.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Account {
     pub(super) name: String,
     pub(super) home: String,
+    uid: String,
 }
 
 /// What processes there are of `sshd`, and which are our own.
@@ -69,10 +61,10 @@ impl Settings {
 }
 
 impl Remote {
-    async fn sh(&self, what: &'static str, script: &str) -> Result<Ran, ConnectError> {
+    pub(super) async fn sh(&self, what: &'static str, script: &str) -> Result<Ran, ConnectError> {
         let shell = if self.sudo { "sudo -n sh -s" } else { "sh -s" };
         let script = format!(
-            "LC_ALL=C; PATH=\"$PATH:/usr/sbin:/sbin:/usr/bin:/bin\"; export LC_ALL PATH\nprintf '{}'\n{script}",
+            "LC_ALL=C; PATH=\"/usr/sbin:/usr/bin:/sbin:/bin:$PATH\"; export LC_ALL PATH\nprintf '{}'\n{script}",
             BEGIN.trim_end().to_owned() + "\\n"
         );
         let mut ran = self.host.run(what, shell, &script).await?;
@@ -87,8 +79,13 @@ impl Remote {
     }
 
     /// The same for a script that must succeed.
-    async fn ok(&self, what: &'static str, script: &str) -> Result<String, ConnectError> {
+    pub(super) async fn ok(&self, what: &'static str, script: &str) -> Result<String, ConnectError> {
         let ran = self.sh(what, script).await?;
+        self.must(ran, what)
+    }
+
+    /// What a script said that ended well.
+    pub(super) fn must(&self, ran: Ran, what: &'static str) -> Result<String, ConnectError> {
         if ran.status == 0 {
             return Ok(ran.stdout);
         }
@@ -97,7 +94,7 @@ impl Remote {
         Err(self.host.failed(what, ConnectErrorKind::Denied, why))
     }
 
-    fn odd(&self, what: &'static str) -> ConnectError {
+    pub(super) fn odd(&self, what: &'static str) -> ConnectError {
         self.host.failed(what, ConnectErrorKind::Unexpected, "the answer has an unexpected shape")
     }
 
@@ -126,154 +123,21 @@ impl Remote {
 
     /// How `sshd` is set up for an account; nothing if it may not be asked.
     pub(super) async fn settings(&self, user: &str, what: &'static str) -> Result<Settings, ConnectError> {
-        let script =
-            format!("sshd -T -C user={},host=localhost,addr=127.0.0.1 2>/dev/null || :\n", quoted(user));
+        let script = format!(
+            "sshd -T -C user={},host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport={} 2>/dev/null || :\n",
+            quoted(user),
+            self.host.port()
+        );
         let said = self.ok(what, &script).await?;
         let pairs = said.lines().filter_map(|line| line.split_once(' '));
         Ok(Settings(pairs.map(|(key, value)| (key.to_lowercase(), value.to_owned())).collect()))
     }
 
-    /// A file; `None` if there is none.
-    pub(super) async fn read(&self, path: &str, what: &'static str) -> Result<Option<File>, ConnectError> {
-        let script = format!(
-            "f={}\nif [ ! -e \"$f\" ]; then echo absent; exit 0; fi\n\
-             f=$(readlink -f -- \"$f\") && v=$(cksum < \"$f\") && printf '%s\\n%s\\n' \"$f\" \"$v\" && cat -- \"$f\"\n",
-            quoted(path)
-        );
-        let said = self.ok(what, &script).await?;
-        if said == "absent\n" {
-            return Ok(None);
-        }
-        let mut parts = said.splitn(3, '\n');
-        match (parts.next(), parts.next(), parts.next()) {
-            (Some(path), Some(version), Some(text)) if path.starts_with('/') => {
-                Ok(Some(File { path: path.to_owned(), text: text.to_owned(), version: version.to_owned() }))
-            }
-            _ => Err(self.odd(what)),
-        }
-    }
-
-    /// A path behind all links; `None` if there is nothing.
-    pub(super) async fn resolved(
-        &self,
-        path: &str,
-        what: &'static str,
-    ) -> Result<Option<String>, ConnectError> {
-        let script = format!("f={}\nif [ -e \"$f\" ]; then readlink -f -- \"$f\"; fi\n", quoted(path));
-        let said = self.ok(what, &script).await?;
-        Ok(Some(said.trim_end_matches('\n').to_owned()).filter(|path| !path.is_empty()))
-    }
-
-    /// Puts another text in the place of a file that is as it was; owner and mode stay.
-    pub(super) async fn replace(
-        &self,
-        before: &File,
-        text: &str,
-        what: &'static str,
-    ) -> Result<(), ConnectError> {
-        let end = self.end_of(text, what)?;
-        let script = format!(
-            "f={path}\nt=\"$f.quell-new\"\nrm -f -- \"$t\" && cp -p -- \"$f\" \"$t\" && cat > \"$t\" <<'{end}'\n{text}{newline}{end}\n\
-             [ $? = 0 ] || {{ rm -f -- \"$t\"; exit 1; }}\n\
-             v=$(cksum < \"$f\")\nif [ \"$v\" != {version} ]; then rm -f -- \"$t\"; echo changed; exit 0; fi\n\
-             sync -- \"$t\" 2>/dev/null\nmv -f -- \"$t\" \"$f\" || {{ rm -f -- \"$t\"; exit 1; }}\necho done\n",
-            path = quoted(&before.path),
-            version = quoted(&before.version),
-            newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" },
-        );
-        match self.ok(what, &script).await?.trim() {
-            "done" => Ok(()),
-            "changed" => {
-                let why = format!("somebody changed {} meanwhile", before.path);
-                Err(self.host.failed(what, ConnectErrorKind::Conflict, why))
-            }
-            _ => Err(self.odd(what)),
-        }
-    }
-
-    /// Makes a file that is not there, and its folder, for an account.
-    pub(super) async fn create(
-        &self,
-        path: &str,
-        (text, owner, mode): (&str, &str, &str),
-        what: &'static str,
-    ) -> Result<(), ConnectError> {
-        let end = self.end_of(text, what)?;
-        let script = format!(
-            "f={path}\nd=$(dirname -- \"$f\")\nif [ ! -d \"$d\" ]; then mkdir -p -m 700 -- \"$d\" && chown -- {owner} \"$d\" || exit 1; fi\n\
-             umask 077\nt=\"$f.quell-new\"\ncat > \"$t\" <<'{end}'\n{text}{end}\n\
-             chmod {mode} -- \"$t\" && chown -- {owner} \"$t\" && sync -- \"$t\" && mv -- \"$t\" \"$f\"\n",
-            path = quoted(path),
-            owner = quoted(owner),
-        );
-        self.ok(what, &script).await.map(drop)
-    }
-
-    /// A line that ends a text in a script, and is not in it.
-    fn end_of(&self, text: &str, what: &'static str) -> Result<String, ConnectError> {
-        let mut bytes = [0_u8; 12];
-        getrandom::fill(&mut bytes).map_err(|_e| {
-            let kind = ConnectErrorKind::Transient { retry_after: None };
-            self.host.failed(what, kind, "the system gave no randomness")
-        })?;
-        let end = format!("quell-{}", hex::encode(bytes));
-        if text.contains(&end) { Err(self.odd(what)) } else { Ok(end) }
-    }
-
-    /// Those of some files that hold a text.
-    pub(super) async fn holding(
-        &self,
-        files: &[String],
-        text: &str,
-        what: &'static str,
-    ) -> Result<Vec<String>, ConnectError> {
-        let mut found = Vec::new();
-        for some in files.chunks(500) {
-            let names: Vec<String> = some.iter().map(|file| quoted(file)).collect();
-            let script = format!("grep -lsF -e {} -- {} || :\n", quoted(text), names.join(" "));
-            found.extend(self.ok(what, &script).await?.lines().map(str::to_owned));
-        }
-        Ok(found)
-    }
-
-    /// Puts a public key into a key revocation list. Whether the list refuses it then, is asked of the list.
-    pub(super) async fn revoke_in_krl(
-        &self,
-        path: &str,
-        public_line: &str,
-        what: &'static str,
-    ) -> Result<(), ConnectError> {
-        let script = format!(
-            "f={path}\nk={key}\nt=\"$f.quell-new\"\n\
-             cp -p -- \"$f\" \"$t\" && printf '%s\\n' \"$k\" | ssh-keygen -q -k -u -f \"$t\" - >&2 && sync -- \"$t\" && mv -f -- \"$t\" \"$f\" \
-             || {{ rm -f -- \"$t\"; exit 1; }}\n",
-            path = quoted(path),
-            key = quoted(public_line),
-        );
-        self.ok(what, &script).await.map(drop)
-    }
-
-    /// What a file of `RevokedKeys` says of a key: `None` if it is a text and no list.
-    pub(super) async fn krl_refuses(
-        &self,
-        path: &str,
-        public_line: &str,
-        what: &'static str,
-    ) -> Result<Option<bool>, ConnectError> {
-        // The list's magic (OpenSSH, PROTOCOL.krl). `-Q` reads no standard input, and fails for any reason: only its word counts.
-        let script = format!(
-            "f={path}\nk={key}\ncase $(head -c 6 -- \"$f\" | tr -d '\\0') in SSHKRL) ;; *) echo text; exit 0;; esac\n\
-             p=\"$f.quell-key\"\nprintf '%s\\n' \"$k\" > \"$p\" || exit 1\nsaid=$(ssh-keygen -Q -f \"$f\" \"$p\" 2>&1)\nrm -f -- \"$p\"\n\
-             case $said in *': REVOKED') echo refused;; *': ok') echo good;; *) printf '%s\\n' \"$said\" >&2; exit 1;; esac\n",
-            path = quoted(path),
-            key = quoted(public_line),
-        );
-        match self.ok(what, &script).await?.trim() {
-            "text" => Ok(None),
-            "refused" => Ok(Some(true)),
-            "good" => Ok(Some(false)),
-            _ => Err(self.odd(what)),
-        }
+    /// The host's time, in seconds.
+    pub(super) async fn time(&self, what: &'static str) -> Result<Timestamp, ConnectError> {
+        let said = self.ok(what, "date -u +%s\n").await?;
+        let at = said.trim().parse().ok().and_then(|at| Timestamp::from_second(at).ok());
+        at.ok_or_else(|| self.odd(what))
     }
 
     /// The processes of `sshd`.
@@ -285,7 +149,7 @@ impl Remote {
             printf 'boot %s\\n' \"$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)\"\n\
             read -r s < /proc/$$/stat && printf 'now %s\\n' \"$s\"\n\
             p=$$\nwhile [ \"$p\" -gt 1 ] 2>/dev/null; do\n  printf 'own %s\\n' \"$p\"\n  { read -r s < /proc/$p/stat; } 2>/dev/null || break\n  set -- ${s##*') '}\n  p=$2\ndone\n\
-            for d in /proc/[0-9]*; do\n  { read -r s < \"$d/stat\"; } 2>/dev/null || continue\n  c=\n  { read -r c < \"$d/cmdline\"; } 2>/dev/null\n  case $c in sshd*) printf 'sshd %s\\t%s\\n' \"$s\" \"$c\";; esac\ndone\n";
+            { for d in /proc/[0-9]*; do\n  { read -r s < \"$d/stat\"; } 2>/dev/null || continue\n  c=\n  { read -r c < \"$d/cmdline\"; } 2>/dev/null\n  case $c in sshd*) printf 'sshd %s\\t%.200s\\n' \"$s\" \"$c\";; esac\ndone; } | tr -cd '\\011\\012\\040-\\176'\n";
         let said = self.ok(what, SCRIPT).await?;
         let mut all = Processes::default();
         for line in said.lines() {
@@ -348,7 +212,7 @@ pub(super) fn files(patterns: &[String], account: &Account) -> Vec<String> {
     patterns.iter().map(|pattern| expand(pattern, account)).collect()
 }
 
-/// `%u`, `%h` and `%%`, and relative to the home.
+/// `%u`, `%U`, `%h` and `%%`, and relative to the home.
 fn expand(pattern: &str, account: &Account) -> String {
     let mut path = String::new();
     let mut rest = pattern.chars();
@@ -356,6 +220,7 @@ fn expand(pattern: &str, account: &Account) -> String {
         match (c, (c == '%').then(|| rest.clone().next()).flatten()) {
             ('%', Some('u')) => path.push_str(&account.name),
             ('%', Some('h')) => path.push_str(&account.home),
+            ('%', Some('U')) => path.push_str(&account.uid),
             ('%', Some('%')) => path.push('%'),
             (c, _) => {
                 path.push(c);
@@ -369,13 +234,13 @@ fn expand(pattern: &str, account: &Account) -> String {
 
 fn account(line: &str) -> Option<Account> {
     let fields: Vec<&str> = line.split(':').collect();
-    let (name, home) = (*fields.first()?, *fields.get(5)?);
+    let (name, uid, home) = (*fields.first()?, *fields.get(2)?, *fields.get(5)?);
     let usable = !name.is_empty() && home.starts_with('/');
-    usable.then(|| Account { name: name.to_owned(), home: home.to_owned() })
+    usable.then(|| Account { name: name.to_owned(), home: home.to_owned(), uid: uid.to_owned() })
 }
 
 /// One word of a shell, whatever is in it.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
@@ -393,7 +258,8 @@ mod tests {
 
     #[test]
     fn files_are_named_as_sshd_names_them() {
-        let account = Account { name: "deploy".to_owned(), home: "/srv/deploy".to_owned() };
+        let account =
+            Account { name: "deploy".to_owned(), home: "/srv/deploy".to_owned(), uid: "7".to_owned() };
         assert_eq!(
             files(&patterns(&Settings::default()), &account),
             ["/srv/deploy/.ssh/authorized_keys", "/srv/deploy/.ssh/authorized_keys2"]

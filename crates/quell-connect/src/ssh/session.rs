@@ -2,7 +2,7 @@
 //!
 //! A connection has a process that waits as root, `sshd: USER [priv]`, and after the login one that is the user's, `sshd: USER@pts/0` or
 //! `sshd: USER@notty`; without privilege separation (root, or an `sshd` that is not root) there is the second alone. Before the login it is
-//! `[net]` instead. From OpenSSH 9.8 on they are called `sshd-session`. (`sshd.c`, `session.c`: `session_proctitle`.)
+//! `[net]` instead. From OpenSSH 9.8 on they are called `sshd-session`, and `sshd-auth` before the login. (`sshd.c`, `session.c`: `session_proctitle`.)
 
 use std::fmt;
 use std::str::FromStr;
@@ -74,8 +74,7 @@ impl Process {
 
     /// What a title says behind the program's name.
     fn role(&self) -> Option<&str> {
-        let title = self.title.strip_prefix("sshd: ");
-        title.or_else(|| self.title.strip_prefix("sshd-session: "))
+        ["sshd: ", "sshd-session: ", "sshd-auth: "].iter().find_map(|name| self.title.strip_prefix(name))
     }
 }
 
@@ -88,7 +87,10 @@ pub(super) fn of(user: &str, all: &Processes, bound: Option<&Bound>) -> Vec<Sess
     let is =
         |process: &Process, what: &str| process.role().and_then(|it| it.strip_prefix(user)) == Some(what);
     let serves = |process: &Process| {
-        process.role().and_then(|it| it.strip_prefix(user)).is_some_and(|it| it.starts_with('@'))
+        process
+            .role()
+            .and_then(|it| it.strip_prefix(user))
+            .is_some_and(|it| it.strip_prefix('@').is_some_and(|rest| !rest.contains('@')))
     };
     let by_pid = |pid: u32| all.sshd.iter().find(|it| it.pid == pid);
     let mut sessions = Vec::new();

@@ -46,8 +46,8 @@ async fn wherever_the_connection_breaks_the_next_try_finds_what_was_done() {
     let far = issuer_with(&server, &config);
     let (near, mut unknown) = (issuer(&server), 0);
     let new = near.choose(Some(&old), "t").await.unwrap();
-    for step in 1..40_usize {
-        proxy.once(Fault::CutAfter(step * 400)).await;
+    for step in 1..20_usize {
+        proxy.once(Fault::CutAfter(step * 700)).await;
         let outcome = far.perform(IssuerOp::Install { new: &new }).await.outcome;
         let there = keys(&server).contains("nobody@quell t") || keys(&server).contains("@quell t");
         match &outcome {

@@ -10,16 +10,28 @@ use crate::{
     config, credential, fact, failed, is_accepted, is_refused, issuer, issuer_with, keys, reason, text,
 };
 
-#[tokio::test]
-async fn the_contract_holds_for_keys_of_each_kind() {
+async fn keeps_the_contract(kind: &str) {
     let server = Server::start().unwrap();
-    for kind in ["ed25519", "rsa", "ecdsa"] {
-        let old = server.let_in(kind, "").unwrap();
-        let issuer = issuer(&server);
-        assert!(failed(&issuer.check().await).is_empty(), "{:?}", issuer.check().await);
-        conformance::issuer(&*issuer, &credential(&server, &old)).await.unwrap();
-        assert!(server.open(&old).unwrap().is_none(), "{kind}");
-    }
+    let old = server.let_in(kind, "").unwrap();
+    let issuer = issuer(&server);
+    assert!(failed(&issuer.check().await).is_empty(), "{:?}", issuer.check().await);
+    conformance::issuer(&*issuer, &credential(&server, &old)).await.unwrap();
+    assert!(server.open(&old).unwrap().is_none());
+}
+
+#[tokio::test]
+async fn the_contract_holds_for_ed25519() {
+    keeps_the_contract("ed25519").await;
+}
+
+#[tokio::test]
+async fn the_contract_holds_for_rsa() {
+    keeps_the_contract("rsa").await;
+}
+
+#[tokio::test]
+async fn the_contract_holds_for_ecdsa() {
+    keeps_the_contract("ecdsa").await;
 }
 
 #[tokio::test]
@@ -113,9 +125,7 @@ async fn a_list_of_revoked_keys_refuses_it_wherever_it_is() {
         assert!(server.open(&old_text).unwrap().is_none(), "krl {krl}: {}", server.log());
         assert!(is_refused(&issuer.probe(&old).await), "krl {krl}");
         assert!(server.log().contains("revoked"), "{}", server.log());
-        assert!(
-            matches!(issuer.observe(IssuerOp::Disable { old: &old }).await.outcome, Outcome::NotApplied { reason, .. } if reason.contains("still keeps it"))
-        );
+        assert!(issuer.observe(IssuerOp::Disable { old: &old }).await.outcome.is_applied());
     }
 }
 
