@@ -19,6 +19,7 @@ use quell_core::{IncidentId, SecretId, StepId};
 use quell_scan::{RuleSet, Scanner};
 use serde::Serialize;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::driver::{self, Ended, Progress, Run};
 use crate::incident::Report;
@@ -200,6 +201,17 @@ pub async fn warnings(
     Ok(systems.issuer.warnings(Some(value)).await)
 }
 
+/// A mark of the door, where it is not the vendor's own: what one server says of a key is worth nothing at another, so it is another secret.
+fn door(target: &Target) -> String {
+    let config = &target.config;
+    if config.get("url").is_none() && config.get("vars").is_none() && target.provider.path.is_none() {
+        return String::new();
+    }
+    let url = config.get("url").and_then(Value::as_str).unwrap_or(&target.provider.file.url);
+    let said = json!([url.trim_end_matches('/'), config.get("vars")]).to_string();
+    format!("-{}", hex::encode(Sha256::digest(said)).get(..8).unwrap_or_default())
+}
+
 fn unusable() -> AppError {
     AppError::Usage("the provider's id makes no usable name; shorten it".to_owned())
 }
@@ -220,10 +232,13 @@ fn secret_of(target: &Target, id: SecretId) -> Secret {
     }
 }
 
-/// The inventory's connections and policy, if there is one. It tells nobody: only the issuer is spoken to.
+/// The inventory's connections and policy, if there is one. It tells nobody: only the issuer is spoken to, and which one that is, the
+/// user says.
 fn inventory(path: &Path) -> Result<Inventory, AppError> {
     let mut inventory = if path.exists() { crate::inventory::load(path)? } else { Inventory::default() };
     inventory.policy.notify.clear();
+    // A repository that leaks may hold an inventory, too: a provider file in it must not send the key to a host of its own.
+    inventory.providers.clear();
     Ok(inventory)
 }
 
@@ -263,7 +278,7 @@ impl Session {
         }
         let name = fingerprint.to_string();
         let short: String = name.trim_start_matches("fp:").chars().take(12).collect();
-        let id = format!("{}-{short}", target.provider.file.id);
+        let id = format!("{}-{short}{}", target.provider.file.id, door(target));
         let secret: SecretId = id.parse().map_err(|_e| unusable())?;
         let mut app = Arc::into_inner(app).ok_or_else(unusable)?;
         app.inventory.secrets.insert(secret.clone(), secret_of(target, secret.clone()));
@@ -279,11 +294,11 @@ impl Session {
         Ok(all.into_iter().find(about))
     }
 
-    /// Declares, revokes, tries again; everything is written down. `report` says where it leaked.
+    /// Declares, revokes, tries again; everything is written down. `report` says where it leaked, `seen` how the door answered just now.
     pub async fn kill(
         &self,
         value: SecretValue,
-        report: Report,
+        (report, seen): (Report, &Probe),
         run: Run,
         on: &mut (dyn FnMut(&Progress) + Send),
     ) -> Result<Killed, AppError> {
@@ -294,7 +309,9 @@ impl Session {
             crate::incident::open(&self.app, report).await?
         };
         let id = incident.id;
-        let ended = if self.is_disabled(&incident) && !self.can_go_on(&incident) {
+        // What was refused once and is accepted now was not dead.
+        let alive = matches!(seen, Probe::Accepted { .. });
+        let ended = if self.is_disabled(&incident) && !self.can_go_on(&incident) && !alive {
             // What is left is the proof, perhaps with a control that was not there before.
             proof::verify(&self.app, id).await?;
             Ended::Done

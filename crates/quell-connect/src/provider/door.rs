@@ -89,8 +89,11 @@ const TRYING: &str = "trying the key";
 impl Door {
     /// `github https://api.github.com`: never with anything of a key in it.
     pub(super) fn name(&self) -> String {
-        let url = self.url.as_deref().unwrap_or(&self.file.url);
-        format!("{} {}", self.file.id, url.trim_end_matches('/'))
+        let mut url = self.url.as_deref().unwrap_or(&self.file.url).trim_end_matches('/').to_owned();
+        for (name, value) in &self.vars {
+            url = url.replace(&format!("{{vars.{name}}}"), value);
+        }
+        format!("{} {url}", self.file.id)
     }
 
     pub(super) fn error(

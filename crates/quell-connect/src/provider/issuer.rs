@@ -41,7 +41,14 @@ impl Provider {
     async fn disable(&self, old: &Credential) -> Outcome {
         let (seen, unseen) = match self.door.try_key(&old.value).await {
             Tried::Refused { code } => return dead(&code, &[("already", json!(true))]),
-            Tried::Limited(after) => return not_now(&self.door.name(), after),
+            // Whoever holds the key can use its quota up: that must not keep it alive.
+            Tried::Limited(after) if self.file().revoke.is_empty() => {
+                return not_now(&self.door.name(), after);
+            }
+            Tried::Limited(after) => {
+                let kind = ConnectErrorKind::Transient { retry_after: after };
+                (None, Some(self.door.error(LOOKING, kind, limited(after))))
+            }
             Tried::Open { body, .. } => (Some(body), None),
             // A key that cannot be tried may be alive: revoking it is what is asked for.
             Tried::Odd(error) if error.kind == ConnectErrorKind::Denied => return error.outcome(),
@@ -50,6 +57,9 @@ impl Provider {
         let id = self.key_id.clone().or_else(|| self.door.id_of(&old.value, seen.as_ref()));
         if let (None, Some(error), Some(KeyId::Probe(_))) = (&id, &unseen, &self.file().key_id) {
             // Which key it is was to be seen by trying it.
+            if let ConnectErrorKind::Transient { retry_after } = error.kind {
+                return not_now(&self.door.name(), retry_after);
+            }
             return error.unseen();
         }
         let mut refused = Vec::new();

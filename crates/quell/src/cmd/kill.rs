@@ -12,7 +12,7 @@ use quell_core::outcome::Probe;
 use quell_core::secret::SecretValue;
 use serde_json::{Value, json};
 
-use super::{ask_passphrase, provider, read_value, word};
+use super::{ask_passphrase, read_value, word};
 use crate::cli::KillArgs;
 use crate::exit;
 use crate::output::{Out, Tone, tone};
@@ -28,8 +28,7 @@ pub(crate) async fn kill(options: &Options, args: &KillArgs, out: &Out) -> Resul
     }
     let options = Options { providers: args.providers.clone(), ..options.clone() };
     let value = value()?;
-    let places = provider::places(&options, &args.providers)?;
-    let target = kill::recognize(&value, &asked(args)?, &scan::rules(&[])?, &places)?;
+    let target = kill::recognize(&value, &asked(args)?, &scan::rules(&[])?, &args.providers)?;
     let seen = kill::look(&target, &value, &options).await?;
     if !out.json() {
         preview(&target, &seen, &kill::warnings(&target, &value, &options).await?, out);
@@ -66,7 +65,7 @@ pub(crate) async fn kill(options: &Options, args: &KillArgs, out: &Out) -> Resul
     };
     let run = Run { failpoint: args.failpoint.as_deref().and_then(Failpoint::parse), ..stoppable() };
     let mut show = super::respond::Show::new(out);
-    let killed = session.kill(value, report, run, &mut |progress| show.progress(progress)).await?;
+    let killed = session.kill(value, (report, &seen), run, &mut |progress| show.progress(progress)).await?;
     finish(&target, &killed, out)
 }
 
@@ -194,9 +193,9 @@ fn finish(target: &Target, killed: &Killed, out: &Out) -> Result<u8, AppError> {
         }
         Shown::RefusedBesideControl => {
             let line = "refused twice, beside a control that was accepted; nobody here ever saw it accepted";
-            out.status(format!("{} {line}", tone(Tone::Good, "dead already:")));
-            out.hint("a key of another site or server is refused as well: compare where it was used");
-            exit::OK
+            out.status(format!("{} {line}", tone(Tone::Careful, "refused here:")));
+            out.hint("a key of another site or server is refused as well, and so is one that was cut off: compare it, and where it was used");
+            exit::REFUSED
         }
         Shown::RefusedAfterAccepted { seconds } => {
             let line = format!("refused twice, {seconds} s after the same door had accepted it");
