@@ -118,13 +118,20 @@ impl Provider {
                 }
                 Tried::Open { .. } if waited >= self.settle => {
                     let status = facts.get("status").cloned().unwrap_or_default();
+                    let mut reason = format!(
+                        "{}: answered {status}, and {} ms later the key still opens the door",
+                        self.door.name(),
+                        waited.as_millis()
+                    );
+                    // Somebody wrote the id down: it may be another key's, and that one is dead now.
+                    if let Some(id) = &self.key_id {
+                        reason = format!(
+                            "{reason}: the key with the id {id} was meant, and is not this one; see what else used it, and give the right id"
+                        );
+                    }
                     return Outcome::NotApplied {
-                        reason: format!(
-                            "{}: answered {status}, and {} ms later the key still opens the door",
-                            self.door.name(),
-                            waited.as_millis()
-                        ),
-                        retryable: true,
+                        reason,
+                        retryable: self.key_id.is_none(),
                         retry_after_ms: None,
                         facts,
                     };

@@ -370,13 +370,25 @@ fn a_value_of_the_inventory_is_not_killed_by_mistake() {
          stores: [{ env_file: { path: app.env, key: TOKEN } }]\n",
     );
     assert_eq!(desk.run(&["scan", "app.env"], None).status.code(), Some(10));
-    let refused = desk.run(&["kill", "-", "--yes"], None);
+    let refused = desk.run(&["kill", "-", "--yes", "--providers", "providers"], None);
     assert_eq!(refused.status.code(), Some(3), "{}", text(&refused.stderr));
     assert!(text(&refused.stderr).contains("a value of `deploy`"), "{}", text(&refused.stderr));
     assert!(desk.model.alive(&desk.key.id));
-    let killed = desk.run(&["kill", "-", "--yes", "--even-in-use"], None);
+    let killed = desk.run(&["kill", "-", "--yes", "--even-in-use", "--providers", "providers"], None);
     assert!(killed.status.success(), "{}", text(&killed.stderr));
     assert!(!desk.model.alive(&desk.key.id));
+}
+
+/// The repository that leaks may be where the responder stands: what lies there must not choose who gets the key.
+#[test]
+fn a_provider_file_of_the_inventory_does_not_get_the_key() {
+    let desk = Desk::new();
+    desk.write_inventory("providers: [providers]\n");
+    let before = desk.model.lines().len();
+    // Nobody listens there.
+    let looked = desk.run(&["kill", "-", "--dry-run", "--url", "http://127.0.0.1:9"], None);
+    assert!(text(&looked.stderr).contains("http://127.0.0.1:9"), "{}", text(&looked.stderr));
+    assert_eq!(desk.model.lines().len(), before);
 }
 
 #[test]
