@@ -67,6 +67,7 @@ until mkdir ./.quell-lock 2>/dev/null; do
 done
 t=$(mktemp ./.quell-XXXXXX) || exit 1
 trap 'rm -f -- \"$t\"; rmdir ./.quell-lock 2>/dev/null' EXIT
+trap 'exit 1' HUP INT PIPE TERM
 f=./$QUELL_FILE
 ";
 
