@@ -1,10 +1,10 @@
-//! What several issuers say about an effect in the same way.
+//! What several issuers and stores say about an effect in the same way.
 
 use quell_core::outcome::{Facts, Outcome, Probe};
-use quell_core::secret::Credential;
+use quell_core::secret::{Credential, SecretValue};
 use serde_json::Value;
 
-use crate::connector::IssuerOp;
+use crate::connector::{IssuerOp, Stored};
 use crate::error::{ConnectError, ConnectErrorKind};
 
 impl<'a> IssuerOp<'a> {
@@ -51,5 +51,17 @@ pub(crate) fn severed(live: u64, mut facts: Facts) -> Outcome {
         Outcome::Applied { facts }
     } else {
         not_yet(format!("{live} sessions are still live"), facts)
+    }
+}
+
+/// Whether a store holds `new`, by what was read from it.
+pub(crate) fn held(read: Result<Option<Stored>, ConnectError>, new: &SecretValue) -> Outcome {
+    match read {
+        Ok(Some(stored)) if stored.value.same_as(new) => {
+            Outcome::applied([("version", stored.version.into())])
+        }
+        Ok(Some(stored)) => Outcome::retry(format!("version {} holds another value", stored.version)),
+        Ok(None) => Outcome::retry("there is no value"),
+        Err(error) => error.unseen(),
     }
 }

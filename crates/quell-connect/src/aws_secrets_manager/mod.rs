@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use crate::aws::{Cloud, Keys, Refusal, Service, cloud_properties};
 use crate::connector::{Check, Definition, Store, Stored};
 use crate::context::Context;
+use crate::effect;
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
 use crate::source::SecretSource;
 
@@ -155,14 +156,7 @@ impl Store for SecretsManager {
     }
 
     async fn observe_write(&self, new: &SecretValue) -> Outcome {
-        match self.read().await {
-            Ok(Some(stored)) if stored.value.same_as(new) => {
-                Outcome::applied([("version", json!(stored.version))])
-            }
-            Ok(Some(stored)) => Outcome::retry(format!("version {} holds another value", stored.version)),
-            Ok(None) => Outcome::retry("there is no value"),
-            Err(error) => error.unseen(),
-        }
+        effect::held(self.read().await, new)
     }
 
     async fn purge(&self, compromised: &[&SecretValue]) -> Outcome {

@@ -11,6 +11,7 @@ use super::api::{Bao, Session, checked_path};
 use super::kv::{self, Place, Version};
 use crate::connector::{Check, Store, Stored};
 use crate::context::Context;
+use crate::effect;
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
 
 /// `{ mount: kv, path: apps/orders, key: DATABASE_URL }`.
@@ -222,14 +223,7 @@ impl Store for KvStore {
     }
 
     async fn observe_write(&self, new: &SecretValue) -> Outcome {
-        match self.read().await {
-            Ok(Some(stored)) if stored.value.same_as(new) => {
-                Outcome::applied([("version", json!(stored.version))])
-            }
-            Ok(Some(stored)) => Outcome::retry(format!("version {} holds another value", stored.version)),
-            Ok(None) => Outcome::retry("there is no value"),
-            Err(error) => error.unseen(),
-        }
+        effect::held(self.read().await, new)
     }
 
     async fn purge(&self, compromised: &[&SecretValue]) -> Outcome {

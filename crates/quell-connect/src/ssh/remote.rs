@@ -38,8 +38,6 @@ pub(super) struct Processes {
     pub(super) now: u64,
     /// The start of the host that these numbers count from.
     pub(super) boot: String,
-    /// Whether we look as root.
-    pub(super) as_root: bool,
     pub(super) at: Timestamp,
 }
 
@@ -135,9 +133,7 @@ impl Remote {
 
     /// The host's time, in seconds.
     pub(super) async fn time(&self, what: &'static str) -> Result<Timestamp, ConnectError> {
-        let said = self.ok(what, "date -u +%s\n").await?;
-        let at = said.trim().parse().ok().and_then(|at| Timestamp::from_second(at).ok());
-        at.ok_or_else(|| self.odd(what))
+        seconds(self.ok(what, "date -u +%s\n").await?.trim()).ok_or_else(|| self.odd(what))
     }
 
     /// The processes of `sshd`.
@@ -145,7 +141,6 @@ impl Remote {
         // `read` is part of the shell: a command for each process would take a second on a busy host.
         const SCRIPT: &str = "[ -r /proc/self/stat ] || { echo 'no /proc here' >&2; exit 1; }\n\
             printf 'at %s\\n' \"$(date -u +%s)\"\n\
-            printf 'uid %s\\n' \"$(id -u)\"\n\
             printf 'boot %s\\n' \"$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)\"\n\
             read -r s < /proc/$$/stat && printf 'now %s\\n' \"$s\"\n\
             p=$$\nwhile [ \"$p\" -gt 1 ] 2>/dev/null; do\n  printf 'own %s\\n' \"$p\"\n  { read -r s < /proc/$p/stat; } 2>/dev/null || break\n  set -- ${s##*') '}\n  p=$2\ndone\n\
@@ -154,11 +149,7 @@ impl Remote {
         let mut all = Processes::default();
         for line in said.lines() {
             match line.split_once(' ') {
-                Some(("at", at)) => {
-                    let at = at.parse().ok().and_then(|at| Timestamp::from_second(at).ok());
-                    all.at = at.ok_or_else(|| self.odd(what))?;
-                }
-                Some(("uid", uid)) => all.as_root = uid == "0",
+                Some(("at", at)) => all.at = seconds(at).ok_or_else(|| self.odd(what))?,
                 Some(("boot", boot)) => boot.clone_into(&mut all.boot),
                 Some(("now", stat)) => {
                     all.now = Process::parse(stat, "").ok_or_else(|| self.odd(what))?.start;
@@ -199,6 +190,11 @@ impl Remote {
         script.push_str(":\n");
         self.ok(what, &script).await.map(drop)
     }
+}
+
+/// A time as `date +%s` prints it.
+fn seconds(text: &str) -> Option<Timestamp> {
+    text.parse().ok().and_then(|at| Timestamp::from_second(at).ok())
 }
 
 /// Where keys are, as a host says it.
