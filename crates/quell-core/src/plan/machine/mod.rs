@@ -5,180 +5,22 @@
 //! outcome, a lost worker or a passed deadline the next thing is always an observation, never a second try.
 //! Every state change goes through [`Machine::apply`], so replaying the events gives the same machine.
 
+mod fold;
+mod people;
+mod state;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
-
-use super::step::{Class, Phase, Plan, Step, StepAction, patience};
+use super::step::{Class, Phase, Plan, Step, patience};
 use crate::id::StepId;
 use crate::outcome::Outcome;
+use jiff::{SignedDuration, Timestamp};
+
+use self::state::reason_of;
+pub use self::state::{Action, Approval, Flow, Refusal, StepEvent, StepState, word};
 
 /// Observations of one unknown outcome before a person is asked.
 const OBSERVES_MAX: u32 = 8;
-
-/// Where one step stands.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case", tag = "is")]
-pub enum StepState {
-    /// Something it needs has not finished.
-    Waiting,
-    /// Everything it needs is done; people must approve it first.
-    AwaitingApproval,
-    /// Claimed by a worker; an outcome is owed before the deadline.
-    Running {
-        /// Counts from 1.
-        attempt: u32,
-        /// Performing or only looking.
-        phase: Phase,
-        /// Who.
-        worker: String,
-        /// Until when.
-        deadline: Timestamp,
-    },
-    /// To be taken up again at `until`.
-    Deferred {
-        /// The attempt that ended.
-        attempt: u32,
-        /// What the coming attempt does.
-        phase: Phase,
-        /// Not before.
-        until: Timestamp,
-        /// Why.
-        reason: String,
-    },
-    /// The effect is in force.
-    Applied,
-    /// A person decided to go on without it.
-    Skipped,
-    /// Gave up; steps that need it wait until a person decides.
-    Failed {
-        /// Why.
-        reason: String,
-    },
-}
-
-impl StepState {
-    /// Steps that need this one may go on.
-    pub fn satisfies(&self) -> bool {
-        matches!(self, Self::Applied | Self::Skipped)
-    }
-
-    /// The moment at which this state changes by itself, if it ever does.
-    fn wakes_at(&self) -> Option<Timestamp> {
-        match self {
-            Self::Running { deadline: at, .. } | Self::Deferred { until: at, .. } => Some(*at),
-            Self::Waiting | Self::AwaitingApproval | Self::Applied | Self::Skipped | Self::Failed { .. } => {
-                None
-            }
-        }
-    }
-}
-
-/// What the machine decided about a finished attempt. Kept in the event, so that replay does not depend on code.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case", tag = "then")]
-pub enum Flow {
-    /// The effect is in force.
-    Done,
-    /// Look or try again.
-    Again {
-        /// Which.
-        phase: Phase,
-        /// Not before.
-        at: Timestamp,
-    },
-    /// A person must decide.
-    Stuck,
-}
-
-/// Something that happened to a step, as written to the ledger.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case", tag = "step_event")]
-pub enum StepEvent {
-    /// People are asked.
-    ApprovalRequested { step: StepId, plan_hash: String, needed: u8 },
-    /// One person said yes to exactly this.
-    ApprovalGranted { step: StepId, plan_hash: String, by: String, expires_at: Timestamp },
-    /// One person said no.
-    ApprovalRefused { step: StepId, by: String, reason: String },
-    /// The intent: recorded before anything is done.
-    Started { step: StepId, attempt: u32, phase: Phase, worker: String, deadline: Timestamp },
-    /// The result.
-    Finished { step: StepId, attempt: u32, phase: Phase, outcome: Outcome, flow: Flow },
-    /// The worker died or the deadline passed: the outcome is unknown.
-    Lost { step: StepId, attempt: u32, worker: String, why: String },
-    /// A person asked for another try. It begins with an observation if anything was ever started.
-    Retried { step: StepId, by: String },
-    /// A person decided to go on without it.
-    Skipped { step: StepId, by: String, reason: String },
-    /// A person states that the effect is in force.
-    Resolved { step: StepId, by: String, statement: String },
-}
-
-impl StepEvent {
-    /// The step it is about.
-    pub fn step(&self) -> &StepId {
-        match self {
-            Self::ApprovalRequested { step, .. }
-            | Self::ApprovalGranted { step, .. }
-            | Self::ApprovalRefused { step, .. }
-            | Self::Started { step, .. }
-            | Self::Finished { step, .. }
-            | Self::Lost { step, .. }
-            | Self::Retried { step, .. }
-            | Self::Skipped { step, .. }
-            | Self::Resolved { step, .. } => step,
-        }
-    }
-}
-
-/// Something the driver must now do.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Action {
-    /// Perform or observe; report the outcome with the same attempt and phase.
-    Run { step: StepId, attempt: u32, phase: Phase },
-    /// Ask people.
-    AskApproval { step: StepId },
-    /// Tell people that a step gave up.
-    Page { step: StepId, reason: String },
-}
-
-/// One person's approval of one step.
-#[derive(Clone, Debug)]
-pub struct Approval<'a> {
-    /// Which step.
-    pub step: &'a StepId,
-    /// The plan as the person saw it.
-    pub plan_hash: &'a str,
-    /// Who.
-    pub by: &'a str,
-    /// Until when it is good.
-    pub expires_at: Timestamp,
-}
-
-/// Why an input was not accepted. The machine is unchanged.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Refusal {
-    /// The plan has no such step.
-    #[error("the plan has no step `{0}`")]
-    NoSuchStep(StepId),
-    /// The input does not fit the state.
-    #[error("step `{step}` is {state}, so `{input}` does not apply")]
-    WrongState { step: StepId, state: String, input: &'static str },
-    /// The approval is for another plan.
-    #[error("the approval is for plan {given}, but the plan is {now}; look at the plan again")]
-    OtherPlan { given: String, now: String },
-    /// The approval's time has passed.
-    #[error("the approval had expired at {0}")]
-    Expired(Timestamp),
-    /// The same person twice.
-    #[error("{0} has approved this step already; another person is needed")]
-    SamePerson(String),
-    /// Later steps need what this one makes, or the proof is what it is about.
-    #[error("step `{step}` cannot be {input}: {why}")]
-    Essential { step: StepId, input: &'static str, why: &'static str },
-}
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Slot {
@@ -493,125 +335,6 @@ impl Machine {
             .collect()
     }
 
-    /// A person approves exactly what runs: this step of this plan, until then. May come before the step is ready.
-    pub fn approve(&mut self, now: Timestamp, approval: &Approval<'_>) -> Result<(), Refusal> {
-        let i = self.find(approval.step)?;
-        if approval.plan_hash != self.plan_hash {
-            return Err(Refusal::OtherPlan {
-                given: approval.plan_hash.to_owned(),
-                now: self.plan_hash.clone(),
-            });
-        }
-        if approval.expires_at <= now {
-            return Err(Refusal::Expired(approval.expires_at));
-        }
-        let slot = self.slot(i)?;
-        match slot.state {
-            StepState::Waiting | StepState::AwaitingApproval | StepState::Deferred { .. } => {}
-            StepState::Running { .. }
-            | StepState::Applied
-            | StepState::Skipped
-            | StepState::Failed { .. } => {
-                return Err(self.wrong_state(i, "approve"));
-            }
-        }
-        if slot.approvals.get(approval.by).is_some_and(|until| *until > now) {
-            return Err(Refusal::SamePerson(approval.by.to_owned()));
-        }
-        self.emit(StepEvent::ApprovalGranted {
-            step: approval.step.clone(),
-            plan_hash: approval.plan_hash.to_owned(),
-            by: approval.by.to_owned(),
-            expires_at: approval.expires_at,
-        });
-        Ok(())
-    }
-
-    /// A person says no. The step fails until somebody retries, skips or resolves it.
-    pub fn refuse(&mut self, step: &StepId, by: &str, reason: &str) -> Result<(), Refusal> {
-        let i = self.find(step)?;
-        match self.slot(i)?.state {
-            StepState::Waiting | StepState::AwaitingApproval | StepState::Deferred { .. } => {
-                self.emit(StepEvent::ApprovalRefused {
-                    step: step.clone(),
-                    by: by.to_owned(),
-                    reason: reason.to_owned(),
-                });
-                Ok(())
-            }
-            StepState::Running { .. }
-            | StepState::Applied
-            | StepState::Skipped
-            | StepState::Failed { .. } => Err(self.wrong_state(i, "refuse")),
-        }
-    }
-
-    /// A person asks for another try of a failed step.
-    pub fn retry(&mut self, step: &StepId, by: &str) -> Result<(), Refusal> {
-        let i = self.find(step)?;
-        match self.slot(i)?.state {
-            StepState::Failed { .. } => {
-                self.emit(StepEvent::Retried { step: step.clone(), by: by.to_owned() });
-                Ok(())
-            }
-            StepState::Waiting
-            | StepState::AwaitingApproval
-            | StepState::Running { .. }
-            | StepState::Deferred { .. }
-            | StepState::Applied
-            | StepState::Skipped => Err(self.wrong_state(i, "retry")),
-        }
-    }
-
-    /// A person decides to go on without it. Refused for steps whose result later steps need, and for proofs.
-    pub fn skip(&mut self, step: &StepId, by: &str, reason: &str) -> Result<(), Refusal> {
-        let i = self.find(step)?;
-        if let Some(why) = self.essential(i) {
-            return Err(Refusal::Essential { step: step.clone(), input: "skipped", why });
-        }
-        self.settle(
-            i,
-            "skip",
-            StepEvent::Skipped { step: step.clone(), by: by.to_owned(), reason: reason.to_owned() },
-        )
-    }
-
-    /// A person states that the effect is in force, with the reason. Refused where only a machine can know.
-    pub fn resolve(&mut self, step: &StepId, by: &str, statement: &str) -> Result<(), Refusal> {
-        let i = self.find(step)?;
-        if let Some(why) = self.essential(i) {
-            return Err(Refusal::Essential { step: step.clone(), input: "resolved", why });
-        }
-        self.settle(
-            i,
-            "resolve",
-            StepEvent::Resolved { step: step.clone(), by: by.to_owned(), statement: statement.to_owned() },
-        )
-    }
-
-    fn essential(&self, i: usize) -> Option<&'static str> {
-        #[cfg(test)]
-        if self.flaw == Some(Flaw::BelieveAnything) {
-            return None;
-        }
-        self.plan.steps.get(i).and_then(essential)
-    }
-
-    fn settle(&mut self, i: usize, input: &'static str, event: StepEvent) -> Result<(), Refusal> {
-        match self.slot(i)?.state {
-            StepState::Waiting
-            | StepState::AwaitingApproval
-            | StepState::Deferred { .. }
-            | StepState::Failed { .. } => {
-                self.emit(event);
-                Ok(())
-            }
-            StepState::Running { .. } | StepState::Applied | StepState::Skipped => {
-                Err(self.wrong_state(i, input))
-            }
-        }
-    }
-
     /// When to call [`Machine::advance`] next, if ever.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         #[cfg(test)]
@@ -656,84 +379,6 @@ impl Machine {
             self.actions.push_back(run.clone());
         }
         self.actions.push_back(run);
-    }
-
-    /// The fold. Total: an event that does not fit the state is taken as written, since it is a fact.
-    pub fn apply(&mut self, event: &StepEvent) {
-        let Some(i) = self.index.get(event.step()).copied() else { return };
-        #[cfg(test)]
-        let perform_after_lost = self.flaw == Some(Flaw::PerformAfterLost);
-        #[cfg(not(test))]
-        let perform_after_lost = false;
-        let Some(slot) = self.slots.get_mut(i) else { return };
-        match event {
-            StepEvent::ApprovalRequested { .. } => {
-                slot.asked = true;
-                slot.state = StepState::AwaitingApproval;
-            }
-            StepEvent::ApprovalGranted { by, expires_at, .. } => {
-                slot.approvals.insert(by.clone(), *expires_at);
-            }
-            StepEvent::ApprovalRefused { by, reason, .. } => {
-                slot.approvals.clear();
-                slot.state = StepState::Failed { reason: format!("refused by {by}: {reason}") };
-            }
-            StepEvent::Started { attempt, phase, worker, deadline, .. } => {
-                slot.attempts = *attempt;
-                match phase {
-                    Phase::Perform => {
-                        slot.performs += 1;
-                        slot.observes = 0;
-                    }
-                    Phase::Observe => slot.observes += 1,
-                }
-                slot.state = StepState::Running {
-                    attempt: *attempt,
-                    phase: *phase,
-                    worker: worker.clone(),
-                    deadline: *deadline,
-                };
-            }
-            StepEvent::Finished { attempt, outcome, flow, .. } => {
-                slot.state = match flow {
-                    Flow::Done => StepState::Applied,
-                    Flow::Again { phase, at } => StepState::Deferred {
-                        attempt: *attempt,
-                        phase: *phase,
-                        until: *at,
-                        reason: reason_of(outcome),
-                    },
-                    Flow::Stuck => StepState::Failed { reason: reason_of(outcome) },
-                };
-            }
-            StepEvent::Lost { attempt, why, .. } => {
-                let phase = if perform_after_lost { Phase::Perform } else { Phase::Observe };
-                slot.state = StepState::Deferred {
-                    attempt: *attempt,
-                    phase,
-                    until: Timestamp::UNIX_EPOCH,
-                    reason: why.clone(),
-                };
-            }
-            StepEvent::Retried { by, .. } => {
-                slot.asked = false;
-                slot.observes = 0;
-                slot.performs = 0;
-                slot.state = if slot.attempts > 0 {
-                    let reason = format!("another try asked for by {by}");
-                    StepState::Deferred {
-                        attempt: slot.attempts,
-                        phase: Phase::Observe,
-                        until: Timestamp::UNIX_EPOCH,
-                        reason,
-                    }
-                } else {
-                    StepState::Waiting
-                };
-            }
-            StepEvent::Skipped { .. } => slot.state = StepState::Skipped,
-            StepEvent::Resolved { .. } => slot.state = StepState::Applied,
-        }
     }
 
     fn step_and_state(&self, i: usize) -> Option<(&Step, &StepState)> {
@@ -804,49 +449,6 @@ fn unnamed() -> StepId {
     "unnamed".parse().expect("a constant slug")
 }
 
-/// A state in one word.
-pub fn word(state: &StepState) -> &'static str {
-    match state {
-        StepState::Waiting => "waiting",
-        StepState::AwaitingApproval => "awaiting approval",
-        StepState::Running { .. } => "running",
-        StepState::Deferred { phase: Phase::Observe, .. } => "unknown",
-        StepState::Deferred { .. } => "deferred",
-        StepState::Applied => "applied",
-        StepState::Skipped => "skipped",
-        StepState::Failed { .. } => "failed",
-    }
-}
-
-fn reason_of(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Applied { .. } => String::new(),
-        Outcome::NotApplied { reason, .. } | Outcome::Unknown { reason } => reason.clone(),
-    }
-}
-
-/// Why a person's word cannot stand in for the step.
-fn essential(step: &Step) -> Option<&'static str> {
-    match step.action {
-        StepAction::Capture | StepAction::Mint => {
-            Some("later steps use what it makes; fix the cause and retry it")
-        }
-        StepAction::Prove | StepAction::ProveRefused => {
-            Some("a proof is a test, not a statement; close with a recorded exception if you must")
-        }
-        StepAction::Install
-        | StepAction::ProbeNew
-        | StepAction::WriteStore { .. }
-        | StepAction::Reload { .. }
-        | StepAction::Confirm { .. }
-        | StepAction::Disable
-        | StepAction::Sever
-        | StepAction::Purge { .. }
-        | StepAction::Retire
-        | StepAction::Notify { .. } => None,
-    }
-}
-
 impl Step {
     /// True when performing it twice without looking could do harm.
     pub fn mutates(&self) -> bool {
@@ -855,5 +457,4 @@ impl Step {
 }
 
 #[cfg(test)]
-#[path = "machine_tests.rs"]
 mod tests;
