@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::step::{Approvals, Class, Plan, STEPS_MAX, Step, StepAction, Strategy};
+use super::step::{Approvals, Class, Lane, Plan, STEPS_MAX, Step, StepAction, Strategy};
 use crate::exposure::Audience;
 use crate::id::{IncidentId, SecretId, StepId};
 use crate::inventory::{StrategyPolicy, Tier};
@@ -48,6 +48,8 @@ pub struct SecretInput {
     pub after: Vec<SecretId>,
     /// Why it is in the plan: leaked, or reached from a leaked one.
     pub because: String,
+    /// The system whose limits it shares with other secrets: its name, and what it bears.
+    pub lane: Option<(String, Lane)>,
 }
 
 /// Everything that a plan is made from.
@@ -67,6 +69,8 @@ pub struct PlanInput {
     pub channels: Vec<String>,
     /// Things an operator must know.
     pub warnings: Vec<String>,
+    /// After so many secrets of which a step gave up, no further one is begun. 0: never.
+    pub stop_after: u32,
 }
 
 /// Why no plan can be made.
@@ -89,9 +93,13 @@ pub enum CannotPlan {
     /// Too big.
     #[error("the plan would have more than {STEPS_MAX} steps")]
     TooLarge,
-    /// The order goes round in a circle.
-    #[error("the secrets need each other in a circle: {0}")]
-    Circle(String),
+    /// The order goes round in a circle: each needs the next, and the last one is the first again.
+    #[error("secrets need each other in a circle: {}", words(.0))]
+    Circle(Vec<SecretId>),
+}
+
+fn words(circle: &[SecretId]) -> String {
+    circle.iter().map(SecretId::as_str).collect::<Vec<_>>().join(" needs ")
 }
 
 /// Picks the strategy. Public exposure of a live production secret, or any sign of use, means kill-first unless
@@ -149,16 +157,21 @@ pub fn compile(input: &PlanInput) -> Result<Plan, CannotPlan> {
     for channel in &input.channels {
         steps.push(notice(input, channel, "opened", &[])?);
     }
-    let mut last: BTreeMap<SecretId, Vec<StepId>> = BTreeMap::new();
+    let mut last: BTreeMap<SecretId, (Vec<StepId>, u32)> = BTreeMap::new();
     let mut proofs = Vec::new();
+    let mut lanes = BTreeMap::new();
     for secret in &order {
-        let before: Vec<StepId> =
-            secret.after.iter().filter_map(|id| last.get(id)).flatten().cloned().collect();
-        let mut chain = Chain { input, secret, steps: Vec::new() };
-        let done = chain.build(&before)?;
-        last.insert(secret.id.clone(), done.usable);
+        let before = || secret.after.iter().filter_map(|id| last.get(id));
+        let switch = before().map(|(_, wave)| *wave).fold(own_wave(input, &order, secret), u32::max);
+        let before: Vec<StepId> = before().flat_map(|(usable, _)| usable).cloned().collect();
+        let late = input.strategy.0 == Strategy::KillFirst || needs_what_ends_at_once(&order, secret);
+        let stage = if late { switch } else { switch.min(STAGE) };
+        let mut chain = Chain { input, secret, before, stage, switch, wave: stage, steps: Vec::new() };
+        let done = chain.build()?;
+        last.insert(secret.id.clone(), (done.usable, switch));
         proofs.push(done.proof);
         steps.extend(chain.steps);
+        lanes.extend(secret.lane.clone());
     }
     for channel in &input.channels {
         steps.push(notice(input, channel, "contained", &proofs)?);
@@ -175,7 +188,30 @@ pub fn compile(input: &PlanInput) -> Result<Plan, CannotPlan> {
         inventory: String::new(),
         secrets: order.iter().map(|s| s.id.clone()).collect(),
         steps,
+        lanes,
+        stop_after: if order.len() > 1 { input.stop_after } else { 0 },
     })
+}
+
+/// The wave in which successors are made, where there is more than one secret.
+const STAGE: u32 = 1;
+
+/// It depends on a secret whose old value ends in the instant in which the successor is set, before stores have that:
+/// nothing of this one is begun in between.
+fn needs_what_ends_at_once(order: &[&SecretInput], secret: &SecretInput) -> bool {
+    let one = |s: &&&SecretInput| s.capabilities.valid_at_once == ValidAtOnce::One;
+    order.iter().filter(one).any(|s| secret.after.contains(&s.id))
+}
+
+/// The wave in which consumers of a secret are moved. With make-before-break every successor is made first, where
+/// that breaks nothing; then one tier goes after the other. With kill-first nobody waits for anybody but what he
+/// needs: all of it is down already, and the order of tiers is only who comes first where a system is busy.
+fn own_wave(input: &PlanInput, order: &[&SecretInput], secret: &SecretInput) -> u32 {
+    if order.len() < 2 || input.strategy.0 == Strategy::KillFirst {
+        return 0;
+    }
+    let earlier: BTreeSet<Tier> = order.iter().map(|s| s.tier).filter(|t| *t < secret.tier).collect();
+    STAGE + 1 + u32::try_from(earlier.len()).unwrap_or(0)
 }
 
 /// Topological order, and by tier (infrastructure → service → integration → human) among those that are free.
@@ -187,15 +223,26 @@ fn order(secrets: &[SecretInput]) -> Result<Vec<&SecretInput>, CannotPlan> {
     let mut out = Vec::new();
     while !left.is_empty() {
         let free = left.iter().position(|s| s.after.iter().all(|a| !present.contains(a) || done.contains(a)));
-        let Some(free) = free else {
-            let names: Vec<&str> = left.iter().map(|s| s.id.as_str()).collect();
-            return Err(CannotPlan::Circle(names.join(", ")));
-        };
+        let Some(free) = free else { return Err(CannotPlan::Circle(circle(&left))) };
         let secret = left.remove(free);
         done.insert(&secret.id);
         out.push(secret);
     }
     Ok(out)
+}
+
+/// One circle among secrets of which none is free: the first one again at the end.
+fn circle(left: &[&SecretInput]) -> Vec<SecretId> {
+    let mut path: Vec<&SecretInput> = left.first().copied().into_iter().collect();
+    // Each of them needs another one of them, so this ends at one that was passed before.
+    while let Some(next) = path.last().and_then(|at| left.iter().find(|s| at.after.contains(&s.id)).copied())
+    {
+        if let Some(begin) = path.iter().position(|s| s.id == next.id) {
+            return path.iter().skip(begin).chain([&next]).map(|s| s.id.clone()).collect();
+        }
+        path.push(next);
+    }
+    path.iter().map(|s| s.id.clone()).collect()
 }
 
 /// Longest time for one attempt at a call to an outside system.
@@ -217,6 +264,8 @@ fn notice(input: &PlanInput, channel: &str, notice: &str, needs: &[StepId]) -> R
         limit_ms: CALL_MS,
         max_attempts: 4,
         best_effort: true,
+        wave: 0,
+        lane: None,
     })
 }
 
@@ -224,6 +273,9 @@ fn notice(input: &PlanInput, channel: &str, notice: &str, needs: &[StepId]) -> R
 fn nobody() -> SecretId {
     "unknown".parse().expect("a constant slug")
 }
+
+/// A proof that settles within this time is a burst of calls.
+const SHORT_PROOF_MS: u64 = 2000;
 
 /// What later secrets wait for, and the step that proves this one.
 struct Done {
@@ -234,32 +286,49 @@ struct Done {
 struct Chain<'a> {
     input: &'a PlanInput,
     secret: &'a SecretInput,
+    /// What must be done for other secrets before anything of this one is switched.
+    before: Vec<StepId>,
+    /// The wave in which its successor is made, where that breaks nothing.
+    stage: u32,
+    /// The wave in which it is switched; both are 0 when there are no waves.
+    switch: u32,
+    /// The wave of the next step.
+    wave: u32,
     steps: Vec<Step>,
 }
 
 impl Chain<'_> {
-    fn build(&mut self, before: &[StepId]) -> Result<Done, CannotPlan> {
+    fn build(&mut self) -> Result<Done, CannotPlan> {
         let capabilities = &self.secret.capabilities;
         let because = self.secret.because.clone();
+        let kill_first = self.input.strategy.0 == Strategy::KillFirst && capabilities.can_disable;
+        // What it depends on works with its old value until it is switched itself; unless that is dead by then.
+        let late = self.input.strategy.0 == Strategy::KillFirst || self.stage == self.switch;
+        let before = if late { std::mem::take(&mut self.before) } else { Vec::new() };
         let capture = self.add(
             "capture",
             StepAction::Capture,
-            before,
+            &before,
             Class::Read,
             "read what stores hold and consumers use now; seal the old value",
             &format!("{because}; the old value is needed for the proof, and what consumers use now shows later that they moved"),
             None,
         )?;
         if !capabilities.can_mint {
-            let dead = self.kill(&[capture])?;
+            let needs = self.switched(vec![capture]);
+            let dead = self.kill(&needs)?;
             let proof = self.prove(StepAction::ProveRefused, "prove", &dead)?;
             self.retire(&proof)?;
             return Ok(Done { usable: vec![proof.clone()], proof });
         }
-        match self.input.strategy.0 {
-            Strategy::KillFirst if capabilities.can_disable => self.kill_first(&capture),
-            Strategy::KillFirst | Strategy::MakeBeforeBreak => self.make_before_break(&capture),
-        }
+        if kill_first { self.kill_first(&capture) } else { self.make_before_break(&capture) }
+    }
+
+    /// Steps from here on do. Gives what the first of them needs.
+    fn switched(&mut self, mut needs: Vec<StepId>) -> Vec<StepId> {
+        self.wave = self.switch;
+        needs.append(&mut self.before);
+        needs
     }
 
     fn kill_first(&mut self, capture: &StepId) -> Result<Done, CannotPlan> {
@@ -276,6 +345,7 @@ impl Chain<'_> {
     fn make_before_break(&mut self, capture: &StepId) -> Result<Done, CannotPlan> {
         let shared = self.secret.capabilities.valid_at_once == ValidAtOnce::One;
         let made = self.make(std::slice::from_ref(capture), shared)?;
+        let made = self.switched(made);
         let moved = self.move_consumers(&made)?;
         let dead = if shared { self.sever(&moved)? } else { self.kill(&moved)? };
         let proof = self.prove(StepAction::Prove, "prove", &dead)?;
@@ -307,7 +377,8 @@ impl Chain<'_> {
                     what = format!("{what}; {ends}");
                 }
                 let why = "the mark lets a crash find what was made, so that there is never a second one";
-                self.add("mint", StepAction::Mint, needs, class, &what, why, harm.clone())?
+                let needs = if breaks { self.switched(needs.to_vec()) } else { needs.to_vec() };
+                self.add("mint", StepAction::Mint, &needs, class, &what, why, harm.clone())?
             }
         };
         let minted = vec![minted];
@@ -320,7 +391,8 @@ impl Chain<'_> {
                 format!("make the successor valid on {target}")
             };
             let why = "consumers can only move to a value that works";
-            vec![self.add("install", StepAction::Install, &minted, class, &what, why, harm)?]
+            let needs = if breaks { self.switched(minted) } else { minted };
+            vec![self.add("install", StepAction::Install, &needs, class, &what, why, harm)?]
         };
         let why = "a value that does not work must not reach a store";
         let probe = self.add(
@@ -468,6 +540,29 @@ impl Chain<'_> {
         Ok(())
     }
 
+    /// Steps that call the issuer share its limits. A proof that mostly waits for the settling time does not: it
+    /// would keep others from being made.
+    fn lane(&self, action: &StepAction) -> Option<String> {
+        let calls = match action {
+            StepAction::Capture
+            | StepAction::Mint
+            | StepAction::Install
+            | StepAction::ProbeNew
+            | StepAction::Disable
+            | StepAction::Sever
+            | StepAction::Retire => true,
+            StepAction::ProveRefused | StepAction::Prove => {
+                self.secret.capabilities.settle_ms <= SHORT_PROOF_MS
+            }
+            StepAction::WriteStore { .. }
+            | StepAction::Reload { .. }
+            | StepAction::Confirm { .. }
+            | StepAction::Purge { .. }
+            | StepAction::Notify { .. } => false,
+        };
+        self.secret.lane.as_ref().filter(|_| calls).map(|(name, _)| name.clone())
+    }
+
     fn consumers(&self) -> String {
         self.secret.consumers.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ")
     }
@@ -495,7 +590,6 @@ impl Chain<'_> {
         let step = Step {
             id: id.clone(),
             secret: Some(self.secret.id.clone()),
-            action,
             needs: needs.to_vec(),
             class,
             approvals,
@@ -505,6 +599,9 @@ impl Chain<'_> {
             limit_ms,
             max_attempts: 6,
             best_effort: false,
+            wave: self.wave,
+            lane: self.lane(&action),
+            action,
         };
         self.steps.push(step);
         Ok(id)

@@ -107,13 +107,36 @@ fn secrets_go_by_tier_and_dependency_and_circles_are_refused() {
         compile(&input(Strategy::MakeBeforeBreak, vec![human, service.clone(), infra.clone()])).unwrap();
     let order: Vec<&str> = plan.secrets.iter().map(SecretId::as_str).collect();
     assert_eq!(order, ["z-admin", "m-service", "a-human"]);
-    let capture = plan.step(&"m-service.capture".parse().unwrap()).unwrap();
-    assert!(
-        capture.needs.iter().any(|n| n.as_str() == "z-admin.confirm-api"),
-        "its credential is usable by then"
-    );
+    let needs = |plan: &Plan, step: &str, need: &str| {
+        plan.step(&step.parse().unwrap()).unwrap().needs.iter().any(|n| n.as_str() == need)
+    };
+    // Its successor is made with the credential as it was; nothing is switched before that one is.
+    assert!(!needs(&plan, "m-service.capture", "z-admin.confirm-api"));
+    assert!(needs(&plan, "m-service.store-0", "z-admin.confirm-api"));
+    let wave = |plan: &Plan, step: &str| plan.step(&step.parse().unwrap()).unwrap().wave;
+    let waves = |plan: &Plan| {
+        ["m-service.probe-new", "z-admin.store-0", "m-service.store-0", "a-human.store-0"]
+            .map(|s| wave(plan, s))
+    };
+    assert_eq!(waves(&plan), [1, 2, 3, 4]);
+
+    // One that ends in the instant in which its successor is set: nothing is begun with it before it is done.
+    let mut one = infra.clone();
+    one.capabilities.valid_at_once = ValidAtOnce::One;
+    let plan = compile(&input(Strategy::MakeBeforeBreak, vec![service.clone(), one])).unwrap();
+    assert!(needs(&plan, "m-service.capture", "z-admin.confirm-api"));
+    let plan = compile(&input(Strategy::KillFirst, vec![service.clone(), infra.clone()])).unwrap();
+    assert!(needs(&plan, "m-service.capture", "z-admin.confirm-api"), "the old one is dead by then");
+    assert!(plan.steps.iter().all(|s| s.wave == 0));
+
+    let mut third = secret("b-third", ValidAtOnce::Many);
+    third.after = vec!["m-service".parse().unwrap()];
     infra.after = vec!["m-service".parse().unwrap()];
-    assert!(matches!(compile(&input(Strategy::KillFirst, vec![service, infra])), Err(CannotPlan::Circle(_))));
+    let circle = compile(&input(Strategy::KillFirst, vec![service, infra, third])).unwrap_err();
+    assert_eq!(
+        circle.to_string(),
+        "secrets need each other in a circle: z-admin needs m-service needs z-admin"
+    );
 }
 
 #[test]

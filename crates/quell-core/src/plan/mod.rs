@@ -12,5 +12,5 @@ pub(crate) mod testing;
 
 pub use compile::{CannotPlan, ConsumerInput, PlanInput, SecretInput, StoreInput, choose_strategy, compile};
 pub use judge::{OldProof, Proof, confirmed, judge};
-pub use machine::{Action, Approval, Flow, Machine, Refusal, StepEvent, StepState, word};
-pub use step::{Approvals, Class, Phase, Plan, Step, StepAction, Strategy, patience};
+pub use machine::{Action, Approval, Flow, Hold, HoldScope, Machine, Refusal, StepEvent, StepState, word};
+pub use step::{Approvals, Class, Lane, Phase, Plan, Step, StepAction, Strategy, patience};

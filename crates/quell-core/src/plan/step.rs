@@ -1,5 +1,7 @@
 //! A plan as data: hashed, pinned, printed, approved.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -119,6 +121,60 @@ pub struct Step {
     /// Its failure never blocks anything and never fails the plan.
     #[serde(default)]
     pub best_effort: bool,
+    /// In a rotation of many secrets: it starts when every step of the waves before it has ended, one way or the
+    /// other. 0 waits for nobody.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub wave: u32,
+    /// The name in [`Plan::lanes`] of the system whose limits it shares with other steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+/// How much one system bears: an account of a cloud, one host's SSH server, one database.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Lane {
+    /// Steps that may run at the same time.
+    pub at_once: u16,
+    /// Least time from one start to the next, in milliseconds; 0 for none.
+    #[serde(default, skip_serializing_if = "is_zero_ms")]
+    pub interval_ms: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero_ms(n: &u64) -> bool {
+    *n == 0
+}
+
+impl Step {
+    /// It changes what consumers live by, or ends the old value: from its start on, the secret is under way, and
+    /// stopping in the middle is worse than going on.
+    pub fn switches(&self) -> bool {
+        match self.action {
+            StepAction::WriteStore { .. }
+            | StepAction::Reload { .. }
+            | StepAction::Disable
+            | StepAction::Sever
+            | StepAction::Purge { .. }
+            | StepAction::Retire => true,
+            StepAction::Mint | StepAction::Install => self.class == Class::Destructive,
+            StepAction::Capture
+            | StepAction::ProbeNew
+            | StepAction::Confirm { .. }
+            | StepAction::ProveRefused
+            | StepAction::Prove
+            | StepAction::Notify { .. } => false,
+        }
+    }
+
+    /// A later wave waits for it. What is only tidied up after the proof holds nobody.
+    pub(super) fn holds_its_wave(&self) -> bool {
+        !self.best_effort && !matches!(self.action, StepAction::Purge { .. } | StepAction::Retire)
+    }
 }
 
 /// Limits: steps per plan (`TigerStyle`: put a number on everything).
@@ -144,6 +200,12 @@ pub struct Plan {
     pub secrets: Vec<SecretId>,
     /// In an order that respects `needs`.
     pub steps: Vec<Step>,
+    /// Systems whose limits steps share, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lanes: BTreeMap<String, Lane>,
+    /// After so many secrets of which a step gave up, no further secret is begun until a person resumes. 0: never.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stop_after: u32,
 }
 
 impl Plan {

@@ -34,6 +34,7 @@ pub(crate) fn secret_with(id: &str, valid_at_once: ValidAtOnce) -> SecretInput {
         consumers: vec![consumer("api"), consumer("worker")],
         after: Vec::new(),
         because: "it leaked".to_owned(),
+        lane: None,
     }
 }
 
@@ -46,6 +47,7 @@ pub(crate) fn input(strategy: Strategy, secrets: Vec<SecretInput>) -> PlanInput 
         approvals: Approvals { destructive: 1, reversible: 0 },
         channels: vec!["ops".to_owned()],
         warnings: Vec::new(),
+        stop_after: 0,
     }
 }
 

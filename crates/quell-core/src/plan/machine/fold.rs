@@ -15,7 +15,9 @@ impl Machine {
         let perform_after_lost = self.flaw == Some(Flaw::PerformAfterLost);
         #[cfg(not(test))]
         let perform_after_lost = false;
+        self.pace_apply(i, event);
         let Some(slot) = self.slots.get_mut(i) else { return };
+        slot.gave_up = matches!(event, StepEvent::Finished { flow: Flow::Stuck, .. });
         match event {
             StepEvent::ApprovalRequested { .. } => {
                 slot.asked = true;

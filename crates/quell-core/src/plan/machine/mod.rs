@@ -6,18 +6,20 @@
 //! Every state change goes through [`Machine::apply`], so replaying the events gives the same machine.
 
 mod fold;
+mod pace;
 mod people;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::step::{Class, Phase, Plan, Step, patience};
-use crate::id::StepId;
+use crate::id::{SecretId, StepId};
 use crate::outcome::Outcome;
 use jiff::{SignedDuration, Timestamp};
 
+use self::pace::Pace;
 use self::state::reason_of;
-pub use self::state::{Action, Approval, Flow, Refusal, StepEvent, StepState, word};
+pub use self::state::{Action, Approval, Flow, Hold, HoldScope, Refusal, StepEvent, StepState, word};
 
 /// Observations of one unknown outcome before a person is asked.
 const OBSERVES_MAX: u32 = 8;
@@ -35,6 +37,8 @@ struct Slot {
     /// Who approved, until when.
     approvals: BTreeMap<String, Timestamp>,
     asked: bool,
+    /// It was tried and failed; nobody has decided about it since.
+    gave_up: bool,
 }
 
 /// Deliberate mistakes, so that the simulation can show that it would catch them.
@@ -50,6 +54,8 @@ pub(super) enum Flaw {
     BlockEverything,
     Oversleep,
     BelieveAnything,
+    IgnoreLanes,
+    IgnoreWaves,
 }
 
 /// One incident's plan in motion.
@@ -62,6 +68,14 @@ pub struct Machine {
     slots: Vec<Slot>,
     events: VecDeque<StepEvent>,
     actions: VecDeque<Action>,
+    held: Option<Hold>,
+    newly_held: Option<Hold>,
+    /// Secrets whose failures a person has seen and resumed.
+    forgiven: BTreeSet<SecretId>,
+    /// No step of the lane starts before.
+    lane_next: BTreeMap<String, Timestamp>,
+    /// When a lane lets the first of the steps start that the last `advance` had to leave for it.
+    lane_wake: Option<Timestamp>,
     #[cfg(test)]
     pub(super) flaw: Option<Flaw>,
 }
@@ -83,6 +97,7 @@ impl Machine {
             observes: 0,
             approvals: BTreeMap::new(),
             asked: false,
+            gave_up: false,
         };
         Self {
             plan_hash: plan.hash(),
@@ -92,6 +107,11 @@ impl Machine {
             plan,
             events: VecDeque::new(),
             actions: VecDeque::new(),
+            held: None,
+            newly_held: None,
+            forgiven: BTreeSet::new(),
+            lane_next: BTreeMap::new(),
+            lane_wake: None,
             #[cfg(test)]
             flaw: None,
         }
@@ -138,12 +158,18 @@ impl Machine {
     #[cfg(test)]
     pub(super) fn same_state(&self, other: &Self) -> bool {
         self.slots == other.slots
+            && self.held == other.held
+            && self.forgiven == other.forgiven
+            && self.lane_next == other.lane_next
     }
 
     /// Becomes what replaying the same events would give, faster than [`Machine::replay`] does it.
     #[cfg(test)]
     pub(super) fn become_replay_of(&mut self, other: &Self) {
         self.slots.clone_from(&other.slots);
+        self.held.clone_from(&other.held);
+        self.forgiven.clone_from(&other.forgiven);
+        self.lane_next.clone_from(&other.lane_next);
         self.events.clear();
         self.actions.clear();
     }
@@ -162,61 +188,24 @@ impl Machine {
 
     /// Starts what can start (at most `room` steps) and asks for what needs approval.
     pub fn advance(&mut self, now: Timestamp, worker: &str, room: usize) {
+        self.lane_wake = None;
+        self.stop_if_too_many();
         let mut room = room;
         let complete = self.complete();
+        let mut pace = self.pace();
         for i in 0..self.slots.len() {
-            let Some((step, state)) = self.step_and_state(i) else { continue };
+            let Some((_, state)) = self.step_and_state(i) else { continue };
             match state {
                 StepState::Waiting | StepState::AwaitingApproval if self.needs_met(i, &complete) => {
-                    if self.approved(i, now) {
-                        if room > 0 {
-                            room -= 1;
-                            self.start(now, i, worker, Phase::Perform);
-                        }
-                    } else if !self.slots.get(i).is_some_and(|s| s.asked) {
-                        let (step, needed) = (step.id.clone(), step.approvals);
-                        self.emit(StepEvent::ApprovalRequested {
-                            step: step.clone(),
-                            plan_hash: self.plan_hash.clone(),
-                            needed,
-                        });
-                        self.actions.push_back(Action::AskApproval { step });
-                    }
+                    self.take_up(now, i, worker, Phase::Perform, &mut room, &mut pace);
                 }
-                StepState::Deferred { phase, until, .. } if *until <= now && room > 0 => {
+                StepState::Deferred { phase, until, .. } if *until <= now => {
                     let phase = *phase;
-                    if phase == Phase::Observe || self.approved(i, now) {
-                        room -= 1;
-                        self.start(now, i, worker, phase);
-                    } else {
-                        let (step, needed) = (step.id.clone(), step.approvals);
-                        self.emit(StepEvent::ApprovalRequested {
-                            step: step.clone(),
-                            plan_hash: self.plan_hash.clone(),
-                            needed,
-                        });
-                        self.actions.push_back(Action::AskApproval { step });
-                    }
+                    self.take_up(now, i, worker, phase, &mut room, &mut pace);
                 }
                 StepState::Running { attempt, worker, deadline, phase } if *deadline <= now => {
-                    let (step, attempt, worker, phase) = (step.id.clone(), *attempt, worker.clone(), *phase);
-                    let looked = self.slots.get(i).map_or(0, |s| s.observes);
-                    if phase == Phase::Observe && looked >= OBSERVES_MAX {
-                        // Looks that are never answered must end somewhere: with a person.
-                        let reason = "its outcome is unknown, and no look at it was ever answered".to_owned();
-                        let outcome = Outcome::unknown(reason.clone());
-                        self.emit(StepEvent::Finished {
-                            step: step.clone(),
-                            attempt,
-                            phase,
-                            outcome,
-                            flow: Flow::Stuck,
-                        });
-                        self.actions.push_back(Action::Page { step, reason });
-                    } else {
-                        let why = "the deadline passed".to_owned();
-                        self.emit(StepEvent::Lost { step, attempt, worker, why });
-                    }
+                    let (attempt, worker, phase) = (*attempt, worker.clone(), *phase);
+                    self.overdue(i, attempt, worker, phase);
                 }
                 StepState::Waiting
                 | StepState::AwaitingApproval
@@ -226,6 +215,60 @@ impl Machine {
                 | StepState::Skipped
                 | StepState::Failed { .. } => {}
             }
+        }
+    }
+
+    /// A step whose turn has come: it starts, or people are asked, or it waits for room.
+    fn take_up(
+        &mut self,
+        now: Timestamp,
+        i: usize,
+        worker: &str,
+        phase: Phase,
+        room: &mut usize,
+        pace: &mut Pace,
+    ) {
+        if !self.pace_lets(i, phase, pace) {
+            return;
+        }
+        if phase == Phase::Perform && !self.approved(i, now) {
+            return self.ask(i);
+        }
+        let free = self.lane_free(i);
+        if free > now {
+            self.lane_wake = Some(self.lane_wake.map_or(free, |at| at.min(free)));
+        } else if *room > 0 && self.lane_lets(i, pace) {
+            *room -= 1;
+            self.note_start(i, pace);
+            self.start(now, i, worker, phase);
+        }
+    }
+
+    /// Asks people once; again when what they said has expired while the step was put off.
+    fn ask(&mut self, i: usize) {
+        let (Some(step), Some(slot)) = (self.plan.steps.get(i), self.slots.get(i)) else { return };
+        if slot.asked && !matches!(slot.state, StepState::Deferred { .. }) {
+            return;
+        }
+        let (step, needed) = (step.id.clone(), step.approvals);
+        let plan_hash = self.plan_hash.clone();
+        self.emit(StepEvent::ApprovalRequested { step: step.clone(), plan_hash, needed });
+        self.actions.push_back(Action::AskApproval { step });
+    }
+
+    /// The deadline of an attempt has passed.
+    fn overdue(&mut self, i: usize, attempt: u32, worker: String, phase: Phase) {
+        let (Some(step), Some(slot)) = (self.plan.steps.get(i), self.slots.get(i)) else { return };
+        let step = step.id.clone();
+        if phase == Phase::Observe && slot.observes >= OBSERVES_MAX {
+            // Looks that are never answered must end somewhere: with a person.
+            let reason = "its outcome is unknown, and no look at it was ever answered".to_owned();
+            let outcome = Outcome::unknown(reason.clone());
+            self.emit(StepEvent::Finished { step: step.clone(), attempt, phase, outcome, flow: Flow::Stuck });
+            self.actions.push_back(Action::Page { step, reason });
+        } else {
+            let why = "the deadline passed".to_owned();
+            self.emit(StepEvent::Lost { step, attempt, worker, why });
         }
     }
 
@@ -341,7 +384,14 @@ impl Machine {
         if self.flaw == Some(Flaw::Oversleep) {
             return self.slots.iter().filter_map(|s| s.state.wakes_at()).max();
         }
-        self.slots.iter().filter_map(|s| s.state.wakes_at()).min()
+        let held = self.held.as_ref().map(|_| self.pace());
+        let due = self.slots.iter().enumerate().filter_map(|(i, slot)| {
+            let at = slot.state.wakes_at()?;
+            let StepState::Deferred { phase, .. } = &slot.state else { return Some(at) };
+            let lets = held.as_ref().is_none_or(|pace| self.pace_lets(i, *phase, pace));
+            lets.then(|| at.max(self.lane_free(i)))
+        });
+        due.chain(self.lane_wake).min()
     }
 
     /// The next event to make durable. Drain and commit these before the actions.

@@ -134,6 +134,25 @@ pub enum Action {
     Page { step: StepId, reason: String },
 }
 
+/// What is not begun while a plan is held.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HoldScope {
+    /// No further secret is begun. Those under way go on to their proof, since half-way is the worst place to stop.
+    NextSecrets,
+    /// Nothing starts at all, but looks at what has an unknown outcome.
+    Everything,
+}
+
+/// A plan that people, or too many failures, have stopped for now.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Hold {
+    /// What does not start.
+    pub scope: HoldScope,
+    /// Why.
+    pub reason: String,
+}
+
 /// One person's approval of one step.
 #[derive(Clone, Debug)]
 pub struct Approval<'a> {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::plan::Strategy;
+use crate::plan::{StepAction, Strategy};
 
 fn t(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
@@ -23,6 +23,8 @@ fn step(name: &str, needs: &[&str], approvals: u8) -> Step {
         limit_ms: 10_000,
         max_attempts: 2,
         best_effort: false,
+        wave: 0,
+        lane: None,
     }
 }
 
@@ -36,6 +38,8 @@ fn machine(steps: Vec<Step>) -> Machine {
         inventory: String::new(),
         secrets: Vec::new(),
         steps,
+        lanes: BTreeMap::new(),
+        stop_after: 0,
     })
 }
 

@@ -25,6 +25,12 @@ pub(super) struct Entry {
     pub(super) needs: Vec<usize>,
     /// A machine makes it or tests it; no statement can replace it.
     pub(super) essential: bool,
+    pub(super) secret: Option<usize>,
+    pub(super) wave: u32,
+    /// Nobody of a later wave waits for it.
+    pub(super) tidies: bool,
+    /// The system that it calls, and what that bears.
+    pub(super) lane: Option<(String, u16)>,
 }
 
 #[derive(Clone, Debug)]
@@ -47,7 +53,8 @@ impl Books {
             steps: plan
                 .steps
                 .iter()
-                .map(|s| Entry {
+                .enumerate()
+                .map(|(i, s)| Entry {
                     started: Vec::new(),
                     executed: Vec::new(),
                     running: None,
@@ -61,6 +68,14 @@ impl Books {
                         s.action,
                         StepAction::Capture | StepAction::Mint | StepAction::Prove | StepAction::ProveRefused
                     ),
+                    secret: secret_of(i),
+                    wave: s.wave,
+                    tidies: s.best_effort
+                        || matches!(s.action, StepAction::Purge { .. } | StepAction::Retire),
+                    lane: s.lane.clone().map(|name| {
+                        let bears = plan.lanes[&name].at_once;
+                        (name, bears)
+                    }),
                 })
                 .collect(),
             plan_hash: plan_hash.to_owned(),
@@ -74,6 +89,12 @@ impl Books {
     pub(super) fn open_before(&self, i: usize) -> Option<usize> {
         let open = |n: &usize| if self.steps[*n].satisfied { self.open_before(*n) } else { Some(*n) };
         self.steps[i].needs.iter().find_map(open)
+    }
+
+    /// It gave up, or something that it needs did.
+    pub(super) fn is_stuck(&self, i: usize) -> bool {
+        let step = &self.steps[i];
+        step.failed || step.needs.iter().any(|n| self.is_stuck(*n))
     }
 
     /// Takes one committed event in.

@@ -44,6 +44,10 @@ pub(super) enum Id {
     P16,
     /// No credential is used after the step that kills it.
     P17,
+    /// No system is asked for more at once than it bears.
+    P18,
+    /// Nothing is switched while a successor could still be made in an earlier wave.
+    P19,
 }
 
 pub(super) const ALL: &[Id] = &[
@@ -64,6 +68,8 @@ pub(super) const ALL: &[Id] = &[
     Id::P15,
     Id::P16,
     Id::P17,
+    Id::P18,
+    Id::P19,
 ];
 
 pub(super) type Verdict = Result<(), String>;
@@ -213,17 +219,36 @@ pub(super) fn p12(machine: &Machine) -> Verdict {
             first = Some(first.map_or(*at, |f| f.min(*at)));
         }
     }
-    must(machine.poll_timeout() == first && machine.is_idle() == first.is_none(), || {
-        format!("wakes at {:?}, and something is due at {first:?}", machine.poll_timeout())
+    let wakes = machine.poll_timeout();
+    // A system that said "not before" may put it off, and its lane may wake for nobody.
+    let in_time = match (wakes, first) {
+        (Some(at), Some(due)) => at <= due.max(machine.lanes_free()),
+        (None, Some(_)) => false,
+        (Some(at), None) => at <= machine.lanes_free(),
+        (None, None) => true,
+    };
+    must(in_time && machine.is_idle() == first.is_none(), || {
+        format!("wakes at {wakes:?}, and something is due at {first:?}")
     })
 }
 
 /// When faults have stopped, nothing moves any more and nobody has helped yet.
 pub(super) fn p13(machine: &Machine, books: &Books) -> Verdict {
     let mut blocked = vec![false; books.steps.len()];
+    let mut asking = vec![false; books.steps.len()];
+    let asks = |state: &StepState| *state == StepState::AwaitingApproval;
+    for (i, (_, state)) in machine.states().enumerate() {
+        asking[i] = asks(state) || books.steps[i].needs.iter().any(|n| asking[*n]);
+    }
     for (i, (step, state)) in machine.states().enumerate() {
-        let people = matches!(state, StepState::Failed { .. } | StepState::AwaitingApproval);
-        blocked[i] = people || books.steps[i].needs.iter().any(|n| blocked[*n]);
+        let people = matches!(state, StepState::Failed { .. }) || asks(state);
+        // Whoever could still say yes to an earlier wave keeps the later ones waiting.
+        let earlier = |n: usize| {
+            let other = &books.steps[n];
+            asking[n] && other.wave > 0 && other.wave < books.steps[i].wave && !other.tidies
+        };
+        blocked[i] =
+            people || books.steps[i].needs.iter().any(|n| blocked[*n]) || (0..books.steps.len()).any(earlier);
         must(blocked[i] || state.satisfies(), || {
             format!("{} is {state:?}, and nothing that it needs has failed", step.id)
         })?;
@@ -269,11 +294,43 @@ pub(super) fn p17_landing(world: &World, effect: Effect) -> Verdict {
         }
         let held = needed.stores.first().and_then(super::world::Store::current);
         let works = |v| needed.live.contains(&v) || (v == OLD && needed.old_valid);
-        must(held.is_none_or(works) && held != Some(OLD), || {
+        // Until something is switched, what it depends on may still be as it was.
+        let staging = matches!(effect.deed, Deed::Capture | Deed::Mint | Deed::Install | Deed::ProbeNew);
+        let early = staging && needed.order == Order::MakeBeforeBreak;
+        must(held.is_none_or(works) && (early || held != Some(OLD)), || {
             format!("it logs in with value {held:?} of a secret it depends on")
         })?;
     }
     Ok(())
+}
+
+pub(super) fn p18(books: &Books, i: usize, event: &StepEvent) -> Verdict {
+    let Some((lane, bears)) =
+        books.steps[i].lane.clone().filter(|_| matches!(event, StepEvent::Started { .. }))
+    else {
+        return Ok(());
+    };
+    let same = |s: &&super::books::Entry| s.lane.as_ref().is_some_and(|(name, _)| *name == lane);
+    let busy = books.steps.iter().filter(same).filter(|s| s.running.is_some()).count();
+    must(busy < usize::from(bears), || format!("step {i} starts, and {busy} run in lane {lane} already"))
+}
+
+/// A step of a later wave: nobody of the waves before it is open who could still end by himself.
+pub(super) fn p19(books: &Books, i: usize, event: &StepEvent) -> Verdict {
+    let step = &books.steps[i];
+    if step.wave == 0 || !performs(event) {
+        return Ok(());
+    }
+    let first_of_its =
+        !books.steps.iter().any(|s| s.secret == step.secret && s.wave == step.wave && !s.started.is_empty());
+    if !first_of_its {
+        return Ok(());
+    }
+    let open = (0..books.steps.len()).find(|n| {
+        let other = &books.steps[*n];
+        other.wave > 0 && other.wave < step.wave && !other.tidies && !other.satisfied && !books.is_stuck(*n)
+    });
+    must(open.is_none(), || format!("step {i} of wave {} starts, and step {open:?} is open", step.wave))
 }
 
 fn performs(event: &StepEvent) -> bool {
@@ -290,6 +347,8 @@ pub(super) fn of_event(books: &Books, event: &StepEvent, at: Timestamp) -> Vec<(
         (Id::P6, p6(books, i, event)),
         (Id::P10, p10(books, i, event)),
         (Id::P15, p15(books, i, event)),
+        (Id::P18, p18(books, i, event)),
+        (Id::P19, p19(books, i, event)),
         (Id::P4, flow_fits(event)),
     ]
 }

@@ -37,6 +37,8 @@ const MISTAKES: &[(Wrong, &[Id])] = &[
     (Wrong::Machine(Flaw::BlockEverything), &[Id::P13]),
     (Wrong::Machine(Flaw::Oversleep), &[Id::P12]),
     (Wrong::Machine(Flaw::BelieveAnything), &[Id::P15]),
+    (Wrong::Machine(Flaw::IgnoreLanes), &[Id::P18]),
+    (Wrong::Machine(Flaw::IgnoreWaves), &[Id::P19]),
     (Wrong::ActBeforeCommit, &[Id::P1]),
     (Wrong::AppendBlindly, &[Id::P5, Id::P10]),
     (Wrong::RollBack, &[Id::P7]),

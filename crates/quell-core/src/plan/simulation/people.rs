@@ -172,7 +172,9 @@ impl Sim {
         if self.log.len() > before {
             return false;
         }
-        let Some(next) = self.console.poll_timeout() else { return true };
+        // Only a worker knows that it left a step for its lane.
+        let workers = self.workers.iter().filter(|w| w.alive).filter_map(|w| w.machine.poll_timeout()).min();
+        let Some(next) = self.console.poll_timeout().or(workers) else { return true };
         self.wall = self.wall.max(next.as_millisecond()) + 2000;
         false
     }

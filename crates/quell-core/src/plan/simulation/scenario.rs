@@ -7,8 +7,8 @@ use crate::inventory::Tier;
 use crate::issuer::{Capabilities, Chooser, ValidAtOnce};
 use crate::plan::machine::Flaw;
 use crate::plan::{
-    Approvals, Class, ConsumerInput, Machine, Plan, PlanInput, SecretInput, StepAction, StoreInput, Strategy,
-    compile,
+    Approvals, Class, ConsumerInput, Lane, Machine, Plan, PlanInput, SecretInput, StepAction, StoreInput,
+    Strategy, compile,
 };
 
 /// A deliberate mistake.
@@ -65,6 +65,7 @@ impl Scenario {
             },
             channels: if rng.chance(30) { vec!["ops".to_owned()] } else { Vec::new() },
             warnings: Vec::new(),
+            stop_after: 0,
         };
         let mut plan = compile(&input).unwrap();
         let mut dropped = None;
@@ -152,6 +153,10 @@ fn secret(rng: &mut Rng, i: usize) -> SecretInput {
             .collect(),
         after: NAMES[..i].iter().filter(|_| rng.chance(50)).map(|n| n.parse().unwrap()).collect(),
         because: "leaked".to_owned(),
+        lane: rng.chance(60).then(|| {
+            let name = rng.pick(&["one", "two"]);
+            (name.to_owned(), Lane { at_once: if name == "one" { 1 } else { 2 }, interval_ms: 0 })
+        }),
     }
 }
 
