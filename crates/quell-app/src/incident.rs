@@ -1,11 +1,12 @@
 //! Opening, changing and closing incidents.
 
 use jiff::{SignedDuration, Timestamp};
-use quell_core::event::{Affected, Event, SealedRef, ValueRole, Verdict};
+use quell_core::event::{Affected, Event, INSTALLATION, SealedRef, ValueRole, Verdict};
 use quell_core::exposure::{Audience, Channel, Exposure};
 use quell_core::gate::Gate;
 use quell_core::incident::{self as domain, Incident, OpenIncident};
-use quell_core::inventory::{Graph, StrategyPolicy};
+use quell_core::inventory::{self, Adjacent, Graph, Sightings, StrategyPolicy};
+use quell_core::plan::Hold;
 use quell_core::secret::{Fingerprint, SecretValue};
 use quell_core::severity::Signal;
 use quell_core::{IncidentId, SecretId};
@@ -47,12 +48,9 @@ pub struct Report {
 
 /// Declares an incident: the leaked secrets and everything that they open.
 pub async fn open(app: &App, report: Report) -> Result<Incident, AppError> {
-    let (affected, leaked) = affected_by(app, &report.secrets)?;
+    let (affected, leaked) = affected_by(app, &report.secrets, "it leaked")?;
     let opens_others = affected.len() - leaked;
-    let production = affected.is_empty()
-        || affected.iter().any(|a| {
-            app.inventory.secrets.get(&a.secret).is_none_or(quell_core::inventory::Secret::is_production)
-        });
+    let production = affected.is_empty() || any_production(app, &affected);
     let mut at = now();
     let channel = report.channel.unwrap_or(Channel::Unknown);
     let key = &app.store.keys().fingerprint;
@@ -121,18 +119,23 @@ pub async fn open(app: &App, report: Report) -> Result<Incident, AppError> {
     }
 }
 
-/// The leaked secrets, then everything that they open; and how many of them leaked.
-fn affected_by(app: &App, leaked: &[SecretId]) -> Result<(Vec<Affected>, usize), AppError> {
+fn any_production(app: &App, affected: &[Affected]) -> bool {
+    let production = inventory::Secret::is_production;
+    affected.iter().any(|a| app.inventory.secrets.get(&a.secret).is_none_or(production))
+}
+
+/// The named secrets, then everything that they open; and how many were named.
+fn affected_by(app: &App, leaked: &[SecretId], because: &str) -> Result<(Vec<Affected>, usize), AppError> {
     let graph = Graph::of(&app.inventory);
     let mut affected: Vec<Affected> = Vec::new();
     for id in leaked {
         known(app, id)?;
-        add(&mut affected, id, "it leaked".to_owned());
+        add(&mut affected, id, because.to_owned());
     }
     let count = affected.len();
     for id in leaked {
         for reached in graph.exposed_secrets(id) {
-            add(&mut affected, &reached, format!("reached from {id}, which leaked"));
+            add(&mut affected, &reached, format!("reached from {id} ({because})"));
         }
     }
     Ok((affected, count))
@@ -154,7 +157,7 @@ async fn held_by_stores(app: &App, secrets: &[SecretId], names: &[Fingerprint]) 
     None
 }
 
-fn known<'a>(app: &'a App, id: &SecretId) -> Result<&'a quell_core::inventory::Secret, AppError> {
+fn known<'a>(app: &'a App, id: &SecretId) -> Result<&'a inventory::Secret, AppError> {
     app.inventory.secrets.get(id).ok_or_else(|| AppError::NotFound { what: "secret", id: id.to_string() })
 }
 
@@ -175,6 +178,24 @@ pub async fn list_ids(app: &App) -> Result<Vec<IncidentId>, AppError> {
     let mut ids: Vec<IncidentId> = app.store.streams().await?.iter().filter_map(|s| s.parse().ok()).collect();
     ids.sort();
     Ok(ids)
+}
+
+/// Secrets that lie where those of the incident lay, with reasons. Reads the inventory and what scans recorded.
+pub async fn adjacent(app: &App, incident: &Incident) -> Result<Vec<Adjacent>, AppError> {
+    let mut sightings = Sightings::default();
+    for found in crate::scan::recorded(app).await?.into_values() {
+        if let Some(secret) = found.secret {
+            sightings.places.entry(secret).or_default().insert(found.finding.place.file);
+        }
+    }
+    for entry in app.store.read_stream(INSTALLATION, 0).await? {
+        if let Event::SecretObserved { secret, fingerprints } = entry.event {
+            let names = fingerprints.iter().map(ToString::to_string);
+            sightings.values.entry(secret).or_default().extend(names);
+        }
+    }
+    let known: Vec<SecretId> = incident.secrets.iter().map(|a| a.secret.clone()).collect();
+    Ok(inventory::adjacent(&app.inventory, &known, &known, &sightings))
 }
 
 /// All incidents, newest first.
@@ -205,6 +226,12 @@ pub enum Change {
     ActionItem(String, String, String, Option<Gate>),
     /// It is done: item, evidence.
     ActionItemDone(String, String),
+    /// Also about these secrets and what they open, with the reason.
+    Widen(Vec<SecretId>, String),
+    /// Stops the plan for now.
+    Hold(Hold),
+    /// Lets it go on.
+    Resume(String),
     /// The end, with a summary.
     Close(String),
 }
@@ -214,12 +241,33 @@ pub async fn change(app: &App, id: IncidentId, change: &Change) -> Result<Incide
     if matches!(change, Change::Exception(..)) {
         app.named_actor()?;
     }
-    let (incident, ()) = app.decide(id, |incident, at| Ok((events_of(incident, change, at)?, ()))).await?;
+    let (incident, ()) =
+        app.decide(id, |incident, at| Ok((events_of(app, incident, change, at)?, ()))).await?;
     Ok(incident)
 }
 
+/// Adds secrets and everything that they open, which the incident is not about yet.
+fn widened(
+    app: &App,
+    incident: &Incident,
+    secrets: &[SecretId],
+    reason: &str,
+    at: Timestamp,
+) -> Result<Vec<Event>, AppError> {
+    let (mut affected, named) = affected_by(app, secrets, reason)?;
+    let is_new = |a: &Affected| !incident.secrets.iter().any(|k| k.secret == a.secret);
+    let opens_others = affected.iter().skip(named).filter(|a| is_new(a)).count();
+    affected.retain(is_new);
+    Ok(domain::widen(incident, &affected, any_production(app, &affected), opens_others, reason, at)?)
+}
+
 #[expect(clippy::too_many_lines, reason = "one arm per change, nothing else")]
-pub(crate) fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> Result<Vec<Event>, AppError> {
+pub(crate) fn events_of(
+    app: &App,
+    incident: &Incident,
+    change: &Change,
+    at: Timestamp,
+) -> Result<Vec<Event>, AppError> {
     let needs = |text: &str, what: &str| {
         if text.trim().is_empty() {
             Err(AppError::Usage(format!("{what} must not be empty")))
@@ -301,6 +349,9 @@ pub(crate) fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> 
             let found = found.ok_or_else(|| AppError::NotFound { what: "action item", id: item.clone() })?;
             domain::item_done(found, evidence, None)?
         }
+        Change::Hold(hold) => domain::hold(incident, hold)?,
+        Change::Resume(reason) => domain::resume(incident, reason)?,
+        Change::Widen(secrets, reason) => widened(app, incident, secrets, reason, at)?,
         Change::Close(summary) => domain::close(incident, summary)?,
     })
 }

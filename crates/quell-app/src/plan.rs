@@ -1,16 +1,17 @@
 //! Making a plan from inventory, capabilities and evidence; approving; deciding about single steps.
 
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use quell_core::event::Event;
 use quell_core::exposure::Audience;
-use quell_core::incident::{Incident, Status};
+use quell_core::incident::{Incident, RefusedBecause, Status};
 use quell_core::inventory::{Secret, StrategyPolicy};
 use quell_core::plan::{
-    self, Approval, Approvals, Class, ConsumerInput, Machine, Plan, PlanInput, SecretInput, StepState,
-    StoreInput, Strategy,
+    self, Approval, Approvals, CannotPlan, Class, ConsumerInput, Lane, Machine, Plan, PlanInput, SecretInput,
+    StepState, StoreInput, Strategy,
 };
 use quell_core::severity::Severity;
-use quell_core::{IncidentId, StepId};
+use quell_core::{IncidentId, SecretId, StepId};
 
 use crate::systems::{Systems, inventory_hash};
 use crate::{App, AppError};
@@ -57,7 +58,7 @@ async fn refuse_rivals(app: &App, incident: &Incident) -> Result<(), AppError> {
         let Some(machine) = other.machine.as_ref().filter(|m| !m.is_done()) else { continue };
         let shared = machine.plan().secrets.iter().find(|s| incident.secrets.iter().any(|a| a.secret == **s));
         if let Some(secret) = shared {
-            return Err(AppError::Refused(quell_core::incident::RefusedBecause {
+            return Err(AppError::Refused(RefusedBecause {
                 what: format!("{} already has a plan in motion for {secret}", other.id),
                 unmet: vec![
                     format!("`quell respond {}` finishes it; then plan {}", other.id, incident.id),
@@ -76,29 +77,36 @@ struct Prepared {
     hash: String,
 }
 
+/// Secrets that are asked about at the same time.
+const ASKED_AT_ONCE: usize = 16;
+
 async fn prepare(app: &App, incident: &Incident) -> Result<Prepared, AppError> {
-    let mut secrets = Vec::new();
-    let mut warnings = Vec::new();
-    let mut entries: Vec<&Secret> = Vec::new();
+    let mut entries: Vec<(&Secret, &str)> = Vec::new();
     for affected in &incident.secrets {
         let secret = app
             .inventory
             .secrets
             .get(&affected.secret)
             .ok_or_else(|| AppError::NotFound { what: "secret", id: affected.secret.to_string() })?;
-        let systems = Systems::build(secret, &app.context)?;
-        // A store that is down must not stop the planning; the capture step will say so.
-        let current = match systems.stores.first() {
-            Some(store) => store.read().await.ok().flatten(),
-            None => None,
-        };
-        for warning in systems.issuer.warnings(current.as_ref().map(|s| &s.value)).await {
-            warnings.push(format!("{}: {warning}", secret.id));
-        }
-        secrets.push(secret_input(app, secret, &systems, &affected.because));
-        entries.push(secret);
+        entries.push((secret, &affected.because));
     }
-    Ok(Prepared { secrets, warnings, hash: inventory_hash(&app.inventory, entries) })
+    let asked = entries.iter().map(|(secret, because)| ask(app, secret, because));
+    let asked: Vec<_> = futures_util::stream::iter(asked).buffered(ASKED_AT_ONCE).try_collect().await?;
+    let (secrets, warnings): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+    let hash = inventory_hash(&app.inventory, entries.into_iter().map(|(secret, _)| secret));
+    Ok(Prepared { secrets, warnings: warnings.concat(), hash })
+}
+
+async fn ask(app: &App, secret: &Secret, because: &str) -> Result<(SecretInput, Vec<String>), AppError> {
+    let systems = Systems::build(secret, &app.context)?;
+    // A store that is down must not stop the planning; the capture step will say so.
+    let current = match systems.stores.first() {
+        Some(store) => store.read().await.ok().flatten(),
+        None => None,
+    };
+    let warnings = systems.issuer.warnings(current.as_ref().map(|s| &s.value)).await;
+    let warnings = warnings.into_iter().map(|warning| format!("{}: {warning}", secret.id)).collect();
+    Ok((secret_input(app, secret, &systems, because), warnings))
 }
 
 fn secret_input(app: &App, secret: &Secret, systems: &Systems, because: &str) -> SecretInput {
@@ -124,7 +132,15 @@ fn secret_input(app: &App, secret: &Secret, systems: &Systems, because: &str) ->
             .collect(),
         after,
         because: because.to_owned(),
+        lane: Some(lane(app, systems)),
     }
+}
+
+/// What the issuer's system bears, shared by all secrets of it.
+fn lane(app: &App, systems: &Systems) -> (String, Lane) {
+    let (name, fewer) = systems.issuer.lane();
+    let usual = app.inventory.policy.mass.at_once.max(1);
+    (name, Lane { at_once: fewer.map_or(usual, |n| n.min(usual)), interval_ms: 0 })
 }
 
 fn compile(app: &App, incident: &Incident, prepared: &Prepared) -> Result<Plan, AppError> {
@@ -155,8 +171,38 @@ fn compile(app: &App, incident: &Incident, prepared: &Prepared) -> Result<Plan, 
         approvals,
         channels,
         warnings: prepared.warnings.clone(),
+        stop_after: policy.mass.stop_after,
     };
-    Ok(plan::compile(&input)?)
+    plan::compile(&input).map_err(|error| match error {
+        CannotPlan::Circle(circle) => AppError::Refused(way_out(app, &circle)),
+        CannotPlan::NoSecret
+        | CannotPlan::BadStepId(_)
+        | CannotPlan::CannotProve(_)
+        | CannotPlan::CannotKill(_)
+        | CannotPlan::TooLarge => error.into(),
+    })
+}
+
+/// Why the secrets of a circle need each other, and what would cut it.
+fn way_out(app: &App, circle: &[SecretId]) -> RefusedBecause {
+    let what = CannotPlan::Circle(circle.to_vec()).to_string();
+    let mut unmet = Vec::new();
+    for (one, next) in circle.iter().zip(circle.iter().skip(1)) {
+        let Some(secret) = app.inventory.secrets.get(one) else { continue };
+        if secret.depends_on.contains(next) {
+            unmet.push(format!(
+                "{one} says `depends_on: [{next}]` ({}): take that out if {one} also works while {next} is rotated",
+                secret.place
+            ));
+        }
+        if app.inventory.uses(one).contains(next) {
+            unmet.push(format!(
+                "the issuer of {one} is administered with {next} ({}): name a break-glass credential there that no secret of this incident holds (`env:`, `file:`), and rotate that one afterwards",
+                secret.place
+            ));
+        }
+    }
+    RefusedBecause { what, unmet }
 }
 
 /// The pre-approved playbook that fits, if any.

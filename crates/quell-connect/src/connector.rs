@@ -102,6 +102,13 @@ pub trait Issuer: Send + Sync {
     fn capabilities(&self) -> Capabilities;
     /// The system in words, without credentials: `postgres 127.0.0.1:5432/orders`.
     fn target(&self) -> String;
+    /// The name under which secrets share what the system bears, and how many steps may call it at once, when that is
+    /// less than usual. Secrets of one server have one name: that is the target without whose credential it is.
+    fn lane(&self) -> (String, Option<u16>) {
+        let target = self.target();
+        let name = target.split_once(" (").map_or(target.as_str(), |(system, _)| system);
+        (name.to_owned(), None)
+    }
     /// Reaches the system and says which permission is missing. Changes nothing.
     async fn check(&self) -> Vec<Check>;
     /// Things an operator must know before a rotation, such as a pooler in between. Changes nothing.

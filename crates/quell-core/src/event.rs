@@ -8,7 +8,7 @@ use crate::exposure::Exposure;
 use crate::gate::Gate;
 use crate::id::{IncidentId, SecretId};
 use crate::inventory::StrategyPolicy;
-use crate::plan::{Plan, Proof, StepEvent};
+use crate::plan::{Hold, Plan, Proof, StepEvent};
 use crate::secret::Fingerprint;
 use crate::severity::{Assessment, Profile, Signal};
 
@@ -205,6 +205,9 @@ pub enum Event {
         profile: Profile,
         drill: bool,
     },
+    /// More secrets than were known when it was declared: also leaked, or reached from one that is.
+    #[serde(rename = "incident.widened")]
+    Widened { secrets: Vec<Affected>, production: bool, opens_others: usize, reason: String },
     /// Another place.
     #[serde(rename = "exposure.added")]
     ExposureAdded { exposure: Exposure },
@@ -226,6 +229,12 @@ pub enum Event {
     /// A plan was compiled.
     #[serde(rename = "plan.made")]
     PlanMade { plan: Box<Plan>, hash: String },
+    /// The plan stops for now: a person said so, or too many secrets could not be done.
+    #[serde(rename = "plan.held")]
+    PlanHeld { hold: Hold },
+    /// A person lets it go on.
+    #[serde(rename = "plan.resumed")]
+    PlanResumed { reason: String },
     /// Something happened to a step.
     #[serde(rename = "step")]
     Step(StepEvent),

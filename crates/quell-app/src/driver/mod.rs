@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use quell_core::event::{Actor, Event, SealedRef, ValueRole};
 use quell_core::incident::Incident;
 use quell_core::outcome::Outcome;
-use quell_core::plan::{Action, Machine, Phase, Step, StepEvent};
+use quell_core::plan::{Action, Hold, Machine, Phase, Step, StepEvent};
 use quell_core::{IncidentId, SecretId, StepId};
 use quell_store::{Batch, NewEntry, Sealed, StoreError, WorkerGuard};
 use tokio::task::JoinSet;
@@ -36,14 +36,16 @@ const SHORTEST: Duration = Duration::from_millis(2);
 /// What the driver tells its caller while it runs.
 #[derive(Clone, Debug)]
 pub enum Progress {
-    /// The plan's hash and how many steps there are, done and all.
-    Begun { plan_hash: String, done: usize, all: usize },
+    /// The plan's hash, secrets that are proven and all, steps that are done and all.
+    Begun { plan_hash: String, proven: Vec<SecretId>, secrets: usize, done: usize, all: usize },
     /// An event was committed.
     Event { at: Timestamp, event: StepEvent },
     /// A step waits for people.
     NeedsApproval { step: Box<Step> },
     /// A step gave up.
     Stuck { step: StepId, reason: String },
+    /// Too many secrets could not be done: no further one is begun.
+    Held { hold: Hold },
 }
 
 /// How a run ended.
@@ -56,6 +58,8 @@ pub enum Ended {
     NeedsApproval,
     /// Only people can get it further: a step gave up.
     Stuck,
+    /// Somebody, or too many failures, stopped the plan for now; only a person lets it go on.
+    Held,
     /// The caller asked to stop. Nothing is running.
     Interrupted,
 }
@@ -173,7 +177,11 @@ impl Driver<'_> {
     fn begin(&mut self) {
         let done = self.machine.states().filter(|(_, s)| s.satisfies()).count();
         let plan_hash = self.machine.plan_hash().to_owned();
-        (self.on)(&Progress::Begun { plan_hash, done, all: self.machine.plan().steps.len() });
+        let plan = self.machine.plan();
+        let is_proven = |id: &&SecretId| self.incident.proof(id).is_some_and(|p| p.inert);
+        let proven = plan.secrets.iter().filter(is_proven).cloned().collect();
+        let (secrets, all) = (plan.secrets.len(), plan.steps.len());
+        (self.on)(&Progress::Begun { plan_hash, proven, secrets, done, all });
     }
 
     async fn run(
@@ -188,7 +196,8 @@ impl Driver<'_> {
                 self.refresh().await?;
                 continue;
             }
-            if let Some(ended) = self.ended(stopping, return_when_idle) {
+            let now = self.time.now(self.incident.last_at);
+            if let Some(ended) = self.ended(now, stopping, return_when_idle) {
                 return Ok(ended);
             }
             self.wait(&mut stop).await;
@@ -218,6 +227,10 @@ impl Driver<'_> {
         let room = if stopping { 0 } else { ROOM.saturating_sub(self.tasks.len()) };
         self.machine.advance(at, &self.worker.id, room);
         drain(&mut self.machine, &self.actor, &mut entries);
+        let held = self.machine.poll_hold();
+        entries.extend(
+            held.iter().map(|hold| NewEntry::new(self.actor.clone(), Event::PlanHeld { hold: hold.clone() })),
+        );
         self.clocks(&mut entries);
         if !entries.is_empty() {
             for done in &self.pending {
@@ -245,6 +258,9 @@ impl Driver<'_> {
             }
         }
         self.pending.clear();
+        if let Some(hold) = held {
+            (self.on)(&Progress::Held { hold });
+        }
         while let Some(action) = self.machine.poll_action() {
             self.act(action);
         }
@@ -358,7 +374,7 @@ impl Driver<'_> {
         Ok(())
     }
 
-    fn ended(&self, stopping: bool, return_when_idle: bool) -> Option<Ended> {
+    fn ended(&self, now: Timestamp, stopping: bool, return_when_idle: bool) -> Option<Ended> {
         if !self.tasks.is_empty() || !self.pending.is_empty() {
             return None;
         }
@@ -368,12 +384,16 @@ impl Driver<'_> {
         if stopping {
             return Some(Ended::Interrupted);
         }
-        if !self.machine.is_idle() || !return_when_idle {
+        if !return_when_idle || !(self.machine.is_idle() || self.machine.is_held_still(now)) {
             return None;
         }
-        let asking =
-            self.machine.states().any(|(_, s)| matches!(s, quell_core::plan::StepState::AwaitingApproval));
-        Some(if asking { Ended::NeedsApproval } else { Ended::Stuck })
+        Some(if self.machine.is_asking() {
+            Ended::NeedsApproval
+        } else if self.machine.held().is_some() {
+            Ended::Held
+        } else {
+            Ended::Stuck
+        })
     }
 
     /// Sleeps until a task ends, a timer is due, somebody asks to stop, or the next look at the others is due.

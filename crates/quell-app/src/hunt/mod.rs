@@ -167,7 +167,7 @@ pub async fn record(
     let change = Change::Verdict(verdict, reason.to_owned());
     let (incident, ()) = app
         .decide_with(id, &evidence, |incident, at| {
-            let mut events: Vec<Event> = events_of(incident, &change, at)?;
+            let mut events: Vec<Event> = events_of(app, incident, &change, at)?;
             // The report belongs to the verdict, which comes first.
             events.sort_by_key(|event| !matches!(event, Event::VerdictRecorded { .. }));
             Ok((events, ()))

@@ -5,7 +5,7 @@ use quell_core::event::{Affected, Entry, Event, SealedRef, ValueRole};
 use quell_core::exposure::Exposure;
 use quell_core::inventory::StrategyPolicy;
 use quell_core::outcome::Probe;
-use quell_core::plan::{Plan, Proof};
+use quell_core::plan::{Hold, HoldScope, Plan, Proof};
 use quell_core::severity::Assessment;
 
 use super::sentence_step::step;
@@ -13,6 +13,7 @@ use super::timeline::{Said, Seen};
 use super::words::{count, duration, joined, short, utc};
 
 /// What an entry says.
+#[expect(clippy::too_many_lines, reason = "one arm per kind of entry, nothing else")]
 pub(super) fn sentence(entry: &Entry, seen: &mut Seen) -> Said {
     match &entry.event {
         Event::Genesis { install, origin, vkey } => {
@@ -54,6 +55,11 @@ pub(super) fn sentence(entry: &Entry, seen: &mut Seen) -> Said {
             Said::new(format!("strategy asked for: {}", policy(*strategy))).with(reason).decided()
         }
         Event::PlanMade { plan, hash } => planned(plan, hash),
+        Event::PlanHeld { hold } => held(hold),
+        Event::PlanResumed { reason } => Said::new("plan resumed").with(reason).decided(),
+        Event::Widened { secrets, reason, .. } => {
+            Said::new(format!("also affected: {}", about(secrets))).with(reason).decided()
+        }
         Event::Step(event) => step(entry, event, seen),
         Event::ValueSealed(sealed) => value_sealed(sealed),
         Event::Baseline { secret, consumer, generation, principal } => {
@@ -111,10 +117,21 @@ fn found(finding: &serde_json::Value, secret: Option<&quell_core::SecretId>) -> 
 
 fn opened(title: &str, secrets: &[Affected], exposures: usize, drill: bool) -> Said {
     let kind = if drill { "drill" } else { "incident" };
-    let about =
-        secrets.iter().map(|a| format!("{} ({})", a.secret, a.because)).collect::<Vec<_>>().join(", ");
+    let about = about(secrets);
     let about = if about.is_empty() { "no secret named yet".to_owned() } else { about };
     Said::new(format!("{kind} declared: {title}")).with(format!("{about}; {}", count(exposures, "exposure")))
+}
+
+fn about(secrets: &[Affected]) -> String {
+    secrets.iter().map(|a| format!("{} ({})", a.secret, a.because)).collect::<Vec<_>>().join(", ")
+}
+
+fn held(hold: &Hold) -> Said {
+    let what = match hold.scope {
+        HoldScope::NextSecrets => "no further secret is begun; those under way go on",
+        HoldScope::Everything => "nothing starts any more",
+    };
+    Said::new(format!("plan held: {what}")).with(&hold.reason).decided()
 }
 
 fn exposed(exposure: &Exposure) -> Said {

@@ -7,6 +7,7 @@ use super::state::{ActionItem, Incident, Status};
 use crate::event::{Affected, Event};
 use crate::exposure::Exposure;
 use crate::gate::Gate;
+use crate::plan::Hold;
 use crate::severity::{Evidence, Profile, Signal, assess, limits};
 
 /// Post-mortems are due at the earliest of the sources' limits: 48 h (S1) < 72 h (S2) < 7 days (S0).
@@ -153,6 +154,64 @@ pub fn expose(
     let mut events = vec![Event::ExposureAdded { exposure: exposure.clone() }];
     events.extend(reassess(incident, &evidence, now));
     Ok(events)
+}
+
+/// Adds secrets that the incident turns out to be about, and recomputes the severity. `opens_others` counts those among
+/// them that are only reached from a leaked one. The plan in motion does not cover them: a new one must be made.
+pub fn widen(
+    incident: &Incident,
+    secrets: &[Affected],
+    production: bool,
+    opens_others: usize,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Vec<Event>, RefusedBecause> {
+    let refused = |why: &str| Err(RefusedBecause::one("nothing was added", why));
+    if incident.status == Status::Closed {
+        return refused("the incident is closed; open a new one");
+    }
+    if reason.trim().is_empty() {
+        return refused("say why they belong to it (--reason)");
+    }
+    if secrets.iter().all(|a| incident.secrets.iter().any(|k| k.secret == a.secret)) {
+        return refused("the incident is about all of them already");
+    }
+    let mut evidence = incident.evidence();
+    evidence.production |= production;
+    evidence.opens_others += opens_others;
+    let mut events = vec![Event::Widened {
+        secrets: secrets.to_vec(),
+        production,
+        opens_others,
+        reason: reason.to_owned(),
+    }];
+    events.extend(reassess(incident, &evidence, now));
+    Ok(events)
+}
+
+/// Stops the plan for now. Refused when there is nothing to stop.
+pub fn hold(incident: &Incident, hold: &Hold) -> Result<Vec<Event>, RefusedBecause> {
+    let refused = |why: &str| Err(RefusedBecause::one("the plan was not paused", why));
+    let Some(machine) = &incident.machine else { return refused("there is no plan yet") };
+    if hold.reason.trim().is_empty() {
+        return refused("say why (--reason): whoever finds it paused must know what to wait for");
+    }
+    if machine.is_done() {
+        return refused("every step is done");
+    }
+    if machine.held() == Some(hold) {
+        return refused("it is paused already, for the same reason");
+    }
+    Ok(vec![Event::PlanHeld { hold: hold.clone() }])
+}
+
+/// Lets it go on. Refused when it is not held.
+pub fn resume(incident: &Incident, reason: &str) -> Result<Vec<Event>, RefusedBecause> {
+    let held = incident.machine.as_ref().and_then(|m| m.held());
+    if held.is_none() {
+        return Err(RefusedBecause::one("nothing was resumed", "the plan is not paused"));
+    }
+    Ok(vec![Event::PlanResumed { reason: reason.to_owned() }])
 }
 
 /// Recomputes the severity from evidence; events only if the result or its reasons changed. A stricter severity

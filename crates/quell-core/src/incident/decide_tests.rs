@@ -3,6 +3,7 @@ use crate::event::{Actor, Entry, Verdict};
 use crate::exposure::{Audience, Channel};
 use crate::incident::ClockState;
 use crate::outcome::{Facts, Probe};
+use crate::plan::HoldScope;
 use crate::plan::{OldProof, Proof, Strategy, compile, judge};
 use crate::secret::{FingerprintKey, SecretValue};
 use crate::severity::Severity;
@@ -240,4 +241,50 @@ fn an_item_without_a_gate_is_written_as_before() {
         serde_json::to_value(&event).unwrap(),
         serde_json::from_str::<serde_json::Value>(old).unwrap()
     );
+}
+
+#[test]
+fn a_plan_is_held_and_resumed_by_people_and_a_new_one_stays_held() {
+    let mut events = open(&command(Channel::PublicRepo), t(0)).unwrap();
+    let stop = |reason: &str| Hold { scope: HoldScope::Everything, reason: reason.to_owned() };
+    assert!(hold(&fold(events.clone()), &stop("x")).is_err(), "there is no plan");
+    let input =
+        crate::plan::testing::input(Strategy::KillFirst, vec![crate::plan::testing::secret("orders-db")]);
+    let plan = compile(&input).unwrap();
+    let made = Event::PlanMade { hash: plan.hash(), plan: Box::new(plan) };
+    events.push(made.clone());
+    assert!(hold(&fold(events.clone()), &stop(" ")).is_err(), "it needs a reason");
+    assert!(resume(&fold(events.clone()), "on").is_err(), "it is not held");
+    events.extend(hold(&fold(events.clone()), &stop("freeze")).unwrap());
+    assert!(hold(&fold(events.clone()), &stop("freeze")).is_err(), "once is enough");
+    events.push(made);
+    let again = fold(events.clone());
+    assert_eq!(again.machine.as_ref().and_then(|m| m.held()), Some(&stop("freeze")));
+    events.extend(resume(&again, "the freeze is over").unwrap());
+    assert!(fold(events).machine.unwrap().held().is_none());
+}
+
+#[test]
+fn an_incident_that_turns_out_wider_is_as_severe_as_if_it_had_been_known() {
+    let affected = |id: &str| Affected { secret: id.parse().unwrap(), because: "adjacent".to_owned() };
+    let mut small = command(Channel::Chat);
+    small.production = false;
+    let mut events = open(&small, t(0)).unwrap();
+    let before = fold(events.clone());
+    let add = |incident: &Incident, ids: &[&str], reason: &str| {
+        let secrets: Vec<Affected> = ids.iter().map(|id| affected(id)).collect();
+        widen(incident, &secrets, true, 1, reason, t(1))
+    };
+    assert!(add(&before, &["more"], "").is_err(), "it needs a reason");
+    assert!(add(&before, &["orders-db"], "x").is_err(), "it is known already");
+    events.extend(add(&before, &["orders-db", "more"], "same file").unwrap());
+    let after = fold(events);
+    let names: Vec<&str> = after.secrets.iter().map(|a| a.secret.as_str()).collect();
+    assert_eq!(names, ["orders-db", "more"]);
+    assert!(after.production && after.opens_others == small.opens_others + 1);
+    small.production = true;
+    small.opens_others += 1;
+    let known = fold(open(&small, t(0)).unwrap());
+    assert_eq!(after.severity(), known.severity());
+    assert!(after.severity() > before.severity(), "{} {}", after.severity(), before.severity());
 }

@@ -2,8 +2,12 @@
 
 mod closure;
 mod decide;
+mod inertness;
 mod state;
 
 pub use closure::unmet;
-pub use decide::{OpenIncident, RefusedBecause, close, expose, item_done, open, reassess, signal};
+pub use decide::{
+    OpenIncident, RefusedBecause, close, expose, hold, item_done, open, reassess, resume, signal, widen,
+};
+pub use inertness::{Inert, Inertness, inertness};
 pub use state::{ActionItem, Clock, ClockState, Incident, Status};

@@ -1,6 +1,6 @@
 //! The incident's state: a fold, nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -10,7 +10,7 @@ use crate::gate::Gate;
 use crate::id::{IncidentId, SecretId, StepId};
 use crate::inventory::StrategyPolicy;
 use crate::outcome::{Facts, Outcome};
-use crate::plan::{Machine, Phase, Proof, StepEvent};
+use crate::plan::{Machine, Phase, Plan, Proof, StepEvent};
 use crate::severity::{Assessment, Evidence, Profile, Severity, Signal};
 
 /// Open or closed.
@@ -125,6 +125,8 @@ pub struct Incident {
     pub baselines: BTreeMap<(SecretId, String), (Option<String>, Option<String>)>,
     /// Facts of applied steps.
     pub facts: BTreeMap<StepId, Facts>,
+    /// Steps of which nobody knows what their last attempt did.
+    pub doubts: BTreeSet<StepId>,
     /// Proofs by secret, oldest first.
     pub proofs: BTreeMap<SecretId, Vec<Proof>>,
     /// Accepted exceptions: by whom and why.
@@ -174,6 +176,7 @@ impl Incident {
             sealed: Vec::new(),
             baselines: BTreeMap::new(),
             facts: BTreeMap::new(),
+            doubts: BTreeSet::new(),
             proofs: BTreeMap::new(),
             exceptions: BTreeMap::new(),
             verdict: None,
@@ -206,17 +209,25 @@ impl Incident {
                 rule: rule.clone(),
                 met: None,
             }),
-            Event::ClockMet { clock } => {
-                if let Some(found) = self.clocks.iter_mut().find(|c| c.name == *clock && c.met.is_none()) {
-                    found.met = Some(entry.at);
-                }
-            }
+            Event::ClockMet { clock } => self.met(clock, entry.at),
             Event::StrategyAsked { strategy, reason } => {
                 self.strategy_asked = Some((*strategy, entry.actor.id.clone(), reason.clone()));
             }
-            Event::PlanMade { plan, .. } => {
-                self.revision = plan.revision;
-                self.machine = Some(Machine::new((**plan).clone()));
+            Event::PlanMade { plan, .. } => self.planned(plan),
+            Event::PlanHeld { hold } => {
+                if let Some(machine) = &mut self.machine {
+                    machine.hold(hold.clone());
+                }
+            }
+            Event::PlanResumed { .. } => {
+                if let Some(machine) = &mut self.machine {
+                    machine.resume();
+                }
+            }
+            Event::Widened { secrets, production, opens_others, .. } => {
+                self.widened(secrets);
+                self.production |= *production;
+                self.opens_others += *opens_others;
             }
             Event::Step(event) => self.step(event),
             Event::ValueSealed(sealed) => self.sealed.push(sealed.clone()),
@@ -232,10 +243,7 @@ impl Incident {
                 self.exceptions.insert(secret.clone(), (entry.actor.id.clone(), reason.clone()));
             }
             Event::VerdictRecorded { verdict, reason } => self.verdict = Some((*verdict, reason.clone())),
-            Event::AnomalyTriaged { triage, .. } => {
-                self.triaged.retain(|(known, _)| known.anomaly != triage.anomaly);
-                self.triaged.push((triage.clone(), entry.actor.id.clone()));
-            }
+            Event::AnomalyTriaged { triage, .. } => self.triaged(triage, &entry.actor.id),
             // Rule 2: removing is not containing. It is remembered and changes nothing else.
             Event::ChannelCleaned { what } => self.cleaned.push(what.clone()),
             Event::ActionItemAdded { item, title, owner, due, gate } => self.items.push(ActionItem {
@@ -247,9 +255,8 @@ impl Incident {
                 done: None,
             }),
             Event::ActionItemDone { item, evidence } => {
-                if let Some(found) = self.items.iter_mut().find(|i| i.item == *item) {
-                    found.done = Some(evidence.clone());
-                }
+                let found = self.items.iter_mut().filter(|i| i.item == *item).take(1);
+                found.for_each(|i| i.done = Some(evidence.clone()));
             }
             Event::Closed { .. } => {
                 self.status = Status::Closed;
@@ -268,9 +275,54 @@ impl Incident {
         }
     }
 
+    fn met(&mut self, clock: &str, at: Timestamp) {
+        if let Some(found) = self.clocks.iter_mut().find(|c| c.name == clock && c.met.is_none()) {
+            found.met = Some(at);
+        }
+    }
+
+    fn triaged(&mut self, triage: &Triage, by: &str) {
+        self.triaged.retain(|(known, _)| known.anomaly != triage.anomaly);
+        self.triaged.push((triage.clone(), by.to_owned()));
+    }
+
+    fn planned(&mut self, plan: &Plan) {
+        self.revision = plan.revision;
+        // What was stopped stays stopped: a new plan is made while people think.
+        let held = self.machine.as_ref().and_then(Machine::held).cloned();
+        let machine = self.machine.insert(Machine::new(plan.clone()));
+        if let Some(hold) = held {
+            machine.hold(hold);
+        }
+    }
+
+    fn widened(&mut self, secrets: &[Affected]) {
+        for more in secrets {
+            if !self.secrets.iter().any(|known| known.secret == more.secret) {
+                self.secrets.push(more.clone());
+            }
+        }
+    }
+
     fn step(&mut self, event: &StepEvent) {
         if let Some(machine) = &mut self.machine {
             machine.apply(event);
+        }
+        match event {
+            StepEvent::Finished { step, outcome: Outcome::Unknown { .. }, .. }
+            | StepEvent::Lost { step, .. } => {
+                self.doubts.insert(step.clone());
+            }
+            StepEvent::Finished { step, .. } => {
+                self.doubts.remove(step);
+            }
+            StepEvent::Started { .. }
+            | StepEvent::ApprovalRequested { .. }
+            | StepEvent::ApprovalGranted { .. }
+            | StepEvent::ApprovalRefused { .. }
+            | StepEvent::Retried { .. }
+            | StepEvent::Skipped { .. }
+            | StepEvent::Resolved { .. } => {}
         }
         if let StepEvent::Finished { step, outcome: Outcome::Applied { facts }, phase, .. } = event {
             // An observation knows less than the act itself: it never overwrites what the act said.

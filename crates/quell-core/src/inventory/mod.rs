@@ -3,9 +3,11 @@
 //! Written by operators as YAML (`quell.yaml` or a folder of them), reviewed like code. Values appear only as
 //! references. The configuration of a connector is opaque here: its own crate folder parses it.
 
+mod adjacent;
 mod graph;
 mod parse;
 
+pub use adjacent::{Adjacent, Sightings, adjacent};
 pub use graph::{Edge, Graph, Node, Reached};
 pub use parse::{Diagnostic, parse};
 
@@ -148,6 +150,24 @@ pub struct Policy {
     pub notify: BTreeMap<String, String>,
     /// Strategy, when it is not left to the rules.
     pub strategy: StrategyPolicy,
+    /// Many secrets at once.
+    pub mass: Mass,
+}
+
+/// How a rotation of many secrets goes.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mass {
+    /// When steps of so many secrets gave up, no further secret is begun until a person resumes. 0: never.
+    pub stop_after: u32,
+    /// Steps that call one system at the same time, at most. A connector that knows better asks for fewer.
+    pub at_once: u16,
+}
+
+impl Default for Mass {
+    fn default() -> Self {
+        Self { stop_after: 3, at_once: 8 }
+    }
 }
 
 /// Which strategy to take.

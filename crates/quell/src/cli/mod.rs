@@ -118,6 +118,8 @@ pub(crate) enum Command {
     Respond(RespondArgs),
     /// Approve steps of exactly the plan that you looked at
     Approve(ApproveArgs),
+    Pause(PauseArgs),
+    Resume(ResumeArgs),
     /// Decide about a single step
     #[command(subcommand)]
     Step(StepCommand),
@@ -192,6 +194,21 @@ pub(crate) enum IncidentCommand {
     List,
     /// One incident: severity and why, clocks, secrets, steps
     Show(IncidentArg),
+    /// One line for each secret: inert, not inert, or nobody can tell; why, and where it stands
+    Secrets(IncidentArg),
+    /// Secrets that lie where those of the incident lay, with reasons; you decide whether they belong to it
+    Adjacent(IncidentArg),
+    /// It is also about these secrets, and about everything that they open
+    Add {
+        /// Which incident
+        id: String,
+        /// A secret of the inventory; repeat for several
+        #[arg(long, value_name = "ID", required = true)]
+        secret: Vec<String>,
+        /// Why they belong to it
+        #[arg(long)]
+        reason: String,
+    },
     /// Everything that happened, in order
     Timeline(IncidentArg),
     /// Record evidence that changes the severity
@@ -393,6 +410,45 @@ pub(crate) struct PlanArgs {
 pub(crate) enum PlanFormat {
     Text,
     Mermaid,
+}
+
+/// Stop the plan of an incident for now, for everybody who runs it
+///
+/// Secrets that are under way go on to their proof, since half-way is the worst place to stop; no
+/// further one is begun. With --now nothing starts any more, but looks at what has an unknown
+/// outcome. It holds until `quell resume`, also over a new plan and a restart.
+///
+/// Examples:
+///   quell pause INC-2026-0001 --reason "orders-api throws errors since 03:10"
+///   quell pause INC-2026-0001 --now --reason "wrong cluster"
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct PauseArgs {
+    /// Which incident
+    pub(crate) id: String,
+    /// Why; whoever finds it paused must know what to wait for
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// Start nothing at all, also of secrets that are under way
+    #[arg(long)]
+    pub(crate) now: bool,
+}
+
+/// Let a paused plan go on
+///
+/// Also after too many failures stopped it (`policy.mass.stop_after`): the secrets that failed until
+/// now are not counted again. `quell step retry` is what takes those up.
+///
+/// Examples:
+///   quell resume INC-2026-0001 --reason "the quota was raised"
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct ResumeArgs {
+    /// Which incident
+    pub(crate) id: String,
+    /// What has changed
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
 }
 
 /// Run the plan of an incident, with approvals; continue after a crash

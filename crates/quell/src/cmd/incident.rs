@@ -7,7 +7,7 @@ use quell_app::incident::{self, Change, Report};
 use quell_app::{App, AppError, Options, scan};
 use quell_core::incident::{Clock, ClockState, Incident, unmet};
 use quell_core::inventory::StrategyPolicy;
-use quell_core::plan::word as state_word;
+use quell_core::plan::{HoldScope, word as state_word};
 use quell_core::{IncidentId, Timestamp};
 use serde_json::{Value, json};
 
@@ -21,7 +21,13 @@ pub(crate) async fn run(options: &Options, command: IncidentCommand, out: &Out) 
         IncidentCommand::Open(args) => return open(options, &args, out).await,
         IncidentCommand::List => return list(options, out).await,
         IncidentCommand::Show(arg) => return show(options, &arg.id, out).await,
+        IncidentCommand::Secrets(arg) => return super::mass::secrets(options, &arg.id, out).await,
+        IncidentCommand::Adjacent(arg) => return super::mass::adjacent(options, &arg.id, out).await,
         IncidentCommand::Timeline(arg) => return timeline(options, &arg.id, out).await,
+        IncidentCommand::Add { id, secret, reason } => {
+            let secrets = secret.iter().map(|s| word(s)).collect::<Result<_, _>>()?;
+            (id, Change::Widen(secrets, reason))
+        }
         IncidentCommand::Signal { id, signal, reason } => (id, Change::Signal(word(&signal)?, reason)),
         IncidentCommand::Verdict { id, verdict, reason } => (id, Change::Verdict(word(&verdict)?, reason)),
         IncidentCommand::Strategy { id, strategy, reason } => {
@@ -37,13 +43,35 @@ pub(crate) async fn run(options: &Options, command: IncidentCommand, out: &Out) 
         IncidentCommand::ActionDone { id, item, evidence } => (id, Change::ActionItemDone(item, evidence)),
         IncidentCommand::Close { id, summary } => (id, Change::Close(summary)),
     };
-    let id = incident_id(&id)?;
-    let app = app_without_inventory(options).await?;
-    let changed = incident::change(&app, id, &change).await?;
+    carry_out(options, &id, &change, out).await
+}
+
+pub(super) async fn carry_out(
+    options: &Options,
+    id: &str,
+    change: &Change,
+    out: &Out,
+) -> Result<u8, AppError> {
+    let id = incident_id(id)?;
+    let app = match change {
+        Change::Widen(..) => app(options).await?,
+        Change::Signal(..)
+        | Change::Verdict(..)
+        | Change::Strategy(..)
+        | Change::Exception(..)
+        | Change::Note(_)
+        | Change::Cleaned(_)
+        | Change::ActionItem(..)
+        | Change::ActionItemDone(..)
+        | Change::Hold(_)
+        | Change::Resume(_)
+        | Change::Close(_) => app_without_inventory(options).await?,
+    };
+    let changed = incident::change(&app, id, change).await?;
     if out.json() {
         out.object(&object(&changed, now()))?;
     } else {
-        said(&changed, &change, out);
+        said(&changed, change, out);
     }
     Ok(exit::OK)
 }
@@ -63,6 +91,31 @@ fn said(incident: &Incident, change: &Change, out: &Out) {
             out.warning("removing is not containing: forks, caches, mail and exports keep copies; only the issuer can kill it");
         }
         Change::Close(_) => out.status(format!("{} {id}", tone(Tone::Good, "closed"))),
+        Change::Widen(..) => {
+            out.status(format!(
+                "{id} is about {} secrets now and is {}",
+                incident.secrets.len(),
+                incident.severity()
+            ));
+            if incident.machine.is_some() {
+                out.hint(format!("`quell plan {id} --again` makes a plan that covers them"));
+            }
+        }
+        Change::Hold(hold) => {
+            out.status(match hold.scope {
+                HoldScope::NextSecrets => {
+                    "paused: no further secret is begun; those under way go on to their proof"
+                }
+                HoldScope::Everything => "paused: nothing starts any more",
+            });
+            out.hint(format!(
+                "`quell incident secrets {id}` shows how each stands; `quell resume {id}` lets it go on"
+            ));
+        }
+        Change::Resume(_) => {
+            out.status("it may go on");
+            out.hint(format!("`quell respond {id}` does, unless one runs already; `quell step retry {id} STEP` takes up what failed"));
+        }
         Change::Exception(..) | Change::Note(_) | Change::ActionItem(..) | Change::ActionItemDone(..) => {
             out.status("recorded".to_owned());
         }

@@ -235,7 +235,7 @@ fn not_dead(killed: &Killed, out: &Out) -> u8 {
             ));
             exit::WAITING
         }
-        Ended::Done | Ended::Stuck => {
+        Ended::Done | Ended::Stuck | Ended::Held => {
             out.status(tone(Tone::Bad, "NOT shown to be dead"));
             for line in killed.incident.proof(&killed.secret).iter().flat_map(|proof| &proof.unmet) {
                 out.status(format!("  - {line}"));

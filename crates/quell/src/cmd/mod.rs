@@ -11,6 +11,7 @@ mod init;
 mod inventory;
 mod keys;
 mod kill;
+mod mass;
 mod plan;
 mod provider;
 mod redact;
@@ -91,6 +92,8 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Plan(args) => plan::plan(&options, &args, out).await,
         Command::Respond(args) => respond::respond(&options, &args, out).await,
         Command::Approve(args) => plan::approve(&options, &args, out).await,
+        Command::Pause(args) => mass::pause(&options, &args, out).await,
+        Command::Resume(args) => mass::resume(&options, &args, out).await,
         Command::Step(command) => plan::step(&options, &command, out).await,
         Command::Verify(args) => evidence::verify_incident(&options, &args.id, out).await,
         Command::Report(args) => evidence::report(&options, &args, out).await,

@@ -138,6 +138,7 @@ impl Story {
             consumers: vec![consumer],
             after: Vec::new(),
             because: "it leaked".to_owned(),
+            lane: None,
         };
         let plan = compile(&PlanInput {
             incident: "INC-2026-0001".parse().unwrap(),
@@ -150,6 +151,7 @@ impl Story {
             approvals: Approvals { destructive: approvals, reversible: 0 },
             channels: Vec::new(),
             warnings: vec!["reports are not made while the store is written".to_owned()],
+            stop_after: 3,
         })
         .unwrap();
         self.machine = Some(Machine::new(plan.clone()));

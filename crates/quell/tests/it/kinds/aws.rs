@@ -21,7 +21,7 @@ impl Session for Bearer {
     }
 }
 
-fn kind(aws: &Aws, name: &str, port: u16) -> Kind {
+pub(super) fn kind(aws: &Aws, name: &str, port: u16) -> Kind {
     let user = format!("orders-{name}");
     let old = aws.user(&user, &["s3:ListAllMyBuckets"]).unwrap();
     let caller = aws.caller();

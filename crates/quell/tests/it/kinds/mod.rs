@@ -2,7 +2,9 @@
 //! same with a crash at every step that speaks to the issuer, and with an issuer whose answers are lost after their effect.
 
 mod aws;
+mod company;
 mod consumer;
+mod many;
 mod mariadb;
 mod redis;
 mod ssh;
@@ -53,10 +55,12 @@ impl Kept {
         })
     }
 
-    fn store(self) -> Value {
+    /// The store in an inventory whose folder has the file in `folder`.
+    fn store(self, folder: &str) -> Value {
+        let file = self.file(Path::new(folder));
         match self {
-            Self::Key => json!({"env_file": {"path": "app.env", "key": "SERVICE_URL"}}),
-            Self::Whole => json!({"file": {"path": "id"}}),
+            Self::Key => json!({"env_file": {"path": file, "key": "SERVICE_URL"}}),
+            Self::Whole => json!({"file": {"path": file}}),
         }
     }
 
@@ -112,7 +116,7 @@ impl Place {
         private(&path.join("admin.url"), &kind.admin);
         let consumer = Consumer::start(store, kind.kept, Arc::clone(&kind.door));
         let at = |what: &str| format!("http://127.0.0.1:{}/{what}", consumer.port());
-        let mut stores = vec![kind.kept.store()];
+        let mut stores = vec![kind.kept.store("")];
         stores.extend_from_slice(more);
         let inventory = json!({
             "secrets": [{

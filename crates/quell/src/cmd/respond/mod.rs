@@ -1,20 +1,23 @@
 //! `quell respond`: the main path, like a conversation.
 
-use std::collections::BTreeMap;
+mod many;
+mod show;
+
 use std::io::{BufRead as _, Write as _};
 use std::sync::Arc;
 
-use quell_app::driver::{self, Ended, Failpoint, Progress, Run, short};
+use quell_app::driver::{self, Ended, Failpoint, Run, short};
 use quell_app::{App, AppError, Options, plan};
+use quell_core::IncidentId;
 use quell_core::incident::{Incident, unmet};
-use quell_core::outcome::Outcome;
-use quell_core::plan::{Class, Flow, Phase, StepEvent, StepState};
-use quell_core::{IncidentId, StepId, Timestamp};
+use quell_core::plan::{Class, StepState};
 
 use super::{app, incident_id};
 use crate::cli::RespondArgs;
 use crate::exit;
-use crate::output::{Out, Tone, can_ask, duration, tone};
+use crate::output::{Out, Tone, can_ask, tone};
+
+pub(super) use self::show::Show;
 
 pub(crate) async fn respond(options: &Options, args: &RespondArgs, out: &Out) -> Result<u8, AppError> {
     let id = incident_id(&args.id)?;
@@ -50,7 +53,9 @@ pub(crate) async fn respond(options: &Options, args: &RespondArgs, out: &Out) ->
             failpoint: args.failpoint.as_deref().and_then(Failpoint::parse),
         };
         let mut show = Show::new(out);
-        let ended = driver::run(Arc::clone(&app), id, run, &mut |p| show.progress(p)).await?;
+        let ended = driver::run(Arc::clone(&app), id, run, &mut |p| show.progress(p)).await;
+        show.clear();
+        let ended = ended?;
         // Ask a person at the terminal once; what they cannot give (a second person) is waited for or returned.
         if ended == Ended::NeedsApproval && agreed.is_none() && can_ask() && !out.json() {
             agreed = ask(&app, id, &mut stop.clone(), out).await?;
@@ -65,87 +70,6 @@ pub(crate) async fn respond(options: &Options, args: &RespondArgs, out: &Out) ->
 
 /// Turns true at Ctrl-C.
 type Stop = tokio::sync::watch::Receiver<bool>;
-
-/// Tells what happens while a plan runs.
-pub(super) struct Show<'a> {
-    out: &'a Out,
-    started: BTreeMap<StepId, Timestamp>,
-}
-
-impl<'a> Show<'a> {
-    pub(super) fn new(out: &'a Out) -> Self {
-        Self { out, started: BTreeMap::new() }
-    }
-
-    pub(super) fn progress(&mut self, progress: &Progress) {
-        if self.out.json() {
-            return;
-        }
-        match progress {
-            Progress::Begun { plan_hash, done, all } => {
-                self.out.status(format!("plan {}: {done} of {all} steps are done", short(plan_hash)));
-            }
-            Progress::Event { at, event } => self.event(*at, event),
-            Progress::NeedsApproval { step } => {
-                self.out.status(format!(
-                    "{} {}: {}",
-                    tone(Tone::Careful, "needs approval"),
-                    step.id,
-                    step.what
-                ));
-            }
-            Progress::Stuck { step, reason } => {
-                self.out.status(format!("{} {step}: {reason}", tone(Tone::Bad, "gave up")));
-            }
-        }
-    }
-
-    fn event(&mut self, at: Timestamp, event: &StepEvent) {
-        match event {
-            StepEvent::Started { step, phase: Phase::Perform, .. } => {
-                self.started.insert(step.clone(), at);
-            }
-            StepEvent::Started { step, phase: Phase::Observe, .. } => {
-                self.out.status(format!("{} {step}", tone(Tone::Quiet, "looking ")));
-            }
-            StepEvent::Finished { step, outcome, flow, .. } => {
-                let took = self
-                    .started
-                    .get(step)
-                    .and_then(|t| u64::try_from(at.duration_since(*t).as_millis()).ok())
-                    .map(|ms| format!(" in {}", duration(ms)))
-                    .unwrap_or_default();
-                let line = match (outcome, flow) {
-                    (Outcome::Applied { .. }, _) => format!("{} {step}{took}", tone(Tone::Good, "applied ")),
-                    (Outcome::Unknown { reason }, _) => {
-                        format!("{} {step}: {reason}", tone(Tone::Careful, "unknown "))
-                    }
-                    (Outcome::NotApplied { reason, .. }, Flow::Stuck) => {
-                        format!("{} {step}: {reason}", tone(Tone::Bad, "failed  "))
-                    }
-                    (Outcome::NotApplied { reason, .. }, _) => {
-                        format!("{} {step}: {reason}", tone(Tone::Careful, "again   "))
-                    }
-                };
-                self.out.status(line);
-            }
-            StepEvent::Lost { step, why, .. } => {
-                self.out.status(format!(
-                    "{} {step}: {why}; its outcome is unknown, so it is looked at first",
-                    tone(Tone::Careful, "lost    ")
-                ));
-            }
-            StepEvent::ApprovalGranted { step, by, .. } => {
-                self.out.status(format!("{} {step} by {by}", tone(Tone::Good, "approved")));
-            }
-            StepEvent::ApprovalRequested { .. }
-            | StepEvent::ApprovalRefused { .. }
-            | StepEvent::Retried { .. }
-            | StepEvent::Skipped { .. }
-            | StepEvent::Resolved { .. } => {}
-        }
-    }
-}
 
 /// Shows what waits and asks for the incident's id. Gives the hash of the plan that was shown: that one is approved,
 /// whatever plan holds by then.
@@ -187,6 +111,11 @@ async fn ask(app: &App, id: IncidentId, stop: &mut Stop, out: &Out) -> Result<Op
 
 async fn finish(app: &App, id: IncidentId, ended: Ended, out: &Out) -> Result<u8, AppError> {
     let incident = app.incident(id).await?;
+    if !out.json() && incident.secrets.len() > 1 && ended != Ended::NeedsApproval {
+        for line in super::mass::table(&incident) {
+            out.status(line);
+        }
+    }
     if out.json() {
         let mut object = super::incident::object(&incident, quell_app::clock::now());
         if let serde_json::Value::Object(map) = &mut object {
@@ -215,6 +144,12 @@ async fn finish(app: &App, id: IncidentId, ended: Ended, out: &Out) -> Result<u8
             out.hint(format!("fix the cause, then `quell step retry {id} STEP` and `quell respond {id}`; or `quell step skip|resolve`"));
             exit::REMOTE
         }
+        Ended::Held => {
+            let held = incident.machine.as_ref().and_then(|m| m.held());
+            out.status(format!("the plan is paused: {}", held.map_or("", |h| &h.reason)));
+            out.hint(format!("`quell incident secrets {id}`; then `quell resume {id} --reason WHY` and `quell respond {id}`"));
+            exit::WAITING
+        }
         Ended::Interrupted => {
             out.status("stopped; nothing is running and nothing is lost");
             out.hint(format!("`quell respond {id}` takes it up again"));
@@ -227,7 +162,8 @@ fn done(incident: &Incident, out: &Out) {
     if out.json() {
         return;
     }
-    for affected in &incident.secrets {
+    // Of many there was a table.
+    for affected in incident.secrets.iter().filter(|_| incident.secrets.len() == 1) {
         if let Some(proof) = incident.proof(&affected.secret) {
             let line =
                 if proof.inert { tone(Tone::Good, "proven inert") } else { tone(Tone::Bad, "NOT inert") };

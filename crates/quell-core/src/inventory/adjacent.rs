@@ -1,0 +1,173 @@
+//! Neighbours: secrets that lie where a leaked one lay. Whoever read that one could likely read them, too. They are
+//! proposed with reasons, and a person decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{ConnectorRef, Inventory, Secret};
+use crate::id::SecretId;
+
+/// A secret that is likely exposed with another one.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Adjacent {
+    /// Which.
+    pub secret: SecretId,
+    /// Why, each with the secret of the incident that it lies beside.
+    pub reasons: Vec<String>,
+}
+
+/// What else is known of where secrets were seen.
+#[derive(Clone, Debug, Default)]
+pub struct Sightings {
+    /// Places in which findings were, by secret: a file of a repository or log.
+    pub places: BTreeMap<SecretId, BTreeSet<String>>,
+    /// Names of the values that stores hold, by secret.
+    pub values: BTreeMap<SecretId, BTreeSet<String>>,
+}
+
+/// Neighbours of `leaked` that are not among `known`, the ones with most reasons first.
+pub fn adjacent(
+    inventory: &Inventory,
+    leaked: &[SecretId],
+    known: &[SecretId],
+    sightings: &Sightings,
+) -> Vec<Adjacent> {
+    let mut out: Vec<Adjacent> = Vec::new();
+    for other in inventory.secrets.values().filter(|s| !known.contains(&s.id) && !leaked.contains(&s.id)) {
+        let mut reasons = Vec::new();
+        for one in leaked.iter().filter_map(|id| inventory.secrets.get(id)) {
+            beside(one, other, &mut reasons);
+            seen_together(&one.id, &other.id, sightings, &mut reasons);
+        }
+        if !reasons.is_empty() {
+            out.push(Adjacent { secret: other.id.clone(), reasons });
+        }
+    }
+    out.sort_by(|a, b| (b.reasons.len(), &a.secret).cmp(&(a.reasons.len(), &b.secret)));
+    out
+}
+
+fn beside(one: &Secret, other: &Secret, reasons: &mut Vec<String>) {
+    for store in &other.stores {
+        if one.stores.iter().any(|s| place_of(s) == place_of(store)) {
+            reasons.push(format!("kept in the same place as {} ({})", one.id, in_words(&place_of(store))));
+        }
+    }
+    for consumer in &other.consumers {
+        let same = |c: &&super::Consumer| c.name == consumer.name || c.observe == consumer.observe;
+        if let Some(its) = one.consumers.iter().find(same) {
+            reasons.push(format!("read by the same process as {} ({})", one.id, its.name));
+        }
+    }
+    if one.issuer == other.issuer {
+        reasons.push(format!("is for the same account as {}", one.id));
+    }
+}
+
+fn seen_together(one: &SecretId, other: &SecretId, sightings: &Sightings, reasons: &mut Vec<String>) {
+    let both = |of: &BTreeMap<SecretId, BTreeSet<String>>| -> Option<String> {
+        of.get(one)?.intersection(of.get(other)?).next().cloned()
+    };
+    if let Some(place) = both(&sightings.places) {
+        reasons.push(format!("seen in the same file as {one} ({place})"));
+    }
+    if both(&sightings.values).is_some() {
+        reasons.push(format!("has the same value as {one}"));
+    }
+}
+
+/// Where a store keeps it, without which part of that place it is.
+fn place_of(store: &ConnectorRef) -> (String, Value) {
+    let config = match &store.config {
+        Value::Object(map) => Value::Object(
+            map.iter()
+                .filter(|(key, _)| !matches!(key.as_str(), "key" | "mode" | "credentials"))
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect(),
+        ),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+            other.clone()
+        }
+    };
+    (store.connector.clone(), config)
+}
+
+fn in_words((connector, config): &(String, Value)) -> String {
+    let words: Vec<&str> = match config {
+        Value::Object(map) => map.values().filter_map(Value::as_str).collect(),
+        Value::String(text) => vec![text.as_str()],
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => Vec::new(),
+    };
+    format!("{connector} {}", words.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inventory() -> Inventory {
+        let text = r#"
+secrets:
+  - id: orders-db
+    kind: postgres-password
+    issuer: { postgres: { admin: "env:A", roles: [a, b] } }
+    stores: [ { openbao: { mount: kv, path: apps/orders, key: DATABASE_URL } } ]
+    consumers:
+      - { name: orders-api, observe: { http: "https://orders/healthz" } }
+  - id: orders-mail
+    kind: smtp
+    issuer: { exec: { program: x } }
+    stores: [ { openbao: { mount: kv, path: apps/orders, key: SMTP } } ]
+    consumers:
+      - { name: mailer, observe: { http: "https://orders/healthz" } }
+  - id: far
+    kind: smtp
+    issuer: { exec: { program: y } }
+    stores: [ { openbao: { mount: kv, path: apps/far, key: SMTP } } ]
+  - id: twin
+    kind: postgres-password
+    issuer: { postgres: { admin: "env:A", roles: [a, b] } }
+"#;
+        crate::inventory::parse(&[("quell.yaml".to_owned(), text.to_owned())]).unwrap()
+    }
+
+    fn id(text: &str) -> SecretId {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn neighbours_are_named_with_their_reasons_and_others_are_not() {
+        let found = adjacent(&inventory(), &[id("orders-db")], &[], &Sightings::default());
+        let names: Vec<&str> = found.iter().map(|a| a.secret.as_str()).collect();
+        assert_eq!(names, ["orders-mail", "twin"]);
+        assert_eq!(
+            found[0].reasons,
+            [
+                "kept in the same place as orders-db (openbao kv/apps/orders)",
+                "read by the same process as orders-db (orders-api)"
+            ]
+        );
+        assert_eq!(found[1].reasons, ["is for the same account as orders-db"]);
+        let known = [id("twin")];
+        assert_eq!(adjacent(&inventory(), &[id("orders-db")], &known, &Sightings::default()).len(), 1);
+    }
+
+    #[test]
+    fn what_was_seen_together_is_adjacent() {
+        let both = |what: &str| {
+            [id("orders-db"), id("far")]
+                .into_iter()
+                .map(|s| (s, BTreeSet::from([what.to_owned()])))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let sightings = Sightings { places: both(".env"), values: both("fp:1") };
+        let found = adjacent(&inventory(), &[id("orders-db")], &[], &sightings);
+        let far = found.iter().find(|a| a.secret == id("far")).unwrap();
+        assert_eq!(
+            far.reasons,
+            ["seen in the same file as orders-db (.env)", "has the same value as orders-db"]
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! Many secrets at once: how each stands, what lies beside them, stopping and going on.
+
+use quell_app::incident::{self, Change};
+use quell_app::{AppError, Options};
+use quell_core::incident::{Incident, Inert, inertness};
+use quell_core::plan::{Hold, HoldScope};
+use serde_json::json;
+
+use super::{app, app_without_inventory, incident_id};
+use crate::cli::{PauseArgs, ResumeArgs};
+use crate::exit;
+use crate::output::{Out, Tone, tone};
+
+/// `quell pause`.
+pub(crate) async fn pause(options: &Options, args: &PauseArgs, out: &Out) -> Result<u8, AppError> {
+    let scope = if args.now { HoldScope::Everything } else { HoldScope::NextSecrets };
+    let change = Change::Hold(Hold { scope, reason: args.reason.clone() });
+    super::incident::carry_out(options, &args.id, &change, out).await
+}
+
+/// `quell resume`.
+pub(crate) async fn resume(options: &Options, args: &ResumeArgs, out: &Out) -> Result<u8, AppError> {
+    super::incident::carry_out(options, &args.id, &Change::Resume(args.reason.clone()), out).await
+}
+
+pub(super) async fn secrets(options: &Options, id: &str, out: &Out) -> Result<u8, AppError> {
+    let app = app_without_inventory(options).await?;
+    let incident = app.incident(incident_id(id)?).await?;
+    if out.json() {
+        out.object(&json!({"incident": incident.id, "secrets": inertness(&incident)}))?;
+    } else {
+        for line in table(&incident) {
+            out.data(line)?;
+        }
+    }
+    Ok(exit::OK)
+}
+
+/// How each secret stands, and a line that counts them.
+pub(super) fn table(incident: &Incident) -> Vec<String> {
+    let rows = inertness(incident);
+    let width = rows.iter().map(|r| r.secret.as_str().len()).max().unwrap_or(0);
+    let mut lines: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let meant = match row.inert {
+                Inert::Yes => Tone::Good,
+                Inert::CannotTell => Tone::Careful,
+                Inert::No => Tone::Bad,
+            };
+            let at = row.at.as_ref().zip(row.state);
+            let at = at.map(|(step, state)| format!("; {} left, next {step} ({state})", row.left));
+            let word = format!("{:<11}", row.inert.word());
+            format!("{:<width$}  {}  {}{}", row.secret, tone(meant, word), row.why, at.unwrap_or_default())
+        })
+        .collect();
+    let count = |wanted| rows.iter().filter(|r| r.inert == wanted).count();
+    lines.push(format!(
+        "{} secrets: {} inert, {} not inert, {} nobody can tell",
+        rows.len(),
+        count(Inert::Yes),
+        count(Inert::No),
+        count(Inert::CannotTell)
+    ));
+    lines
+}
+
+pub(super) async fn adjacent(options: &Options, id: &str, out: &Out) -> Result<u8, AppError> {
+    let app = app(options).await?;
+    let incident = app.incident(incident_id(id)?).await?;
+    let found = incident::adjacent(&app, &incident).await?;
+    if out.json() {
+        out.object(&json!({"incident": incident.id, "adjacent": found}))?;
+        return Ok(exit::OK);
+    }
+    for neighbour in &found {
+        out.data(tone(Tone::Name, &neighbour.secret))?;
+        for reason in &neighbour.reasons {
+            out.data(format!("  {reason}"))?;
+        }
+    }
+    if found.is_empty() {
+        out.status("no other secret of the inventory lies beside those of the incident");
+    } else {
+        let id = incident.id;
+        out.hint(format!("`quell incident add {id} --secret ID --reason WHY` takes one in"));
+    }
+    Ok(exit::OK)
+}
