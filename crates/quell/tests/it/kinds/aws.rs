@@ -21,7 +21,7 @@ impl Session for Bearer {
     }
 }
 
-pub(super) fn kind(aws: &Aws, name: &str, port: u16) -> Kind {
+pub(crate) fn kind(aws: &Aws, name: &str, port: u16) -> Kind {
     let user = format!("orders-{name}");
     let old = aws.user(&user, &["s3:ListAllMyBuckets"]).unwrap();
     let caller = aws.caller();

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use quell_testkit::{openbao, postgres};
 use serde_json::{Value, json};
@@ -42,6 +44,18 @@ pub(crate) fn on_postgres(server: &postgres::Server, name: &str) -> Kind {
             let connection = runtime.block_on(PgConnection::connect(url)).ok()?;
             Some(Box::new(Open(runtime, connection)) as Box<dyn Session>)
         }),
+    }
+}
+
+/// One role whose password changes: the old one ends in the instant in which the new one is set.
+pub(crate) fn one_role_on_postgres(server: &postgres::Server, name: &str) -> Kind {
+    let password = format!("canary-{name}-{}", "Zx9".repeat(6));
+    server.psql(&format!("CREATE ROLE {name} LOGIN PASSWORD '{password}'")).unwrap();
+    let pair = on_postgres(server, &format!("{name}_idle"));
+    Kind {
+        issuer: json!({"postgres": {"admin": "file:admin.url", "roles": [name], "settle_ms": 100}}),
+        old: format!("postgresql://{name}:{password}@127.0.0.1:{}/postgres", server.port()),
+        ..pair
     }
 }
 
@@ -86,6 +100,43 @@ impl Member {
     fn value(&self, folder: &Path) -> String {
         let file = std::fs::read_to_string(self.kind.kept.file(&folder.join(&self.id))).unwrap();
         self.kind.kept.value(&file).to_owned()
+    }
+}
+
+/// The longest time in which a consumer could not log in with what it held.
+pub(crate) struct Watch {
+    stop: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<(Duration, u64)>,
+}
+
+impl Watch {
+    #[expect(clippy::disallowed_methods, reason = "how long somebody was down is measured")]
+    fn over(consumers: Vec<Consumer>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let mut down: Vec<Option<Instant>> = vec![None; consumers.len()];
+            let (mut longest, mut rounds) = (Duration::ZERO, 0);
+            while !stopped.load(Ordering::Relaxed) {
+                for (consumer, since) in consumers.iter().zip(&mut down) {
+                    if consumer.state().1 {
+                        longest = longest.max(since.take().map_or(Duration::ZERO, |s| s.elapsed()));
+                    } else {
+                        since.get_or_insert_with(Instant::now);
+                    }
+                }
+                rounds += 1;
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            (longest, rounds)
+        });
+        Self { stop, thread }
+    }
+
+    /// It, and how often every consumer was asked.
+    pub(crate) fn end(self) -> (Duration, u64) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
     }
 }
 
@@ -195,6 +246,19 @@ impl Company {
             args.extend(["--secret", secret]);
         }
         self.json(&args)["incident"].as_str().unwrap().to_owned()
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_inert_all(&mut self) {
+        let all: Vec<String> = self.all().into_iter().map(str::to_owned).collect();
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        self.assert_inert(&all);
+    }
+
+    /// Asks every consumer again and again whether what it holds opens the door, until the guard is dropped or read.
+    pub(crate) fn watch(&self) -> Watch {
+        let consumers: Vec<Consumer> = self.members.iter().map(|m| m.consumer.again()).collect();
+        Watch::over(consumers)
     }
 
     /// What the store of a secret holds.

@@ -11,6 +11,8 @@ use super::{Door, Kept, Session};
 pub(super) struct Consumer {
     port: u16,
     shared: Arc<Shared>,
+    /// The one that started it ends it.
+    first: bool,
 }
 
 struct Shared {
@@ -45,7 +47,12 @@ impl Consumer {
                 stream.ok().and_then(|stream| serving.answer(stream).ok());
             }
         });
-        Self { port, shared }
+        Self { port, shared, first: true }
+    }
+
+    /// The same one, for somebody else to look at.
+    pub(super) fn again(&self) -> Self {
+        Self { port: self.port, shared: Arc::clone(&self.shared), first: false }
     }
 
     pub(super) fn port(&self) -> u16 {
@@ -96,6 +103,9 @@ impl Shared {
 
 impl Drop for Consumer {
     fn drop(&mut self) {
+        if !self.first {
+            return;
+        }
         self.shared.stop.store(true, Ordering::Relaxed);
         drop(TcpStream::connect(("127.0.0.1", self.port)));
     }

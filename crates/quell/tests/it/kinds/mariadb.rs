@@ -17,7 +17,7 @@ impl Session for Open {
     }
 }
 
-pub(super) fn kind(server: &Server, name: &str, port: u16) -> Kind {
+pub(crate) fn kind(server: &Server, name: &str, port: u16) -> Kind {
     let password = format!("canary-{name}-{}", "Zx9".repeat(6));
     server.sql(&format!("CREATE USER {name}@'%' IDENTIFIED BY '{password}'")).unwrap();
     Kind {

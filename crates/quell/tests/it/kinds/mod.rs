@@ -1,13 +1,13 @@
 //! One scenario for each kind of credential: it leaks into a real repository, is found there, and is answered on a real system; the
 //! same with a crash at every step that speaks to the issuer, and with an issuer whose answers are lost after their effect.
 
-mod aws;
-mod company;
+pub(crate) mod aws;
+pub(crate) mod company;
 mod consumer;
 mod many;
-mod mariadb;
-mod redis;
-mod ssh;
+pub(crate) mod mariadb;
+pub(crate) mod redis;
+pub(crate) mod ssh;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -14,7 +14,7 @@ impl Session for Connection {
     }
 }
 
-pub(super) fn kind(server: &Server, name: &str, port: u16) -> Kind {
+pub(crate) fn kind(server: &Server, name: &str, port: u16) -> Kind {
     let password = format!("canary-{name}-{}", "Zx9".repeat(6));
     server.ask(&["ACL", "SETUSER", name, "on", &format!(">{password}"), "~*", "+@read", "+ping"]).unwrap();
     server.ask(&["ACL", "SAVE"]).unwrap();

@@ -14,7 +14,7 @@ impl Session for Open {
     }
 }
 
-pub(super) fn kind(server: &Arc<Server>, port: u16) -> Kind {
+pub(crate) fn kind(server: &Arc<Server>, port: u16) -> Kind {
     let known = server.folder().join(format!("known-at-{port}"));
     std::fs::write(&known, server.known_at(port).unwrap()).unwrap();
     let door = Arc::clone(server);
