@@ -34,9 +34,9 @@ use std::time::{Duration, Instant};
 use kinds::company::{Company, Entry, a_token, on_postgres, one_role_on_postgres};
 use kinds::{aws, mariadb, redis, ssh};
 use quell_app::systems::Systems;
-use quell_connect::connector::IssuerOp;
+use quell_connect::connector::{IssuerOp, Performed};
 use quell_core::issuer::{Chooser, ValidAtOnce};
-use quell_core::outcome::Probe;
+use quell_core::outcome::{Outcome, Probe};
 use quell_testkit::{mariadb as mariadb_server, moto, openbao, postgres, redis as redis_server, sshd};
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -98,7 +98,7 @@ impl Servers {
 async fn bare(systems: &Systems, tag: &str) -> Result<(), String> {
     let issuer = &systems.issuer;
     let can = issuer.capabilities();
-    let applied = |what: &str, outcome: &quell_core::outcome::Outcome| {
+    let applied = |what: &str, outcome: &Outcome| {
         if outcome.is_applied() { Ok(()) } else { Err(format!("{tag}: {what}: {outcome:?}")) }
     };
     let stored = systems.stores[0].read().await.map_err(|e| e.to_string())?.ok_or("empty")?;
@@ -108,7 +108,7 @@ async fn bare(systems: &Systems, tag: &str) -> Result<(), String> {
         return Err(format!("{tag}: the old value is refused"));
     }
     let chosen = issuer.choose(Some(&old), tag).await.map_err(|e| e.to_string())?;
-    let made = issuer.perform(IssuerOp::Install { new: &chosen }).await;
+    let made = again(|| issuer.perform(IssuerOp::Install { new: &chosen })).await;
     applied("install", &made.outcome)?;
     let cutoff = cutoff_of(&made.outcome);
     let new = match can.chooser {
@@ -127,7 +127,7 @@ async fn bare(systems: &Systems, tag: &str) -> Result<(), String> {
     }
     let mut cutoff = cutoff;
     if can.valid_at_once != ValidAtOnce::One {
-        let disabled = issuer.perform(IssuerOp::Disable { old: &old }).await;
+        let disabled = again(|| issuer.perform(IssuerOp::Disable { old: &old })).await;
         applied("disable", &disabled.outcome)?;
         cutoff = cutoff_of(&disabled.outcome).or(cutoff);
     }
@@ -156,12 +156,22 @@ async fn bare(systems: &Systems, tag: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn cutoff_of(outcome: &quell_core::outcome::Outcome) -> Option<String> {
-    match outcome {
-        quell_core::outcome::Outcome::Applied { facts } => Some(facts.get("cutoff")?.as_str()?.to_owned()),
-        quell_core::outcome::Outcome::NotApplied { .. } | quell_core::outcome::Outcome::Unknown { .. } => {
-            None
+/// Tries again what two did at the same moment, as the plan would.
+async fn again<F: Future<Output = Performed>>(mut one: impl FnMut() -> F) -> Performed {
+    for attempt in 0..5 {
+        let done = one().await;
+        if !matches!(done.outcome, Outcome::NotApplied { retryable: true, .. }) {
+            return done;
         }
+        tokio::time::sleep(Duration::from_millis(200 << attempt)).await;
+    }
+    one().await
+}
+
+fn cutoff_of(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Applied { facts } => Some(facts.get("cutoff")?.as_str()?.to_owned()),
+        Outcome::NotApplied { .. } | Outcome::Unknown { .. } => None,
     }
 }
 

@@ -275,12 +275,7 @@ impl Remote {
 
     /// A line that ends a text in a script, and is not in it.
     fn end_of(&self, text: &str, what: &'static str) -> Result<String, ConnectError> {
-        let mut bytes = [0_u8; 12];
-        getrandom::fill(&mut bytes).map_err(|_e| {
-            let kind = ConnectErrorKind::Transient { retry_after: None };
-            self.host.failed(what, kind, "the system gave no randomness")
-        })?;
-        let end = format!("quell-{}", hex::encode(bytes));
+        let end = self.host.mark(what)?;
         if text.contains(&end) { Err(self.odd(what)) } else { Ok(end) }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use quell_core::outcome::{Facts, Probe};
 use russh::client::{self, AuthResult, Handle, Handler};
 use russh::keys::{HashAlg, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
-use russh::{ChannelMsg, Disconnect, Preferred};
+use russh::{Channel, ChannelMsg, Disconnect, Preferred};
 
 use super::key::Key;
 use super::known::Known;
@@ -41,6 +41,8 @@ impl Place {
 pub(super) struct Host {
     place: Place,
     handle: Handle<Watch>,
+    /// The shell that waits for the next script.
+    shell: tokio::sync::Mutex<Option<Channel<client::Msg>>>,
 }
 
 /// What a script did.
@@ -178,7 +180,13 @@ impl Host {
         what: &'static str,
     ) -> Result<Self, ConnectError> {
         let why = match login(place, known, (user, key), what).await? {
-            Login::In(handle) => return Ok(Self { place: place.clone(), handle: *handle }),
+            Login::In(handle) => {
+                return Ok(Self {
+                    place: place.clone(),
+                    handle: *handle,
+                    shell: tokio::sync::Mutex::default(),
+                });
+            }
             Login::Half(methods) => {
                 format!("after the key, `{user}` is asked for more ({methods}), which Quell cannot give")
             }
@@ -209,7 +217,10 @@ impl Host {
         ConnectError::new(self.place.system(), what, kind, detail)
     }
 
-    /// Runs a script of `sh` with what is put into it. No value is ever in one.
+    /// Runs a script of `sh`. No value is ever in one.
+    ///
+    /// One shell runs all scripts of a connection: starting one costs what the account's start-up files cost. A script is a subshell, which
+    /// begins when all of it has arrived, so one that is cut off does nothing, and none finds what an earlier one has set.
     pub(super) async fn run(
         &self,
         what: &'static str,
@@ -217,12 +228,26 @@ impl Host {
         script: &str,
     ) -> Result<Ran, ConnectError> {
         let lost = |error: &russh::Error| self.failed(what, ConnectErrorKind::Lost, told(error));
-        let mut channel = self.handle.channel_open_session().await.map_err(|error| lost(&error))?;
-        channel.exec(true, shell).await.map_err(|error| lost(&error))?;
-        channel.data_bytes(script.as_bytes().to_vec()).await.map_err(|error| lost(&error))?;
-        channel.eof().await.map_err(|error| lost(&error))?;
-        let (mut stdout, mut stderr, mut status) = (Vec::new(), Vec::new(), None);
-        while let Some(message) = channel.wait().await {
+        let mut slot = self.shell.lock().await;
+        // Whatever ends this early leaves no shell behind that is in the middle of something.
+        let mut channel = if let Some(channel) = slot.take() {
+            channel
+        } else {
+            let channel = self.handle.channel_open_session().await.map_err(|error| lost(&error))?;
+            channel.exec(true, shell).await.map_err(|error| lost(&error))?;
+            channel
+        };
+        let mark = self.mark(what)?;
+        let script = format!(
+            "(\n{script}\n) </dev/null\nprintf '\\n%s %s\\n' {mark} \"$?\"\nprintf '\\n%s\\n' {mark} >&2\n"
+        );
+        channel.data_bytes(script.into_bytes()).await.map_err(|error| lost(&error))?;
+        let (mut stdout, mut stderr, mut ended) = (Vec::new(), Vec::new(), None);
+        let done = loop {
+            if let Some(done) = Ran::of(&stdout, &stderr, &mark) {
+                break Some(done);
+            }
+            let Some(message) = channel.wait().await else { break None };
             #[expect(
                 clippy::wildcard_enum_match_arm,
                 reason = "what else a channel says is not about a command"
@@ -230,7 +255,7 @@ impl Host {
             match message {
                 ChannelMsg::Data { data } => stdout.extend_from_slice(&data),
                 ChannelMsg::ExtendedData { data, .. } => stderr.extend_from_slice(&data),
-                ChannelMsg::ExitStatus { exit_status } => status = Some(exit_status),
+                ChannelMsg::ExitStatus { exit_status } => ended = Some(exit_status),
                 ChannelMsg::Failure => {
                     let why = "it runs no commands for the administrator: a forced command, or no shell";
                     return Err(self.failed(what, ConnectErrorKind::Denied, why));
@@ -241,16 +266,58 @@ impl Host {
                 let why = "it prints more than 4 MiB where a few lines are expected";
                 return Err(self.failed(what, ConnectErrorKind::Unexpected, why));
             }
-        }
-        let Some(status) = status else {
-            let why = "the connection ended before the command did";
-            return Err(self.failed(what, ConnectErrorKind::Lost, why));
         };
-        let stdout = String::from_utf8(stdout).map_err(|_e| {
+        // A shell that ended by itself says why, but did not do the script.
+        let ran = match (done, ended) {
+            (Some(done), _) => {
+                *slot = Some(channel);
+                done
+            }
+            (None, Some(status)) => RawRan { status, stdout, stderr },
+            (None, None) => {
+                let why = "the connection ended before the command did";
+                return Err(self.failed(what, ConnectErrorKind::Lost, why));
+            }
+        };
+        let stdout = String::from_utf8(ran.stdout).map_err(|_e| {
             self.failed(what, ConnectErrorKind::Unexpected, "it prints something else than UTF-8")
         })?;
-        Ok(Ran { status, stdout, stderr: words::one_line(String::from_utf8_lossy(&stderr).trim()) })
+        let stderr = words::one_line(String::from_utf8_lossy(&ran.stderr).trim());
+        Ok(Ran { status: ran.status, stdout, stderr })
     }
+
+    /// What nothing prints by chance.
+    pub(super) fn mark(&self, what: &'static str) -> Result<String, ConnectError> {
+        let mut bytes = [0_u8; 12];
+        getrandom::fill(&mut bytes).map_err(|_e| {
+            let kind = ConnectErrorKind::Transient { retry_after: None };
+            self.failed(what, kind, "the system gave no randomness")
+        })?;
+        Ok(format!("quell-{}", hex::encode(bytes)))
+    }
+}
+
+/// The same as bytes.
+struct RawRan {
+    status: u32,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+impl Ran {
+    /// What was printed until the mark, when it has arrived on both channels.
+    fn of(stdout: &[u8], stderr: &[u8], mark: &str) -> Option<RawRan> {
+        let (stdout, status) = until(stdout, &format!("\n{mark} "))?;
+        let (stderr, _) = until(stderr, &format!("\n{mark}\n"))?;
+        let status = std::str::from_utf8(status).ok()?.strip_suffix('\n')?.parse().ok()?;
+        Some(RawRan { status, stdout: stdout.to_vec(), stderr: stderr.to_vec() })
+    }
+}
+
+/// What is before the last `mark`, and what is behind it.
+fn until<'a>(bytes: &'a [u8], mark: &str) -> Option<(&'a [u8], &'a [u8])> {
+    let at = bytes.windows(mark.len()).rposition(|window| window == mark.as_bytes())?;
+    Some((bytes.get(..at)?, bytes.get(at + mark.len()..)?))
 }
 
 /// A connection that did not come about.
@@ -279,5 +346,23 @@ fn told(error: &russh::Error) -> String {
                 .to_owned()
         }
         other => words::one_line(&other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_has_ended_when_both_channels_say_so() {
+        let ended = |out: &str, err: &str| {
+            Ran::of(out.as_bytes(), err.as_bytes(), "quell-m").map(|ran| (ran.status, ran.stdout, ran.stderr))
+        };
+        assert_eq!(ended("some\n\nquell-m 0\n", ""), None, "what it complained of may be on its way");
+        assert_eq!(ended("some\n\nquell-m 1", "\nquell-m\n"), None, "the status may have more digits");
+        let (out, err) = (b"some\n".to_vec(), b"no such file\n".to_vec());
+        assert_eq!(ended("some\n\nquell-m 12\n", "no such file\n\nquell-m\n"), Some((12, out, err)));
+        assert_eq!(ended("\nquell-m 0\n", "\nquell-m\n"), Some((0, Vec::new(), Vec::new())));
+        assert_eq!(ended("\nquell-x 0\n", "\nquell-m\n"), None);
     }
 }

@@ -138,11 +138,12 @@ impl Remote {
 
     /// The processes of `sshd`.
     pub(super) async fn processes(&self, what: &'static str) -> Result<Processes, ConnectError> {
+        // A process of its own tells what time it is: our shell may have begun long before what was done here last.
         // `read` is part of the shell: a command for each process would take a second on a busy host.
         const SCRIPT: &str = "[ -r /proc/self/stat ] || { echo 'no /proc here' >&2; exit 1; }\n\
             printf 'at %s\\n' \"$(date -u +%s)\"\n\
             printf 'boot %s\\n' \"$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)\"\n\
-            read -r s < /proc/$$/stat && printf 'now %s\\n' \"$s\"\n\
+            sh -c 'read -r s < /proc/$$/stat && printf \"now %s\\n\" \"$s\"'\n\
             p=$$\nwhile [ \"$p\" -gt 1 ] 2>/dev/null; do\n  printf 'own %s\\n' \"$p\"\n  { read -r s < /proc/$p/stat; } 2>/dev/null || break\n  set -- ${s##*') '}\n  p=$2\ndone\n\
             { for d in /proc/[0-9]*; do\n  { read -r s < \"$d/stat\"; } 2>/dev/null || continue\n  c=\n  { read -r c < \"$d/cmdline\"; } 2>/dev/null\n  case $c in sshd*) printf 'sshd %s\\t%.200s\\n' \"$s\" \"$c\";; esac\ndone; } | tr -cd '\\011\\012\\040-\\176'\n";
         let said = self.ok(what, SCRIPT).await?;
