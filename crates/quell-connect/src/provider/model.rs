@@ -17,19 +17,26 @@ use tokio::net::TcpListener;
 
 use super::call::Scope;
 use super::door::key_for;
-use super::file::{Answer, Call, File, KeyId, Who};
+use super::file::{Answer, Call, Cursor, File, KeyId, Number, Pages, Who};
 use super::pattern::expand;
 use super::template::Template;
 
 /// Largest request that is read, in bytes.
 const REQUEST_MAX: usize = 1 << 20;
 
+/// Keys on a page of a list: few, so that whoever reads only the first page misses some.
+const PAGE: usize = 3;
+
 /// How it behaves.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum Mood {
+    /// New keys may do more than they were asked to.
+    Generous,
     /// As the file says.
     #[default]
     Honest,
+    /// A new key is on the list only when the list was read this many times more.
+    Late(u32),
     /// Says that a revocation was done, and does nothing.
     Liar,
     /// A revocation binds after the key was tried this many times more.
@@ -39,7 +46,7 @@ pub enum Mood {
         /// The status.
         status: u16,
         /// Content type and body.
-        body: (&'static str, &'static str),
+        body: (&'static str, std::borrow::Cow<'static, str>),
         /// More headers.
         headers: Vec<(&'static str, String)>,
     },
@@ -54,8 +61,25 @@ pub struct ModelKey {
     pub id: String,
     /// Its name.
     pub name: String,
+    /// What it may do, as its maker asked; nothing for one that was not made by a call.
+    pub rights: Value,
     /// How often it can still be tried: `None` for ever.
     left: Option<u32>,
+    /// How often the list is read without it.
+    hidden: u32,
+}
+
+impl ModelKey {
+    fn nobody() -> Self {
+        Self {
+            value: String::new(),
+            id: String::new(),
+            name: String::new(),
+            rights: Value::Null,
+            left: Some(0),
+            hidden: 0,
+        }
+    }
 }
 
 impl std::fmt::Debug for ModelKey {
@@ -188,6 +212,14 @@ impl Model {
         })
     }
 
+    /// What the living keys with this in their name may do.
+    pub fn rights(&self, part: &str) -> Vec<Value> {
+        self.with(|world| {
+            let alive = world.keys.iter().filter(|key| key.name.contains(part) && key.left != Some(0));
+            alive.map(|key| key.rights.clone()).collect()
+        })
+    }
+
     /// From now on it behaves so.
     pub fn set(&self, mood: Mood) {
         self.with(|world| world.mood = mood);
@@ -243,7 +275,7 @@ impl World {
             Some(KeyId::Probe(_) | KeyId::Inventory(_)) | None => None,
         };
         let id = part.unwrap_or_else(|| expand("{hex:12}", self.seed));
-        let key = ModelKey { value, id, name: name.to_owned(), left: None };
+        let key = ModelKey { value, id, name: name.to_owned(), rights: Value::Null, left: None, hidden: 0 };
         self.keys.push(key.clone());
         key
     }
@@ -257,7 +289,7 @@ impl World {
     fn answer(&mut self, asked: &Asked) -> Reply {
         self.lines.push(format!("{} {}", asked.method, asked.uri));
         if let Mood::Same { status, body: (kind, body), headers } = &self.mood {
-            return Reply { status: *status, kind, body: (*body).to_owned(), headers: headers.clone() };
+            return Reply { status: *status, kind, body: body.to_string(), headers: headers.clone() };
         }
         let file = Arc::clone(&self.file);
         let mut known = None;
@@ -270,7 +302,7 @@ impl World {
                 return self.act(&name, call, &key, asked);
             }
             let path = Template::parse(&call.path).ok();
-            if path.is_some_and(|path| path.parts(&asked.uri).is_some()) {
+            if path.is_some_and(|path| path.parts(&without_page(call, &asked.uri).0).is_some()) {
                 known.get_or_insert((name, call));
             }
         }
@@ -315,7 +347,7 @@ impl World {
                 "application/json" => same_json(&body, &asked.body),
                 _ => body.as_slice() == asked.body,
             });
-        filled.path.as_str() == asked.uri && headers && unauthenticated && body
+        filled.path.as_str() == without_page(call, &asked.uri).0 && headers && unauthenticated && body
     }
 
     fn act(&mut self, name: &str, call: &Call, key: &ModelKey, asked: &Asked) -> Reply {
@@ -329,17 +361,8 @@ impl World {
                 }
                 example(call, "accepted", key)
             }
-            "mint" => {
-                let value = self.next_value();
-                let key = self.add(value, &told(call, asked).unwrap_or_default());
-                example(call, "done", &key)
-            }
-            "list" => {
-                let alive = self.keys.iter().filter(|key| key.left != Some(0));
-                let items: Vec<Value> =
-                    alive.filter_map(|key| Some(filled(call.examples.get("item")?, key))).collect();
-                Reply::json(200, &wrapped(call.items.as_deref().unwrap_or_default(), items.into()))
-            }
+            "mint" => self.make(call, asked),
+            "list" => self.list(call, asked),
             "last_used" => example(call, "done", key),
             _ => {
                 if key.left == Some(0) && call.examples.contains_key("gone") {
@@ -349,17 +372,103 @@ impl World {
                 match self.mood {
                     Mood::Liar => {}
                     Mood::Slow(left) => self.end(&key.id, left),
-                    Mood::Honest | Mood::Same { .. } => self.end(&key.id, 0),
+                    Mood::Generous | Mood::Honest | Mood::Late(_) | Mood::Same { .. } => self.end(&key.id, 0),
                 }
                 example(call, "done", key)
             }
         }
     }
 
+    /// Makes a key with the rights that were asked for, or with all when none were.
+    fn make(&mut self, call: &Call, asked: &Asked) -> Reply {
+        let value = self.next_value();
+        let mut key = self.add(value, &told(call, asked).unwrap_or_default());
+        let mut body = call.examples.get("done").map(|answer| filled(answer, &key)).unwrap_or_default();
+        if let Some(rights) = &call.rights {
+            let wanted = setting(call, asked, &rights.setting);
+            let all = Value::from("every right");
+            key.rights = match (&self.mood, wanted) {
+                (Mood::Generous, Some(Value::Array(mut some))) => {
+                    some.push(all);
+                    Value::from(some)
+                }
+                (Mood::Generous, _) | (_, None) => all,
+                (_, Some(wanted)) => wanted,
+            };
+            if let Some(place) = body.pointer_mut(&rights.at) {
+                *place = key.rights.clone();
+            }
+        }
+        if let Mood::Late(reads) = self.mood {
+            key.hidden = reads;
+        }
+        let status = call.examples.get("done").map_or(200, |answer| answer.status);
+        for known in self.keys.iter_mut().filter(|known| known.id == key.id) {
+            known.clone_from(&key);
+        }
+        Reply::json(status, &body)
+    }
+
+    /// One page of the living keys, as the file says that pages go on.
+    fn list(&mut self, call: &Call, asked: &Asked) -> Reply {
+        let (_, page) = without_page(call, &asked.uri);
+        let alive: Vec<&ModelKey> =
+            self.keys.iter().filter(|key| key.left != Some(0) && key.hidden == 0).collect();
+        let all: Vec<Value> =
+            alive.iter().filter_map(|key| Some(filled(call.examples.get("item")?, key))).collect();
+        let count = all.len();
+        let number = page.as_ref().and_then(|page| page.parse::<usize>().ok());
+        let (start, size) = match &call.pages {
+            Some(Pages::Number(Number { from, .. })) => {
+                let from = usize::try_from(*from).unwrap_or_default();
+                (number.unwrap_or(from).saturating_sub(from) * PAGE, PAGE)
+            }
+            Some(Pages::Cursor(_) | Pages::Link(_)) => (number.unwrap_or_default(), PAGE),
+            Some(Pages::Whole(_)) | None => (0, count),
+        };
+        let more = start + size < count;
+        let shown: Vec<Value> = all.into_iter().skip(start).take(size).collect();
+        let mut body = json!({});
+        place(&mut body, call.items.as_deref().unwrap_or_default(), shown.into());
+        match &call.pages {
+            Some(Pages::Number(Number { from, last, total, .. })) => {
+                let pages = u64::try_from(count.div_ceil(PAGE)).unwrap_or_default();
+                let told = [
+                    (last, (from + pages).saturating_sub(1)),
+                    (total, u64::try_from(count).unwrap_or_default()),
+                ];
+                for (at, value) in told.into_iter().filter_map(|(at, value)| Some((at.as_ref()?, value))) {
+                    place(&mut body, at, value.into());
+                }
+            }
+            Some(Pages::Cursor(Cursor { next, .. })) if more => {
+                place(&mut body, next, (start + size).to_string().into())
+            }
+            Some(Pages::Link(next)) if more => {
+                let (uri, _) = without_page(call, &asked.uri);
+                let and = if uri.contains('?') { '&' } else { '?' };
+                // As whoever asked knows it: there may be a proxy in between.
+                let host = asked.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
+                let link = format!("http://{host}{uri}{and}{LINK}={}", start + size);
+                place(&mut body, next, link.into());
+            }
+            Some(Pages::Cursor(_) | Pages::Link(_) | Pages::Whole(_)) | None => {}
+        }
+        if start == 0 {
+            for key in &mut self.keys {
+                key.hidden = key.hidden.saturating_sub(1);
+            }
+        }
+        Reply::json(200, &body)
+    }
+
     /// The path is known, the credential or the key is not.
     fn stranger(&self, file: &File, name: &str, call: &Call, asked: &Asked) -> Reply {
-        let nobody = ModelKey { value: String::new(), id: String::new(), name: String::new(), left: Some(0) };
+        let nobody = ModelKey::nobody();
         match call.who {
+            Who::Key if self.file.probe.value.examples.contains_key("unknown") => {
+                example(&self.file.probe.value, "unknown", &nobody)
+            }
             Who::Key => self.refused(),
             // Whoever takes a value without asking who sends it says the same for every value.
             Who::Nobody if !asked.headers.contains_key("authorization") => example(call, "done", &nobody),
@@ -392,7 +501,7 @@ impl World {
     }
 
     fn refused(&self) -> Reply {
-        let nobody = ModelKey { value: String::new(), id: String::new(), name: String::new(), left: Some(0) };
+        let nobody = ModelKey::nobody();
         example(&self.file.probe.value, "refused", &nobody)
     }
 }
@@ -451,7 +560,53 @@ fn filled(answer: &Answer, key: &ModelKey) -> Value {
     answer.json.as_ref().map(|json| fill(json, key)).unwrap_or_default()
 }
 
-/// Puts `inner` where the pointer says.
-fn wrapped(pointer: &str, inner: Value) -> Value {
-    pointer.rsplit('/').filter(|name| !name.is_empty()).fold(inner, |inner, name| json!({ name: inner }))
+/// The parameter in the addresses that the model gives as next pages.
+const LINK: &str = "quell_model_from";
+
+/// An address of a list without what says which page, and that.
+fn without_page(call: &Call, uri: &str) -> (String, Option<String>) {
+    let name = match &call.pages {
+        Some(Pages::Cursor(cursor)) => cursor.query.as_str(),
+        Some(Pages::Number(number)) => number.query.as_str(),
+        Some(Pages::Link(_)) => LINK,
+        Some(Pages::Whole(_)) | None => return (uri.to_owned(), None),
+    };
+    let Some((path, query)) = uri.split_once('?') else { return (uri.to_owned(), None) };
+    let page = url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name);
+    let rest: Vec<&str> = query.split('&').filter(|pair| pair.split('=').next() != Some(name)).collect();
+    let bare = if rest.is_empty() { path.to_owned() } else { format!("{path}?{}", rest.join("&")) };
+    (bare, page.map(|(_, value)| value.into_owned()))
+}
+
+/// A setting that a request for a new key carries.
+fn setting(call: &Call, asked: &Asked, name: &str) -> Option<Value> {
+    if call.json.is_some() {
+        return serde_json::from_slice::<Value>(&asked.body).ok()?.get(name).cloned();
+    }
+    let mut pairs = url::form_urlencoded::parse(&asked.body);
+    pairs.find(|(key, _)| key == name).map(|(_, value)| Value::from(value.into_owned()))
+}
+
+/// Puts a value where a pointer (RFC 6901) says, and makes what is missing on the way: a number is a place in a list.
+pub(super) fn place(body: &mut Value, pointer: &str, value: Value) {
+    let mut here = body;
+    for name in pointer.split('/').skip(1).map(|name| name.replace("~1", "/").replace("~0", "~")) {
+        here = match name.parse::<usize>() {
+            Ok(at) if !here.is_object() || here.as_object().is_some_and(serde_json::Map::is_empty) => {
+                let mut list = here.as_array().cloned().unwrap_or_default();
+                list.resize(list.len().max(at + 1), json!({}));
+                *here = list.into();
+                let Some(place) = here.get_mut(at) else { return };
+                place
+            }
+            _ => {
+                if !here.is_object() {
+                    *here = json!({});
+                }
+                let Some(map) = here.as_object_mut() else { return };
+                map.entry(name).or_insert_with(|| json!({}))
+            }
+        };
+    }
+    *here = value;
 }
