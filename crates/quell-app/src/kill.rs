@@ -242,12 +242,42 @@ fn inventory(path: &Path) -> Result<Inventory, AppError> {
     Ok(inventory)
 }
 
+/// Refuses what needs an inventory for a secret that `quell kill` made: it is in none, and its provider is named by that command only.
+pub fn refuse_its_own(app: &App, incident: &Incident) -> Result<(), AppError> {
+    let made = |secret: &&SecretId| {
+        !app.inventory.secrets.contains_key(*secret)
+            && incident.old_values(secret).iter().any(|old| secret.as_str().contains(&short(old.fingerprint)))
+    };
+    let Some(secret) = incident.secrets.iter().map(|affected| &affected.secret).find(made) else {
+        return Ok(());
+    };
+    Err(AppError::Refused(RefusedBecause {
+        what: format!("`{secret}` of {} was made by `quell kill`, and is in no inventory", incident.id),
+        unmet: vec![
+            format!(
+                "`quell kill -` with the same value and options takes {} up where it is; with --control REF, a good key of the same kind, \
+                 it proves that the value is dead, at any time",
+                incident.id
+            ),
+            format!("`quell incident show {}` shows what was done and proven", incident.id),
+        ],
+    }))
+}
+
+/// What the ids of secrets of this command carry of the value's name.
+fn short(fingerprint: Fingerprint) -> String {
+    let name = fingerprint.to_string();
+    format!("-{}", name.trim_start_matches("fp:").chars().take(12).collect::<String>())
+}
+
 /// A key of this run, with the installation that writes down what is done to it.
 #[derive(Debug)]
 pub struct Session {
     app: Arc<App>,
     secret: SecretId,
     fingerprint: Fingerprint,
+    /// Stores of the inventory that could not be read: whether they hold the value is not known.
+    pub missed: Vec<String>,
 }
 
 impl Session {
@@ -263,7 +293,9 @@ impl Session {
         // Before anybody is asked: what is decided here is recorded with a name.
         app.named_actor()?;
         let fingerprint = app.store.keys().fingerprint.fingerprint(value);
-        if let Some(known) = crate::scan::earlier(&app).await?.get(&fingerprint)
+        let (known, missed) = crate::scan::known_and_missed(&app).await?;
+        let whose = crate::scan::names_of(&app.store.keys().fingerprint, value);
+        if let Some(known) = whose.iter().find_map(|name| known.get(name))
             && !even_in_use
         {
             return Err(AppError::Refused(RefusedBecause {
@@ -276,13 +308,12 @@ impl Session {
                 ],
             }));
         }
-        let name = fingerprint.to_string();
-        let short: String = name.trim_start_matches("fp:").chars().take(12).collect();
-        let id = format!("{}-{short}{}", target.provider.file.id, door(target));
+        let id = format!("{}{}{}", target.provider.file.id, short(fingerprint), door(target));
         let secret: SecretId = id.parse().map_err(|_e| unusable())?;
         let mut app = Arc::into_inner(app).ok_or_else(unusable)?;
         app.inventory.secrets.insert(secret.clone(), secret_of(target, secret.clone()));
-        Ok(Self { app: Arc::new(app), secret, fingerprint })
+        let missed = missed.into_iter().map(|one| format!("{}: {}", one.what, one.why)).collect();
+        Ok(Self { app: Arc::new(app), secret, fingerprint, missed })
     }
 
     /// The open incident about it, if there is one.
@@ -330,9 +361,7 @@ impl Session {
         let Some(machine) = &incident.machine else { return false };
         let Some(secret) = self.app.inventory.secrets.get(&self.secret) else { return false };
         let failed = machine.states().any(|(_, state)| matches!(state, StepState::Failed { .. }));
-        !machine.is_done()
-            && !failed
-            && machine.plan().inventory == inventory_hash(&self.app.inventory, [secret])
+        !machine.is_done() && !failed && machine.plan().inventory == inventory_hash(&self.app, [secret])
     }
 
     fn is_disabled(&self, incident: &Incident) -> bool {

@@ -98,7 +98,7 @@ async fn prepare(app: &App, incident: &Incident) -> Result<Prepared, AppError> {
         secrets.push(secret_input(app, secret, &systems, &affected.because));
         entries.push(secret);
     }
-    Ok(Prepared { secrets, warnings, hash: inventory_hash(&app.inventory, entries) })
+    Ok(Prepared { secrets, warnings, hash: inventory_hash(app, entries) })
 }
 
 fn secret_input(app: &App, secret: &Secret, systems: &Systems, because: &str) -> SecretInput {
