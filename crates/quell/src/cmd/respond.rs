@@ -11,7 +11,7 @@ use quell_core::outcome::Outcome;
 use quell_core::plan::{Class, Flow, Phase, StepEvent, StepState};
 use quell_core::{IncidentId, StepId, Timestamp};
 
-use super::{app, incident_id};
+use super::{app_for, incident_id};
 use crate::cli::RespondArgs;
 use crate::exit;
 use crate::output::{Out, Tone, can_ask, duration, tone};
@@ -23,7 +23,7 @@ pub(crate) async fn respond(options: &Options, args: &RespondArgs, out: &Out) ->
     {
         return Err(AppError::Usage(format!("--yes must repeat the incident's id: --yes {id}")));
     }
-    let app = app(options).await?;
+    let app = app_for(options, id).await?;
     let incident = plan::make(&app, id, false).await?;
     if !out.json() {
         out.status(format!("{} {}", tone(Tone::Strong, id), incident.title));
