@@ -4,7 +4,7 @@
 
 use quell_core::inventory::Diagnostic;
 
-use super::file::{Call, FORMAT, File, Who};
+use super::file::{Call, FORMAT, File, When, Who};
 use super::template::Template;
 use super::when;
 
@@ -159,7 +159,7 @@ impl Complaints<'_> {
                 self.add(line, key, words, "leave it out: it is read as unclear, and 429 as a limit");
             }
         }
-        let unmarked = |one: &&super::file::When| one.is.is_none() && one.has.is_none() && one.and.is_empty();
+        let unmarked = |one: &&When| one.is.is_none() && one.has.is_none() && one.and.is_empty();
         if let Some(one) = call.gone.iter().find(unmarked) {
             let words =
                 format!("`gone` takes every {} for it: that says that a path is unknown, too", one.status);
@@ -233,34 +233,7 @@ impl Complaints<'_> {
             }
         }
         for one in &call.refused {
-            let marked = one.is.is_some() || one.has.is_some();
-            if marked && one.weak.as_ref().is_some_and(|why| why.trim().is_empty()) {
-                self.add(
-                    line,
-                    "probe.refused",
-                    "`weak` is empty",
-                    "say who else refuses so, or why a living key is",
-                );
-            }
-            if one.at.is_some() && matches!(one.status, 401 | 403) && !marked && one.weak.is_none() {
-                let words = format!("every {} with something at that place counts as refusal", one.status);
-                let hint = "add `is` or `has` with the vendor's own words, or say under `weak` why it proves nothing";
-                self.add(line, "probe.refused", words, hint);
-            }
-            if one.at.is_none() {
-                let words =
-                    format!("a bare {} counts as refusal: proxies and portals say that, too", one.status);
-                self.add(line, "probe.refused", words, "point with `at` to the vendor's own words");
-            } else if matches!(one.status, 404 | 410) && !marked {
-                let words = format!(
-                    "{} without words says that the path is unknown, not that the key is dead",
-                    one.status
-                );
-                self.add(line, "probe.refused", words, "add `is` or `has` with the vendor's own words");
-            } else if (200..300).contains(&one.status) && !marked {
-                let words = "an answer that may be good counts as refusal";
-                self.add(line, "probe.refused", words, "add `is` with what stands there for a dead key");
-            }
+            self.refusal(line, one);
         }
         for (name, list) in [("accepted", &call.accepted), ("refused", &call.refused)] {
             match call.examples.get(name) {
@@ -278,6 +251,37 @@ impl Complaints<'_> {
                 }
                 Some(_) => {}
             }
+        }
+    }
+
+    /// One way in which the file says that the key is refused.
+    fn refusal(&mut self, line: u64, one: &When) {
+        let marked = one.is.is_some()
+            || one.has.is_some()
+            || one.and.iter().any(|mark| mark.is.is_some() || mark.has.is_some());
+        let mut add = |words: String, hint: &str| self.add(line, "probe.refused", words, hint);
+        if one.weak.as_ref().is_some_and(|why| why.trim().is_empty()) {
+            add("`weak` is empty".to_owned(), "say who else refuses so, or why a living key is");
+        }
+        if one.at.is_none() {
+            let words = format!("a bare {} counts as refusal: proxies and portals say that, too", one.status);
+            add(words, "point with `at` to the vendor's own words");
+        } else if marked || one.weak.is_some() {
+            // The trial sees whether others say it, too.
+        } else if matches!(one.status, 404 | 410) {
+            let words = format!(
+                "{} without words says that the path is unknown, not that the key is dead",
+                one.status
+            );
+            add(words, "add `is` or `has` with the vendor's own words");
+        } else if (200..300).contains(&one.status) {
+            let words = "an answer that may be good counts as refusal".to_owned();
+            add(words, "add `is` with what stands there for a dead key");
+        } else {
+            let words = format!("every {} with something at that place counts as refusal", one.status);
+            let hint =
+                "add `is` or `has` with the vendor's own words, or say under `weak` why it proves nothing";
+            add(words, hint);
         }
     }
 

@@ -42,7 +42,7 @@ impl Provider {
     /// Looks first: a key that is dead already is not revoked again.
     async fn disable(&self, old: &Credential) -> Outcome {
         let (seen, unseen) = match self.door.try_key(&old.value).await {
-            Tried::Refused { code } => return dead(&code, &[("already", json!(true))]),
+            Tried::Refused { code } => return self.dead_already(&code),
             // Whoever holds the key can use its quota up: that must not keep it alive.
             Tried::Limited(after) if self.file().revoke.is_empty() => {
                 return not_now(&self.door.name(), after);
@@ -75,6 +75,16 @@ impl Provider {
             }
         }
         Outcome::refused(self.for_a_person(&refused))
+    }
+
+    /// Refused before anything was done. A key of another region is, too: the ledger says so.
+    fn dead_already(&self, code: &str) -> Outcome {
+        let elsewhere: Vec<&str> = self.file().elsewhere.iter().map(|fact| fact.what.as_str()).collect();
+        let mut facts = vec![("already", json!(true))];
+        if !elsewhere.is_empty() {
+            facts.push(("refused_here_although_it_lives", json!(elsewhere)));
+        }
+        dead(code, &facts)
     }
 
     /// Refused, in words that prove nothing, and no call that could do or show more.
