@@ -281,6 +281,14 @@ impl Issuer for Provider {
                 Err(error) => Check { what, ok: false, detail: error.to_string() },
             });
         }
+        if self.mint.is_some() {
+            let what = "read the list of keys to its end, where a successor whose answer was lost is found"
+                .to_owned();
+            checks.push(match self.tagged("quell inventory check").await {
+                Ok(_) => Check { what, ok: true, detail: "yes".to_owned() },
+                Err(error) => Check { what, ok: false, detail: error.to_string() },
+            });
+        }
         checks
     }
 

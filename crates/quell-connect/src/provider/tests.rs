@@ -121,8 +121,6 @@ async fn a_file_whose_calls_do_not_fit_together_is_caught() {
     assert!(found.contains(&"a live key is accepted, and dead after it is revoked"), "{found:?}");
 }
 
-const LOST: &str = "a successor whose answer was lost is taken back before another is made";
-
 #[tokio::test]
 async fn a_file_that_could_leave_two_living_keys_is_caught() {
     let linode = embedded("linode");
@@ -135,7 +133,8 @@ async fn a_file_that_could_leave_two_living_keys_is_caught() {
     assert!(said.contains("`settle` is longer than 10s"), "{said}");
     // Reads well, and looks for the number of pages where the API does not say it.
     let elsewhere = changed(linode, "last: /pages", "last: /results");
-    assert!(faults(&elsewhere).await.is_empty(), "too many pages are only slow");
+    let elsewhere = Arc::new(check::read("acme.yaml", &elsewhere).unwrap());
+    assert!(trial::minted(&elsewhere, &client()).await.is_ok(), "too many pages are only slow");
     // Each way of going on works, and a revocation that takes no key back is seen.
     for pages in [
         "{ cursor: { query: after, next: /meta/next } }",
@@ -144,12 +143,31 @@ async fn a_file_that_could_leave_two_living_keys_is_caught() {
     ] {
         let other = changed(linode, "{ number: { query: page, last: /pages, total: /results } }", pages);
         let file = check::read("acme.yaml", &other).unwrap();
-        let tested = trial(&Arc::new(file), &client()).await;
-        let lost = tested.iter().find(|one| one.what == LOST).unwrap();
-        assert!(lost.ok, "{pages}: {}", lost.detail);
+        let lost = trial::minted(&Arc::new(file), &client()).await;
+        assert!(lost.is_ok(), "{pages}: {lost:?}");
     }
     let mute = changed(linode, "  name: /label\n", "  name: /labels\n");
-    assert!(faults(&mute).await.contains(&LOST), "a list that shows no names finds nothing");
+    let mute = Arc::new(check::read("acme.yaml", &mute).unwrap());
+    let lost = trial::minted(&mute, &client()).await;
+    assert!(
+        lost.is_err_and(|words| words.contains("2 keys carry the mark")),
+        "a list that shows no names finds nothing"
+    );
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_read_is_found_before_an_incident() {
+    let file = Arc::new(check::read("linode.yaml", embedded("linode")).unwrap());
+    let model = Model::start(file, 25).await.unwrap();
+    for (admin, ok) in [(model.admin(), true), (model.stranger(), false)] {
+        let mut context = Context::new(".".into(), client());
+        context.environment = Arc::new([("ADMIN".to_owned(), admin)].into());
+        let config = json!({ "id": "linode", "url": model.url(), "admin": "env:ADMIN", "mint": { "scopes": "linodes:read_only" } });
+        let checks = super::build(&config, &context).unwrap().check().await;
+        let list = checks.iter().find(|one| one.what.contains("list of keys")).unwrap();
+        assert_eq!(list.ok, ok, "{list:?}");
+        assert!(ok || list.detail.contains("account:read_only"), "{list:?}");
+    }
 }
 
 /// The model's pages are small, so that a reader of the first page only makes a second key: this is what the rules above are for.

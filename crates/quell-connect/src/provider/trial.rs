@@ -436,7 +436,7 @@ async fn orphan(
     must(stage.model.named(mark) == 1, || format!("{} keys carry the mark", stage.model.named(mark)))
 }
 
-async fn minted(file: &Arc<File>, client: &Client) -> Result {
+pub(super) async fn minted(file: &Arc<File>, client: &Client) -> Result {
     let (stage, proxy, issuer) = minting(file, client, 107).await?;
     let new = issuer.choose(None, TAG).await.map_err(|error| error.to_string())?;
     let mark = new.principal.as_str();
