@@ -165,6 +165,7 @@ pub async fn verify(app: &App, id: IncidentId) -> Result<Vec<Verified>, AppError
             None => None,
         };
         let cutoff = holder.as_ref().and_then(|h| session_cutoff(h, secret));
+        let cutoff = cutoff.or_else(|| session_cutoff(&incident, secret));
         let proof =
             prove(secret, &systems, &old, new_ref.as_ref().zip(new.as_ref()), cutoff.as_deref()).await;
         let before = incident.proof(secret).map(|p| p.inert);

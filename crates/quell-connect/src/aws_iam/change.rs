@@ -368,6 +368,19 @@ fn denied_before(answer: &Node, result: &str) -> Option<(Timestamp, String)> {
     (json == ours).then(|| (cutoff, key.to_owned()))
 }
 
+/// Refusals that are about who asks, not about the key that is asked for ("Common errors" in the STS API reference).
+const OURS: [&str; 9] = [
+    "AccessDenied",
+    "AccessDeniedException",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "MissingAuthenticationToken",
+    "RequestExpired",
+    "SignatureDoesNotMatch",
+    "UnauthorizedOperation",
+];
+
 impl Admin<'_> {
     /// AWS's own time, where the user is there to ask for.
     async fn clock(&self, what: &'static str) -> Option<Timestamp> {
@@ -388,13 +401,13 @@ impl Admin<'_> {
                 let account = said.body.text(&["GetAccessKeyInfoResult", "Account"]);
                 account.map(|account| Ok(account.to_owned())).ok_or_else(|| self.iam.cloud.odd(what))
             }
-            Err(refusal)
-                if matches!(refusal.code.as_str(), "ValidationError" | "InvalidParameterValue" | REFUSAL) =>
-            {
-                Ok(Err(refusal.said()))
-            }
             Err(refusal) => {
                 let mut error = self.iam.cloud.refused(what, &refusal, "admin");
+                let later = matches!(error.kind, ConnectErrorKind::Transient { .. });
+                // AWS names no code for a key that it does not know; what it says of the administrator is something else.
+                if !later && !OURS.contains(&refusal.code.as_str()) {
+                    return Ok(Err(refusal.said()));
+                }
                 error.detail = format!("sts:{ACTION}: {}", error.detail);
                 Err(error)
             }
