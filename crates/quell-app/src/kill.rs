@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use quell_connect::provider::{self, Known};
@@ -264,6 +265,24 @@ pub fn refuse_its_own(app: &App, incident: &Incident) -> Result<(), AppError> {
     }))
 }
 
+/// Values of the inventory, and stores that could not be read. A vault that is down does not keep a leaked key alive: nobody waits for it
+/// longer than for one call.
+async fn in_use(
+    app: &App,
+    limit: Duration,
+) -> Result<(BTreeMap<Fingerprint, SecretId>, Vec<String>), AppError> {
+    match tokio::time::timeout(limit, crate::scan::known_and_missed(app)).await {
+        Ok(read) => {
+            let (known, missed) = read?;
+            Ok((known, missed.into_iter().map(|one| format!("{}: {}", one.what, one.why)).collect()))
+        }
+        Err(_elapsed) => {
+            let words = format!("the stores of the inventory: no answer within {} s", limit.as_secs());
+            Ok((crate::scan::earlier(app).await?, vec![words]))
+        }
+    }
+}
+
 /// What the ids of secrets of this command carry of the value's name.
 fn short(fingerprint: Fingerprint) -> String {
     let name = fingerprint.to_string();
@@ -293,11 +312,10 @@ impl Session {
         // Before anybody is asked: what is decided here is recorded with a name.
         app.named_actor()?;
         let fingerprint = app.store.keys().fingerprint.fingerprint(value);
-        let (known, missed) = crate::scan::known_and_missed(&app).await?;
+        let (known, missed) =
+            if even_in_use { Default::default() } else { in_use(&app, options.call_limit).await? };
         let whose = crate::scan::names_of(&app.store.keys().fingerprint, value);
-        if let Some(known) = whose.iter().find_map(|name| known.get(name))
-            && !even_in_use
-        {
+        if let Some(known) = whose.iter().find_map(|name| known.get(name)) {
             return Err(AppError::Refused(RefusedBecause {
                 what: format!("this is a value of `{known}`, and its consumers would break"),
                 unmet: vec![
@@ -312,7 +330,6 @@ impl Session {
         let secret: SecretId = id.parse().map_err(|_e| unusable())?;
         let mut app = Arc::into_inner(app).ok_or_else(unusable)?;
         app.inventory.secrets.insert(secret.clone(), secret_of(target, secret.clone()));
-        let missed = missed.into_iter().map(|one| format!("{}: {}", one.what, one.why)).collect();
         Ok(Self { app: Arc::new(app), secret, fingerprint, missed })
     }
 

@@ -27,9 +27,13 @@ impl Hidden {
         // Where values are at hand, a value may be any word, but not the name of an option.
         let word = |text: &str| plain(text) && (!kill || text.starts_with("--") || text == "kill");
         suspects.retain(|text| !word(text));
-        let mut found: Vec<String> =
-            suspects.iter().filter(|text| kill && like_a_token(text) || recognized(text)).cloned().collect();
-        suspects.retain(|text| kill || text.chars().count() >= LONG || recognized(text));
+        let recognized = recognized(&suspects);
+        let mut found: Vec<String> = suspects
+            .iter()
+            .filter(|text| kill && like_a_token(text) || recognized.contains(text))
+            .cloned()
+            .collect();
+        suspects.retain(|text| kill || text.chars().count() >= LONG || recognized.contains(text));
         for list in [&mut found, &mut suspects] {
             list.sort_by_key(|text| std::cmp::Reverse(text.len()));
             list.dedup();
@@ -87,14 +91,20 @@ fn like_a_token(text: &str) -> bool {
         && !place.iter().any(|start| text.starts_with(start))
 }
 
-/// Does a rule of the scanner find a secret in it?
-fn recognized(text: &str) -> bool {
+/// Those in which a rule of the scanner finds a secret.
+fn recognized(texts: &[String]) -> Vec<String> {
+    if texts.is_empty() {
+        return Vec::new();
+    }
     let (Ok(rules), Ok(key)) = (quell_app::scan::rules(&[]), quell_app::scan::throwaway_key()) else {
-        return text.chars().count() >= LONG;
+        return texts.to_vec();
     };
-    let scanned =
-        Scanner::new(&rules, &key).threads(1).reader("(argument)", &mut text.as_bytes(), &mut |_| {});
-    scanned.is_ok_and(|report| !report.findings.is_empty())
+    let scanner = Scanner::new(&rules, &key).threads(1);
+    let holds = |text: &&String| {
+        let scanned = scanner.reader("(argument)", &mut text.as_bytes(), &mut |_| {});
+        scanned.is_ok_and(|report| !report.findings.is_empty())
+    };
+    texts.iter().filter(holds).cloned().collect()
 }
 
 #[cfg(test)]

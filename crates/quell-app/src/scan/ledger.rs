@@ -46,7 +46,7 @@ pub(crate) async fn known_and_missed(
 }
 
 /// Fingerprints of values that were seen at any time.
-pub(super) async fn earlier(app: &App) -> Result<BTreeMap<Fingerprint, SecretId>, AppError> {
+pub(crate) async fn earlier(app: &App) -> Result<BTreeMap<Fingerprint, SecretId>, AppError> {
     let mut known = BTreeMap::new();
     for entry in app.store.read_stream(INSTALLATION, 0).await? {
         if let Event::SecretObserved { secret, fingerprints } = entry.event {

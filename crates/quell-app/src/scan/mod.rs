@@ -24,8 +24,8 @@ pub use baseline::{Baseline, Entry};
 pub use check::{Checked, check_rules};
 pub use group::Group;
 pub use ignore::IgnoreFile;
+pub(crate) use ledger::{earlier, known_and_missed, names_of, values_of};
 pub use ledger::{known, matched, record, recorded};
-pub(crate) use ledger::{known_and_missed, names_of, values_of};
 pub use values::{Values, values};
 
 use crate::{App, AppError};

@@ -160,6 +160,29 @@ fn a_value_in_a_store_is_not_killed_although_no_scan_has_seen_it() {
     assert!(said.contains("could not be read, so whether the value is in use there is not known"), "{said}");
 }
 
+/// A vault that is down must not keep a leaked key alive.
+#[test]
+fn stores_that_hang_are_waited_for_once_and_the_key_dies() {
+    let desk = Desk::new();
+    // It takes connections and never answers.
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    private(&desk.folder.path().join("aws"), &format!("AKIA{}:{}", "A".repeat(16), "x".repeat(40)));
+    let store = format!(
+        "{{ aws_secrets_manager: {{ credentials: \"file:aws\", secret: apps/orders, endpoint: \"{endpoint}\" }} }}"
+    );
+    let stores = [store.as_str(); 4].join(", ");
+    desk.write_inventory(&format!(
+        "secrets:\n  - id: deploy\n    kind: github-token\n    env: prod\n    \
+         issuer: {{ provider: {{ id: github }} }}\n    stores: [{stores}]\n"
+    ));
+    let killed = desk.kill_words(&["--call-limit", "1"]);
+    let said = text(&killed.stderr);
+    assert!(killed.status.success(), "{said}");
+    assert!(said.contains("the stores of the inventory: no answer within 1 s"), "{said}");
+    assert!(!desk.model.alive(&desk.key.id));
+}
+
 #[test]
 fn what_is_not_shown_to_be_dead_is_said_with_the_next_step() {
     let desk = Desk::new();
