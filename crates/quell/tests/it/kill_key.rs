@@ -449,6 +449,40 @@ fn a_provider_that_makes_keys_is_rotated_and_a_crash_leaves_no_stranger() {
     }
 }
 
+/// The answer of the mint is lost, and the list shows the key only later: the plan goes on, and exactly one successor lives.
+#[test]
+fn a_lost_answer_of_a_mint_leaves_one_successor_with_the_rights_that_were_asked_for() {
+    for id in ["sendgrid", "linode"] {
+        let file = quell_connect::provider::read(id, &embedded(id)).unwrap();
+        let value = quell_connect::provider::expand(&file.example.value, 99);
+        let desk = Desk::of(id, &file.url, &value);
+        let proxy = desk.runtime.block_on(async { FlakyProxy::start(desk.model.address()) }).unwrap();
+        desk.point_to(&format!("http://{}", proxy.address()));
+        for n in 0..7 {
+            desk.model.key(&format!("other-{n}"));
+        }
+        private(&desk.folder.path().join("app.env"), &format!("KEY={value}\n"));
+        let (kind, scopes) = (&file.kinds[0], &file.example.mint.as_ref().unwrap()["scopes"]);
+        desk.write_inventory(&format!(
+            "providers: [providers]\nsecrets:\n  - id: app\n    kind: {kind}\n    env: prod\n    \
+             issuer: {{ provider: {{ id: {id}, admin: \"env:ADMIN\", control: \"env:GOOD\", key_id: \"{}\", mint: {{ scopes: {scopes} }} }} }}\n    \
+             stores: [{{ env_file: {{ path: app.env, key: KEY }} }}]\npolicy: {{ approvals: {{ destructive: 0 }} }}\n",
+            desk.key.id
+        ));
+        let opened = desk.json(&["incident", "open", "--secret", "app", "--channel", "chat"]);
+        let incident = opened["incident"].as_str().unwrap();
+        let mint = file.mint.as_ref().unwrap().value.path.clone();
+        desk.model.set(Mood::Late(2));
+        desk.runtime.block_on(proxy.once(Fault::DropAnswerTo(format!("POST {mint}").into_bytes())));
+        let done = desk.run(&["respond", incident], None);
+        assert_eq!(proxy.struck(), 1, "{id}");
+        assert!(done.status.success(), "{id}: {}", text(&done.stderr));
+        assert_eq!(desk.model.named("/app.mint"), 1, "{id}: exactly one successor lives");
+        assert_eq!(desk.model.rights("/app.mint"), [scopes.clone()], "{id}");
+        assert!(!desk.model.alive(&desk.key.id), "{id}: the old key lives");
+    }
+}
+
 /// Where the program that is tested writes what it finds about providers.
 pub(crate) fn plain(folder: &std::path::Path, args: &[&str]) -> Output {
     Command::new(quell_program())
