@@ -274,6 +274,17 @@ async fn words_that_anybody_says_are_no_refusal_of_the_issuer() {
 }
 
 #[tokio::test]
+async fn a_file_without_a_refusal_of_its_own_can_revoke_all_the_same() {
+    let linode = embedded("linode");
+    let weak = changed(
+        linode,
+        "is: Invalid Token }]\n  facts",
+        "is: Invalid Token, weak: a gateway says so as well }]\n  facts",
+    );
+    assert_eq!(faults(&weak).await, Vec::<&str>::new());
+}
+
+#[tokio::test]
 async fn a_refusal_that_proves_nothing_is_said_to() {
     let file = Arc::new(check::read("netlify.yaml", embedded("netlify")).unwrap());
     let model = Model::start(file, 9).await.unwrap();
