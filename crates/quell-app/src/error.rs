@@ -123,6 +123,11 @@ impl AppError {
                 "nothing was half-written: every write is one transaction".to_owned(),
                 "check free space and permissions of the data folder, then run the command again".to_owned(),
             ],
+            Self::Store(StoreError::Io { source, .. }) | Self::Io { source, .. }
+                if source.kind() == std::io::ErrorKind::Interrupted =>
+            {
+                vec!["run it again when you are ready".to_owned()]
+            }
             Self::Store(StoreError::Io { path, .. }) => {
                 vec![format!("check that {path} is there, its permissions and free space; then run it again")]
             }

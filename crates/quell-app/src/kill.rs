@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use quell_connect::provider::{self, Known};
@@ -242,12 +243,60 @@ fn inventory(path: &Path) -> Result<Inventory, AppError> {
     Ok(inventory)
 }
 
+/// Refuses what needs an inventory for a secret that `quell kill` made: it is in none, and its provider is named by that command only.
+pub fn refuse_its_own(app: &App, incident: &Incident) -> Result<(), AppError> {
+    let made = |secret: &&SecretId| {
+        !app.inventory.secrets.contains_key(*secret)
+            && incident.old_values(secret).iter().any(|old| secret.as_str().contains(&short(old.fingerprint)))
+    };
+    let Some(secret) = incident.secrets.iter().map(|affected| &affected.secret).find(made) else {
+        return Ok(());
+    };
+    Err(AppError::Refused(RefusedBecause {
+        what: format!("`{secret}` of {} was made by `quell kill`, and is in no inventory", incident.id),
+        unmet: vec![
+            format!(
+                "`quell kill -` with the same value and options takes {} up where it is; with --control REF, a good key of the same kind, \
+                 it proves that the value is dead, at any time",
+                incident.id
+            ),
+            format!("`quell incident show {}` shows what was done and proven", incident.id),
+        ],
+    }))
+}
+
+/// Values of the inventory, and stores that could not be read. A vault that is down does not keep a leaked key alive: nobody waits for it
+/// longer than for one call.
+async fn in_use(
+    app: &App,
+    limit: Duration,
+) -> Result<(BTreeMap<Fingerprint, SecretId>, Vec<String>), AppError> {
+    match tokio::time::timeout(limit, crate::scan::known_and_missed(app)).await {
+        Ok(read) => {
+            let (known, missed) = read?;
+            Ok((known, missed.into_iter().map(|one| format!("{}: {}", one.what, one.why)).collect()))
+        }
+        Err(_elapsed) => {
+            let words = format!("the stores of the inventory: no answer within {} s", limit.as_secs());
+            Ok((crate::scan::earlier(app).await?, vec![words]))
+        }
+    }
+}
+
+/// What the ids of secrets of this command carry of the value's name.
+fn short(fingerprint: Fingerprint) -> String {
+    let name = fingerprint.to_string();
+    format!("-{}", name.trim_start_matches("fp:").chars().take(12).collect::<String>())
+}
+
 /// A key of this run, with the installation that writes down what is done to it.
 #[derive(Debug)]
 pub struct Session {
     app: Arc<App>,
     secret: SecretId,
     fingerprint: Fingerprint,
+    /// Stores of the inventory that could not be read: whether they hold the value is not known.
+    pub missed: Vec<String>,
 }
 
 impl Session {
@@ -263,9 +312,10 @@ impl Session {
         // Before anybody is asked: what is decided here is recorded with a name.
         app.named_actor()?;
         let fingerprint = app.store.keys().fingerprint.fingerprint(value);
-        if let Some(known) = crate::scan::earlier(&app).await?.get(&fingerprint)
-            && !even_in_use
-        {
+        let (known, missed) =
+            if even_in_use { Default::default() } else { in_use(&app, options.call_limit).await? };
+        let whose = crate::scan::names_of(&app.store.keys().fingerprint, value);
+        if let Some(known) = whose.iter().find_map(|name| known.get(name)) {
             return Err(AppError::Refused(RefusedBecause {
                 what: format!("this is a value of `{known}`, and its consumers would break"),
                 unmet: vec![
@@ -276,13 +326,11 @@ impl Session {
                 ],
             }));
         }
-        let name = fingerprint.to_string();
-        let short: String = name.trim_start_matches("fp:").chars().take(12).collect();
-        let id = format!("{}-{short}{}", target.provider.file.id, door(target));
+        let id = format!("{}{}{}", target.provider.file.id, short(fingerprint), door(target));
         let secret: SecretId = id.parse().map_err(|_e| unusable())?;
         let mut app = Arc::into_inner(app).ok_or_else(unusable)?;
         app.inventory.secrets.insert(secret.clone(), secret_of(target, secret.clone()));
-        Ok(Self { app: Arc::new(app), secret, fingerprint })
+        Ok(Self { app: Arc::new(app), secret, fingerprint, missed })
     }
 
     /// The open incident about it, if there is one.
@@ -330,9 +378,7 @@ impl Session {
         let Some(machine) = &incident.machine else { return false };
         let Some(secret) = self.app.inventory.secrets.get(&self.secret) else { return false };
         let failed = machine.states().any(|(_, state)| matches!(state, StepState::Failed { .. }));
-        !machine.is_done()
-            && !failed
-            && machine.plan().inventory == inventory_hash(&self.app.inventory, [secret])
+        !machine.is_done() && !failed && machine.plan().inventory == inventory_hash(&self.app, [secret])
     }
 
     fn is_disabled(&self, incident: &Incident) -> bool {

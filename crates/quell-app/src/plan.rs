@@ -93,7 +93,7 @@ async fn prepare(app: &App, incident: &Incident) -> Result<Prepared, AppError> {
     let asked = entries.iter().map(|(secret, because)| ask(app, secret, because));
     let asked: Vec<_> = futures_util::stream::iter(asked).buffered(ASKED_AT_ONCE).try_collect().await?;
     let (secrets, warnings): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
-    let hash = inventory_hash(&app.inventory, entries.into_iter().map(|(secret, _)| secret));
+    let hash = inventory_hash(app, entries.into_iter().map(|(secret, _)| secret));
     Ok(Prepared { secrets, warnings: warnings.concat(), hash })
 }
 

@@ -37,9 +37,15 @@ pub async fn unseal_old(app: &App, refs: &[SealedRef]) -> Result<Vec<Old>, AppEr
     Ok(out)
 }
 
-/// The moment that separates old sessions from new ones, when both share a principal.
-pub fn cutoff_for<'a>(old: &Credential, new: Option<&SealedRef>, cutoff: Option<&'a str>) -> Option<&'a str> {
-    new.filter(|new| new.principal == old.principal).and(cutoff)
+/// The moment that separates old sessions from new ones, when both share a principal, or the issuer goes by time alone.
+pub fn cutoff_for<'a>(
+    systems: &Systems,
+    old: &Credential,
+    new: Option<&SealedRef>,
+    cutoff: Option<&'a str>,
+) -> Option<&'a str> {
+    let shared = new.is_some_and(|new| new.principal == old.principal);
+    cutoff.filter(|_| shared || systems.issuer.severs_by_time())
 }
 
 /// Two rounds with the issuer's settling time in between; then sessions are counted; then the pure judge decides.
@@ -77,7 +83,7 @@ pub async fn prove(
         }
     }
     for (row, o) in rows.iter_mut().zip(old) {
-        let cutoff = cutoff_for(&o.credential, successor.map(|(sealed, _)| sealed), cutoff);
+        let cutoff = cutoff_for(systems, &o.credential, successor.map(|(sealed, _)| sealed), cutoff);
         match systems.issuer.sessions(&o.credential, cutoff).await {
             Ok(count) => row.sessions = count,
             Err(error) => unseen.push(format!("live sessions could not be counted: {error}")),
@@ -159,6 +165,7 @@ pub async fn verify(app: &App, id: IncidentId) -> Result<Vec<Verified>, AppError
             None => None,
         };
         let cutoff = holder.as_ref().and_then(|h| session_cutoff(h, secret));
+        let cutoff = cutoff.or_else(|| session_cutoff(&incident, secret));
         let proof =
             prove(secret, &systems, &old, new_ref.as_ref().zip(new.as_ref()), cutoff.as_deref()).await;
         let before = incident.proof(secret).map(|p| p.inert);

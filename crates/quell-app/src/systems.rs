@@ -1,6 +1,7 @@
 //! The connectors behind one secret, built from the inventory.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use quell_connect::connector::{Definition, Issuer, Notify, Observe, Reload, Store};
 use quell_connect::context::Context;
@@ -9,7 +10,7 @@ use quell_core::inventory::{Consumer, Inventory, Secret};
 use serde_json::Value;
 use sha2::Digest as _;
 
-use crate::AppError;
+use crate::{App, AppError};
 
 /// Everything that a plan for one secret touches.
 pub struct Systems {
@@ -56,12 +57,7 @@ impl Systems {
         let issuer = role(&secret.issuer.connector, "issuer", at("issuer"), |d| d.issuer)?;
         let issuer = issuer(&secret.issuer.config, context)
             .map_err(|source| AppError::Config { place: at("issuer"), source })?;
-        let mut stores = Vec::new();
-        for (i, store) in secret.stores.iter().enumerate() {
-            let place = at(&format!("stores[{i}]"));
-            let build = role(&store.connector, "store", place.clone(), |d| d.store)?;
-            stores.push(build(&store.config, context).map_err(|source| AppError::Config { place, source })?);
-        }
+        let stores = stores_of(secret, context).into_iter().collect::<Result<_, _>>()?;
         let consumers =
             secret.consumers.iter().map(|c| consumer(c, context, &at)).collect::<Result<_, _>>()?;
         Ok(Self { issuer, stores, consumers })
@@ -71,6 +67,16 @@ impl Systems {
     pub fn consumer(&self, name: &str) -> Option<&ConsumerSystem> {
         self.consumers.iter().find(|c| c.name == name)
     }
+}
+
+/// Where a secret is kept, each by itself: an issuer that cannot be used, or another store, does not stop the reading of one.
+pub(crate) fn stores_of(secret: &Secret, context: &Context) -> Vec<Result<Box<dyn Store>, AppError>> {
+    let one = |(i, store): (usize, &quell_core::inventory::ConnectorRef)| {
+        let place = format!("{} ({}) stores[{i}]", secret.id, secret.place);
+        let build = role(&store.connector, "store", place.clone(), |d| d.store)?;
+        build(&store.config, context).map_err(|source| AppError::Config { place, source })
+    };
+    secret.stores.iter().enumerate().map(one).collect()
 }
 
 fn consumer(
@@ -152,12 +158,14 @@ pub fn channel(inventory: &Inventory, name: &str, context: &Context) -> Result<B
     build(&found.config, context).map_err(|source| AppError::Config { place, source })
 }
 
-/// Hash of what a plan for these secrets depends on: their issuers, stores and consumers, the connections and
-/// channels. The order in which the secrets are given does not matter: an incident lists them as they were
+/// Hash of what a plan for these secrets depends on: their issuers with the content of provider files of the user's own, stores and
+/// consumers, the connections and channels. The order in which the secrets are given does not matter: an incident lists them as they were
 /// reported, a plan as they are done.
-pub fn inventory_hash<'a>(inventory: &Inventory, secrets: impl IntoIterator<Item = &'a Secret>) -> String {
+pub fn inventory_hash<'a>(app: &App, secrets: impl IntoIterator<Item = &'a Secret>) -> String {
+    let inventory = &app.inventory;
     let mut secrets: Vec<&Secret> = secrets.into_iter().collect();
     secrets.sort_by(|a, b| a.id.cmp(&b.id));
+    let files = provider_files(&app.context.providers, &secrets);
     let mut parts: Vec<Value> = secrets
         .into_iter()
         .map(|s| {
@@ -171,12 +179,35 @@ pub fn inventory_hash<'a>(inventory: &Inventory, secrets: impl IntoIterator<Item
         .collect();
     // The same secret on another server is another plan.
     parts.push(serde_json::json!({"connections": inventory.connections, "channels": inventory.channels}));
-    // Only where there are any: plans that were made without them keep their hash.
-    if !inventory.providers.is_empty() {
-        parts.push(serde_json::json!({"providers": inventory.providers}));
+    // A provider file says where a key is sent and what counts as dead: another file is another plan. Only where there are any of the user's
+    // own: plans that were made without them keep their hash.
+    if !files.is_empty() {
+        parts.push(serde_json::json!({"providers": files}));
     }
     // Floats cannot be canonical; a configuration that has one still gets a stable text.
     let bytes =
         quell_core::json::canonical(&parts).unwrap_or_else(|_e| Value::Array(parts).to_string().into_bytes());
     hex::encode(sha2::Sha256::digest(bytes))
+}
+
+/// What the user's own provider files say that the issuers of these secrets are described by.
+fn provider_files(places: &[PathBuf], secrets: &[&Secret]) -> BTreeMap<String, Value> {
+    let mut files = BTreeMap::new();
+    if places.is_empty() {
+        return files;
+    }
+    for secret in secrets.iter().filter(|secret| secret.issuer.connector == "provider") {
+        let Some(id) = secret.issuer.config.get("id").and_then(Value::as_str) else { continue };
+        match quell_connect::provider::find(places, id) {
+            Ok(Some(known)) if known.path.is_some() => {
+                files.insert(id.to_owned(), serde_json::to_value(&*known.file).unwrap_or_default());
+            }
+            Ok(_) => {}
+            // Whatever is wrong with it, it is not what was planned with.
+            Err(complaints) => {
+                files.insert(id.to_owned(), Value::from(format!("{} problem(s)", complaints.len())));
+            }
+        }
+    }
+    files
 }

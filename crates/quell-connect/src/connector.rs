@@ -121,6 +121,11 @@ pub trait Issuer: Send + Sync {
     async fn choose(&self, old: Option<&Credential>, tag: &str) -> Result<Credential, ConnectError>;
     /// Does it.
     async fn perform(&self, op: IssuerOp<'_>) -> Performed;
+    /// Whether it tells sessions apart by when they began, whoever's they are: then what it severs and counts is from before the moment
+    /// at which the old credential was disabled, whose `cutoff` it gave with that.
+    fn severs_by_time(&self) -> bool {
+        false
+    }
     /// Whether it keeps what it refuses, and can delete that: the plan then has a step for it, after the proof.
     fn retires(&self) -> bool {
         false

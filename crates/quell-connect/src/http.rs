@@ -3,9 +3,11 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::error::{ConnectError, ConnectErrorKind};
+use crate::webhook::sign::wall_clock;
 
 /// Largest answer that is read, in bytes.
 pub const ANSWER_MAX: usize = 4 << 20;
@@ -27,10 +29,10 @@ struct Settings {
 pub struct Answer {
     /// The status code.
     pub status: u16,
-    /// `Retry-After` in seconds, when given.
+    /// `Retry-After`, when given: seconds, or a moment by the server's clock (RFC 9110, section 10.2.3).
     pub retry_after: Option<Duration>,
     /// `Date`: the server's clock, when given (RFC 9110, section 6.6.1).
-    pub date: Option<jiff::Timestamp>,
+    pub date: Option<Timestamp>,
     /// The body. May hold secrets: never log it.
     pub body: zeroize::Zeroizing<Vec<u8>>,
 }
@@ -102,14 +104,9 @@ impl Client {
         };
         let mut response = request.send().await.map_err(failed)?;
         let status = response.status().as_u16();
-        let retry_after = response
-            .headers()
-            .get("retry-after")
-            .and_then(|v| v.to_str().ok())
-            .and_then(|v| v.parse().ok())
-            .map(Duration::from_secs);
-        let date = response.headers().get("date").and_then(|v| v.to_str().ok());
-        let date = date.and_then(|v| jiff::fmt::rfc2822::parse(v).ok()).map(|date| date.timestamp());
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let date = header("date").and_then(http_date);
+        let retry_after = header("retry-after").and_then(|text| wait(text, date.unwrap_or_else(wall_clock)));
         let mut body = zeroize::Zeroizing::new(Vec::new());
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > ANSWER_MAX {
@@ -126,6 +123,27 @@ impl Client {
     }
 }
 
+/// How long `Retry-After` asks to wait. A moment that is over asks for nothing.
+fn wait(text: &str, now: Timestamp) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = http_date(text)?.duration_since(now);
+    Some(Duration::try_from(until).unwrap_or_default())
+}
+
+/// A moment in one of the three forms that RFC 9110 (section 5.6.7) has recipients accept.
+fn http_date(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    if let Ok(date) = jiff::fmt::rfc2822::parse(text) {
+        return Some(date.timestamp());
+    }
+    ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"].iter().find_map(|format| {
+        let date = jiff::fmt::strtime::parse(format, text).ok()?.to_datetime().ok()?;
+        Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+    })
+}
+
 fn no_tls(error: &reqwest::Error) -> ConnectError {
     ConnectError::new("http", "setting up TLS", ConnectErrorKind::Unexpected, error.to_string())
 }
@@ -138,4 +156,27 @@ fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_read_in_seconds_and_as_a_moment() {
+        let now: Timestamp = "1994-11-06T08:49:07Z".parse().unwrap();
+        for text in [
+            "30",
+            " 30 ",
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+        ] {
+            assert_eq!(wait(text, now), Some(Duration::from_secs(30)), "{text}");
+        }
+        assert_eq!(wait("Sun, 06 Nov 1994 08:48:00 GMT", now), Some(Duration::ZERO), "it is over");
+        for text in ["", "soon", "-3", "1.5", "Sun, 06 Nov"] {
+            assert_eq!(wait(text, now), None, "{text}");
+        }
+    }
 }

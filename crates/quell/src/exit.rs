@@ -1,8 +1,9 @@
 //! Exit codes: part of the interface, documented in `docs/reference/exit-codes.md`.
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use quell_app::AppError;
+use quell_app::{AppError, StoreError};
 use quell_scan::ScanError;
 
 /// Done.
@@ -27,6 +28,11 @@ pub(crate) const INTERRUPTED: u8 = 130;
 /// The code for an error.
 pub(crate) fn of(error: &AppError) -> ExitCode {
     ExitCode::from(match error {
+        AppError::Io { source, .. } | AppError::Store(StoreError::Io { source, .. })
+            if source.kind() == ErrorKind::Interrupted =>
+        {
+            INTERRUPTED
+        }
         AppError::Usage(_)
         | AppError::Inventory(_)
         | AppError::Provider(_)

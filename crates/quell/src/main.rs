@@ -4,20 +4,40 @@ mod cli;
 mod cli_gate;
 mod cmd;
 mod exit;
+mod hide;
 mod output;
+mod prompt;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return complain(&error),
+    };
     let out = output::Out::new(cli.global.json);
     match cmd::run(cli, &out) {
         Ok(code) => code,
         Err(error) => {
-            out.error(&error);
+            let hidden = hide::Hidden::of(std::env::args_os().skip(1));
+            out.error(&error, |text| hidden.in_error(text));
             exit::of(&error)
         }
     }
+}
+
+/// Help, the version, or what is wrong with the arguments, without what may be a value among them.
+fn complain(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        let hidden = hide::Hidden::of(std::env::args_os().skip(1));
+        let text = hidden.in_complaint(&error.render().ansi().to_string());
+        // If stderr is gone there is nobody to tell.
+        let _told = write!(anstream::stderr(), "{text}");
+    } else {
+        let _told = error.print();
+    }
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }

@@ -110,19 +110,20 @@ impl Out {
         self.status(format!("{} {line}", tone(Tone::Careful, "warning:")));
     }
 
-    /// An error with its hints.
-    pub(crate) fn error(&self, error: &AppError) {
-        self.status(format!("{} {error}", tone(Tone::Bad, "error:")));
+    /// An error with its hints; `clean` takes out what must not be repeated.
+    pub(crate) fn error(&self, error: &AppError, clean: impl Fn(&str) -> String) {
+        let said = clean(&error.to_string());
+        self.status(format!("{} {said}", tone(Tone::Bad, "error:")));
         let mut cause = std::error::Error::source(error);
         while let Some(next) = cause {
-            let text = next.to_string();
-            if !error.to_string().contains(&text) {
+            let text = clean(&next.to_string());
+            if !said.contains(&text) {
                 self.status(format!("  because {text}"));
             }
             cause = next.source();
         }
         for hint in error.hints() {
-            self.hint(hint);
+            self.hint(clean(&hint));
         }
     }
 

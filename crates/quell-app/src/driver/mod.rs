@@ -157,7 +157,7 @@ fn build_systems(app: &App, machine: &Machine) -> Result<BTreeMap<SecretId, Arc<
         systems.insert(id.clone(), Arc::new(Systems::build(secret, &app.context)?));
         secrets.push(secret);
     }
-    if inventory_hash(&app.inventory, secrets) == plan.inventory {
+    if inventory_hash(app, secrets) == plan.inventory {
         Ok(systems)
     } else {
         Err(AppError::Usage(format!(

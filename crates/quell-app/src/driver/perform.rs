@@ -113,7 +113,7 @@ async fn step(job: &Job) -> Result<Performed, AppError> {
             let cutoff = job.known.cutoff.as_deref();
             let new = job.known.new.as_ref();
             each_old(&old, |o| {
-                let cutoff = cutoff_for(&o.credential, new, cutoff);
+                let cutoff = cutoff_for(systems, &o.credential, new, cutoff);
                 issuer(job, systems, IssuerOp::Sever { old: &o.credential, cutoff })
             })
             .await

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use quell_core::SecretId;
 use quell_core::event::{Event, INSTALLATION};
 use quell_core::secret::{Fingerprint, FingerprintKey, SecretValue};
-use quell_scan::{Finding, Report};
+use quell_scan::{Finding, Incomplete, Report};
 use quell_store::{Batch, NewEntry, StoreError};
 
 use super::values::read_all;
@@ -27,13 +27,22 @@ async fn known_for(app: &App, report: &Report) -> Result<BTreeMap<Fingerprint, S
 /// Fingerprints of every value that the stores hold now (whole, and the password inside a URL), and of those that
 /// were seen earlier. A store that cannot be reached only adds nothing.
 pub async fn known(app: &App) -> Result<BTreeMap<Fingerprint, SecretId>, AppError> {
+    Ok(known_and_missed(app).await?.0)
+}
+
+/// The same, and the stores that gave nothing.
+pub(crate) async fn known_and_missed(
+    app: &App,
+) -> Result<(BTreeMap<Fingerprint, SecretId>, Vec<Incomplete>), AppError> {
     let mut known = earlier(app).await?;
+    let mut missed = Vec::new();
     let key = &app.store.keys().fingerprint;
-    for read in read_all(app).await {
+    for mut read in read_all(app).await {
+        missed.append(&mut read.missed);
         let fresh = read.values.iter().flat_map(|value| names_of(key, value)).collect();
         observe(app, &mut known, read.secret, fresh).await?;
     }
-    Ok(known)
+    Ok((known, missed))
 }
 
 /// Fingerprints of values that were seen at any time.

@@ -24,7 +24,7 @@ pub use baseline::{Baseline, Entry};
 pub use check::{Checked, check_rules};
 pub use group::Group;
 pub use ignore::IgnoreFile;
-pub(crate) use ledger::{earlier, names_of, values_of};
+pub(crate) use ledger::{earlier, known_and_missed, names_of, values_of};
 pub use ledger::{known, matched, record, recorded};
 pub use values::{Values, values};
 

@@ -8,7 +8,7 @@ use quell_scan::Incomplete;
 use quell_scan::known::{Known, KnownValue};
 
 use super::ledger::{earlier, names_of, observe, password_in_url};
-use crate::systems::Systems;
+use crate::systems::stores_of;
 use crate::{App, AppError};
 
 /// What the stores of one secret gave.
@@ -65,16 +65,14 @@ pub(super) async fn read_all(app: &App) -> Vec<Read> {
                 what: format!("a value of the secret {}: {place}", secret.id),
                 why,
             };
-            match Systems::build(&secret, &context) {
-                Err(error) => read.missed.push(missed("its stores", error.to_string())),
-                Ok(systems) => {
-                    for store in &systems.stores {
-                        match store.read().await {
-                            Ok(Some(stored)) => read.values.push(stored.value),
-                            Ok(None) => {}
-                            Err(error) => read.missed.push(missed(&store.target(), error.to_string())),
-                        }
-                    }
+            for store in stores_of(&secret, &context) {
+                match store {
+                    Err(error) => read.missed.push(missed("its stores", error.to_string())),
+                    Ok(store) => match store.read().await {
+                        Ok(Some(stored)) => read.values.push(stored.value),
+                        Ok(None) => {}
+                        Err(error) => read.missed.push(missed(&store.target(), error.to_string())),
+                    },
                 }
             }
             read

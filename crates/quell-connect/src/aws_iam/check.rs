@@ -37,7 +37,11 @@ impl Iam {
             Err(error) => checks.push(line("see the user's keys", false, error.detail)),
         }
         let user = ("UserName", self.user.as_str());
-        let policy = ("PolicyName", "QuellRevokesSessionsOf-check");
+        let policy = ("PolicyName", super::change::POLICY);
+        checks.push(match admin.account_of(&admin.keys().id, WHAT).await {
+            Ok(_) => line("may sts:GetAccessKeyInfo", true, "yes"),
+            Err(error) => line("may sts:GetAccessKeyInfo", false, error.detail),
+        });
         checks.push(admin.may("ListUserTags", &[user]).await);
         checks.push(admin.may("GetUserPolicy", &[user, policy]).await);
         checks.push(admin.may("ListAttachedUserPolicies", &[user]).await);

@@ -186,9 +186,13 @@ impl Issuer for Iam {
         let seen = match op {
             IssuerOp::Install { new } => self.observe_install(new).await,
             IssuerOp::Disable { old } => self.observe_disable(old).await,
-            IssuerOp::Sever { old, .. } => self.observe_sever(old).await,
+            IssuerOp::Sever { old, cutoff } => self.observe_sever(old, cutoff).await,
         };
         seen.unwrap_or_else(|error| error.unseen()).into()
+    }
+
+    fn severs_by_time(&self) -> bool {
+        true
     }
 
     fn retires(&self) -> bool {
@@ -218,7 +222,7 @@ impl Issuer for Iam {
     }
 
     /// AWS counts no sessions. None can do anything once all that began before are denied and no more can begin.
-    async fn sessions(&self, old: &Credential, _cutoff: Option<&str>) -> Result<u64, ConnectError> {
-        self.live_sessions(old).await
+    async fn sessions(&self, old: &Credential, cutoff: Option<&str>) -> Result<u64, ConnectError> {
+        self.live_sessions(old, cutoff).await
     }
 }

@@ -1,5 +1,6 @@
 //! The four operations, and `quell inventory check`.
 
+use base64::Engine as _;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -64,16 +65,36 @@ impl SecretsManager {
         }
     }
 
-    /// One version by its id. `None` when AWS deleted it meanwhile.
-    pub(super) async fn by_id(
+    /// The bytes of one version, of a binary one, too. `None` when AWS deleted it meanwhile.
+    pub(super) async fn bytes_of(
         &self,
         keys: &Keys,
         what: &'static str,
         id: &str,
-    ) -> Result<Option<Version>, ConnectError> {
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, ConnectError> {
+        let Some(mut answer) = self.answer_of(keys, what, id).await? else { return Ok(None) };
+        // API reference, `GetSecretValue`: the one is text, the other base64.
+        if let Some(Value::String(text)) = answer.get_mut("SecretString").map(Value::take) {
+            return Ok(Some(Zeroizing::new(text.into_bytes())));
+        }
+        let Some(Value::String(text)) = answer.get_mut("SecretBinary").map(Value::take) else {
+            return Err(self.cloud.odd(what));
+        };
+        let text = Zeroizing::new(text);
+        let bytes =
+            base64::prelude::BASE64_STANDARD.decode(text.as_bytes()).map_err(|_e| self.cloud.odd(what))?;
+        Ok(Some(Zeroizing::new(bytes)))
+    }
+
+    async fn answer_of(
+        &self,
+        keys: &Keys,
+        what: &'static str,
+        id: &str,
+    ) -> Result<Option<Value>, ConnectError> {
         let body = json!({ "SecretId": self.secret, "VersionId": id });
         match self.ask(keys, what, "GetSecretValue", &body).await? {
-            Ok(answer) => self.version(what, answer).map(Some),
+            Ok(answer) => Ok(Some(answer)),
             Err(refusal) if refusal.code == "ResourceNotFoundException" => Ok(None),
             Err(refusal) => Err(self.refused(what, "GetSecretValue", &refusal)),
         }

@@ -9,7 +9,7 @@ use quell_core::secret::SecretValue;
 use serde_json::{Map, Value, json};
 
 use super::api::{CURRENT, Labelled};
-use super::{ConnectError, Keys, SecretsManager, Version};
+use super::{ConnectError, Keys, SecretsManager};
 use crate::openbao::holds;
 
 /// What a purge finds before it acts.
@@ -36,8 +36,8 @@ impl SecretsManager {
             if is_current {
                 find.current.clone_from(&one.id);
             }
-            let Some(version) = self.by_id(keys, what, &one.id).await? else { continue };
-            if !compromised.iter().any(|value| keeps(&version, value)) {
+            let Some(bytes) = self.bytes_of(keys, what, &one.id).await? else { continue };
+            if !compromised.iter().any(|value| keeps(&bytes, value)) {
                 continue;
             }
             if is_current {
@@ -95,11 +95,15 @@ impl SecretsManager {
     }
 }
 
-/// Does any text of the version hold the value?
-fn keeps(version: &Version, value: &SecretValue) -> bool {
-    let whole = Map::from_iter([("all".to_owned(), Value::String(version.text.to_string()))]);
+/// Does a version hold the value, as text, in JSON, or anywhere in its bytes when it is binary?
+fn keeps(bytes: &[u8], value: &SecretValue) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        let wanted = value.expose();
+        return !wanted.is_empty() && bytes.windows(wanted.len()).any(|window| window == wanted);
+    };
+    let whole = Map::from_iter([("all".to_owned(), Value::String(text.to_owned()))]);
     holds(&whole, value)
-        || serde_json::from_str::<Map<String, Value>>(&version.text).is_ok_and(|data| holds(&data, value))
+        || serde_json::from_str::<Map<String, Value>>(text).is_ok_and(|data| holds(&data, value))
 }
 
 fn done(find: &Find, stripped: Option<Vec<Value>>) -> Outcome {

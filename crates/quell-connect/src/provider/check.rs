@@ -4,7 +4,7 @@
 
 use quell_core::inventory::Diagnostic;
 
-use super::file::{Call, FORMAT, File, Who};
+use super::file::{Call, FORMAT, File, When, Who};
 use super::template::Template;
 use super::when;
 
@@ -86,8 +86,8 @@ impl Complaints<'_> {
         if let Err(words) = super::place::base(&file.url) {
             self.add(0, "url", words, "write it in full: https://api.example.com");
         }
-        for fact in file.limits.iter().chain(&file.outlives) {
-            self.source(0, "limits or outlives", &fact.source, &fact.checked);
+        for fact in file.limits.iter().chain(&file.outlives).chain(&file.elsewhere) {
+            self.source(0, "limits, outlives or elsewhere", &fact.source, &fact.checked);
         }
         if file.revoke.is_empty() && file.by_hand.is_none() {
             let words = "nothing says how the key is revoked";
@@ -150,10 +150,20 @@ impl Complaints<'_> {
                     "`at` points to where the text stands: /message",
                 );
             }
+            if matches!(one.status, 401 | 403 | 404 | 410) && one.at.is_none() && one.and.is_empty() {
+                let words = format!("a bare {}: proxies and portals say that, too", one.status);
+                self.add(line, key, words, "point with `at` to the vendor's own words");
+            }
             if one.status >= 500 || one.status == 429 || (300..400).contains(&one.status) {
                 let words = format!("status {} says nothing about a key", one.status);
                 self.add(line, key, words, "leave it out: it is read as unclear, and 429 as a limit");
             }
+        }
+        let unmarked = |one: &&When| one.is.is_none() && one.has.is_none() && one.and.is_empty();
+        if let Some(one) = call.gone.iter().find(unmarked) {
+            let words =
+                format!("`gone` takes every {} for it: that says that a path is unknown, too", one.status);
+            self.add(line, key, words, "add `is` or `has` with the vendor's own words, or leave it out");
         }
         if key != "probe" && call.done.is_empty() {
             self.add(line, key, "no answer means that it was done", "list the statuses under `done`");
@@ -223,21 +233,7 @@ impl Complaints<'_> {
             }
         }
         for one in &call.refused {
-            let marked = one.is.is_some() || one.has.is_some();
-            if one.at.is_none() {
-                let words =
-                    format!("a bare {} counts as refusal: proxies and portals say that, too", one.status);
-                self.add(line, "probe.refused", words, "point with `at` to the vendor's own words");
-            } else if matches!(one.status, 404 | 410) && !marked {
-                let words = format!(
-                    "{} without words says that the path is unknown, not that the key is dead",
-                    one.status
-                );
-                self.add(line, "probe.refused", words, "add `is` or `has` with the vendor's own words");
-            } else if (200..300).contains(&one.status) && !marked {
-                let words = "an answer that may be good counts as refusal";
-                self.add(line, "probe.refused", words, "add `is` with what stands there for a dead key");
-            }
+            self.refusal(line, one);
         }
         for (name, list) in [("accepted", &call.accepted), ("refused", &call.refused)] {
             match call.examples.get(name) {
@@ -255,6 +251,37 @@ impl Complaints<'_> {
                 }
                 Some(_) => {}
             }
+        }
+    }
+
+    /// One way in which the file says that the key is refused.
+    fn refusal(&mut self, line: u64, one: &When) {
+        let marked = one.is.is_some()
+            || one.has.is_some()
+            || one.and.iter().any(|mark| mark.is.is_some() || mark.has.is_some());
+        let mut add = |words: String, hint: &str| self.add(line, "probe.refused", words, hint);
+        if one.weak.as_ref().is_some_and(|why| why.trim().is_empty()) {
+            add("`weak` is empty".to_owned(), "say who else refuses so, or why a living key is");
+        }
+        if one.at.is_none() {
+            let words = format!("a bare {} counts as refusal: proxies and portals say that, too", one.status);
+            add(words, "point with `at` to the vendor's own words");
+        } else if marked || one.weak.is_some() {
+            // The trial sees whether others say it, too.
+        } else if matches!(one.status, 404 | 410) {
+            let words = format!(
+                "{} without words says that the path is unknown, not that the key is dead",
+                one.status
+            );
+            add(words, "add `is` or `has` with the vendor's own words");
+        } else if (200..300).contains(&one.status) {
+            let words = "an answer that may be good counts as refusal".to_owned();
+            add(words, "add `is` with what stands there for a dead key");
+        } else {
+            let words = format!("every {} with something at that place counts as refusal", one.status);
+            let hint =
+                "add `is` or `has` with the vendor's own words, or say under `weak` why it proves nothing";
+            add(words, hint);
         }
     }
 
@@ -276,6 +303,7 @@ impl Complaints<'_> {
             let words = "there is no way to take back a key whose value was lost";
             self.add(line, "mint", words, "add a `revoke` call as admin with `{id}` in its path");
         }
+        self.rights(file, line, call);
         match &file.list {
             None => self.add(
                 line,
@@ -283,17 +311,61 @@ impl Complaints<'_> {
                 "keys cannot be listed",
                 "add `list`: it finds a key whose answer was lost",
             ),
-            Some(list) => {
-                let list = &list.value;
-                if list.items.is_none() || list.name.is_none() || list.id.is_none() {
-                    self.add(
-                        line,
-                        "list",
-                        "it does not say where keys, names and ids stand",
-                        "`items`, `name`, `id`",
-                    );
-                }
+            Some(list) => self.list(list.defined.line(), &list.value),
+        }
+    }
+
+    /// A key that was made without a word on its rights may do everything.
+    fn rights(&mut self, file: &File, line: u64, call: &Call) {
+        let Some(rights) = &call.rights else {
+            if call.all_alike.is_none() {
+                let words = "nothing says what the new key may do: it could be more than the old one";
+                let hint = "`rights: { setting: scopes, at: /scopes }`, or say in `all_alike` why every key can do the same";
+                self.add(line, "mint", words, hint);
+            }
+            return;
+        };
+        let given = file.example.mint.as_ref().and_then(|settings| settings.get(&rights.setting));
+        if given.is_none_or(|given| super::mint::rights_of(given).is_empty()) {
+            let words = format!("`{}` is missing, which the new key's rights come from", rights.setting);
+            self.add(
+                0,
+                "example.mint",
+                words,
+                "settings as an inventory would give them; the file is tried with them",
+            );
+        }
+    }
+
+    fn list(&mut self, line: u64, list: &Call) {
+        if list.items.is_none() || list.name.is_none() || list.id.is_none() {
+            self.add(
+                line,
+                "list",
+                "it does not say where keys, names and ids stand",
+                "`items`, `name`, `id`",
+            );
+        }
+        if list.pages.is_none() {
+            let words = "nothing says how it goes on: a key on the second page would not be found, and another be made";
+            let hint = "`pages`: number, cursor or link; or `whole: { below: N, why: … }` when the vendor says that one answer holds all";
+            self.add(line, "list", words, hint);
+        }
+        match list.settle.as_deref().map(when::duration_ms) {
+            Some(Some(ms)) if ms <= LIST_SETTLE_MAX_MS => {}
+            Some(Some(_)) => self.add(
+                line,
+                "list",
+                "`settle` is longer than 10s",
+                "a step's attempt ends after 30 seconds",
+            ),
+            Some(None) | None => {
+                let hint = "how long until a new key is shown, such as 5s; more when the vendor says nothing";
+                self.add(line, "list", "`settle` is missing or not a duration", hint);
             }
         }
     }
 }
+
+/// A step's attempt ends after 30 seconds, and a list is waited for up to three times in it.
+const LIST_SETTLE_MAX_MS: u64 = 10_000;

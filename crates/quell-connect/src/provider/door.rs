@@ -29,12 +29,22 @@ pub(super) struct Door {
 }
 
 /// What a key is made to try, or what is done with it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct About<'a> {
     pub(super) secret: Option<&'a SecretValue>,
     pub(super) id: Option<&'a str>,
     pub(super) tag: Option<&'a str>,
     pub(super) more: Option<&'a Value>,
+    pub(super) page: Option<&'a Page>,
+}
+
+/// A page of a list that is not the first.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Page {
+    /// At an address that the page before gave.
+    At(String),
+    /// With one parameter more.
+    Query(String, String),
 }
 
 /// The key, tried.
@@ -43,6 +53,8 @@ pub(super) enum Tried {
     Open { facts: Facts, body: Value },
     /// It is refused by the issuer, in its own words.
     Refused { code: String },
+    /// It is refused in words that others say, too, or that a living key may get: no proof.
+    Doubtful(ConnectError),
     /// Not now.
     Limited(Option<Duration>),
     /// No proof of anything.
@@ -66,7 +78,7 @@ impl Tried {
                 Probe::Refused { message: "refused in the issuer's own words".to_owned(), code }
             }
             Self::Limited(after) => Probe::Inconclusive { reason: limited(after) },
-            Self::Odd(error) => Probe::Inconclusive { reason: error.to_string() },
+            Self::Doubtful(error) | Self::Odd(error) => Probe::Inconclusive { reason: error.to_string() },
         }
     }
 }
@@ -128,22 +140,30 @@ impl Door {
     /// Tries a key as its bearer would.
     pub(super) async fn try_key(&self, value: &SecretValue) -> Tried {
         let call = &self.file.probe.value;
-        let about = About { secret: Some(value), id: None, tag: None, more: None };
+        let about = About { secret: Some(value), ..About::default() };
         let answer = match self.send(TRYING, call, about, Some(value)).await {
             Ok(answer) => answer,
             Err(error) => return Tried::Odd(error),
         };
         let body = when::json(&answer);
-        let fits = |list: &[super::file::When]| {
-            list.iter().find(|one| when::fits(one, answer.status, body.as_ref())).cloned()
-        };
-        if answer.status == 429 || fits(&call.limited).is_some() {
+        let fits =
+            |list: &[super::file::When]| list.iter().any(|one| when::fits(one, answer.status, body.as_ref()));
+        if answer.status == 429 || fits(&call.limited) {
             return Tried::Limited(answer.retry_after);
         }
-        if let Some(refusal) = fits(&call.refused) {
-            return Tried::Refused { code: refusal.code() };
+        let mut refusals: Vec<&super::file::When> =
+            call.refused.iter().filter(|one| when::fits(one, answer.status, body.as_ref())).collect();
+        // What nobody else says counts first.
+        refusals.sort_by_key(|one| one.weak.is_some());
+        match refusals.first().map(|refusal| (refusal.code(), &refusal.weak)) {
+            Some((code, None)) => return Tried::Refused { code },
+            Some((code, Some(why))) => {
+                let words = format!("it is refused ({code}), and that proves nothing: {why}");
+                return Tried::Doubtful(self.error(TRYING, ConnectErrorKind::Unexpected, words));
+            }
+            None => {}
         }
-        if fits(&call.accepted).is_some() {
+        if fits(&call.accepted) {
             let secret = value.expose_text().unwrap_or_default();
             let facts = when::facts(call.facts.iter(), body.as_ref().unwrap_or(&Value::Null), secret);
             return Tried::Open { facts, body: body.unwrap_or(Value::Null) };
@@ -204,8 +224,10 @@ impl Door {
                 let words = format!("refused with {status}: {whose} may not do this; it needs {needs}");
                 (ConnectErrorKind::Denied, words)
             }
-            // The call may have been carried out behind whoever said so.
-            500..=599 | 200..=299 => (ConnectErrorKind::Unexpected, when::odd(answer, &call.checked)),
+            // The call may have been carried out behind whoever said so: a gateway that lost patience, a redirect after the deed.
+            500..=599 | 200..=399 | 408 | 499 => {
+                (ConnectErrorKind::Unexpected, when::odd(answer, &call.checked))
+            }
             _ => (ConnectErrorKind::Denied, when::odd(answer, &call.checked)),
         };
         self.error(what, kind, words)
@@ -236,7 +258,7 @@ impl Door {
             None => scope.base(call.url.as_ref().unwrap_or(&self.file.url)).map_err(bad)?,
         };
         let base = place::address(&base).map_err(bad)?;
-        let request = self.request(what, &base, &filled)?;
+        let request = self.request(what, &base, about.page, &filled)?;
         let name = self.name();
         let sent = self.context.http.send(&name, what, request);
         match tokio::time::timeout(self.context.call_limit, sent).await {
@@ -249,15 +271,35 @@ impl Door {
         &self,
         what: &'static str,
         base: &url::Url,
+        page: Option<&Page>,
         filled: &Filled,
     ) -> Result<reqwest::RequestBuilder, ConnectError> {
         let bad = |words: &str| self.error(what, ConnectErrorKind::Denied, words);
         let method = Method::from_bytes(filled.method.as_bytes()).map_err(|_e| bad("unknown method"))?;
-        let url = zeroize::Zeroizing::new(format!(
+        let first = zeroize::Zeroizing::new(format!(
             "{}{}",
             base.as_str().trim_end_matches('/'),
             filled.path.as_str()
         ));
+        let url = match page {
+            None => first,
+            Some(Page::Query(name, value)) => {
+                let pair =
+                    url::form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish();
+                let and = if first.contains('?') { '&' } else { '?' };
+                zeroize::Zeroizing::new(format!("{}{and}{pair}", first.as_str()))
+            }
+            // The credential goes to nobody but the API.
+            Some(Page::At(next)) => {
+                let next = base.join(next).map_err(|_e| bad("the next page's address is none"))?;
+                if next.origin() != base.origin() {
+                    return Err(bad(
+                        "the next page would be on another server, which does not get the credential",
+                    ));
+                }
+                zeroize::Zeroizing::new(next.into())
+            }
+        };
         let mut request = self.context.http.request(method, &url)?;
         if !filled.headers.iter().any(|(name, _)| name == "accept") {
             request = request.header("accept", "application/json");

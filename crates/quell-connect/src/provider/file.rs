@@ -74,6 +74,9 @@ pub struct File {
     /// What lives on after the key is dead.
     #[serde(default)]
     pub outlives: Vec<Fact>,
+    /// Other doors of the vendor, whose living keys are refused here in the same words: another region, a sandbox.
+    #[serde(default)]
+    pub elsewhere: Vec<Fact>,
     /// What the model of the tests is fed with.
     pub example: Example,
 }
@@ -176,6 +179,16 @@ pub struct Call {
     pub items: Option<String>,
     /// List: pointer to the name, in an item.
     pub name: Option<String>,
+    /// List: how it goes on after its first page.
+    pub pages: Option<Pages>,
+    /// List: how long until it shows a key that was made, or no longer shows one that was revoked: `10s`.
+    pub settle: Option<String>,
+    /// Mint: where it is said what the new key may do.
+    pub rights: Option<Rights>,
+    /// Mint: why nothing has to be said of what the new key may do.
+    pub all_alike: Option<String>,
+    /// Mint: most characters of a name.
+    pub longest: Option<u64>,
     /// Probe, last use: what may be shown of the answer, by pointer.
     pub facts: BTreeMap<String, String>,
     /// What the credential must be allowed, in the vendor's words.
@@ -188,6 +201,88 @@ pub struct Call {
     pub note: Option<String>,
     /// Answers as the vendor gives them, by what they mean: `accepted`, `refused`, `done`, `item`.
     pub examples: BTreeMap<String, Answer>,
+}
+
+/// How a list goes on after its first page.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pages {
+    /// Each answer carries what the next request must give back.
+    Cursor(Cursor),
+    /// Each answer carries the address of the next page, at this pointer.
+    Link(String),
+    /// Pages have numbers.
+    Number(Number),
+    /// One answer holds all.
+    Whole(Whole),
+}
+
+/// The next request gives back what this answer carried.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cursor {
+    /// The parameter's name.
+    pub query: String,
+    /// Pointer to it in the answer; on the last page nothing stands there.
+    pub next: String,
+}
+
+/// Pages have numbers.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Number {
+    /// The parameter's name.
+    pub query: String,
+    /// The first page's number.
+    #[serde(default = "one")]
+    pub from: u64,
+    /// Pointer to the last page's number. Without it, the first empty page is the end.
+    #[serde(default)]
+    pub last: Option<String>,
+    /// Pointer to how many there are in all: keys that come and go move others from page to page.
+    #[serde(default)]
+    pub total: Option<String>,
+}
+
+/// One answer holds all.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Whole {
+    /// A list that is this long may have been cut off.
+    pub below: u64,
+    /// Who says so.
+    pub why: String,
+}
+
+fn one() -> u64 {
+    1
+}
+
+/// Where it is said what a new key may do. Without it, most vendors make a key that may do everything.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rights {
+    /// The setting of `mint` in the inventory that names them: `scopes`.
+    pub setting: String,
+    /// Pointer to what was given, in the answer.
+    pub at: String,
+    /// What the vendor adds to every key.
+    #[serde(default)]
+    pub added: Vec<String>,
+}
+
+/// Something in a JSON body.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mark {
+    /// Pointer (RFC 6901) to where it stands.
+    pub at: String,
+    /// What stands there, exactly.
+    #[serde(default)]
+    pub is: Option<Value>,
+    /// A text that is part of what stands there.
+    #[serde(default)]
+    pub has: Option<String>,
 }
 
 /// Recognizes an answer.
@@ -205,6 +300,12 @@ pub struct When {
     /// A text that is part of what stands there.
     #[serde(default)]
     pub has: Option<String>,
+    /// What else must be in the body.
+    #[serde(default)]
+    pub and: Vec<Mark>,
+    /// Refusals: why this one proves nothing, when others than the issuer say the same.
+    #[serde(default)]
+    pub weak: Option<String>,
 }
 
 /// Where a key's id comes from.
@@ -265,6 +366,11 @@ impl File {
     /// Can it be revoked with nothing but the value?
     pub fn self_revocable(&self) -> bool {
         self.revoke.iter().any(|call| call.value.who != Who::Admin)
+    }
+
+    /// Are there refusals that nobody but the issuer says? Else no key of it can be proven dead.
+    pub fn proves(&self) -> bool {
+        self.probe.value.refused.iter().any(|refusal| refusal.weak.is_none())
     }
 
     /// As which credential a call is made, and how that is carried.

@@ -26,6 +26,8 @@ pub(super) struct Provider {
     /// Settings of a successor; without them none is minted.
     pub(super) mint: Option<Value>,
     pub(super) settle: Duration,
+    /// How long the list of keys may lag behind.
+    pub(super) listed: Duration,
 }
 
 pub(super) const REVOKING: &str = "revoking the key";
@@ -40,7 +42,7 @@ impl Provider {
     /// Looks first: a key that is dead already is not revoked again.
     async fn disable(&self, old: &Credential) -> Outcome {
         let (seen, unseen) = match self.door.try_key(&old.value).await {
-            Tried::Refused { code } => return dead(&code, &[("already", json!(true))]),
+            Tried::Refused { code } => return self.dead_already(&code),
             // Whoever holds the key can use its quota up: that must not keep it alive.
             Tried::Limited(after) if self.file().revoke.is_empty() => {
                 return not_now(&self.door.name(), after);
@@ -52,7 +54,9 @@ impl Provider {
             Tried::Open { body, .. } => (Some(body), None),
             // A key that cannot be tried may be alive: revoking it is what is asked for.
             Tried::Odd(error) if error.kind == ConnectErrorKind::Denied => return error.outcome(),
-            Tried::Odd(error) => (None, Some(error)),
+            // It may be dead already, and nothing here could tell.
+            Tried::Doubtful(error) if self.file().revoke.is_empty() => return self.seen_by_a_person(&error),
+            Tried::Doubtful(error) | Tried::Odd(error) => (None, Some(error)),
         };
         let id = self.key_id.clone().or_else(|| self.door.id_of(&old.value, seen.as_ref()));
         if let (None, Some(error), Some(KeyId::Probe(_))) = (&id, &unseen, &self.file().key_id) {
@@ -71,6 +75,24 @@ impl Provider {
             }
         }
         Outcome::refused(self.for_a_person(&refused))
+    }
+
+    /// Refused before anything was done. A key of another region is, too: the ledger says so.
+    fn dead_already(&self, code: &str) -> Outcome {
+        let elsewhere: Vec<&str> = self.file().elsewhere.iter().map(|fact| fact.what.as_str()).collect();
+        let mut facts = vec![("already", json!(true))];
+        if !elsewhere.is_empty() {
+            facts.push(("refused_here_although_it_lives", json!(elsewhere)));
+        }
+        dead(code, &facts)
+    }
+
+    /// Refused, in words that prove nothing, and no call that could do or show more.
+    fn seen_by_a_person(&self, error: &ConnectError) -> Outcome {
+        let steps = self.file().by_hand.as_deref().unwrap_or("look where keys are managed.");
+        Outcome::unknown(format!(
+            "{error}. A person sees whether it is gone, and ends it if it is not: {steps}"
+        ))
     }
 
     fn for_a_person(&self, refused: &[String]) -> String {
@@ -97,7 +119,7 @@ impl Provider {
             Who::Key => "the key itself",
             Who::Nobody => "nobody: the value was enough",
         };
-        let about = About { secret, id, tag: None, more: None };
+        let about = About { secret, id, ..About::default() };
         let (said, status) = match self.door.ask(REVOKING, call, about).await? {
             Said::Done { status, .. } => ("done", status),
             Said::Gone { status } => ("no such key", status),
@@ -141,7 +163,7 @@ impl Provider {
                 Tried::Limited(after) => {
                     return Outcome::unknown(format!("{}: {}", self.door.name(), limited(after)));
                 }
-                Tried::Odd(error) => return error.unseen(),
+                Tried::Doubtful(error) | Tried::Odd(error) => return error.unseen(),
             }
             tokio::time::sleep(pause).await;
             waited += pause;
@@ -157,7 +179,8 @@ impl Provider {
                 Outcome::retry(format!("{}: the key still opens the door", self.door.name()))
             }
             Tried::Limited(after) => Outcome::unknown(format!("{}: {}", self.door.name(), limited(after))),
-            Tried::Odd(error) => error.unseen(),
+            Tried::Doubtful(error) if self.file().revoke.is_empty() => self.seen_by_a_person(&error),
+            Tried::Doubtful(error) | Tried::Odd(error) => error.unseen(),
         }
     }
 
@@ -172,7 +195,7 @@ impl Provider {
 
     async fn used(&self, value: &SecretValue) -> Option<String> {
         let call = &self.file().last_used.as_ref()?.value;
-        let about = About { secret: Some(value), id: self.key_id.as_deref(), tag: None, more: None };
+        let about = About { secret: Some(value), id: self.key_id.as_deref(), ..About::default() };
         let Ok(Said::Done { body, .. }) = self.door.ask("asking when it was last used", call, about).await
         else {
             return None;
@@ -215,7 +238,14 @@ impl Issuer for Provider {
             can_mint: self.mint.is_some() && file.mint.is_some() && self.door.admin.is_some(),
             can_probe: true,
             settle_ms: u64::try_from(self.settle.as_millis()).unwrap_or(u64::MAX),
-            refusals: file.probe.value.refused.iter().map(super::file::When::code).collect(),
+            refusals: file
+                .probe
+                .value
+                .refused
+                .iter()
+                .filter(|one| one.weak.is_none())
+                .map(super::file::When::code)
+                .collect(),
         }
     }
 
@@ -251,6 +281,14 @@ impl Issuer for Provider {
                 Err(error) => Check { what, ok: false, detail: error.to_string() },
             });
         }
+        if self.mint.is_some() {
+            let what = "read the list of keys to its end, where a successor whose answer was lost is found"
+                .to_owned();
+            checks.push(match self.tagged("quell inventory check").await {
+                Ok(_) => Check { what, ok: true, detail: "yes".to_owned() },
+                Err(error) => Check { what, ok: false, detail: error.to_string() },
+            });
+        }
         checks
     }
 
@@ -258,6 +296,16 @@ impl Issuer for Provider {
         let file = self.file();
         let mut warnings = vec![format!("revoking breaks: {}", file.breaks)];
         warnings.extend(file.outlives.iter().map(|fact| format!("lives on: {}", fact.what)));
+        warnings.extend(
+            file.elsewhere.iter().map(|fact| format!("refused here although it lives: {}", fact.what)),
+        );
+        if !file.proves() {
+            warnings.push(
+                "no refusal of this API can be told from that of a machine in between: it cannot be proven dead here, and the \
+                 incident is closed with a named exception"
+                    .to_owned(),
+            );
+        }
         if !file.self_revocable() && self.door.admin.is_none() {
             let steps = file.by_hand.as_deref().unwrap_or("set `admin` in the inventory.");
             warnings.push(format!("nothing here can revoke it; a person does: {steps}"));
@@ -280,7 +328,7 @@ impl Issuer for Provider {
     }
 
     async fn choose(&self, _old: Option<&Credential>, tag: &str) -> Result<Credential, ConnectError> {
-        Ok(Credential { principal: tag.to_owned(), value: SecretValue::new(Vec::new()) })
+        Ok(Credential { principal: self.mark(tag), value: SecretValue::new(Vec::new()) })
     }
 
     async fn perform(&self, op: IssuerOp<'_>) -> Performed {
@@ -331,7 +379,7 @@ impl Issuer for Provider {
                 let kind = ConnectErrorKind::Transient { retry_after: after };
                 Err(self.door.error(LOOKING, kind, limited(after)))
             }
-            Tried::Odd(error) => Err(error),
+            Tried::Doubtful(error) | Tried::Odd(error) => Err(error),
         }
     }
 }

@@ -14,6 +14,7 @@ mod door;
 mod embedded;
 pub mod file;
 mod issuer;
+mod list;
 mod mint;
 pub mod model;
 mod pattern;
@@ -118,6 +119,16 @@ fn assembled(file: Arc<File>, config: Config, context: &Context) -> Result<issue
             "settings of the new key, as the API names them; {} for none",
         ));
     }
+    if let (Some(settings), Some(call)) = (&config.mint, file.mint.as_ref().map(|call| &call.value))
+        && let Some(rights) = &call.rights
+        && settings.get(&rights.setting).is_none_or(|named| mint::rights_of(named).is_empty())
+    {
+        let setting = &rights.setting;
+        let words = format!("`{setting}` is missing: without it the new key may do more than the old one");
+        let hint = format!("list what the key needs, as the API names it: mint: {{ {setting}: [...] }}");
+        return Err(ConfigError::at("mint", words, hint));
+    }
+    let listed = file.list.as_ref().and_then(|call| call.value.settle.as_deref()).and_then(when::duration_ms);
     let settle = match config.settle {
         Some(settle) => u64::try_from(settle.as_millis()).ok(),
         None => when::duration_ms(&file.settle),
@@ -137,5 +148,6 @@ fn assembled(file: Arc<File>, config: Config, context: &Context) -> Result<issue
         key_id: config.key_id,
         mint: config.mint,
         settle: Duration::from_millis(settle),
+        listed: Duration::from_millis(listed.unwrap_or_default()),
     })
 }

@@ -69,6 +69,7 @@ pub fn schema() -> Value {
             "limits": { "type": "array", "items": fact },
             "breaks": text("What revoking the key breaks"),
             "outlives": { "type": "array", "items": fact, "description": "What lives on after the key is dead" },
+            "elsewhere": { "type": "array", "items": fact, "description": "Other doors of the vendor, whose living keys are refused here in the same words" },
             "example": {
                 "type": "object",
                 "additionalProperties": false,
@@ -104,6 +105,13 @@ fn call(description: &str) -> Value {
             "at": pointer("Pointer to something that must be in the JSON body"),
             "is": { "description": "What stands there, exactly" },
             "has": { "type": "string", "description": "A part of what stands there" },
+            "and": { "type": "array", "description": "What else must be in the body", "items": {
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["at"],
+                "properties": { "at": pointer("Pointer to it"), "is": true, "has": { "type": "string" } },
+            }},
+            "weak": { "type": "string", "minLength": 1, "description": "Refusals: why this one proves nothing" },
         },
     }});
     let texts = json!({ "type": "object", "additionalProperties": { "type": "string" } });
@@ -129,6 +137,21 @@ fn call(description: &str) -> Value {
             "value": pointer("The new value in the answer"),
             "items": pointer("The array of keys in the answer"),
             "name": pointer("The name in an item"),
+            "pages": pages(),
+            "settle": { "type": "string", "description": "List: how long until it shows a new key, and no longer a revoked one: 10s" },
+            "rights": {
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["setting", "at"],
+                "description": "Mint: where it is said what the new key may do",
+                "properties": {
+                    "setting": { "type": "string", "description": "The setting of `mint` in the inventory that names them" },
+                    "at": pointer("What was given, in the answer"),
+                    "added": { "type": "array", "items": { "type": "string" }, "description": "What the vendor adds to every key" },
+                },
+            },
+            "all_alike": { "type": "string", "minLength": 1, "description": "Mint: why nothing has to be said of the new key's rights" },
+            "longest": { "type": "integer", "minimum": 30, "description": "Mint: most characters of a name" },
             "facts": texts,
             "needs": { "type": "string", "description": "What the credential must be allowed" },
             "source": source(),
@@ -140,6 +163,34 @@ fn call(description: &str) -> Value {
                 "required": ["status"],
                 "properties": { "status": { "type": "integer" }, "json": true },
             }},
+        },
+    })
+}
+
+/// How a list goes on.
+fn pages() -> Value {
+    let object = |required: &[&str], properties: Value| json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties });
+    let text = |description: &str| json!({ "type": "string", "description": description });
+    let parameter = || text("The parameter's name");
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "minProperties": 1,
+        "maxProperties": 1,
+        "description": "List: how it goes on after its first page",
+        "properties": {
+            "cursor": object(&["query", "next"], json!({ "query": parameter(), "next": text("Pointer to what the next request gives back; nothing on the last page") })),
+            "link": text("Pointer to the next page's address; nothing on the last page"),
+            "number": object(&["query"], json!({
+                "query": parameter(),
+                "from": { "type": "integer", "minimum": 0, "default": 1, "description": "The first page's number" },
+                "last": text("Pointer to the last page's number; without it the first empty page is the end"),
+                "total": text("Pointer to how many keys there are in all"),
+            })),
+            "whole": object(&["below", "why"], json!({
+                "below": { "type": "integer", "minimum": 1, "description": "A list that is this long may have been cut off" },
+                "why": text("Who says that one answer holds all"),
+            })),
         },
     })
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::embedded::EMBEDDED;
 use super::file::File;
 use super::model::{Model, Mood};
-use super::{check, trial};
+use super::{Config, assembled, check, trial};
 use crate::connector::{Issuer, IssuerOp};
 use crate::context::Context;
 use crate::http::Client;
@@ -95,6 +95,9 @@ async fn a_file_that_believes_machines_in_between_is_caught() {
         changed(github, refusal, &format!("{refusal}\n    - {{ status: 404, at: /Message, is: no route }}"));
     assert_eq!(faults(&wide).await, ["pages and answers of machines in between prove nothing"]);
     let wide = changed(github, refusal, &format!("{refusal}\n    - {{ status: 403, at: /Message }}"));
+    assert!(complaints(&wide).contains("every 403 with something at that place counts as refusal"));
+    let wide =
+        changed(github, refusal, &format!("{refusal}\n    - {{ status: 403, at: /Message, has: proxy }}"));
     assert_eq!(faults(&wide).await, ["pages and answers of machines in between prove nothing"]);
 }
 
@@ -109,13 +112,213 @@ async fn a_file_whose_calls_do_not_fit_together_is_caught() {
     let authenticated = changed(
         &authenticated,
         "json: { credentials: [\"{secret}\"] }",
-        "json: { token: \"{secret}\" }\n    gone: [{ status: 404 }]",
+        "json: { token: \"{secret}\" }\n    gone: [{ status: 404, at: /message, is: Not Found }]",
     );
     assert!(faults(&authenticated).await.is_empty(), "another body is only another API");
     // An answer that is not the vendor's leaves every revocation unknown.
     let unknown = changed(github, "done: [{ status: 202 }]", "done: [{ status: 204 }]");
     let found = faults(&unknown).await;
     assert!(found.contains(&"a live key is accepted, and dead after it is revoked"), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_could_leave_two_living_keys_is_caught() {
+    let linode = embedded("linode");
+    let pages = "  pages: { number: { query: page, last: /pages, total: /results } }\n";
+    let said = complaints(&changed(linode, pages, ""));
+    assert!(said.contains("a key on the second page would not be found"), "{said}");
+    let said = complaints(&changed(linode, "  settle: 8s\n", ""));
+    assert!(said.contains("`settle` is missing or not a duration"), "{said}");
+    let said = complaints(&changed(linode, "  settle: 8s\n", "  settle: 1m\n"));
+    assert!(said.contains("`settle` is longer than 10s"), "{said}");
+    // Reads well, and looks for the number of pages where the API does not say it.
+    let elsewhere = changed(linode, "last: /pages", "last: /results");
+    let elsewhere = Arc::new(check::read("acme.yaml", &elsewhere).unwrap());
+    assert!(trial::minted(&elsewhere, &client()).await.is_ok(), "too many pages are only slow");
+    // Each way of going on works, and a revocation that takes no key back is seen.
+    for pages in [
+        "{ cursor: { query: after, next: /meta/next } }",
+        "{ link: /links/next }",
+        "{ number: { query: page, from: 0 } }",
+    ] {
+        let other = changed(linode, "{ number: { query: page, last: /pages, total: /results } }", pages);
+        let file = check::read("acme.yaml", &other).unwrap();
+        let lost = trial::minted(&Arc::new(file), &client()).await;
+        assert!(lost.is_ok(), "{pages}: {lost:?}");
+    }
+    let mute = changed(linode, "  name: /label\n", "  name: /labels\n");
+    let mute = Arc::new(check::read("acme.yaml", &mute).unwrap());
+    let lost = trial::minted(&mute, &client()).await;
+    assert!(
+        lost.is_err_and(|words| words.contains("2 keys carry the mark")),
+        "a list that shows no names finds nothing"
+    );
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_read_is_found_before_an_incident() {
+    let file = Arc::new(check::read("linode.yaml", embedded("linode")).unwrap());
+    let model = Model::start(file, 25).await.unwrap();
+    for (admin, ok) in [(model.admin(), true), (model.stranger(), false)] {
+        let mut context = Context::new(".".into(), client());
+        context.environment = Arc::new([("ADMIN".to_owned(), admin)].into());
+        let config = json!({ "id": "linode", "url": model.url(), "admin": "env:ADMIN", "mint": { "scopes": "linodes:read_only" } });
+        let checks = super::build(&config, &context).unwrap().check().await;
+        let list = checks.iter().find(|one| one.what.contains("list of keys")).unwrap();
+        assert_eq!(list.ok, ok, "{list:?}");
+        assert!(ok || list.detail.contains("account:read_only"), "{list:?}");
+    }
+}
+
+/// The model's pages are small, so that a reader of the first page only makes a second key: this is what the rules above are for.
+#[tokio::test]
+async fn who_reads_only_the_first_page_leaves_two_living_keys() {
+    let linode = embedded("linode");
+    let hasty = changed(
+        linode,
+        "{ number: { query: page, last: /pages, total: /results } }",
+        "{ whole: { below: 500, why: somebody guessed so } }",
+    );
+    let alive = async |text: &str| {
+        let file = Arc::new(check::read("linode.yaml", linode).unwrap());
+        let model = Model::start(file, 21).await.unwrap();
+        for n in 0..7 {
+            model.key(&format!("other-{n}"));
+        }
+        let mut context = Context::new(".".into(), client());
+        context.environment = Arc::new([("ADMIN".to_owned(), model.admin())].into());
+        let config = serde_json::from_value::<Config>(json!({
+            "id": "linode", "url": model.url(), "admin": "env:ADMIN", "mint": { "scopes": "linodes:read_only" },
+        }));
+        let file = Arc::new(check::read("linode.yaml", text).unwrap());
+        let mut issuer = assembled(file, config.unwrap(), &context).unwrap();
+        issuer.listed = Duration::from_millis(20);
+        let new = issuer.choose(None, "installation/INC-2026-0001/api.mint").await.unwrap();
+        for _ in 0..2 {
+            drop(issuer.perform(IssuerOp::Install { new: &new }).await);
+        }
+        model.named(&new.principal)
+    };
+    assert_eq!(alive(linode).await, 1);
+    assert_eq!(alive(&hasty).await, 2);
+}
+
+#[tokio::test]
+async fn a_successor_needs_its_rights_named() {
+    let sendgrid = embedded("sendgrid");
+    let rights = "  rights: { setting: scopes, at: /scopes, added: [2fa_required, sender_verification_eligible, sender_verification_exempt] }\n";
+    let said = complaints(&changed(sendgrid, rights, ""));
+    assert!(said.contains("nothing says what the new key may do"), "{said}");
+    assert!(
+        check::read(
+            "acme.yaml",
+            &changed(sendgrid, rights, "  all_alike: keys of Acme have no rights of their own\n")
+        )
+        .is_ok()
+    );
+    let said = complaints(&changed(sendgrid, "mint: { scopes: [mail.send] }", "mint: { scopes: [] }"));
+    assert!(said.contains("which the new key's rights come from"), "{said}");
+    // The file asks for them under another name than the API: the model makes a key that may do everything, as SendGrid does.
+    let other = changed(sendgrid, "setting: scopes", "setting: permissions");
+    let other = changed(&other, "mint: { scopes: [mail.send] }", "mint: { permissions: [mail.send] }");
+    assert!(faults(&other).await.is_empty(), "another name is only another API");
+    for settings in
+        [json!({}), json!({ "scopes": [] }), json!({ "scopes": "" }), json!({ "scope": ["mail.send"] })]
+    {
+        let config = json!({ "id": "sendgrid", "admin": "env:ADMIN", "mint": settings });
+        let error = built(&config).err().unwrap();
+        assert_eq!(error.key.as_deref(), Some("mint"), "{config}");
+        assert!(error.message.contains("`scopes` is missing"), "{error}");
+    }
+    assert!(
+        built(&json!({ "id": "sendgrid", "admin": "env:ADMIN", "mint": { "scopes": ["mail.send"] } }))
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn a_name_is_no_longer_than_the_api_lets_it_be() {
+    let issuer = built(&json!({ "id": "linode" })).unwrap();
+    let long = format!("installation/INC-2026-0001/{}.mint", "a".repeat(90));
+    let chosen = issuer.choose(None, &long).await.unwrap().principal;
+    assert!(chosen.len() <= 100 && chosen.starts_with("quell-"), "{chosen}");
+    assert_eq!(chosen, issuer.choose(None, &long).await.unwrap().principal, "the same again after a crash");
+    assert_ne!(chosen, issuer.choose(None, &format!("{long}2")).await.unwrap().principal);
+    assert_eq!(issuer.choose(None, "short.mint").await.unwrap().principal, "short.mint");
+}
+
+#[tokio::test]
+async fn words_that_anybody_says_are_no_refusal_of_the_issuer() {
+    let netlify = embedded("netlify");
+    let (before, after) = netlify.split_once(", weak: ").unwrap();
+    let (_, after) = after.split_once(" }]\n").unwrap();
+    let bold = format!("{before} }}]\n{after}");
+    let found = faults(&bold).await;
+    assert!(found.contains(&"words of anybody, where the issuer's stand, prove nothing"), "{found:?}");
+    assert!(found.contains(&"pages and answers of machines in between prove nothing"), "{found:?}");
+    let datadog = embedded("datadog");
+    let words =
+        "{ status: 403, at: /statuspage, has: \"datadoghq.com\", and: [{ at: /errors/0, is: Forbidden }] }";
+    let said = complaints(&changed(datadog, words, "{ status: 403, at: /errors/0 }"));
+    assert!(said.contains("every 403 with something at that place counts as refusal"), "{said}");
+    let said = complaints(&changed(datadog, words, "{ status: 403 }"));
+    assert!(said.contains("a bare 403"), "{said}");
+    let said = complaints(&changed(embedded("linode"), ", is: Not found }]", " }]"));
+    assert!(said.contains("`gone` takes every 404 for it"), "{said}");
+    let said = complaints(&changed(
+        embedded("github"),
+        "limited: [{ status: 403, at: /message, has: rate limit }]\n  facts",
+        "limited: [{ status: 403 }]\n  facts",
+    ));
+    assert!(said.contains("a bare 403: proxies and portals say that, too"), "{said}");
+}
+
+#[tokio::test]
+async fn a_file_without_a_refusal_of_its_own_can_revoke_all_the_same() {
+    let linode = embedded("linode");
+    let weak = changed(
+        linode,
+        "is: Invalid Token }]\n  facts",
+        "is: Invalid Token, weak: a gateway says so as well }]\n  facts",
+    );
+    assert_eq!(faults(&weak).await, Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn a_refusal_that_proves_nothing_is_said_to() {
+    let file = Arc::new(check::read("netlify.yaml", embedded("netlify")).unwrap());
+    let model = Model::start(file, 9).await.unwrap();
+    let issuer = built(&json!({ "id": "netlify", "url": model.url(), "settle": "20ms" })).unwrap();
+    let key = model.key("leaked");
+    model.revoke(&key.id);
+    let old = Credential { principal: "bearer".to_owned(), value: SecretValue::from_text(key.value) };
+    let Probe::Inconclusive { reason } = issuer.probe(&old).await else {
+        panic!("a weak refusal is believed")
+    };
+    assert!(reason.contains("many proxies and gateways say Access Denied"), "{reason}");
+    assert!(issuer.capabilities().refusals.is_empty());
+    assert!(issuer.warnings(None).await.iter().any(|line| line.contains("cannot be proven dead here")));
+    let outcome = issuer.observe(IssuerOp::Disable { old: &old }).await.outcome;
+    let Outcome::Unknown { reason } = outcome else { panic!("{outcome:?}") };
+    assert!(
+        reason.contains("A person sees whether it is gone") && reason.contains("app.netlify.com"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_after_which_it_may_be_done_is_unknown() {
+    let file = Arc::new(check::read("github.yaml", embedded("github")).unwrap());
+    let model = Model::start(Arc::clone(&file), 12).await.unwrap();
+    let issuer = built(&json!({ "id": "github", "url": model.url(), "settle": "20ms" })).unwrap();
+    let key = model.key("leaked");
+    let old = Credential { principal: "bearer".to_owned(), value: SecretValue::from_text(key.value) };
+    // The key cannot be tried and the revocation is answered with the same.
+    for status in [301, 302, 307, 308, 408, 499, 500, 502, 504] {
+        model.set(Mood::Same { status, body: ("text/plain", "".into()), headers: Vec::new() });
+        let outcome = issuer.perform(IssuerOp::Disable { old: &old }).await.outcome;
+        assert!(matches!(outcome, Outcome::Unknown { .. }), "{status}: {outcome:?}");
+    }
 }
 
 #[test]
@@ -209,17 +412,17 @@ async fn an_answer_that_nobody_knows_is_named_with_what_to_do() {
         (500, "the API has a problem of its own"),
         (418, "does not know this answer"),
     ] {
-        model.set(Mood::Same { status, body: ("application/json", "{\"x\":1}"), headers: Vec::new() });
+        model.set(Mood::Same { status, body: ("application/json", "{\"x\":1}".into()), headers: Vec::new() });
         let Probe::Inconclusive { reason } = issuer.probe(&old).await else { panic!("{status}") };
         assert!(reason.contains(wanted), "{status}: {reason}");
     }
     // Some say by words what others say by 429.
-    let body = ("application/json", r#"{"message":"API rate limit exceeded for 192.0.2.1."}"#);
+    let body = ("application/json", r#"{"message":"API rate limit exceeded for 192.0.2.1."}"#.into());
     model.set(Mood::Same { status: 403, body, headers: vec![("retry-after", "9".to_owned())] });
     let outcome = issuer.perform(IssuerOp::Disable { old: &old }).await.outcome;
     let waits = matches!(outcome, Outcome::NotApplied { retry_after_ms: Some(9_000), retryable: true, .. });
     assert!(waits, "{outcome:?}");
-    model.set(Mood::Same { status: 422, body: ("application/json", "{}"), headers: Vec::new() });
+    model.set(Mood::Same { status: 422, body: ("application/json", "{}".into()), headers: Vec::new() });
     let outcome = issuer.perform(IssuerOp::Disable { old: &old }).await.outcome;
     assert!(matches!(outcome, Outcome::NotApplied { retryable: false, .. }), "{outcome:?}");
 }

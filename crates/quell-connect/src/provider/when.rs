@@ -11,14 +11,15 @@ pub(super) fn fits(when: &When, status: u16, body: Option<&Value>) -> bool {
     if when.status != status {
         return false;
     }
-    let Some(at) = &when.at else { return true };
-    let Some(found) = body.and_then(|body| body.pointer(at)) else { return false };
-    if found.is_null() {
-        return false;
-    }
-    let is = when.is.as_ref().is_none_or(|wanted| wanted == found);
-    let has = when.has.as_ref().is_none_or(|part| found.as_str().is_some_and(|text| text.contains(part)));
-    is && has
+    let stands = |at: &str, is: Option<&Value>, has: Option<&String>| {
+        let Some(found) = body.and_then(|body| body.pointer(at)).filter(|found| !found.is_null()) else {
+            return false;
+        };
+        is.is_none_or(|wanted| wanted == found)
+            && has.is_none_or(|part| found.as_str().is_some_and(|text| text.contains(part)))
+    };
+    when.at.as_ref().is_none_or(|at| stands(at, when.is.as_ref(), when.has.as_ref()))
+        && when.and.iter().all(|mark| stands(&mark.at, mark.is.as_ref(), mark.has.as_ref()))
 }
 
 /// The JSON of an answer. Pages are none: portals and proxies answer with them, whatever the status.
@@ -87,10 +88,12 @@ pub(super) fn word(body: &Value, at: &str) -> Option<String> {
 mod tests {
     use serde_json::json;
 
+    use super::super::file::Mark;
     use super::*;
 
     fn when(status: u16, at: Option<&str>, is: Option<Value>, has: Option<&str>) -> When {
-        When { status, at: at.map(str::to_owned), is, has: has.map(str::to_owned) }
+        let (at, has) = (at.map(str::to_owned), has.map(str::to_owned));
+        When { status, at, is, has, and: Vec::new(), weak: None }
     }
 
     #[test]
@@ -103,6 +106,11 @@ mod tests {
         assert!(!fits(&when(401, Some("/none"), None, None), 401, Some(&body)), "null is nothing");
         assert!(!fits(&when(401, Some("/message"), Some(json!("Bad")), None), 401, Some(&body)));
         assert!(!fits(&when(401, Some("/message"), None, None), 401, None), "a page has no words");
+        let mut both = when(401, Some("/message"), Some(json!("Bad credentials")), None);
+        both.and.push(Mark { at: "/ok".to_owned(), is: Some(json!(false)), has: None });
+        assert!(fits(&both, 401, Some(&body)));
+        both.and.push(Mark { at: "/code".to_owned(), is: None, has: None });
+        assert!(!fits(&both, 401, Some(&body)), "all of it must stand there");
     }
 
     #[test]

@@ -141,6 +141,64 @@ async fn sessions_from_before_are_denied_and_later_ones_are_spared() {
 }
 
 #[tokio::test]
+async fn one_policy_serves_all_leaks_and_an_earlier_one_is_not_believed() {
+    let (aws, first) = prepared();
+    let (issuer, first) = (issuer(&aws), credential(&first));
+    let cutoff = |disabled: &Outcome| facts(disabled)["cutoff"].as_str().unwrap().to_owned();
+    let early = cutoff(&issuer.perform(IssuerOp::Disable { old: &first }).await.outcome);
+    let first_sever = IssuerOp::Sever { old: &first, cutoff: Some(&early) };
+    assert!(issuer.perform(first_sever).await.outcome.is_applied());
+    assert!(issuer.observe(first_sever).await.outcome.is_applied());
+
+    // The user's next key leaks, later.
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    let second = credential(&aws.key("orders").unwrap());
+    let late = cutoff(&issuer.perform(IssuerOp::Disable { old: &second }).await.outcome);
+    assert_eq!(
+        late,
+        cutoff(&issuer.observe(IssuerOp::Disable { old: &second }).await.outcome).min(late.clone())
+    );
+    assert!(late > early, "{late} {early}");
+    for cutoff in [Some(late.as_str()), None] {
+        let seen = issuer.observe(IssuerOp::Sever { old: &second, cutoff }).await.outcome;
+        assert!(reason(&seen).contains("is of an earlier leak"), "{seen:?}");
+        assert!(issuer.sessions(&second, cutoff).await.is_err());
+    }
+    let second_sever = IssuerOp::Sever { old: &second, cutoff: Some(&late) };
+    assert!(issuer.perform(second_sever).await.outcome.is_applied());
+    assert!(issuer.observe(second_sever).await.outcome.is_applied());
+    assert_eq!(issuer.sessions(&second, Some(&late)).await.unwrap(), 0);
+
+    // What is done late about the first leak does not move the time back.
+    let again = issuer.perform(first_sever).await.outcome;
+    assert_eq!(facts(&again)["sessions_before"], json!(late));
+    assert!(issuer.observe(first_sever).await.outcome.is_applied());
+    assert!(issuer.observe(second_sever).await.outcome.is_applied());
+    let names = aws.iam(&[("Action", "ListUserPolicies"), ("UserName", "orders")]).unwrap();
+    assert_eq!(names.matches("Quell").count(), 1, "{names}");
+}
+
+#[tokio::test]
+async fn a_key_of_another_account_is_not_called_deleted() {
+    let (aws, _) = prepared();
+    let issuer = issuer(&aws);
+    // As AWS writes the account 210987654321 into an id.
+    let id = format!("AKIA{}{}", "TCH6YDSY", "RAAAAAAA");
+    let secret = "x".repeat(40);
+    let foreign =
+        Credential { principal: id.clone(), value: SecretValue::from_text(format!("{id}:{secret}")) };
+    for outcome in
+        [issuer.perform(IssuerOp::Disable { old: &foreign }).await.outcome, issuer.retire(&foreign).await]
+    {
+        assert!(matches!(outcome, Outcome::NotApplied { retryable: false, .. }), "{outcome:?}");
+        let words = "is of account 210987654321, and `admin` is of account 123456789012";
+        assert!(reason(&outcome).contains(words), "{outcome:?}");
+    }
+    let seen = issuer.observe(IssuerOp::Disable { old: &foreign }).await.outcome;
+    assert!(matches!(seen, Outcome::Unknown { .. }), "{seen:?}");
+}
+
+#[tokio::test]
 async fn keys_and_users_that_are_gone_or_elsewhere_are_told_apart() {
     let (aws, old) = prepared();
     let elsewhere = aws.user("billing", &["s3:*"]).unwrap();
@@ -152,6 +210,7 @@ async fn keys_and_users_that_are_gone_or_elsewhere_are_told_apart() {
     aws.iam(&[("Action", "DeleteAccessKey"), ("UserName", "orders"), ("AccessKeyId", &old.id)]).unwrap();
     let outcome = issuer.perform(IssuerOp::Disable { old: &credential(&old) }).await.outcome;
     assert_eq!(facts(&outcome)["status"], "deleted");
+    assert_eq!(facts(&outcome)["account"], "123456789012");
     aws.iam(&[("Action", "DeleteUserPolicy"), ("UserName", "orders"), ("PolicyName", "may")]).unwrap();
     aws.iam(&[("Action", "DeleteUser"), ("UserName", "orders")]).unwrap();
     for op in [

@@ -105,6 +105,29 @@ async fn the_leaked_value_is_previous_until_it_is_purged() {
 }
 
 #[tokio::test]
+async fn binary_versions_are_purged_as_well_and_stop_nothing() {
+    use base64::Engine as _;
+    let aws = holding("CANARY-leaked");
+    let (store, old, new) = (store(&aws, None), value("CANARY-leaked"), value("CANARY-new"));
+    for (label, bytes) in [("with", &b"\xff\x00CANARY-leaked\xfe"[..]), ("without", &b"\xff\x00\xfe"[..])] {
+        let text = base64::prelude::BASE64_STANDARD.encode(bytes);
+        let body = json!({ "SecretId": NAME, "SecretBinary": text, "VersionStages": [label] });
+        aws.secrets("PutSecretValue", &body).unwrap();
+    }
+    assert!(store.write(&new).await.is_applied());
+    let seen = store.observe_purge(&[&old]).await;
+    assert!(reason(&seen).contains("(with)") && !reason(&seen).contains("without"), "{seen:?}");
+    let purged = store.purge(&[&old]).await;
+    assert_eq!(facts(&purged)["labels_removed"].as_array().unwrap().len(), 2, "{purged:?}");
+    let left = labels(&aws).to_string();
+    assert!(
+        !left.contains("\"with\"") && left.contains("\"without\"") && !left.contains("PREVIOUS"),
+        "{left}"
+    );
+    assert!(!format!("{seen:?}{purged:?}").contains("CANARY"));
+}
+
+#[tokio::test]
 async fn an_answer_that_is_lost_is_unknown_and_the_next_try_finds_the_effect() {
     let aws = holding("CANARY-0");
     let proxy = FlakyProxy::start(([127, 0, 0, 1], aws.port()).into()).unwrap();

@@ -3,10 +3,12 @@
 * A key that is not active is unknown (moto looks only for its id).
 * `aws:TokenIssueTime`: a deny of older sessions holds for sessions that are older, and for no long-term key (moto takes any condition of a
   policy to be unmet, and denies everything then).
+* The account of a key stands in its id, so that AWS tells it of deleted keys and of strangers' (moto says the caller's for what it does not know).
 
 Nothing is added that refuses more than AWS would, nor anything that accepts more.
 """
 
+import base64
 import json
 import sys
 from datetime import datetime, timezone
@@ -14,7 +16,8 @@ from datetime import datetime, timezone
 from moto import server
 from moto.iam import access_control
 from moto.iam.models import Policy
-from moto.sts.models import AssumedRole
+from moto.iam.utils import ACCOUNT_OFFSET, AWS_ROLE_ALPHABET
+from moto.sts.models import AssumedRole, STSBackend
 
 KEY = "aws:TokenIssueTime"
 
@@ -83,6 +86,13 @@ def of_the_session(collect=of_session.collect_policies):
     return wrapped
 
 
+def account_in_the_id(self, access_key_id):
+    half = int.from_bytes(base64.b32decode(access_key_id[4:12]), "big") - ACCOUNT_OFFSET
+    odd = access_key_id[12] in AWS_ROLE_ALPHABET[16:]
+    return {"Account": f"{2 * half + odd:012}"}
+
+
+STSBackend.get_access_key_info = account_in_the_id
 of_user.__init__ = only_active()
 of_user.collect_policies = of_the_user()
 AssumedRole.__init__ = remembers_its_begin()

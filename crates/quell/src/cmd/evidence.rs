@@ -6,7 +6,7 @@ use quell_app::clock::now;
 use quell_app::{AppError, Options, evidence, files, proof, report};
 use serde_json::json;
 
-use super::{app, app_without_inventory, ask_passphrase, incident_id};
+use super::{app_for, app_without_inventory, ask_passphrase, incident_id};
 use crate::cli::{EvidenceCommand, LedgerCommand, ReportArgs};
 use crate::exit;
 use crate::output::{Out, Tone, tone};
@@ -15,8 +15,8 @@ use crate::output::{Out, Tone, tone};
 const TEXT_MAX: u64 = 1 << 20;
 
 pub(crate) async fn verify_incident(options: &Options, id: &str, out: &Out) -> Result<u8, AppError> {
-    let app = app(options).await?;
     let id = incident_id(id)?;
+    let app = app_for(options, id).await?;
     let verified = proof::verify(&app, id).await?;
     let inert = !verified.is_empty() && verified.iter().all(|v| v.proof.inert);
     if out.json() {

@@ -8,6 +8,7 @@ use quell_app::driver::{Ended, Failpoint, Run};
 use quell_app::incident::Report;
 use quell_app::kill::{self, Asked, Killed, Session, Shown, Target};
 use quell_app::{AppError, Options, scan};
+use quell_connect::provider::{self, Who};
 use quell_core::outcome::Probe;
 use quell_core::secret::SecretValue;
 use serde_json::{Value, json};
@@ -41,6 +42,11 @@ pub(crate) async fn kill(options: &Options, args: &KillArgs, out: &Out) -> Resul
         return Ok(exit::OK);
     }
     let session = Session::open(&options, &target, &value, args.even_in_use, ask_passphrase).await?;
+    for missed in &session.missed {
+        out.warning(format!(
+            "could not be read, so whether the value is in use there is not known: {missed}"
+        ));
+    }
     if let Some(running) = session.running().await? {
         out.status(format!("{} is open about it: it is taken up where it is", running.id));
     }
@@ -87,8 +93,8 @@ fn value() -> Result<SecretValue, AppError> {
     if !std::io::stdin().is_terminal() {
         return read_value(Path::new("-"));
     }
-    let typed = rpassword::prompt_password("the leaked value (not shown): ")
-        .map_err(|source| AppError::Io { path: "standard input".to_owned(), source })?;
+    let typed = crate::prompt::hidden("the leaked value (not shown): ")
+        .map_err(|source| AppError::Io { path: "the terminal".to_owned(), source })?;
     if typed.trim().is_empty() {
         return Err(AppError::Usage("no value was given".to_owned()));
     }
@@ -131,12 +137,16 @@ fn preview(target: &Target, seen: &Probe, warnings: &[String], out: &Out) {
             format!("  now        {}: {reason}", tone(Tone::Careful, "not known"))
         }
     });
-    match file.revoke.first() {
-        Some(call) => out.status(format!(
-            "  will be    {} {}, then tried until it is refused",
-            call.value.method, call.value.path
-        )),
-        None => out.status("  will be    tried; no call revokes it, a person does"),
+    let administrator = target.config.get("admin").is_some();
+    let possible = |call: &&provider::Call| administrator || call.who != Who::Admin;
+    match file.revoke.iter().map(|call| &call.value).find(possible) {
+        Some(call) => {
+            out.status(format!("  will be    {} {}, then tried until it is refused", call.method, call.path));
+        }
+        None if file.revoke.is_empty() => out.status("  will be    tried; no call revokes it, a person does"),
+        None => out.status(
+            "  will be    tried; only an administrator's credential revokes it (--admin REF), or a person",
+        ),
     }
     for warning in warnings {
         out.status(format!("  {warning}"));
@@ -195,6 +205,7 @@ fn finish(target: &Target, killed: &Killed, out: &Out) -> Result<u8, AppError> {
             let line = "refused twice, beside a control that was accepted; nobody here ever saw it accepted";
             out.status(format!("{} {line}", tone(Tone::Careful, "refused here:")));
             out.hint("a key of another site or server is refused as well, and so is one that was cut off: compare it, and where it was used");
+            elsewhere(target, out);
             exit::REFUSED
         }
         Shown::RefusedAfterAccepted { seconds } => {
@@ -208,9 +219,10 @@ fn finish(target: &Target, killed: &Killed, out: &Out) -> Result<u8, AppError> {
         Shown::Refused => {
             out.status(format!("{} and nobody here ever saw it accepted", tone(Tone::Careful, "refused,")));
             out.hint("a key that this door never accepts is refused as well; --control REF, or another --url or --provider, tells");
+            elsewhere(target, out);
             exit::REFUSED
         }
-        Shown::NotDead => not_dead(killed, out),
+        Shown::NotDead => not_dead(target, killed, out),
     };
     out.hint(format!(
         "`quell incident show {id}`; `quell evidence export {id}`; the incident stays open until it is closed"
@@ -218,7 +230,14 @@ fn finish(target: &Target, killed: &Killed, out: &Out) -> Result<u8, AppError> {
     Ok(code)
 }
 
-fn not_dead(killed: &Killed, out: &Out) -> u8 {
+/// Other doors of the vendor, where the key may live.
+fn elsewhere(target: &Target, out: &Out) {
+    for fact in &target.provider.file.elsewhere {
+        out.hint(format!("refused here although it lives: {}", fact.what));
+    }
+}
+
+fn not_dead(target: &Target, killed: &Killed, out: &Out) -> u8 {
     match killed.ended {
         Ended::Interrupted => {
             out.status("stopped; run it again to take it up where it is");
@@ -240,7 +259,33 @@ fn not_dead(killed: &Killed, out: &Out) -> u8 {
             for line in killed.incident.proof(&killed.secret).iter().flat_map(|proof| &proof.unmet) {
                 out.status(format!("  - {line}"));
             }
+            for step in next_steps(target, killed) {
+                out.hint(step);
+            }
             exit::REMOTE
         }
     }
+}
+
+/// What can be done about a key that is not shown to be dead, the surest first.
+fn next_steps(target: &Target, killed: &Killed) -> Vec<String> {
+    let file = &target.provider.file;
+    let mut steps = Vec::new();
+    let by_admin = file.revoke.iter().find(|call| call.value.who == Who::Admin);
+    if let (Some(call), None) = (by_admin, target.config.get("admin")) {
+        let needs = call.value.needs.as_deref().unwrap_or("the right to revoke keys");
+        steps.push(format!("run it again with --admin REF, an administrator's credential: {needs}"));
+    }
+    if let Some(by_hand) = &file.by_hand {
+        steps.push(format!("a person can end it: {by_hand}"));
+    }
+    if file.proves() {
+        steps.push("run the same command again: it looks first, and revokes nothing twice".to_owned());
+    } else {
+        let (id, secret) = (killed.incident.id, &killed.secret);
+        steps.push(format!(
+            "no refusal of this API proves anything: see that the key is gone, then `quell incident exception {id} {secret} --reason …`"
+        ));
+    }
+    steps
 }

@@ -183,9 +183,9 @@ pub(crate) fn ask_passphrase() -> Result<SecretValue, StoreError> {
     if !can_ask() {
         return Err(StoreError::Kek("a passphrase is needed and nobody can be asked".to_owned()));
     }
-    rpassword::prompt_password("passphrase: ")
+    crate::prompt::hidden("passphrase: ")
         .map(SecretValue::from_text)
-        .map_err(|e| StoreError::Kek(format!("the passphrase could not be read: {e}")))
+        .map_err(|source| StoreError::Io { path: "the terminal".to_owned(), source })
 }
 
 /// State and inventory.
@@ -200,6 +200,17 @@ pub(crate) async fn app_without_inventory(options: &Options) -> Result<Arc<App>,
     } else {
         App::with_inventory(options, Inventory::default(), ask_passphrase).await
     }
+}
+
+/// State and inventory, for what is done about one incident. One of `quell kill` is not in any inventory, and that is said first.
+pub(crate) async fn app_for(options: &Options, id: IncidentId) -> Result<Arc<App>, AppError> {
+    let app = app_without_inventory(options).await?;
+    quell_app::kill::refuse_its_own(&app, &app.incident(id).await?)?;
+    if !options.inventory.exists() {
+        // It is missing, and what that means is said there.
+        quell_app::inventory::load(&options.inventory)?;
+    }
+    Ok(app)
 }
 
 pub(crate) fn incident_id(text: &str) -> Result<IncidentId, AppError> {

@@ -112,7 +112,11 @@ fn show(places: &[PathBuf], id: &str, out: &Out) -> Result<u8, AppError> {
     for (name, call) in file.calls() {
         shown(&name, &call.value, out)?;
     }
-    for (word, facts) in [("limit", &file.limits), ("lives on", &file.outlives)] {
+    for (word, facts) in [
+        ("limit", &file.limits),
+        ("lives on", &file.outlives),
+        ("refused here although it lives", &file.elsewhere),
+    ] {
         for fact in facts {
             out.data(format!("  {word}: {} ({}, {})", fact.what, fact.source, fact.checked))?;
         }
@@ -133,9 +137,15 @@ fn shown(name: &str, call: &Call, out: &Out) -> Result<(), AppError> {
         Who::Nobody => "as nobody",
     };
     out.data(format!("  {name}: {} {} {who}", call.method, call.path))?;
-    let refused: Vec<String> = call.refused.iter().map(provider::file::When::code).collect();
+    let refused: Vec<String> =
+        call.refused.iter().filter(|one| one.weak.is_none()).map(provider::file::When::code).collect();
     if !refused.is_empty() {
         out.data(format!("      refused: {}", refused.join("; ")))?;
+    }
+    for one in &call.refused {
+        if let Some(why) = &one.weak {
+            out.data(format!("      weak: {}: {why}", one.code()))?;
+        }
     }
     if let Some(needs) = &call.needs {
         out.data(format!("      needs: {needs}"))?;

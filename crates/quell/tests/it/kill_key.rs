@@ -16,12 +16,12 @@ use super::world::{files_below, private, quell_program, text};
 const PLACES: [&str; 3] = ["after-intent", "after-effect", "after-result"];
 
 /// A folder with a provider file that points to a model, and a key that the scanner takes for what it is.
-struct Desk {
-    folder: tempfile::TempDir,
+pub(crate) struct Desk {
+    pub(crate) folder: tempfile::TempDir,
     runtime: tokio::runtime::Runtime,
-    model: Model,
-    key: ModelKey,
-    control: ModelKey,
+    pub(crate) model: Model,
+    pub(crate) key: ModelKey,
+    pub(crate) control: ModelKey,
     id: String,
     address: String,
 }
@@ -36,12 +36,12 @@ fn token(seed: u64) -> String {
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::of("github", "https://api.github.com", &token(41))
     }
 
     /// For another provider: its id, its address, and a key of its form.
-    fn of(id: &str, address: &str, value: &str) -> Self {
+    pub(crate) fn of(id: &str, address: &str, value: &str) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let file = quell_connect::provider::read(id, &embedded(id)).unwrap();
         let model = runtime.block_on(Model::start(Arc::new(file), 3)).unwrap();
@@ -64,11 +64,12 @@ impl Desk {
         let file = embedded(&self.id).replace(&self.address, url);
         let (before, after) = file.split_once("\nsettle: ").unwrap();
         let (_, rest) = after.split_once('\n').unwrap();
-        let file = format!("{before}\nsettle: 100ms\n{rest}");
+        let file =
+            format!("{before}\nsettle: 100ms\n{rest}").replace("\n  settle: 8s\n", "\n  settle: 100ms\n");
         std::fs::write(self.folder.path().join(format!("providers/{}.yaml", self.id)), file).unwrap();
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(quell_program());
         command
             .args(args)
@@ -85,7 +86,7 @@ impl Desk {
         command
     }
 
-    fn run(&self, args: &[&str], failpoint: Option<&str>) -> Output {
+    pub(crate) fn run(&self, args: &[&str], failpoint: Option<&str>) -> Output {
         let mut command = self.command(args);
         if let Some(failpoint) = failpoint {
             command.env("QUELL_FAILPOINT", failpoint);
@@ -103,7 +104,7 @@ impl Desk {
 
     /// With `--yes` and `--json`; the exit code and the object.
     #[track_caller]
-    fn kill(&self, more: &[&str]) -> (i32, Value) {
+    pub(crate) fn kill(&self, more: &[&str]) -> (i32, Value) {
         let args: Vec<&str> = ["kill", "-", "--yes", "--json", "--providers", "providers"]
             .into_iter()
             .chain(more.iter().copied())
@@ -115,7 +116,7 @@ impl Desk {
     }
 
     #[track_caller]
-    fn json(&self, args: &[&str]) -> Value {
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
         let args: Vec<&str> = args.iter().copied().chain(["--json"]).collect();
         let output = self.run(&args, None);
         assert!(output.status.success(), "quell {args:?}: {}", text(&output.stderr));
@@ -355,7 +356,7 @@ fn an_issuer_that_says_done_and_does_nothing_is_not_believed() {
 }
 
 impl Desk {
-    fn write_inventory(&self, yaml: &str) {
+    pub(crate) fn write_inventory(&self, yaml: &str) {
         std::fs::write(self.folder.path().join("quell.yaml"), yaml).unwrap();
     }
 }
@@ -445,6 +446,40 @@ fn a_provider_that_makes_keys_is_rotated_and_a_crash_leaves_no_stranger() {
         assert_eq!(desk.model.named("/mail.mint"), 1, "{failpoint:?}: exactly one successor lives");
         let kept = std::fs::read_to_string(desk.folder.path().join("mail.env")).unwrap();
         assert!(kept.starts_with("KEY=SG.") && !kept.contains(&value), "the store holds the successor");
+    }
+}
+
+/// The answer of the mint is lost, and the list shows the key only later: the plan goes on, and exactly one successor lives.
+#[test]
+fn a_lost_answer_of_a_mint_leaves_one_successor_with_the_rights_that_were_asked_for() {
+    for id in ["sendgrid", "linode"] {
+        let file = quell_connect::provider::read(id, &embedded(id)).unwrap();
+        let value = quell_connect::provider::expand(&file.example.value, 99);
+        let desk = Desk::of(id, &file.url, &value);
+        let proxy = desk.runtime.block_on(async { FlakyProxy::start(desk.model.address()) }).unwrap();
+        desk.point_to(&format!("http://{}", proxy.address()));
+        for n in 0..7 {
+            desk.model.key(&format!("other-{n}"));
+        }
+        private(&desk.folder.path().join("app.env"), &format!("KEY={value}\n"));
+        let (kind, scopes) = (&file.kinds[0], &file.example.mint.as_ref().unwrap()["scopes"]);
+        desk.write_inventory(&format!(
+            "providers: [providers]\nsecrets:\n  - id: app\n    kind: {kind}\n    env: prod\n    \
+             issuer: {{ provider: {{ id: {id}, admin: \"env:ADMIN\", control: \"env:GOOD\", key_id: \"{}\", mint: {{ scopes: {scopes} }} }} }}\n    \
+             stores: [{{ env_file: {{ path: app.env, key: KEY }} }}]\npolicy: {{ approvals: {{ destructive: 0 }} }}\n",
+            desk.key.id
+        ));
+        let opened = desk.json(&["incident", "open", "--secret", "app", "--channel", "chat"]);
+        let incident = opened["incident"].as_str().unwrap();
+        let mint = file.mint.as_ref().unwrap().value.path.clone();
+        desk.model.set(Mood::Late(2));
+        desk.runtime.block_on(proxy.once(Fault::DropAnswerTo(format!("POST {mint}").into_bytes())));
+        let done = desk.run(&["respond", incident], None);
+        assert_eq!(proxy.struck(), 1, "{id}");
+        assert!(done.status.success(), "{id}: {}", text(&done.stderr));
+        assert_eq!(desk.model.named("/app.mint"), 1, "{id}: exactly one successor lives");
+        assert_eq!(desk.model.rights("/app.mint"), std::slice::from_ref(scopes), "{id}");
+        assert!(!desk.model.alive(&desk.key.id), "{id}: the old key lives");
     }
 }
 

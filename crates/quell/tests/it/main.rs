@@ -27,6 +27,7 @@ mod ingest;
 mod inventory;
 mod kill;
 mod kill_key;
+mod kill_words;
 mod kinds;
 mod provider;
 mod respond;

@@ -48,6 +48,14 @@ fn a_provider_is_shown_with_its_sources() {
     ] {
         assert!(shown.contains(words), "{words}: {shown}");
     }
+    let shown = text(&plain(folder.path(), &["provider", "show", "gitlab"]).stdout);
+    for words in [
+        "refused: 401 Token was revoked",
+        "weak: 401 401 Unauthorized: GitLab says so to every text",
+        "although it lives: a token of another server",
+    ] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
     let missing = plain(folder.path(), &["provider", "show", "acme"]);
     assert_eq!(missing.status.code(), Some(2));
     assert!(text(&missing.stderr).contains("quell provider list"), "{}", text(&missing.stderr));

@@ -12,7 +12,7 @@ use quell_core::IncidentId;
 use quell_core::incident::{Incident, unmet};
 use quell_core::plan::{Class, StepState};
 
-use super::{app, incident_id};
+use super::{app_for, incident_id};
 use crate::cli::RespondArgs;
 use crate::exit;
 use crate::output::{Out, Tone, can_ask, tone};
@@ -26,7 +26,7 @@ pub(crate) async fn respond(options: &Options, args: &RespondArgs, out: &Out) ->
     {
         return Err(AppError::Usage(format!("--yes must repeat the incident's id: --yes {id}")));
     }
-    let app = app(options).await?;
+    let app = app_for(options, id).await?;
     let incident = plan::make(&app, id, false).await?;
     if !out.json() {
         out.status(format!("{} {}", tone(Tone::Strong, id), incident.title));

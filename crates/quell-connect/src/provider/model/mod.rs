@@ -4,6 +4,8 @@
 //! on it. It fills holes with the connector's own code (which has tests of its own), so it finds files that do not fit
 //! together, not mistakes in that code.
 
+mod keys;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +22,8 @@ use super::door::key_for;
 use super::file::{Answer, Call, File, KeyId, Who};
 use super::pattern::expand;
 use super::template::Template;
+pub(super) use keys::place;
+use keys::without_page;
 
 /// Largest request that is read, in bytes.
 const REQUEST_MAX: usize = 1 << 20;
@@ -27,9 +31,13 @@ const REQUEST_MAX: usize = 1 << 20;
 /// How it behaves.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum Mood {
+    /// New keys may do more than they were asked to.
+    Generous,
     /// As the file says.
     #[default]
     Honest,
+    /// A new key is on the list only when the list was read this many times more.
+    Late(u32),
     /// Says that a revocation was done, and does nothing.
     Liar,
     /// A revocation binds after the key was tried this many times more.
@@ -39,7 +47,7 @@ pub enum Mood {
         /// The status.
         status: u16,
         /// Content type and body.
-        body: (&'static str, &'static str),
+        body: (&'static str, std::borrow::Cow<'static, str>),
         /// More headers.
         headers: Vec<(&'static str, String)>,
     },
@@ -54,8 +62,25 @@ pub struct ModelKey {
     pub id: String,
     /// Its name.
     pub name: String,
+    /// What it may do, as its maker asked; nothing for one that was not made by a call.
+    pub rights: Value,
     /// How often it can still be tried: `None` for ever.
     left: Option<u32>,
+    /// How often the list is read without it.
+    hidden: u32,
+}
+
+impl ModelKey {
+    fn nobody() -> Self {
+        Self {
+            value: String::new(),
+            id: String::new(),
+            name: String::new(),
+            rights: Value::Null,
+            left: Some(0),
+            hidden: 0,
+        }
+    }
 }
 
 impl std::fmt::Debug for ModelKey {
@@ -188,6 +213,14 @@ impl Model {
         })
     }
 
+    /// What the living keys with this in their name may do.
+    pub fn rights(&self, part: &str) -> Vec<Value> {
+        self.with(|world| {
+            let alive = world.keys.iter().filter(|key| key.name.contains(part) && key.left != Some(0));
+            alive.map(|key| key.rights.clone()).collect()
+        })
+    }
+
     /// From now on it behaves so.
     pub fn set(&self, mood: Mood) {
         self.with(|world| world.mood = mood);
@@ -243,7 +276,7 @@ impl World {
             Some(KeyId::Probe(_) | KeyId::Inventory(_)) | None => None,
         };
         let id = part.unwrap_or_else(|| expand("{hex:12}", self.seed));
-        let key = ModelKey { value, id, name: name.to_owned(), left: None };
+        let key = ModelKey { value, id, name: name.to_owned(), rights: Value::Null, left: None, hidden: 0 };
         self.keys.push(key.clone());
         key
     }
@@ -257,7 +290,7 @@ impl World {
     fn answer(&mut self, asked: &Asked) -> Reply {
         self.lines.push(format!("{} {}", asked.method, asked.uri));
         if let Mood::Same { status, body: (kind, body), headers } = &self.mood {
-            return Reply { status: *status, kind, body: (*body).to_owned(), headers: headers.clone() };
+            return Reply { status: *status, kind, body: body.to_string(), headers: headers.clone() };
         }
         let file = Arc::clone(&self.file);
         let mut known = None;
@@ -270,7 +303,7 @@ impl World {
                 return self.act(&name, call, &key, asked);
             }
             let path = Template::parse(&call.path).ok();
-            if path.is_some_and(|path| path.parts(&asked.uri).is_some()) {
+            if path.is_some_and(|path| path.parts(&without_page(call, &asked.uri).0).is_some()) {
                 known.get_or_insert((name, call));
             }
         }
@@ -315,7 +348,7 @@ impl World {
                 "application/json" => same_json(&body, &asked.body),
                 _ => body.as_slice() == asked.body,
             });
-        filled.path.as_str() == asked.uri && headers && unauthenticated && body
+        filled.path.as_str() == without_page(call, &asked.uri).0 && headers && unauthenticated && body
     }
 
     fn act(&mut self, name: &str, call: &Call, key: &ModelKey, asked: &Asked) -> Reply {
@@ -329,17 +362,8 @@ impl World {
                 }
                 example(call, "accepted", key)
             }
-            "mint" => {
-                let value = self.next_value();
-                let key = self.add(value, &told(call, asked).unwrap_or_default());
-                example(call, "done", &key)
-            }
-            "list" => {
-                let alive = self.keys.iter().filter(|key| key.left != Some(0));
-                let items: Vec<Value> =
-                    alive.filter_map(|key| Some(filled(call.examples.get("item")?, key))).collect();
-                Reply::json(200, &wrapped(call.items.as_deref().unwrap_or_default(), items.into()))
-            }
+            "mint" => self.make(call, asked),
+            "list" => self.list(call, asked),
             "last_used" => example(call, "done", key),
             _ => {
                 if key.left == Some(0) && call.examples.contains_key("gone") {
@@ -349,7 +373,7 @@ impl World {
                 match self.mood {
                     Mood::Liar => {}
                     Mood::Slow(left) => self.end(&key.id, left),
-                    Mood::Honest | Mood::Same { .. } => self.end(&key.id, 0),
+                    Mood::Generous | Mood::Honest | Mood::Late(_) | Mood::Same { .. } => self.end(&key.id, 0),
                 }
                 example(call, "done", key)
             }
@@ -358,8 +382,11 @@ impl World {
 
     /// The path is known, the credential or the key is not.
     fn stranger(&self, file: &File, name: &str, call: &Call, asked: &Asked) -> Reply {
-        let nobody = ModelKey { value: String::new(), id: String::new(), name: String::new(), left: Some(0) };
+        let nobody = ModelKey::nobody();
         match call.who {
+            Who::Key if self.file.probe.value.examples.contains_key("unknown") => {
+                example(&self.file.probe.value, "unknown", &nobody)
+            }
             Who::Key => self.refused(),
             // Whoever takes a value without asking who sends it says the same for every value.
             Who::Nobody if !asked.headers.contains_key("authorization") => example(call, "done", &nobody),
@@ -392,7 +419,7 @@ impl World {
     }
 
     fn refused(&self) -> Reply {
-        let nobody = ModelKey { value: String::new(), id: String::new(), name: String::new(), left: Some(0) };
+        let nobody = ModelKey::nobody();
         example(&self.file.probe.value, "refused", &nobody)
     }
 }
@@ -449,9 +476,4 @@ fn filled(answer: &Answer, key: &ModelKey) -> Value {
         }
     }
     answer.json.as_ref().map(|json| fill(json, key)).unwrap_or_default()
-}
-
-/// Puts `inner` where the pointer says.
-fn wrapped(pointer: &str, inner: Value) -> Value {
-    pointer.rsplit('/').filter(|name| !name.is_empty()).fold(inner, |inner, name| json!({ name: inner }))
 }
