@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use futures_util::StreamExt as _;
 use quell_connect::connector::Check;
-use quell_core::inventory::{Diagnostic, Inventory};
+use quell_core::inventory::{Diagnostic, Inventory, Secret};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -90,48 +91,50 @@ pub struct CheckLine {
     pub check: Check,
 }
 
+/// Secrets that are asked about at the same time.
+pub(crate) const ASKED_AT_ONCE: usize = 16;
+
+/// Asks the systems of one secret.
+pub(crate) async fn check_secret(app: &App, secret: &Secret) -> Vec<CheckLine> {
+    let mut out = Vec::new();
+    let mut add = |part: String, target: String, checks: Vec<Check>| {
+        for check in checks {
+            out.push(CheckLine {
+                secret: secret.id.to_string(),
+                part: part.clone(),
+                target: target.clone(),
+                check,
+            });
+        }
+    };
+    let systems = match Systems::build(secret, &app.context) {
+        Ok(systems) => systems,
+        Err(error) => {
+            let detail =
+                std::iter::once(error.to_string()).chain(error.hints()).collect::<Vec<_>>().join("; ");
+            let check = Check { what: "configuration".to_owned(), ok: false, detail };
+            add("configuration".to_owned(), secret.place.clone(), vec![check]);
+            return out;
+        }
+    };
+    add("issuer".to_owned(), systems.issuer.target(), systems.issuer.check().await);
+    for (i, store) in systems.stores.iter().enumerate() {
+        add(format!("stores[{i}]"), store.target(), store.check().await);
+    }
+    for consumer in &systems.consumers {
+        if let Some(reload) = &consumer.reload {
+            add(format!("consumers.{}.reload", consumer.name), reload.target(), reload.check().await);
+        }
+        let part = format!("consumers.{}.observe", consumer.name);
+        add(part, consumer.observe.target(), consumer.observe.check().await);
+    }
+    out
+}
+
 /// Reaches every system and says what permission is missing. Changes nothing.
 pub async fn check(app: &App) -> Result<Vec<CheckLine>, AppError> {
-    let mut out = Vec::new();
-    for secret in app.inventory.secrets.values() {
-        let mut add = |part: String, target: String, checks: Vec<Check>| {
-            for check in checks {
-                out.push(CheckLine {
-                    secret: secret.id.to_string(),
-                    part: part.clone(),
-                    target: target.clone(),
-                    check,
-                });
-            }
-        };
-        let systems = match Systems::build(secret, &app.context) {
-            Ok(systems) => systems,
-            Err(error) => {
-                let detail =
-                    std::iter::once(error.to_string()).chain(error.hints()).collect::<Vec<_>>().join("; ");
-                add(
-                    "configuration".to_owned(),
-                    secret.place.clone(),
-                    vec![Check { what: "configuration".to_owned(), ok: false, detail }],
-                );
-                continue;
-            }
-        };
-        add("issuer".to_owned(), systems.issuer.target(), systems.issuer.check().await);
-        for (i, store) in systems.stores.iter().enumerate() {
-            add(format!("stores[{i}]"), store.target(), store.check().await);
-        }
-        for consumer in &systems.consumers {
-            if let Some(reload) = &consumer.reload {
-                add(format!("consumers.{}.reload", consumer.name), reload.target(), reload.check().await);
-            }
-            add(
-                format!("consumers.{}.observe", consumer.name),
-                consumer.observe.target(),
-                consumer.observe.check().await,
-            );
-        }
-    }
+    let each = app.inventory.secrets.values().map(|secret| check_secret(app, secret));
+    let mut out: Vec<CheckLine> = futures_util::stream::iter(each).buffered(ASKED_AT_ONCE).concat().await;
     for name in app.inventory.channels.keys() {
         let (target, checks) = match crate::systems::channel(&app.inventory, name, &app.context) {
             Ok(channel) => (channel.target(), channel.check().await),

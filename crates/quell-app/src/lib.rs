@@ -18,6 +18,7 @@ pub mod inventory;
 pub mod issue;
 pub mod kill;
 pub mod plan;
+pub mod precheck;
 pub mod proof;
 pub mod report;
 pub mod scan;

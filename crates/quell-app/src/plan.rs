@@ -13,6 +13,7 @@ use quell_core::plan::{
 use quell_core::severity::Severity;
 use quell_core::{IncidentId, SecretId, StepId};
 
+use crate::inventory::ASKED_AT_ONCE;
 use crate::systems::{Systems, inventory_hash};
 use crate::{App, AppError};
 
@@ -76,9 +77,6 @@ struct Prepared {
     warnings: Vec<String>,
     hash: String,
 }
-
-/// Secrets that are asked about at the same time.
-const ASKED_AT_ONCE: usize = 16;
 
 async fn prepare(app: &App, incident: &Incident) -> Result<Prepared, AppError> {
     let mut entries: Vec<(&Secret, &str)> = Vec::new();

@@ -401,6 +401,9 @@ pub(crate) struct PlanArgs {
     /// Compile a new revision from today's inventory, evidence and strategy
     #[arg(long)]
     pub(crate) again: bool,
+    /// Ask every system first: what is missing, who owns it, what breaks, what the way back is; changes nothing
+    #[arg(long)]
+    pub(crate) check: bool,
     /// How to print it
     #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
     pub(crate) format: PlanFormat,

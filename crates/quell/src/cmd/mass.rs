@@ -1,7 +1,9 @@
 //! Many secrets at once: how each stands, what lies beside them, stopping and going on.
 
 use quell_app::incident::{self, Change};
-use quell_app::{AppError, Options};
+use quell_app::precheck::{self, Ready};
+use quell_app::{App, AppError, Options};
+use quell_core::IncidentId;
 use quell_core::incident::{Incident, Inert, inertness};
 use quell_core::plan::{Hold, HoldScope};
 use serde_json::json;
@@ -86,4 +88,39 @@ pub(super) async fn adjacent(options: &Options, id: &str, out: &Out) -> Result<u
         out.hint(format!("`quell incident add {id} --secret ID --reason WHY` takes one in"));
     }
     Ok(exit::OK)
+}
+
+/// `quell plan --check`. Exit code 5 when something is missing.
+pub(super) async fn precheck(app: &App, id: IncidentId, out: &Out) -> Result<u8, AppError> {
+    let ready = precheck::precheck(app, id).await?;
+    let lacking = ready.iter().filter(|r| !r.missing.is_empty()).count();
+    if out.json() {
+        out.object(&json!({"incident": id, "ok": lacking == 0, "secrets": ready}))?;
+    } else {
+        for row in &ready {
+            print(row, out)?;
+        }
+        out.status(format!("{} secrets, {lacking} lack something", ready.len()));
+        if lacking == 0 {
+            out.hint(format!("`quell respond {id}` runs it"));
+        } else {
+            out.hint(format!("what is missing can be mended now; `quell respond {id}` goes on where it can, and stops after too many failures"));
+        }
+    }
+    Ok(if lacking == 0 { exit::OK } else { exit::REMOTE })
+}
+
+fn print(row: &Ready, out: &Out) -> Result<(), AppError> {
+    let names = |names: &[String]| if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
+    let tier = format!("{:?}", row.tier).to_lowercase();
+    out.data(format!("{} ({tier})", tone(Tone::Name, &row.secret)))?;
+    out.data(format!("  owners {}; used by {}", names(&row.owners), names(&row.consumers)))?;
+    for line in &row.breaks {
+        out.data(format!("  {} {line}", tone(Tone::Careful, "breaks")))?;
+    }
+    out.data(format!("  way back: {}", row.way_back))?;
+    for line in &row.missing {
+        out.data(format!("  {} {line}", tone(Tone::Bad, "missing")))?;
+    }
+    Ok(())
 }

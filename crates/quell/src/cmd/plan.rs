@@ -16,6 +16,9 @@ use crate::output::{Out, Tone, tone};
 pub(crate) async fn plan(options: &Options, args: &PlanArgs, out: &Out) -> Result<u8, AppError> {
     let app = app(options).await?;
     let incident = plan::make(&app, incident_id(&args.id)?, args.again).await?;
+    if args.check {
+        return super::mass::precheck(&app, incident.id, out).await;
+    }
     let machine = plan::machine(&incident)?;
     match (args.format, out.json()) {
         (PlanFormat::Mermaid, _) => out.data(machine.plan().mermaid().trim_end())?,

@@ -124,6 +124,16 @@ fn a_pause_holds_for_everybody_until_it_is_lifted() {
     let id = company.leak(&names, "public-repo");
     assert_eq!(company.quell(&["pause", &id, "--reason", "x"], None).status.code(), Some(3), "no plan yet");
     company.ok(&["plan", &id]);
+    let ready = company.quell(&["plan", &id, "--check", "--json"], None);
+    assert_eq!(ready.status.code(), Some(5), "nobody owns them");
+    let ready: Value = serde_json::from_slice(&ready.stdout).unwrap();
+    let row = &ready["secrets"][0];
+    let missing = row["missing"].as_array().unwrap();
+    assert_eq!(missing.len(), 1, "every system answers: {missing:?}");
+    assert!(missing[0].as_str().unwrap().contains("nobody owns it"), "{missing:?}");
+    assert_eq!((&row["secret"], &row["consumers"]), (&json!("s0"), &json!(["s0-api"])), "{row}");
+    assert!(row["way_back"].as_str().unwrap().contains("never the leaked value"), "{row}");
+    assert!(row["breaks"][0].as_str().unwrap().starts_with("s0.disable: s0-api cannot log in"), "{row}");
     company.ok(&["pause", &id, "--now", "--reason", "the wrong cluster?"]);
     let held = company.quell(&["respond", &id], None);
     assert_eq!(held.status.code(), Some(4));
