@@ -230,6 +230,14 @@ pub fn schema() -> Value {
                     "markets": strings,
                     "notify": {"type": "object", "additionalProperties": {"type": "string"}},
                     "strategy": {"enum": ["auto", "kill-first", "make-before-break"]},
+                    "mass": {
+                        "type": "object",
+                        "additionalProperties": false,
+                        "properties": {
+                            "stop_after": {"type": "integer", "minimum": 0},
+                            "at_once": {"type": "integer", "minimum": 1, "maximum": 64},
+                        },
+                    },
                 },
             },
             "connections": {"type": "object"},
