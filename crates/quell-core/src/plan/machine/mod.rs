@@ -65,6 +65,8 @@ pub struct Machine {
     plan_hash: String,
     index: BTreeMap<StepId, usize>,
     needs: Vec<Vec<usize>>,
+    /// Which secret each step is about, by its place in the plan.
+    secret_of: Vec<Option<usize>>,
     slots: Vec<Slot>,
     events: VecDeque<StepEvent>,
     actions: VecDeque<Action>,
@@ -90,6 +92,10 @@ impl Machine {
             .iter()
             .map(|s| s.needs.iter().filter_map(|n| index.get(n).copied()).collect())
             .collect();
+        let places: BTreeMap<&SecretId, usize> =
+            plan.secrets.iter().enumerate().map(|(i, id)| (id, i)).collect();
+        let secret_of =
+            plan.steps.iter().map(|s| s.secret.as_ref().and_then(|id| places.get(id).copied())).collect();
         let fresh = Slot {
             state: StepState::Waiting,
             attempts: 0,
@@ -104,6 +110,7 @@ impl Machine {
             slots: vec![fresh; plan.steps.len()],
             index,
             needs,
+            secret_of,
             plan,
             events: VecDeque::new(),
             actions: VecDeque::new(),

@@ -19,11 +19,20 @@ pub(super) struct Pace {
     wave: u32,
     /// Secrets of which a step of this wave has started; what has begun is not stopped by somebody's retry
     /// in an earlier wave.
-    in_wave: BTreeSet<(SecretId, u32)>,
+    in_wave: BTreeSet<(usize, u32)>,
     /// Secrets that are under way.
-    under_way: BTreeSet<SecretId>,
+    under_way: BTreeSet<usize>,
     /// Steps that run, by lane.
     running: BTreeMap<String, u16>,
+}
+
+impl Pace {
+    fn runs_in(&mut self, lane: &str) {
+        match self.running.get_mut(lane) {
+            Some(running) => *running += 1,
+            None => drop(self.running.insert(lane.to_owned(), 1)),
+        }
+    }
 }
 
 impl Machine {
@@ -104,16 +113,12 @@ impl Machine {
             under_way: BTreeSet::new(),
             running: BTreeMap::new(),
         };
-        for (step, slot) in self.plan.steps.iter().zip(&self.slots) {
+        for (i, (step, slot)) in self.plan.steps.iter().zip(&self.slots).enumerate() {
             if let (Some(lane), StepState::Running { .. }) = (&step.lane, &slot.state) {
-                *pace.running.entry(lane.clone()).or_default() += 1;
+                pace.runs_in(lane);
             }
-            let Some(secret) = step.secret.as_ref().filter(|_| slot.attempts > 0) else { continue };
-            if step.wave > 0 {
-                pace.in_wave.insert((secret.clone(), step.wave));
-            }
-            if step.switches() {
-                pace.under_way.insert(secret.clone());
+            if slot.attempts > 0 {
+                self.began(i, step, &mut pace);
             }
         }
         pace
@@ -143,21 +148,21 @@ impl Machine {
     pub(super) fn pace_lets(&self, i: usize, phase: Phase, pace: &Pace) -> bool {
         let Some(step) = self.plan.steps.get(i) else { return false };
         // Looking at what is unknown is never wrong.
-        phase == Phase::Observe || (Self::wave_lets(step, pace) && self.hold_lets(step, pace))
+        phase == Phase::Observe || (self.wave_lets(i, step, pace) && self.hold_lets(i, step, pace))
     }
 
-    fn wave_lets(step: &Step, pace: &Pace) -> bool {
-        let begun = || step.secret.as_ref().is_some_and(|s| pace.in_wave.contains(&(s.clone(), step.wave)));
+    fn wave_lets(&self, i: usize, step: &Step, pace: &Pace) -> bool {
+        let begun = || self.secret(i).is_some_and(|secret| pace.in_wave.contains(&(secret, step.wave)));
         step.wave <= pace.wave || begun()
     }
 
-    fn hold_lets(&self, step: &Step, pace: &Pace) -> bool {
+    fn hold_lets(&self, i: usize, step: &Step, pace: &Pace) -> bool {
         let Some(hold) = &self.held else { return true };
-        match (hold.scope, &step.secret) {
+        match (hold.scope, self.secret(i)) {
             (HoldScope::Everything, _) => false,
             (HoldScope::NextSecrets, None) => true,
             (HoldScope::NextSecrets, Some(secret)) => {
-                step.class == Class::Read || pace.under_way.contains(secret)
+                step.class == Class::Read || pace.under_way.contains(&secret)
             }
         }
     }
@@ -187,16 +192,23 @@ impl Machine {
     pub(super) fn note_start(&self, i: usize, pace: &mut Pace) {
         let Some(step) = self.plan.steps.get(i) else { return };
         if let Some(lane) = &step.lane {
-            *pace.running.entry(lane.clone()).or_default() += 1;
+            pace.runs_in(lane);
         }
-        if let Some(secret) = &step.secret {
-            if step.wave > 0 {
-                pace.in_wave.insert((secret.clone(), step.wave));
-            }
-            if step.switches() {
-                pace.under_way.insert(secret.clone());
-            }
+        self.began(i, step, pace);
+    }
+
+    fn began(&self, i: usize, step: &Step, pace: &mut Pace) {
+        let Some(secret) = self.secret(i) else { return };
+        if step.wave > 0 {
+            pace.in_wave.insert((secret, step.wave));
         }
+        if step.switches() {
+            pace.under_way.insert(secret);
+        }
+    }
+
+    fn secret(&self, i: usize) -> Option<usize> {
+        self.secret_of.get(i).copied().flatten()
     }
 
     /// The fold of what a step's start and end mean for the others in its lane.
