@@ -1,10 +1,13 @@
-//! OpenBao (and Vault, whose API it keeps): KV v2 as a store, tokens and dynamic database credentials as issuers.
+//! OpenBao (and Vault, whose API it keeps): KV v2 as a store; tokens, `AppRole` secret ids and dynamic database credentials as
+//! issuers.
 
 mod api;
+mod approle;
 mod audit;
 mod database;
 mod kv;
 mod lease;
+mod role;
 pub mod sandbox;
 mod store;
 mod token;
@@ -25,7 +28,7 @@ use api::{Ask, Bao, Session};
 /// The registration of this connector.
 pub static CONNECTOR: Definition = Definition {
     id: "openbao",
-    summary: "OpenBao or Vault: KV v2 store; tokens and dynamic database credentials as issuers",
+    summary: "OpenBao or Vault: KV v2 store; tokens, AppRole secret ids and dynamic database credentials as issuers",
     readme: include_str!("README.md"),
     schemas,
     issuer: Some(build_issuer),
@@ -81,6 +84,12 @@ fn schemas() -> Vec<(&'static str, Value)> {
             {
                 "type": "object",
                 "additionalProperties": false,
+                "required": ["approle"],
+                "properties": { "approle": approle::schema(path) },
+            },
+            {
+                "type": "object",
+                "additionalProperties": false,
                 "required": ["token"],
                 "properties": { "token": token },
             },
@@ -95,16 +104,18 @@ fn schemas() -> Vec<(&'static str, Value)> {
     vec![("issuer", issuer), ("store", store)]
 }
 
-/// What is revoked: one token, or the dynamic credentials of one role.
+/// What is revoked: one token, one `AppRole` secret id, or the dynamic credentials of one role.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum IssuerConfig {
+    Approle(approle::Config),
     Token(token::Config),
     Database(database::Config),
 }
 
 fn build_issuer(config: &Value, ctx: &Context) -> Result<Box<dyn Issuer>, ConfigError> {
     match ConfigError::parse(config)? {
+        IssuerConfig::Approle(config) => approle::build(config, ctx),
         IssuerConfig::Token(config) => token::build(config, ctx),
         IssuerConfig::Database(config) => database::build(&config, ctx),
     }
