@@ -5,13 +5,14 @@ use quell_core::event::{Affected, Event, SealedRef, ValueRole, Verdict};
 use quell_core::exposure::{Audience, Channel, Exposure};
 use quell_core::gate::Gate;
 use quell_core::incident::{self as domain, Incident, OpenIncident};
-use quell_core::inventory::{Graph, StrategyPolicy};
+use quell_core::inventory::StrategyPolicy;
 use quell_core::secret::{Fingerprint, SecretValue};
 use quell_core::severity::Signal;
 use quell_core::{IncidentId, SecretId};
 use quell_store::{Batch, NewEntry, StoreError};
 
 use crate::clock::now;
+use crate::reach::Reach;
 use crate::scan::names_of;
 use crate::systems::Systems;
 use crate::{App, AppError};
@@ -47,8 +48,12 @@ pub struct Report {
 
 /// Declares an incident: the leaked secrets and everything that they open.
 pub async fn open(app: &App, report: Report) -> Result<Incident, AppError> {
-    let (affected, leaked) = affected_by(app, &report.secrets)?;
-    let opens_others = affected.len() - leaked;
+    for id in &report.secrets {
+        known(app, id)?;
+    }
+    let reach = crate::reach::ask(app, &report.secrets, report.value.as_ref()).await;
+    let affected = affected_by(&reach, &report.secrets);
+    let opens_others = affected.iter().filter(|it| !report.secrets.contains(&it.secret)).count();
     let production = affected.is_empty()
         || affected.iter().any(|a| {
             app.inventory.secrets.get(&a.secret).is_none_or(quell_core::inventory::Secret::is_production)
@@ -108,7 +113,8 @@ pub async fn open(app: &App, report: Report) -> Result<Incident, AppError> {
             }
         }
         let mut batch = Batch::new(id, 0);
-        for event in domain::open(&command, at)?.into_iter().chain(value_events) {
+        let remarks = reach.sentences().into_iter().map(|text| Event::NoteAdded { text });
+        for event in domain::open(&command, at)?.into_iter().chain(value_events).chain(remarks) {
             batch.push(NewEntry::new(app.actor.clone(), event));
         }
         batch.sealed = sealed;
@@ -121,21 +127,18 @@ pub async fn open(app: &App, report: Report) -> Result<Incident, AppError> {
     }
 }
 
-/// The leaked secrets, then everything that they open; and how many of them leaked.
-fn affected_by(app: &App, leaked: &[SecretId]) -> Result<(Vec<Affected>, usize), AppError> {
-    let graph = Graph::of(&app.inventory);
+/// The leaked secrets, then everything that they open.
+fn affected_by(reach: &Reach, leaked: &[SecretId]) -> Vec<Affected> {
     let mut affected: Vec<Affected> = Vec::new();
     for id in leaked {
-        known(app, id)?;
         add(&mut affected, id, "it leaked".to_owned());
     }
-    let count = affected.len();
     for id in leaked {
-        for reached in graph.exposed_secrets(id) {
-            add(&mut affected, &reached, format!("reached from {id}, which leaked"));
+        for reached in reach.graph.exposed_secrets(id) {
+            add(&mut affected, &reached, reach.because(id, &reached));
         }
     }
-    Ok((affected, count))
+    affected
 }
 
 /// The value of one of these secrets' stores that goes by one of these names. A store that is down says nothing.

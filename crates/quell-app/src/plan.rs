@@ -4,13 +4,13 @@ use jiff::{SignedDuration, Timestamp};
 use quell_core::event::Event;
 use quell_core::exposure::Audience;
 use quell_core::incident::{Incident, Status};
-use quell_core::inventory::{Secret, StrategyPolicy};
+use quell_core::inventory::{Node, Secret, StrategyPolicy};
 use quell_core::plan::{
     self, Approval, Approvals, Class, ConsumerInput, Machine, Plan, PlanInput, SecretInput, StepState,
     StoreInput, Strategy,
 };
 use quell_core::severity::Severity;
-use quell_core::{IncidentId, StepId};
+use quell_core::{IncidentId, SecretId, StepId};
 
 use crate::systems::{Systems, inventory_hash};
 use crate::{App, AppError};
@@ -98,7 +98,28 @@ async fn prepare(app: &App, incident: &Incident) -> Result<Prepared, AppError> {
         secrets.push(secret_input(app, secret, &systems, &affected.because));
         entries.push(secret);
     }
+    warnings.extend(beyond(app, incident).await);
     Ok(Prepared { secrets, warnings, hash: inventory_hash(&app.inventory, entries) })
+}
+
+/// What the secrets of the incident open today and the incident does not cover, and what of it cannot be found out.
+async fn beyond(app: &App, incident: &Incident) -> Vec<String> {
+    let covered: Vec<SecretId> = incident.secrets.iter().map(|affected| affected.secret.clone()).collect();
+    let reach = crate::reach::ask(app, &covered, None).await;
+    let mut warnings = reach.sentences();
+    for edge in &reach.told {
+        if let Node::Secret(other) = &edge.to
+            && !covered.contains(other)
+        {
+            let from = &edge.from;
+            warnings.push(format!(
+                "{from} opens {other}, which {} does not cover ({}): open an incident for it too",
+                incident.id, edge.why
+            ));
+        }
+    }
+    warnings.dedup();
+    warnings
 }
 
 fn secret_input(app: &App, secret: &Secret, systems: &Systems, because: &str) -> SecretInput {

@@ -324,14 +324,28 @@ impl Session<'_> {
     /// Our capabilities on each path, in the order given (openbao.org/api-docs/system/capabilities-self).
     pub(super) async fn capabilities(&self, paths: &[String]) -> Result<Vec<Vec<String>>, ConnectError> {
         let body = serde_json::json!({ "paths": paths });
-        let answer =
-            self.ok(&Ask::post("asking for our capabilities", "sys/capabilities-self", body)).await?;
-        let of = |path: &String| {
-            let list = answer.get("data").and_then(|data| data.get(path)).and_then(Value::as_array);
-            list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
-        };
-        Ok(paths.iter().map(of).collect())
+        let ask = Ask::post("asking for our capabilities", "sys/capabilities-self", body);
+        Ok(by_path(&self.ok(&ask).await?, paths))
     }
+
+    /// The capabilities of another token, by its accessor (openbao.org/api-docs/system/capabilities-accessor).
+    pub(super) async fn capabilities_of(
+        &self,
+        accessor: &str,
+        paths: &[String],
+    ) -> Result<Vec<Vec<String>>, ConnectError> {
+        let body = serde_json::json!({ "accessor": accessor, "paths": paths });
+        let ask = Ask::post("asking for the token's capabilities", "sys/capabilities-accessor", body);
+        Ok(by_path(&self.ok(&ask).await?, paths))
+    }
+}
+
+fn by_path(answer: &Value, paths: &[String]) -> Vec<Vec<String>> {
+    let of = |path: &String| {
+        let list = answer.get("data").and_then(|data| data.get(path)).and_then(Value::as_array);
+        list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    paths.iter().map(of).collect()
 }
 
 impl Reply {

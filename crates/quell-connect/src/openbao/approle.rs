@@ -7,6 +7,7 @@
 
 use async_trait::async_trait;
 use jiff::SignedDuration;
+use quell_core::inventory::Place;
 use quell_core::issuer::{Capabilities, Chooser, ValidAtOnce};
 use quell_core::outcome::{Outcome, Probe};
 use quell_core::secret::{Credential, SecretValue};
@@ -14,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::api::{Bao, Session, checked_path};
+use super::reach::{self, Bearer};
 use super::role::{Login, REFUSAL, Role, SecretId, Tokens, end_token, unlock_path};
-use crate::connector::{Check, Issuer, IssuerOp, Performed};
+use crate::connector::{Check, Issuer, IssuerOp, Opens, Performed};
 use crate::context::Context;
 use crate::effect;
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
@@ -63,6 +65,11 @@ const FINDING: &str = "finding the secret id";
 
 fn approle() -> String {
     "approle".to_owned()
+}
+
+/// The policies that a login of the role gets.
+pub(super) async fn bearer(session: &Session<'_>, config: Config) -> Result<Bearer, ConnectError> {
+    Role { mount: config.mount, name: config.role }.bearer(session).await
 }
 
 pub(super) fn build(config: Config, ctx: &Context) -> Result<Box<dyn Issuer>, ConfigError> {
@@ -452,6 +459,17 @@ impl Issuer for ApproleIssuer {
     async fn sessions(&self, old: &Credential, _cutoff: Option<&str>) -> Result<u64, ConnectError> {
         let session = self.bao.login().await?;
         Ok(count(&self.strangers(&session, old).await?))
+    }
+
+    fn knows_what_it_opens(&self) -> bool {
+        true
+    }
+
+    /// Every secret id of a role opens the same.
+    async fn opens(&self, _old: &Credential, places: &[Place]) -> Result<Opens, ConnectError> {
+        let session = self.bao.login().await?;
+        let bearer = self.role.bearer(&session).await?;
+        reach::opens(&session, &bearer, places).await
     }
 }
 

@@ -7,6 +7,8 @@ mod audit;
 mod database;
 mod kv;
 mod lease;
+mod policy;
+mod reach;
 mod role;
 pub mod sandbox;
 mod store;
@@ -15,6 +17,8 @@ mod token;
 pub use audit::{Hashed, audit_hashes};
 pub(crate) use kv::{copies_exactly, holds};
 pub use lease::{ISSUE_TTL, Issued, issue};
+pub use policy::tighten::{Needed, Needs, Reviewed, Tightened, tighten};
+pub use reach::{Held, paths_to};
 
 use quell_core::secret::SecretValue;
 use serde::{Deserialize, Serialize};
@@ -119,6 +123,28 @@ fn build_issuer(config: &Value, ctx: &Context) -> Result<Box<dyn Issuer>, Config
         IssuerConfig::Token(config) => token::build(config, ctx),
         IssuerConfig::Database(config) => database::build(&config, ctx),
     }
+}
+
+/// The policies of an issuer's credential: of a token by its value (or by the accessor of the inventory, when that is empty), or
+/// of an `AppRole` role. Changes nothing.
+///
+/// # Errors
+/// When the server cannot be asked, or the issuer is one whose credentials have no policies.
+pub async fn held_policies(ctx: &Context, config: &Value, value: &SecretValue) -> Result<Held, ConnectError> {
+    const WHAT: &str = "asking for its policies";
+    let config = ConfigError::parse(config).map_err(|error| unusable(WHAT, &error))?;
+    let bao = Bao::open(ctx).map_err(|error| unusable(WHAT, &error))?;
+    let session = bao.login().await?;
+    let bearer = match config {
+        IssuerConfig::Approle(config) => approle::bearer(&session, config).await?,
+        IssuerConfig::Token(config) => token::bearer(&bao, config, &session, value).await?,
+        IssuerConfig::Database(_) => {
+            let words =
+                "credentials of a database engine have no policies; what they may do, the database says";
+            return Err(bao.error(WHAT, ConnectErrorKind::Denied, words));
+        }
+    };
+    Ok(reach::held(&session, bearer).await)
 }
 
 /// A configuration that cannot be used, met in the middle of a call.

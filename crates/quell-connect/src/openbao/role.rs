@@ -16,6 +16,7 @@ use quell_core::secret::SecretValue;
 use serde_json::{Value, json};
 
 use super::api::{Ask, Reply, Session};
+use super::reach::Bearer;
 use crate::error::{ConnectError, ConnectErrorKind};
 
 /// What a login says to a secret id that is not good, or not any more.
@@ -143,6 +144,42 @@ impl Role {
             ("batch", _) | (_, "batch") | ("default-batch", "default" | "") => true,
             (_, _) => false,
         })
+    }
+
+    /// What a login of this role may do.
+    pub(super) async fn bearer(&self, session: &Session<'_>) -> Result<Bearer, ConnectError> {
+        let role = self.read(session).await?;
+        let mut bearer = Bearer::default();
+        bearer.policies.extend(strings(&role, "/data/token_policies"));
+        if role.pointer("/data/token_no_default_policy") != Some(&Value::Bool(true)) {
+            bearer.policies.insert("default".to_owned());
+        }
+        match self.identity(session).await {
+            Ok(policies) => bearer.policies.extend(policies),
+            Err(error) => bearer.unknown.push(format!(
+                "policies that the role's entity or its groups add could not be asked for: {}",
+                error.detail
+            )),
+        }
+        Ok(bearer)
+    }
+
+    /// Policies of the entity that logins of this role get, and of its groups.
+    async fn identity(&self, session: &Session<'_>) -> Result<Vec<String>, ConnectError> {
+        const WHAT: &str = "looking up the role's entity";
+        let alias = json!({
+            "alias_name": self.role_id(session).await?,
+            "alias_mount_accessor": self.mount(session).await?.accessor,
+        });
+        // 204 while nobody has logged in.
+        let entity = session.ok(&Ask::post(WHAT, "identity/lookup/entity", alias)).await?;
+        let mut policies = strings(&entity, "/data/policies");
+        for group in strings(&entity, "/data/group_ids") {
+            let ask =
+                Ask::get("looking up a group of the role's entity", format!("identity/group/id/{group}"));
+            policies.extend(strings(&session.ok(&ask).await?, "/data/policies"));
+        }
+        Ok(policies)
     }
 
     /// The secret id of this value, or `None` when the server does not know it.

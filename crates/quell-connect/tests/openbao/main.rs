@@ -12,6 +12,7 @@ mod database;
 #[path = "../issuers/outcome.rs"]
 mod outcome;
 mod proxy;
+mod reach;
 mod store;
 mod token;
 
@@ -61,7 +62,7 @@ fn unknown(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Unknown { .. })
 }
 
-/// The n-th policy of the operator's page: store, token, database, `AppRole`.
+/// The n-th policy of the operator's page: store, token, database, `AppRole`, reach.
 fn policy(n: usize) -> String {
     CONNECTOR.readme.split("```hcl").nth(n + 1).unwrap().split("```").next().unwrap().to_owned()
 }

@@ -5,9 +5,11 @@
 
 mod graph;
 mod parse;
+mod place;
 
 pub use graph::{Edge, Graph, Node, Reached};
 pub use parse::{Diagnostic, parse};
+pub use place::{Place, PlaceKind};
 
 use std::collections::BTreeMap;
 

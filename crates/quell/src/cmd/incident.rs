@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use quell_app::clock::now;
 use quell_app::incident::{self, Change, Report};
 use quell_app::{App, AppError, Options, scan};
+use quell_core::event::Event;
 use quell_core::incident::{Clock, ClockState, Incident, unmet};
 use quell_core::inventory::StrategyPolicy;
 use quell_core::plan::word as state_word;
@@ -101,6 +102,7 @@ async fn open(options: &Options, args: &OpenArgs, out: &Out) -> Result<u8, AppEr
             "which secret leaked is not known; name it with --secret (`quell inventory check --offline` lists them)".to_owned(),
         ));
     }
+    let named = report.secrets.clone();
     let incident = incident::open(&app, report).await?;
     if out.json() {
         out.object(&object(&incident, now()))?;
@@ -112,6 +114,15 @@ async fn open(options: &Options, args: &OpenArgs, out: &Out) -> Result<u8, AppEr
     }
     for clock in &incident.clocks {
         out.status(clock_line(clock, now()));
+    }
+    for affected in incident.secrets.iter().filter(|it| !named.contains(&it.secret)) {
+        out.status(format!("exposed too: {} ({})", affected.secret, affected.because));
+    }
+    for entry in app.incident_with_entries(incident.id).await?.1 {
+        // What the issuers could not tell, or told of what no secret of the inventory is.
+        if let Event::NoteAdded { text } = entry.event {
+            out.warning(text);
+        }
     }
     out.hint(format!(
         "`quell plan {}` shows what will happen; `quell respond {}` does it",
@@ -160,7 +171,7 @@ async fn from_finding(app: &App, id: &str, report: &mut Report, out: &Out) -> Re
 /// The place whose scan recorded the finding: the first scan entry behind it.
 #[expect(clippy::wildcard_enum_match_arm, reason = "only findings and scans say where it was found")]
 async fn last_scan_of(app: &App, id: &str) -> Result<Option<PathBuf>, AppError> {
-    use quell_core::event::{Event, INSTALLATION};
+    use quell_core::event::INSTALLATION;
     let mut seen = false;
     for entry in app.store.read_stream(INSTALLATION, 0).await? {
         match entry.event {

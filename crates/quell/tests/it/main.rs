@@ -29,6 +29,7 @@ mod kill;
 mod kill_key;
 mod kinds;
 mod provider;
+mod reach;
 mod respond;
 mod scan;
 mod scan_results;

@@ -1,4 +1,4 @@
-//! A secret id of an AppRole on a real OpenBao, tried by a login; the session is the token that it gave.
+//! A secret id of an `AppRole` on a real OpenBao, tried by a login; the session is the token that it gave.
 
 use std::path::PathBuf;
 use std::sync::Arc;
