@@ -80,6 +80,9 @@ fn schemas() -> Vec<(&'static str, Value)> {
         "properties": {
             "mount": path("The mount of the database engine: database"),
             "role": path("The role whose leases are revoked: orders"),
+            "postgres": path(
+                "A reference to the postgres:// URL of an account on the database that sees and ends sessions: file:/run/quell/pg.url",
+            ),
         },
     });
     let issuer = json!({
@@ -121,7 +124,7 @@ fn build_issuer(config: &Value, ctx: &Context) -> Result<Box<dyn Issuer>, Config
     match ConfigError::parse(config)? {
         IssuerConfig::Approle(config) => approle::build(config, ctx),
         IssuerConfig::Token(config) => token::build(config, ctx),
-        IssuerConfig::Database(config) => database::build(&config, ctx),
+        IssuerConfig::Database(config) => database::build(config, ctx),
     }
 }
 

@@ -28,6 +28,7 @@ mod inventory;
 mod kill;
 mod kill_key;
 mod kinds;
+mod leases;
 mod provider;
 mod reach;
 mod respond;
