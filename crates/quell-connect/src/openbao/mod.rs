@@ -1,5 +1,5 @@
-//! OpenBao (and Vault, whose API it keeps): KV v2 as a store; tokens, `AppRole` secret ids and dynamic database credentials as
-//! issuers.
+//! OpenBao (and Vault, whose API it keeps): KV v2 as a store; tokens, `AppRole` secret ids, TLS certificates and dynamic
+//! database credentials as issuers.
 
 mod api;
 mod approle;
@@ -7,6 +7,7 @@ mod audit;
 mod database;
 mod kv;
 mod lease;
+mod pki;
 mod policy;
 mod reach;
 mod role;
@@ -32,7 +33,7 @@ use api::{Ask, Bao, Session};
 /// The registration of this connector.
 pub static CONNECTOR: Definition = Definition {
     id: "openbao",
-    summary: "OpenBao or Vault: KV v2 store; tokens, AppRole secret ids and dynamic database credentials as issuers",
+    summary: "OpenBao or Vault: KV v2 store; tokens, AppRole secret ids, TLS certificates and dynamic database credentials as issuers",
     readme: include_str!("README.md"),
     schemas,
     issuer: Some(build_issuer),
@@ -97,6 +98,12 @@ fn schemas() -> Vec<(&'static str, Value)> {
             {
                 "type": "object",
                 "additionalProperties": false,
+                "required": ["pki"],
+                "properties": { "pki": pki::schema(path) },
+            },
+            {
+                "type": "object",
+                "additionalProperties": false,
                 "required": ["token"],
                 "properties": { "token": token },
             },
@@ -111,11 +118,12 @@ fn schemas() -> Vec<(&'static str, Value)> {
     vec![("issuer", issuer), ("store", store)]
 }
 
-/// What is revoked: one token, one `AppRole` secret id, or the dynamic credentials of one role.
+/// What is revoked: one token, one `AppRole` secret id, one certificate, or the dynamic credentials of one role.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum IssuerConfig {
     Approle(approle::Config),
+    Pki(pki::Config),
     Token(token::Config),
     Database(database::Config),
 }
@@ -123,6 +131,7 @@ enum IssuerConfig {
 fn build_issuer(config: &Value, ctx: &Context) -> Result<Box<dyn Issuer>, ConfigError> {
     match ConfigError::parse(config)? {
         IssuerConfig::Approle(config) => approle::build(config, ctx),
+        IssuerConfig::Pki(config) => pki::build(config, ctx),
         IssuerConfig::Token(config) => token::build(config, ctx),
         IssuerConfig::Database(config) => database::build(config, ctx),
     }
@@ -141,6 +150,10 @@ pub async fn held_policies(ctx: &Context, config: &Value, value: &SecretValue) -
     let bearer = match config {
         IssuerConfig::Approle(config) => approle::bearer(&session, config).await?,
         IssuerConfig::Token(config) => token::bearer(&bao, config, &session, value).await?,
+        IssuerConfig::Pki(_) => {
+            let words = "a certificate has no policies of OpenBao";
+            return Err(bao.error(WHAT, ConnectErrorKind::Denied, words));
+        }
         IssuerConfig::Database(_) => {
             let words =
                 "credentials of a database engine have no policies; what they may do, the database says";

@@ -82,10 +82,14 @@ pub(super) async fn opens(
         },
         _ => None,
     };
-    if told.is_none() && policies.acl.is_templated() && !paths.is_empty() {
-        let words =
-            "a policy has a pattern with `{{…}}`, which depends on who asks; the server could not be asked";
-        out.unknown.push(words.to_owned());
+    if told.is_none() {
+        // Every token's `default` policy has such patterns, for paths of its own.
+        for path in paths.iter().filter(|path| policies.acl.depends_on_who_asks(path)) {
+            out.unknown.push(format!(
+                "a policy has a pattern with `{{{{…}}}}` that may give `{path}`: it depends on who asks, and the server could \
+                 not be asked"
+            ));
+        }
     }
     for (n, door) in doors.iter().enumerate() {
         let given = policies.acl.on(&door.path);
@@ -201,9 +205,12 @@ pub fn paths_to(place: &Place) -> Vec<(String, &'static [&'static str])> {
             if let (Some(mount), Some(role)) = (text("/database/mount"), text("/database/role")) {
                 return vec![(format!("{mount}/creds/{role}"), &["read"])];
             }
+            let make: &[&str] = &["create", "update"];
+            if let (Some(mount), Some(role)) = (text("/pki/mount"), text("/pki/role")) {
+                return ["issue", "sign"].map(|what| (format!("{mount}/{what}/{role}"), make)).to_vec();
+            }
             let Some(role) = text("/approle/role") else { return Vec::new() };
             let mount = text("/approle/mount").unwrap_or("approle");
-            let make: &[&str] = &["create", "update"];
             let at = |what: &str| (format!("auth/{mount}/role/{role}/{what}"), make);
             vec![at("secret-id"), at("custom-secret-id")]
         }

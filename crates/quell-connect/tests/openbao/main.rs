@@ -11,6 +11,7 @@ mod approle;
 mod database;
 #[path = "../issuers/outcome.rs"]
 mod outcome;
+mod pki;
 mod proxy;
 mod reach;
 mod store;
@@ -62,7 +63,7 @@ fn unknown(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Unknown { .. })
 }
 
-/// The n-th policy of the operator's page: store, token, database, `AppRole`, reach.
+/// The n-th policy of the operator's page: store, token, database, `AppRole`, certificate, reach.
 fn policy(n: usize) -> String {
     CONNECTOR.readme.split("```hcl").nth(n + 1).unwrap().split("```").next().unwrap().to_owned()
 }

@@ -111,7 +111,7 @@ async fn quells_evaluation_agrees_with_the_server_on_every_path() {
 async fn each_kind_of_place_is_opened_by_its_path_and_the_reason_names_it() {
     let server = Server::start().unwrap();
     // With the policies of the operator's page, not as root.
-    let own = server.token_with("documented", &format!("{}{}", policy(1), policy(4))).unwrap();
+    let own = server.token_with("documented", &format!("{}{}", policy(1), policy(5))).unwrap();
     let issuer = tokens(&server, &own);
     let places = [
         kv("apps/orders"),
@@ -174,7 +174,7 @@ async fn each_kind_of_place_is_opened_by_its_path_and_the_reason_names_it() {
 async fn a_role_opens_what_its_policies_and_those_of_its_entity_and_groups_give() {
     let server = Server::start().unwrap();
     server.request("POST", "sys/auth/approle", &json!({ "type": "approle" })).unwrap();
-    let body = json!({ "token_policies": ["own"], "token_no_default_policy": true });
+    let body = json!({ "token_policies": ["own"] });
     server.request("POST", "auth/approle/role/orders", &body).unwrap();
     server.request("POST", "auth/approle/role/orders/role-id", &json!({ "role_id": "orders-id" })).unwrap();
     server
@@ -184,7 +184,7 @@ async fn a_role_opens_what_its_policies_and_those_of_its_entity_and_groups_give(
         let text = format!("path \"kv/data/{name}\" {{ capabilities = [\"read\"] }}");
         server.request("PUT", &format!("sys/policies/acl/{name}"), &json!({ "policy": text })).unwrap();
     }
-    let own = server.token_with("documented", &format!("{}{}", policy(3), policy(4))).unwrap();
+    let own = server.token_with("documented", &format!("{}{}", policy(3), policy(5))).unwrap();
     let issuer = issuer(&context(&server.addr(), &own), &json!({ "approle": { "role": "orders" } }));
     let places = [kv("own"), kv("entity"), kv("group"), kv("other")];
     let open = |found: &Opens| found.opened.iter().map(|it| it.place).collect::<Vec<_>>();

@@ -140,7 +140,7 @@ impl Rank<'_> {
 }
 
 impl Acl {
-    /// What is given on `path`. Templated patterns match nothing here: see [`Acl::is_templated`].
+    /// What is given on `path`. Templated patterns match nothing here: see [`Acl::depends_on_who_asks`].
     pub(super) fn on(&self, path: &str) -> Given {
         let mut best: Option<Rank<'_>> = None;
         let mut by_pattern: BTreeMap<&str, Vec<(&str, &Rule)>> = BTreeMap::new();
@@ -173,9 +173,13 @@ impl Acl {
         given
     }
 
-    /// Some rule depends on who asks.
-    pub(super) fn is_templated(&self) -> bool {
-        self.rules.iter().any(|(_, rule)| rule.is_templated())
+    /// Some rule depends on who asks, and could match the path.
+    pub(super) fn depends_on_who_asks(&self, path: &str) -> bool {
+        let could = |rule: &Rule| {
+            let before = rule.pattern.split_once("{{").map(|(before, _)| before);
+            before.is_some_and(|before| before.contains('+') || path.starts_with(before))
+        };
+        self.rules.iter().any(|(_, rule)| could(rule))
     }
 }
 
@@ -241,7 +245,7 @@ mod tests {
             "path \"kv/data/{{identity.entity.name}}/*\" { capabilities = [\"read\"] }
              path \"/pki/issue/x\" { capabilities = [\"update\"] required_parameters = [\"ttl\"] comment = \"c\" }",
         )]);
-        assert!(acl.is_templated());
+        assert!(acl.depends_on_who_asks("kv/data/x") && !acl.depends_on_who_asks("pki/issue/x"));
         assert_eq!(acl.on("pki/issue/x").conditions, BTreeSet::from(["required_parameters".to_owned()]));
         let root = Acl { root: true, rules: Vec::new() };
         assert!(root.on("anything").has_one_of(&["read"]));

@@ -5,6 +5,7 @@ mod approle;
 mod aws;
 mod consumer;
 mod mariadb;
+mod pki;
 mod redis;
 mod ssh;
 
