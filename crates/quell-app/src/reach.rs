@@ -81,14 +81,18 @@ pub async fn ask(app: &App, start: &[SecretId], leaked: Option<&SecretValue>) ->
     let mut reach = Reach { graph: Graph::of(&app.inventory), ..Reach::default() };
     let mut asked = BTreeSet::new();
     loop {
-        let mut next: BTreeSet<SecretId> = start.iter().cloned().collect();
-        next.extend(start.iter().flat_map(|id| reach.graph.exposed_secrets(id)));
-        let Some(id) = next.into_iter().find(|id| !asked.contains(id)) else { break };
-        if let Some(secret) = app.inventory.secrets.get(&id) {
-            let leaked = leaked.filter(|_| start == [id.clone()]);
+        // What one of them opens may be asked about in turn: a token that reads another token's value.
+        let opened = start.iter().flat_map(|id| reach.graph.exposed_secrets(id));
+        let reached: BTreeSet<SecretId> = start.iter().cloned().chain(opened).collect();
+        let next: Vec<SecretId> = reached.difference(&asked).cloned().collect();
+        if next.is_empty() {
+            break;
+        }
+        for secret in next.iter().filter_map(|id| app.inventory.secrets.get(id)) {
+            let leaked = leaked.filter(|_| *start == [secret.id.clone()]);
             one(app, secret, leaked, &places, &mut reach).await;
         }
-        asked.insert(id);
+        asked.extend(next);
     }
     reach.remarks.sort();
     reach.remarks.dedup();

@@ -48,7 +48,9 @@ pub(super) fn build(config: Config, ctx: &Context) -> Result<Box<dyn Issuer>, Co
 
 impl DatabaseIssuer {
     fn scope(&self, old: &Credential) -> Result<String, ConnectError> {
-        self.engine.scope(&old.principal).ok_or_else(|| {
+        // Behind the leases stands whose they are.
+        let principal = old.principal.split_once(" (").map_or(old.principal.as_str(), |(leases, _)| leases);
+        self.engine.scope(principal).ok_or_else(|| {
             let words = format!("the credential is not one of `{}`", self.engine.prefix());
             self.bao.error(REVOKING, ConnectErrorKind::Denied, words)
         })
@@ -269,9 +271,13 @@ impl Issuer for DatabaseIssuer {
         vec![ends, sessions.to_owned()]
     }
 
-    /// Every lease of the role: a leaked username or password does not tell its lease.
+    /// Every lease of the role: a leaked username or password does not tell its lease. Two that leaked are two principals all the
+    /// same, so that what was done for one is not taken for the other's.
     fn identify(&self, value: &SecretValue) -> Result<Credential, ConnectError> {
-        Ok(Credential { principal: self.engine.prefix(), value: value.duplicate() })
+        let leases = self.engine.prefix();
+        let account = self.door.as_ref().and_then(|door| door.account(value));
+        let principal = account.map_or_else(|| leases.clone(), |account| format!("{leases} ({account})"));
+        Ok(Credential { principal, value: value.duplicate() })
     }
 
     async fn choose(&self, _old: Option<&Credential>, tag: &str) -> Result<Credential, ConnectError> {

@@ -217,6 +217,7 @@ async fn a_session_that_outlives_its_account_is_counted_and_ended_and_leases_are
         .spawn()
         .unwrap();
     let old = issuer.identify(&value(&url)).unwrap();
+    assert_eq!(old.principal, format!("database/creds/orders ({user})"));
     let names = || {
         pg.psql("SELECT coalesce(usename, '-') FROM pg_stat_activity WHERE query LIKE '%pg_sleep(120)' AND pid <> pg_backend_pid()").unwrap()
     };

@@ -104,8 +104,13 @@ async fn open(options: &Options, args: &OpenArgs, out: &Out) -> Result<u8, AppEr
     }
     let named = report.secrets.clone();
     let incident = incident::open(&app, report).await?;
+    let remarks = remarks(&app, incident.id).await?;
     if out.json() {
-        out.object(&object(&incident, now()))?;
+        let mut opened = object(&incident, now());
+        if let Some(opened) = opened.as_object_mut() {
+            opened.insert("remarks".to_owned(), json!(remarks));
+        }
+        out.object(&opened)?;
         return Ok(exit::OK);
     }
     out.data(incident.id)?;
@@ -118,17 +123,21 @@ async fn open(options: &Options, args: &OpenArgs, out: &Out) -> Result<u8, AppEr
     for affected in incident.secrets.iter().filter(|it| !named.contains(&it.secret)) {
         out.status(format!("exposed too: {} ({})", affected.secret, affected.because));
     }
-    for entry in app.incident_with_entries(incident.id).await?.1 {
-        // What the issuers could not tell, or told of what no secret of the inventory is.
-        if let Event::NoteAdded { text } = entry.event {
-            out.warning(text);
-        }
+    for remark in remarks {
+        out.warning(remark);
     }
     out.hint(format!(
         "`quell plan {}` shows what will happen; `quell respond {}` does it",
         incident.id, incident.id
     ));
     Ok(exit::OK)
+}
+
+/// What the issuers could not tell, or told of what no secret of the inventory is.
+async fn remarks(app: &App, id: IncidentId) -> Result<Vec<String>, AppError> {
+    let (_, entries) = app.incident_with_entries(id).await?;
+    let text = |event| if let Event::NoteAdded { text } = event { Some(text) } else { None };
+    Ok(entries.into_iter().filter_map(|entry| text(entry.event)).collect())
 }
 
 /// Takes over what the finding knows, and seals the leaked value if it can still be read.

@@ -92,6 +92,8 @@ fn what_cannot_be_asked_is_said_to_be_unknown_and_never_nothing() {
     assert!(said.contains("what unk-ci opens is not known in full, so more may be exposed"), "{said}");
     let id = text(&opened.stdout).trim().to_owned();
     assert_eq!(affected(&world, &id), ["unk-ci: it leaked"]);
+    let again = world.json(&["incident", "open", "--secret", "unk-ci", "--channel", "chat"]);
+    assert!(again["remarks"][0].as_str().unwrap().contains("not known in full"), "{again}");
     let timeline = world.ok(&["incident", "timeline", &id]);
     assert!(timeline.contains("could not be read"), "{timeline}");
 
