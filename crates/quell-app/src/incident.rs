@@ -5,7 +5,7 @@ use quell_core::event::{Affected, Event, INSTALLATION, SealedRef, ValueRole, Ver
 use quell_core::exposure::{Audience, Channel, Exposure};
 use quell_core::gate::Gate;
 use quell_core::incident::{self as domain, Incident, OpenIncident};
-use quell_core::inventory::{self, Adjacent, Graph, Sightings, StrategyPolicy};
+use quell_core::inventory::{self, Adjacent, Sightings, StrategyPolicy};
 use quell_core::plan::Hold;
 use quell_core::secret::{Fingerprint, SecretValue};
 use quell_core::severity::Signal;
@@ -13,6 +13,7 @@ use quell_core::{IncidentId, SecretId};
 use quell_store::{Batch, NewEntry, StoreError};
 
 use crate::clock::now;
+use crate::reach::Reach;
 use crate::scan::names_of;
 use crate::systems::Systems;
 use crate::{App, AppError};
@@ -48,8 +49,12 @@ pub struct Report {
 
 /// Declares an incident: the leaked secrets and everything that they open.
 pub async fn open(app: &App, report: Report) -> Result<Incident, AppError> {
-    let (affected, leaked) = affected_by(app, &report.secrets, "it leaked")?;
-    let opens_others = affected.len() - leaked;
+    for id in &report.secrets {
+        known(app, id)?;
+    }
+    let reach = crate::reach::ask(app, &report.secrets, report.value.as_ref()).await;
+    let affected = affected_by(&reach, &report.secrets, "it leaked");
+    let opens_others = affected.iter().filter(|it| !report.secrets.contains(&it.secret)).count();
     let production = affected.is_empty() || any_production(app, &affected);
     let mut at = now();
     let channel = report.channel.unwrap_or(Channel::Unknown);
@@ -106,7 +111,8 @@ pub async fn open(app: &App, report: Report) -> Result<Incident, AppError> {
             }
         }
         let mut batch = Batch::new(id, 0);
-        for event in domain::open(&command, at)?.into_iter().chain(value_events) {
+        let remarks = reach.sentences().into_iter().map(|text| Event::NoteAdded { text });
+        for event in domain::open(&command, at)?.into_iter().chain(value_events).chain(remarks) {
             batch.push(NewEntry::new(app.actor.clone(), event));
         }
         batch.sealed = sealed;
@@ -124,21 +130,18 @@ fn any_production(app: &App, affected: &[Affected]) -> bool {
     affected.iter().any(|a| app.inventory.secrets.get(&a.secret).is_none_or(production))
 }
 
-/// The named secrets, then everything that they open; and how many were named.
-fn affected_by(app: &App, leaked: &[SecretId], because: &str) -> Result<(Vec<Affected>, usize), AppError> {
-    let graph = Graph::of(&app.inventory);
+/// The named secrets, then everything that they open.
+fn affected_by(reach: &Reach, named: &[SecretId], because: &str) -> Vec<Affected> {
     let mut affected: Vec<Affected> = Vec::new();
-    for id in leaked {
-        known(app, id)?;
+    for id in named {
         add(&mut affected, id, because.to_owned());
     }
-    let count = affected.len();
-    for id in leaked {
-        for reached in graph.exposed_secrets(id) {
-            add(&mut affected, &reached, format!("reached from {id} ({because})"));
+    for id in named {
+        for reached in reach.graph.exposed_secrets(id) {
+            add(&mut affected, &reached, reach.because(id, &reached));
         }
     }
-    Ok((affected, count))
+    affected
 }
 
 /// The value of one of these secrets' stores that goes by one of these names. A store that is down says nothing.
@@ -226,8 +229,6 @@ pub enum Change {
     ActionItem(String, String, String, Option<Gate>),
     /// It is done: item, evidence.
     ActionItemDone(String, String),
-    /// Also about these secrets and what they open, with the reason.
-    Widen(Vec<SecretId>, String),
     /// Stops the plan for now.
     Hold(Hold),
     /// Lets it go on.
@@ -241,33 +242,38 @@ pub async fn change(app: &App, id: IncidentId, change: &Change) -> Result<Incide
     if matches!(change, Change::Exception(..)) {
         app.named_actor()?;
     }
-    let (incident, ()) =
-        app.decide(id, |incident, at| Ok((events_of(app, incident, change, at)?, ()))).await?;
+    let (incident, ()) = app.decide(id, |incident, at| Ok((events_of(incident, change, at)?, ()))).await?;
     Ok(incident)
 }
 
-/// Adds secrets and everything that they open, which the incident is not about yet.
-fn widened(
+/// Adds secrets, and everything that they open, to an incident.
+pub async fn widen(
     app: &App,
-    incident: &Incident,
+    id: IncidentId,
     secrets: &[SecretId],
     reason: &str,
-    at: Timestamp,
-) -> Result<Vec<Event>, AppError> {
-    let (mut affected, named) = affected_by(app, secrets, reason)?;
-    let is_new = |a: &Affected| !incident.secrets.iter().any(|k| k.secret == a.secret);
-    let opens_others = affected.iter().skip(named).filter(|a| is_new(a)).count();
-    affected.retain(is_new);
-    Ok(domain::widen(incident, &affected, any_production(app, &affected), opens_others, reason, at)?)
+) -> Result<Incident, AppError> {
+    for secret in secrets {
+        known(app, secret)?;
+    }
+    let reach = crate::reach::ask(app, secrets, None).await;
+    let affected = affected_by(&reach, secrets, reason);
+    let (incident, ()) = app
+        .decide(id, |incident, at| {
+            let mut fresh = affected.clone();
+            fresh.retain(|a| !incident.secrets.iter().any(|k| k.secret == a.secret));
+            let opens_others = fresh.iter().filter(|a| !secrets.contains(&a.secret)).count();
+            let production = any_production(app, &fresh);
+            let mut events = domain::widen(incident, &fresh, production, opens_others, reason, at)?;
+            events.extend(reach.sentences().into_iter().map(|text| Event::NoteAdded { text }));
+            Ok((events, ()))
+        })
+        .await?;
+    Ok(incident)
 }
 
 #[expect(clippy::too_many_lines, reason = "one arm per change, nothing else")]
-pub(crate) fn events_of(
-    app: &App,
-    incident: &Incident,
-    change: &Change,
-    at: Timestamp,
-) -> Result<Vec<Event>, AppError> {
+pub(crate) fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> Result<Vec<Event>, AppError> {
     let needs = |text: &str, what: &str| {
         if text.trim().is_empty() {
             Err(AppError::Usage(format!("{what} must not be empty")))
@@ -351,7 +357,6 @@ pub(crate) fn events_of(
         }
         Change::Hold(hold) => domain::hold(incident, hold)?,
         Change::Resume(reason) => domain::resume(incident, reason)?,
-        Change::Widen(secrets, reason) => widened(app, incident, secrets, reason, at)?,
         Change::Close(summary) => domain::close(incident, summary)?,
     })
 }

@@ -212,37 +212,42 @@ pub fn schema() -> Value {
                     "owners": strings,
                 },
             }},
-            "policy": {
-                "type": "object",
-                "additionalProperties": false,
-                "properties": {
-                    "severity_profile": {"enum": ["sev", "p", "runbook"]},
-                    "approvals": {
-                        "type": "object",
-                        "additionalProperties": false,
-                        "properties": {
-                            "destructive": {"type": "integer", "minimum": 0, "maximum": 2},
-                            "reversible": {"type": "integer", "minimum": 0, "maximum": 2},
-                            "pre_approved": strings,
-                            "expire_minutes": {"type": "integer", "minimum": 1},
-                        },
-                    },
-                    "markets": strings,
-                    "notify": {"type": "object", "additionalProperties": {"type": "string"}},
-                    "strategy": {"enum": ["auto", "kill-first", "make-before-break"]},
-                    "mass": {
-                        "type": "object",
-                        "additionalProperties": false,
-                        "properties": {
-                            "stop_after": {"type": "integer", "minimum": 0},
-                            "at_once": {"type": "integer", "minimum": 1, "maximum": 64},
-                        },
-                    },
-                },
-            },
+            "policy": policy_schema(),
             "connections": {"type": "object"},
             "providers": {"type": "array", "items": {"type": "string"}, "description": "Provider files of your own, or folders of them"},
             "channels": {"type": "object", "additionalProperties": single("notify")},
+        },
+    })
+}
+
+fn policy_schema() -> Value {
+    let strings = json!({"type": "array", "items": {"type": "string"}});
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "severity_profile": {"enum": ["sev", "p", "runbook"]},
+            "approvals": {
+                "type": "object",
+                "additionalProperties": false,
+                "properties": {
+                    "destructive": {"type": "integer", "minimum": 0, "maximum": 2},
+                    "reversible": {"type": "integer", "minimum": 0, "maximum": 2},
+                    "pre_approved": strings,
+                    "expire_minutes": {"type": "integer", "minimum": 1},
+                },
+            },
+            "markets": strings,
+            "notify": {"type": "object", "additionalProperties": {"type": "string"}},
+            "strategy": {"enum": ["auto", "kill-first", "make-before-break"]},
+            "mass": {
+                "type": "object",
+                "additionalProperties": false,
+                "properties": {
+                    "stop_after": {"type": "integer", "minimum": 0},
+                    "at_once": {"type": "integer", "minimum": 1, "maximum": 64},
+                },
+            },
         },
     })
 }

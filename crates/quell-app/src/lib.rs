@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod clock;
+mod diff;
 pub mod drill;
 pub mod driver;
 pub mod error;
@@ -20,9 +21,11 @@ pub mod kill;
 pub mod plan;
 pub mod precheck;
 pub mod proof;
+pub mod reach;
 pub mod report;
 pub mod scan;
 pub mod systems;
+pub mod tighten;
 
 pub use app::{App, Options};
 pub use error::AppError;

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use quell_core::event::Event;
 use quell_core::exposure::Audience;
 use quell_core::incident::{Incident, RefusedBecause, Status};
-use quell_core::inventory::{Secret, StrategyPolicy};
+use quell_core::inventory::{Node, Secret, StrategyPolicy};
 use quell_core::plan::{
     self, Approval, Approvals, CannotPlan, Class, ConsumerInput, Lane, Machine, Plan, PlanInput, SecretInput,
     StepState, StoreInput, Strategy,
@@ -91,8 +91,10 @@ async fn prepare(app: &App, incident: &Incident) -> Result<Prepared, AppError> {
     let asked = entries.iter().map(|(secret, because)| ask(app, secret, because));
     let asked: Vec<_> = futures_util::stream::iter(asked).buffered(ASKED_AT_ONCE).try_collect().await?;
     let (secrets, warnings): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+    let mut warnings = warnings.concat();
+    warnings.extend(beyond(app, incident).await);
     let hash = inventory_hash(app, entries.into_iter().map(|(secret, _)| secret));
-    Ok(Prepared { secrets, warnings: warnings.concat(), hash })
+    Ok(Prepared { secrets, warnings, hash })
 }
 
 async fn ask(app: &App, secret: &Secret, because: &str) -> Result<(SecretInput, Vec<String>), AppError> {
@@ -105,6 +107,26 @@ async fn ask(app: &App, secret: &Secret, because: &str) -> Result<(SecretInput, 
     let warnings = systems.issuer.warnings(current.as_ref().map(|s| &s.value)).await;
     let warnings = warnings.into_iter().map(|warning| format!("{}: {warning}", secret.id)).collect();
     Ok((secret_input(app, secret, &systems, because), warnings))
+}
+
+/// What the secrets of the incident open today and the incident does not cover, and what of it cannot be found out.
+async fn beyond(app: &App, incident: &Incident) -> Vec<String> {
+    let covered: Vec<SecretId> = incident.secrets.iter().map(|affected| affected.secret.clone()).collect();
+    let reach = crate::reach::ask(app, &covered, None).await;
+    let mut warnings = reach.sentences();
+    for edge in &reach.told {
+        if let Node::Secret(other) = &edge.to
+            && !covered.contains(other)
+        {
+            let from = &edge.from;
+            warnings.push(format!(
+                "{from} opens {other}, which {0} does not cover ({1}): `quell incident add {0} --secret {other} --reason WHY`",
+                incident.id, edge.why
+            ));
+        }
+    }
+    warnings.dedup();
+    warnings
 }
 
 fn secret_input(app: &App, secret: &Secret, systems: &Systems, because: &str) -> SecretInput {

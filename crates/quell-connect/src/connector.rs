@@ -9,6 +9,7 @@
 //! * A hung system ends in `Unknown` within [`crate::context::Context::call_limit`].
 
 use async_trait::async_trait;
+use quell_core::inventory::Place;
 use quell_core::issuer::Capabilities;
 use quell_core::outcome::{Outcome, Probe};
 use quell_core::secret::{Credential, SecretValue};
@@ -151,6 +152,34 @@ pub trait Issuer: Send + Sync {
     }
     /// How many live sessions were opened with `old` (see [`IssuerOp::Sever`] for `cutoff`).
     async fn sessions(&self, old: &Credential, cutoff: Option<&str>) -> Result<u64, ConnectError>;
+    /// Whether [`Issuer::opens`] has an answer. Otherwise the inventory's grants alone tell what a credential opens.
+    fn knows_what_it_opens(&self) -> bool {
+        false
+    }
+    /// Which of these places the bearer of `old` can reach, as the issuer's own rules say. Changes nothing.
+    async fn opens(&self, _old: &Credential, _places: &[Place]) -> Result<Opens, ConnectError> {
+        Ok(Opens::default())
+    }
+}
+
+/// What the bearer of a credential can reach, as its issuer's own rules say.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Opens {
+    /// Places of the inventory that are open to it.
+    pub opened: Vec<Opened>,
+    /// What could not be found out: while there is anything here, more may be open.
+    pub unknown: Vec<String>,
+    /// What is open to it and unknown to the inventory.
+    pub elsewhere: Vec<String>,
+}
+
+/// A place of the inventory that is open.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Opened {
+    /// Which, in the order in which they were given.
+    pub place: usize,
+    /// By which rule: ``policy `orders` gives read on `kv/data/apps/orders` ``.
+    pub why: String,
 }
 
 /// A value as a store holds it.

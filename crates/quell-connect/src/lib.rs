@@ -32,8 +32,10 @@ pub mod redis;
 pub mod source;
 pub mod ssh;
 pub mod systemd;
+pub mod tls;
 pub mod webhook;
 mod words;
+mod x509;
 
 /// Every system Quell can speak to, by id, in alphabetical order.
 pub static ALL: &[&connector::Definition] = &[
@@ -52,6 +54,7 @@ pub static ALL: &[&connector::Definition] = &[
     &redis::CONNECTOR,
     &ssh::CONNECTOR,
     &systemd::CONNECTOR,
+    &tls::CONNECTOR,
     &webhook::CONNECTOR,
 ];
 

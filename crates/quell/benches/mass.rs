@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kinds::company::{Company, Entry, a_token, on_postgres, one_role_on_postgres};
-use kinds::{aws, mariadb, redis, ssh};
+use kinds::{approle, aws, mariadb, redis, ssh};
 use quell_app::systems::Systems;
 use quell_connect::connector::{IssuerOp, Performed};
 use quell_core::issuer::{Chooser, ValidAtOnce};
@@ -58,11 +58,13 @@ struct Servers {
 
 impl Servers {
     fn start() -> Self {
+        let bao = openbao::Server::start().unwrap();
+        approle::enable(&bao);
         Self {
             postgres: postgres::Server::start(&[("max_connections", "1000")]).unwrap(),
             mariadb: mariadb_server::Server::start().unwrap(),
             redis: redis_server::Server::start(redis_server::Keeps::File).unwrap(),
-            bao: openbao::Server::start().unwrap(),
+            bao,
             aws: moto::Aws::start().unwrap(),
             ssh: Arc::new(sshd::Server::start().unwrap()),
         }
@@ -71,16 +73,17 @@ impl Servers {
     /// The `n`th secret of a company.
     fn entry(&self, company: &str, n: usize) -> Entry {
         let name = format!("{company}{n}");
-        let kind = match n % 7 {
+        let kind = match n % 8 {
             0 => on_postgres(&self.postgres, &name),
             1 => one_role_on_postgres(&self.postgres, &name),
             2 => mariadb::kind(&self.mariadb, &name, self.mariadb.port()),
             3 => redis::kind(&self.redis, &name, self.redis.port()),
             4 => a_token(&self.bao),
             5 => aws::kind(&self.aws, &name, self.aws.port()),
+            6 => approle::kind(&self.bao, &name, self.bao.port()),
             _ => ssh::kind(&self.ssh, self.ssh.port()),
         };
-        let tier = ["infrastructure", "service", "service", "integration"][n / 7 % 4];
+        let tier = ["infrastructure", "service", "service", "integration"][n / 8 % 4];
         Entry::new(&name, kind).tier(tier)
     }
 
@@ -214,7 +217,7 @@ fn bare_calls(company: &Company) -> Duration {
 fn main() {
     let secrets = std::env::args().skip(1).find_map(|a| a.parse().ok()).unwrap_or(300);
     let servers = Servers::start();
-    println!("{secrets} secrets of 7 kinds on PostgreSQL, MariaDB, Redis, OpenBao, moto and OpenSSH");
+    println!("{secrets} secrets of 8 kinds on PostgreSQL, MariaDB, Redis, OpenBao, moto and OpenSSH");
     let mut company = servers.company("r", secrets);
     let watch = company.watch();
     let raw = bare_calls(&company);

@@ -181,7 +181,9 @@ pub async fn own(
         .get(secret)
         .ok_or_else(|| AppError::NotFound { what: "secret", id: secret.to_string() })?;
     let mut affected = vec![entry];
-    let reached = quell_core::inventory::Graph::of(&app.inventory).exposed_secrets(secret);
+    // What would be rotated with it, by the word of its issuer too.
+    let reached =
+        crate::reach::ask(app, std::slice::from_ref(secret), None).await.graph.exposed_secrets(secret);
     affected.extend(reached.iter().filter_map(|id| app.inventory.secrets.get(id)));
     let critical = affected.iter().find(|s| s.tier == Tier::Infrastructure || s.is_production());
     if let Some(critical) = critical.filter(|_| !critical_too) {

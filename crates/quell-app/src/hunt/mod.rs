@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use quell_connect::context::Context;
-use quell_core::IncidentId;
 use quell_core::event::{Entry, Event, Triage, Verdict};
 use quell_core::incident::Incident;
 use quell_core::inventory::{Inventory, Secret};
 use quell_core::secret::SecretValue;
+use quell_core::{IncidentId, SecretId};
 use quell_hunt::needle::Needle;
 use quell_hunt::report::saved::Saved;
+use serde_json::Value;
 
 use crate::incident::{Change, events_of};
 use crate::{App, AppError, Options};
@@ -57,6 +58,13 @@ pub async fn subject(app: &App, id: IncidentId) -> Result<Subject, AppError> {
         if app.inventory.secrets.get(&affected.secret).is_some_and(in_vault) {
             subject.vault = Some(app.context.clone());
         }
+        for (what, name) in retired(&incident, &affected.secret) {
+            match Needle::ids(&name) {
+                Ok(mut all) => subject.needles.append(&mut all),
+                Err(error) => subject.left_out.push(format!("{what}: {error}")),
+            }
+            subject.values.push((what, SecretValue::from_text(name)));
+        }
         let old = incident.old_values(&affected.secret);
         if old.is_empty() {
             let why = "no compromised value is known yet; `quell respond` captures them, or give --id";
@@ -80,6 +88,23 @@ pub async fn subject(app: &App, id: IncidentId) -> Result<Subject, AppError> {
         }
     }
     Ok(subject)
+}
+
+/// What the kill retired besides the value: leases by id and accounts by name, as the facts of the step have them. Nobody may come
+/// with one of them any more.
+fn retired(incident: &Incident, secret: &SecretId) -> Vec<(String, String)> {
+    let step = format!("{secret}.disable").parse().ok();
+    let facts = step.and_then(|step| incident.facts.get(&step)).into_iter().flat_map(|facts| facts.values());
+    let mut out = Vec::new();
+    for facts in facts {
+        for (key, what) in [("retired", "a retired lease of"), ("retired_accounts", "a retired account of")] {
+            let names = facts.get(key).and_then(Value::as_array).into_iter().flatten();
+            out.extend(
+                names.filter_map(Value::as_str).map(|name| (format!("{what} {secret}"), name.to_owned())),
+            );
+        }
+    }
+    out
 }
 
 /// Whether its values can stand in an audit log of OpenBao.
@@ -167,7 +192,7 @@ pub async fn record(
     let change = Change::Verdict(verdict, reason.to_owned());
     let (incident, ()) = app
         .decide_with(id, &evidence, |incident, at| {
-            let mut events: Vec<Event> = events_of(app, incident, &change, at)?;
+            let mut events: Vec<Event> = events_of(incident, &change, at)?;
             // The report belongs to the verdict, which comes first.
             events.sort_by_key(|event| !matches!(event, Event::VerdictRecorded { .. }));
             Ok((events, ()))

@@ -64,7 +64,7 @@ pub async fn triage(
             let mut events = vec![Event::AnomalyTriaged { triage: said.clone(), title: title.clone() }];
             let verdict = (report.verdict, report.because.to_owned());
             if incident.verdict.as_ref() != Some(&verdict) {
-                events.extend(events_of(app, incident, &Change::Verdict(verdict.0, verdict.1), at)?);
+                events.extend(events_of(incident, &Change::Verdict(verdict.0, verdict.1), at)?);
             }
             if decision == Decision::Confirmed {
                 events.extend(work(incident, &report, found, &app.actor.id, at));

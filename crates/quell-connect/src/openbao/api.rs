@@ -210,11 +210,12 @@ impl Session<'_> {
         })?;
         token.set_sensitive(true);
         let url = bao.url(ask)?;
-        let mut request = bao
-            .http
-            .request(ask.method.clone(), url.as_str())?
-            .header("X-Vault-Token", token)
-            .header("X-Vault-Request", "true");
+        let mut request =
+            bao.http.request(ask.method.clone(), url.as_str())?.header("X-Vault-Request", "true");
+        // A login is sent without one.
+        if !self.token.is_empty() {
+            request = request.header("X-Vault-Token", token);
+        }
         if let Some(namespace) = &bao.namespace {
             request = request.header("X-Vault-Namespace", namespace.clone());
         }
@@ -283,7 +284,7 @@ impl Session<'_> {
         let errors = reply.body.get("errors").and_then(Value::as_array).into_iter().flatten();
         let mut text = errors.filter_map(Value::as_str).collect::<Vec<_>>().join("; ");
         let mut hide = vec![self.token.expose_text().unwrap_or_default()];
-        for name in ["data", "input"] {
+        for name in ["data", "input", "private_key", "secret_id"] {
             if let Some(data) = ask.body.as_ref().and_then(|body| body.get(name)) {
                 super::kv::leaves(data, &mut hide);
             }
@@ -323,23 +324,42 @@ impl Session<'_> {
     /// Our capabilities on each path, in the order given (openbao.org/api-docs/system/capabilities-self).
     pub(super) async fn capabilities(&self, paths: &[String]) -> Result<Vec<Vec<String>>, ConnectError> {
         let body = serde_json::json!({ "paths": paths });
-        let answer =
-            self.ok(&Ask::post("asking for our capabilities", "sys/capabilities-self", body)).await?;
-        let of = |path: &String| {
-            let list = answer.get("data").and_then(|data| data.get(path)).and_then(Value::as_array);
-            list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
-        };
-        Ok(paths.iter().map(of).collect())
+        let ask = Ask::post("asking for our capabilities", "sys/capabilities-self", body);
+        Ok(by_path(&self.ok(&ask).await?, paths))
+    }
+
+    /// The capabilities of another token, by its accessor (openbao.org/api-docs/system/capabilities-accessor).
+    pub(super) async fn capabilities_of(
+        &self,
+        accessor: &str,
+        paths: &[String],
+    ) -> Result<Vec<Vec<String>>, ConnectError> {
+        let body = serde_json::json!({ "accessor": accessor, "paths": paths });
+        let ask = Ask::post("asking for the token's capabilities", "sys/capabilities-accessor", body);
+        Ok(by_path(&self.ok(&ask).await?, paths))
     }
 }
 
+fn by_path(answer: &Value, paths: &[String]) -> Vec<Vec<String>> {
+    let of = |path: &String| {
+        let list = answer.get("data").and_then(|data| data.get(path)).and_then(Value::as_array);
+        list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    paths.iter().map(of).collect()
+}
+
 impl Reply {
+    /// Whether one of the server's errors is like that.
+    pub(super) fn says(&self, like: impl Fn(&str) -> bool) -> bool {
+        let errors = self.body.get("errors").and_then(Value::as_array);
+        errors.into_iter().flatten().filter_map(Value::as_str).any(like)
+    }
+
     /// The token itself was refused, not what it may do. OpenBao says just `permission denied` to a token that
     /// it does not know, and `1 error occurred: …` to one that it knows; Vault adds `invalid token`.
     pub(super) fn bad_token(&self) -> bool {
-        let errors = self.body.get("errors").and_then(Value::as_array);
         self.status == 403
-            && errors.into_iter().flatten().filter_map(Value::as_str).any(|text| {
+            && self.says(|text| {
                 text == "permission denied" || text.contains("bad token") || text.contains("invalid token")
             })
     }

@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 use quell_core::issuer::{Capabilities, Chooser, ValidAtOnce};
-use quell_core::outcome::{Outcome, Probe};
+use quell_core::outcome::{Facts, Outcome, Probe};
 use quell_core::secret::{Credential, SecretValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -14,31 +14,43 @@ use super::api::{Ask, Bao, Session, checked_path};
 use super::lease::{Engine, ISSUING, REVOKING};
 use crate::connector::{Check, Issuer, IssuerOp, Performed};
 use crate::context::Context;
+use crate::effect;
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
+use crate::postgres::Guests;
+use crate::source::SecretSource;
 
-/// `{ database: { mount: database, role: orders } }`.
+/// `{ database: { mount: database, role: orders, postgres: … } }`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Config {
     mount: String,
     role: String,
+    /// The URL of an account on the database itself, which sees and ends sessions. With it a leaked credential can be tried.
+    postgres: Option<SecretSource>,
 }
 
 #[derive(Debug)]
 struct DatabaseIssuer {
     bao: Bao,
     engine: Engine,
+    door: Option<Guests>,
 }
 
-pub(super) fn build(config: &Config, ctx: &Context) -> Result<Box<dyn Issuer>, ConfigError> {
+/// Leases that are named in a fact; a role with more of them has a count.
+const NAMED_MAX: usize = 200;
+
+pub(super) fn build(config: Config, ctx: &Context) -> Result<Box<dyn Issuer>, ConfigError> {
     let engine =
         Engine { mount: checked_path("mount", &config.mount)?, role: checked_path("role", &config.role)? };
-    Ok(Box::new(DatabaseIssuer { bao: Bao::open(ctx)?, engine }))
+    let door = config.postgres.map(|watch| Guests::new(watch, ctx));
+    Ok(Box::new(DatabaseIssuer { bao: Bao::open(ctx)?, engine, door }))
 }
 
 impl DatabaseIssuer {
     fn scope(&self, old: &Credential) -> Result<String, ConnectError> {
-        self.engine.scope(&old.principal).ok_or_else(|| {
+        // Behind the leases stands whose they are.
+        let principal = old.principal.split_once(" (").map_or(old.principal.as_str(), |(leases, _)| leases);
+        self.engine.scope(principal).ok_or_else(|| {
             let words = format!("the credential is not one of `{}`", self.engine.prefix());
             self.bao.error(REVOKING, ConnectErrorKind::Denied, words)
         })
@@ -48,6 +60,12 @@ impl DatabaseIssuer {
         let scope = self.scope(old)?;
         let session = self.bao.login().await?;
         self.engine.confirm(&session, REVOKING).await?;
+        // Before they are gone: nobody can list them after.
+        let retired = if scope == self.engine.prefix() {
+            self.engine.lease_ids(&session, REVOKING).await?
+        } else {
+            vec![scope.clone()]
+        };
         let ask = if scope == self.engine.prefix() {
             let body = json!({ "sync": true });
             Ask::post(REVOKING, format!("sys/leases/revoke-prefix/{scope}"), body).needs("update, sudo")
@@ -62,8 +80,22 @@ impl DatabaseIssuer {
             // It was done or tried: what cannot be seen now is unknown, whatever the reason.
             failed => {
                 let seen = self.remaining(&session, &scope, failed.as_ref()).await;
-                Ok(seen.unwrap_or_else(|error| error.unseen()))
+                Ok(seen.map_or_else(|error| error.unseen(), |seen| self.with_retired(seen, &retired, old)))
             }
+        }
+    }
+
+    /// What is gone now, by name: it is watched for in the logs after.
+    fn with_retired(&self, seen: Outcome, retired: &[String], old: &Credential) -> Outcome {
+        match seen {
+            Outcome::Applied { mut facts } => {
+                facts.insert("retired".to_owned(), json!(retired.iter().take(NAMED_MAX).collect::<Vec<_>>()));
+                facts.insert("retired_count".to_owned(), json!(retired.len()));
+                let account = self.door.as_ref().and_then(|door| door.account(&old.value));
+                facts.insert("retired_accounts".to_owned(), json!(account.into_iter().collect::<Vec<_>>()));
+                Outcome::Applied { facts }
+            }
+            other @ (Outcome::NotApplied { .. } | Outcome::Unknown { .. }) => other,
         }
     }
 
@@ -145,8 +177,20 @@ impl DatabaseIssuer {
         })
     }
 
-    /// Sessions are ended by the role's own statements or not at all.
+    /// Ends what was opened with it, where we have an account on the database.
+    async fn end_sessions(&self, door: &Guests, old: &Credential) -> Result<Outcome, ConnectError> {
+        let ended = door.end_sessions(&old.value).await?;
+        Ok(match door.sessions(&old.value).await {
+            Ok(live) => effect::severed(live, effect::facts([("ended", json!(ended))])),
+            Err(error) => error.unseen(),
+        })
+    }
+
+    /// Without such an account sessions are ended by the role's own statements or not at all.
     async fn sever(&self, session: &Session<'_>, old: &Credential) -> Result<Outcome, ConnectError> {
+        if let Some(door) = &self.door {
+            return Ok(effect::severed(door.sessions(&old.value).await?, Facts::new()));
+        }
         let path = format!("{}/roles/{}", self.engine.mount, self.engine.role);
         let role = session.ok(&Ask::get("reading the role", path.as_str())).await?;
         let statements = role.pointer("/data/revocation_statements").and_then(Value::as_array);
@@ -173,8 +217,9 @@ impl Issuer for DatabaseIssuer {
             sessions_survive: true,
             can_disable: true,
             self_revocable: false,
-            can_mint: true,
-            can_probe: false,
+            // In an incident all leases of the role go, a new one too: consumers fetch their own after that.
+            can_mint: self.door.is_none(),
+            can_probe: self.door.is_some(),
             settle_ms: 1000,
             refusals: vec!["28P01".to_owned(), "28000".to_owned()],
         }
@@ -207,23 +252,32 @@ impl Issuer for DatabaseIssuer {
             ("sys/leases/revoke".to_owned(), &["update"]),
         ];
         super::check_capabilities(&session, &needs, &mut checks).await;
+        if let Some(door) = &self.door {
+            checks.extend(door.check().await);
+        }
         checks
     }
 
     async fn warnings(&self, _current: Option<&SecretValue>) -> Vec<String> {
-        vec![
-            format!(
-                "revoking `{}` ends the credentials of every consumer of that role",
-                self.engine.prefix()
-            ),
+        let ends = format!(
+            "revoking `{}` ends the credentials of every consumer of that role; each must fetch a new one",
+            self.engine.prefix()
+        );
+        let sessions = if self.door.is_some() {
+            "sessions of every account that is gone from the database are ended: nobody can tell whose they were"
+        } else {
             "sessions that are open in the database live on unless the role's revocation_statements end them"
-                .to_owned(),
-        ]
+        };
+        vec![ends, sessions.to_owned()]
     }
 
-    /// Every lease of the role: a leaked username or password does not tell its lease.
+    /// Every lease of the role: a leaked username or password does not tell its lease. Two that leaked are two principals all the
+    /// same, so that what was done for one is not taken for the other's.
     fn identify(&self, value: &SecretValue) -> Result<Credential, ConnectError> {
-        Ok(Credential { principal: self.engine.prefix(), value: value.duplicate() })
+        let leases = self.engine.prefix();
+        let account = self.door.as_ref().and_then(|door| door.account(value));
+        let principal = account.map_or_else(|| leases.clone(), |account| format!("{leases} ({account})"));
+        Ok(Credential { principal, value: value.duplicate() })
     }
 
     async fn choose(&self, _old: Option<&Credential>, tag: &str) -> Result<Credential, ConnectError> {
@@ -234,7 +288,10 @@ impl Issuer for DatabaseIssuer {
         let done = match op {
             IssuerOp::Install { new } => self.install(new).await,
             IssuerOp::Disable { old } => self.disable(old).await.map(Performed::from),
-            IssuerOp::Sever { .. } => return self.observe(op).await,
+            IssuerOp::Sever { old, .. } => match &self.door {
+                Some(door) => self.end_sessions(door, old).await.map(Performed::from),
+                None => return self.observe(op).await,
+            },
         };
         done.unwrap_or_else(|error| error.outcome().into())
     }
@@ -252,24 +309,34 @@ impl Issuer for DatabaseIssuer {
     }
 
     /// The door is the database's, not OpenBao's.
-    async fn probe(&self, _credential: &Credential) -> Probe {
-        let reason = "only the database can be asked; name a `postgres` issuer for the proof".to_owned();
-        Probe::Inconclusive { reason }
+    async fn probe(&self, credential: &Credential) -> Probe {
+        match &self.door {
+            Some(door) => door.probe(&credential.value).await,
+            None => Probe::Inconclusive { reason: NO_DOOR.to_owned() },
+        }
     }
 
     async fn control(&self) -> Probe {
-        let reason = "only the database can be asked; name a `postgres` issuer for the proof".to_owned();
-        Probe::Inconclusive { reason }
+        match &self.door {
+            Some(door) => door.control().await,
+            None => Probe::Inconclusive { reason: NO_DOOR.to_owned() },
+        }
     }
 
-    /// Leases that are alive: each stands for one account.
+    /// Leases that are alive, each of which stands for one account, and what was opened with accounts that are gone.
     async fn sessions(&self, old: &Credential, _cutoff: Option<&str>) -> Result<u64, ConnectError> {
         let scope = self.scope(old)?;
         let session = self.bao.login().await?;
-        if scope == self.engine.prefix() {
-            self.engine.leases(&session, "counting leases").await
+        let leases = if scope == self.engine.prefix() {
+            self.engine.leases(&session, "counting leases").await?
         } else {
-            Ok(u64::from(self.lease_alive(&session, &scope).await?))
+            u64::from(self.lease_alive(&session, &scope).await?)
+        };
+        match &self.door {
+            Some(door) => Ok(leases + door.sessions(&old.value).await?),
+            None => Ok(leases),
         }
     }
 }
+
+const NO_DOOR: &str = "only the database can be asked; give `postgres`, the URL of an account on it, or name a `postgres` issuer for the proof";

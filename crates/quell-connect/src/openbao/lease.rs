@@ -139,21 +139,32 @@ impl Engine {
         Ok(answer.get("lease_duration").and_then(Value::as_u64).unwrap_or(u64::MAX))
     }
 
-    /// Leases below the prefix, by id.
+    /// How many leases the role has.
     pub(super) async fn leases(
         &self,
         session: &Session<'_>,
         what: &'static str,
     ) -> Result<u64, ConnectError> {
-        let path = format!("sys/leases/lookup/{}", self.prefix());
+        Ok(u64::try_from(self.lease_ids(session, what).await?.len()).unwrap_or(u64::MAX))
+    }
+
+    /// The role's leases, by id.
+    pub(super) async fn lease_ids(
+        &self,
+        session: &Session<'_>,
+        what: &'static str,
+    ) -> Result<Vec<String>, ConnectError> {
+        let prefix = self.prefix();
+        let path = format!("sys/leases/lookup/{prefix}");
         match session.ok(&Ask::list(what, path).needs("list, sudo")).await {
             Ok(answer) => {
-                let keys = answer.pointer("/data/keys").and_then(Value::as_array).map(Vec::len);
+                let keys = answer.pointer("/data/keys").and_then(Value::as_array);
                 let words = "the answer lists no leases";
                 let none = || session.bao().error(what, ConnectErrorKind::Unexpected, words);
-                Ok(u64::try_from(keys.ok_or_else(none)?).unwrap_or(u64::MAX))
+                let named = keys.ok_or_else(none)?.iter().filter_map(Value::as_str);
+                Ok(named.map(|key| format!("{prefix}/{key}")).collect())
             }
-            Err(error) if error.kind == ConnectErrorKind::Missing => Ok(0),
+            Err(error) if error.kind == ConnectErrorKind::Missing => Ok(Vec::new()),
             Err(error) => Err(error),
         }
     }

@@ -1,10 +1,16 @@
-//! OpenBao (and Vault, whose API it keeps): KV v2 as a store, tokens and dynamic database credentials as issuers.
+//! OpenBao (and Vault, whose API it keeps): KV v2 as a store; tokens, `AppRole` secret ids, TLS certificates and dynamic
+//! database credentials as issuers.
 
 mod api;
+mod approle;
 mod audit;
 mod database;
 mod kv;
 mod lease;
+mod pki;
+mod policy;
+mod reach;
+mod role;
 pub mod sandbox;
 mod store;
 mod token;
@@ -12,6 +18,8 @@ mod token;
 pub use audit::{Hashed, audit_hashes};
 pub(crate) use kv::{copies_exactly, holds};
 pub use lease::{ISSUE_TTL, Issued, issue};
+pub use policy::tighten::{Needed, Needs, Reviewed, Tightened, tighten};
+pub use reach::{Held, paths_to};
 
 use quell_core::secret::SecretValue;
 use serde::{Deserialize, Serialize};
@@ -25,7 +33,7 @@ use api::{Ask, Bao, Session};
 /// The registration of this connector.
 pub static CONNECTOR: Definition = Definition {
     id: "openbao",
-    summary: "OpenBao or Vault: KV v2 store; tokens and dynamic database credentials as issuers",
+    summary: "OpenBao or Vault: KV v2 store; tokens, AppRole secret ids, TLS certificates and dynamic database credentials as issuers",
     readme: include_str!("README.md"),
     schemas,
     issuer: Some(build_issuer),
@@ -73,11 +81,26 @@ fn schemas() -> Vec<(&'static str, Value)> {
         "properties": {
             "mount": path("The mount of the database engine: database"),
             "role": path("The role whose leases are revoked: orders"),
+            "postgres": path(
+                "A reference to the postgres:// URL of an account on the database that sees and ends sessions: file:/run/quell/pg.url",
+            ),
         },
     });
     let issuer = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "oneOf": [
+            {
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["approle"],
+                "properties": { "approle": approle::schema(path) },
+            },
+            {
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["pki"],
+                "properties": { "pki": pki::schema(path) },
+            },
             {
                 "type": "object",
                 "additionalProperties": false,
@@ -95,19 +118,49 @@ fn schemas() -> Vec<(&'static str, Value)> {
     vec![("issuer", issuer), ("store", store)]
 }
 
-/// What is revoked: one token, or the dynamic credentials of one role.
+/// What is revoked: one token, one `AppRole` secret id, one certificate, or the dynamic credentials of one role.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum IssuerConfig {
+    Approle(approle::Config),
+    Pki(pki::Config),
     Token(token::Config),
     Database(database::Config),
 }
 
 fn build_issuer(config: &Value, ctx: &Context) -> Result<Box<dyn Issuer>, ConfigError> {
     match ConfigError::parse(config)? {
+        IssuerConfig::Approle(config) => approle::build(config, ctx),
+        IssuerConfig::Pki(config) => pki::build(config, ctx),
         IssuerConfig::Token(config) => token::build(config, ctx),
-        IssuerConfig::Database(config) => database::build(&config, ctx),
+        IssuerConfig::Database(config) => database::build(config, ctx),
     }
+}
+
+/// The policies of an issuer's credential: of a token by its value (or by the accessor of the inventory, when that is empty), or
+/// of an `AppRole` role. Changes nothing.
+///
+/// # Errors
+/// When the server cannot be asked, or the issuer is one whose credentials have no policies.
+pub async fn held_policies(ctx: &Context, config: &Value, value: &SecretValue) -> Result<Held, ConnectError> {
+    const WHAT: &str = "asking for its policies";
+    let config = ConfigError::parse(config).map_err(|error| unusable(WHAT, &error))?;
+    let bao = Bao::open(ctx).map_err(|error| unusable(WHAT, &error))?;
+    let session = bao.login().await?;
+    let bearer = match config {
+        IssuerConfig::Approle(config) => approle::bearer(&session, config).await?,
+        IssuerConfig::Token(config) => token::bearer(&bao, config, &session, value).await?,
+        IssuerConfig::Pki(_) => {
+            let words = "a certificate has no policies of OpenBao";
+            return Err(bao.error(WHAT, ConnectErrorKind::Denied, words));
+        }
+        IssuerConfig::Database(_) => {
+            let words =
+                "credentials of a database engine have no policies; what they may do, the database says";
+            return Err(bao.error(WHAT, ConnectErrorKind::Denied, words));
+        }
+    };
+    Ok(reach::held(&session, bearer).await)
 }
 
 /// A configuration that cannot be used, met in the middle of a call.

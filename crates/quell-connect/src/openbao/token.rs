@@ -8,6 +8,7 @@
 //! token without a holder exists; the next `perform` revokes it before it mints. Never are two left.
 
 use async_trait::async_trait;
+use quell_core::inventory::Place;
 use quell_core::issuer::{Capabilities, Chooser, ValidAtOnce};
 use quell_core::outcome::{Outcome, Probe};
 use quell_core::secret::{Credential, SecretValue};
@@ -15,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::api::{Ask, Bao, Session};
-use crate::connector::{Check, Issuer, IssuerOp, Performed};
+use super::reach::{self, Bearer};
+use crate::connector::{Check, Issuer, IssuerOp, Opens, Performed};
 use crate::context::Context;
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
 
@@ -71,6 +73,18 @@ pub(super) fn build(config: Config, ctx: &Context) -> Result<Box<dyn Issuer>, Co
         return Err(ConfigError::at("policies", "a root token is never minted", hint));
     }
     Ok(Box::new(TokenIssuer { bao: Bao::open(ctx)?, config }))
+}
+
+/// The policies of a token.
+pub(super) async fn bearer(
+    bao: &Bao,
+    config: Config,
+    session: &Session<'_>,
+    value: &SecretValue,
+) -> Result<Bearer, ConnectError> {
+    let issuer = TokenIssuer { bao: bao.clone(), config };
+    let old = issuer.identify(value)?;
+    issuer.bearer(session, &old).await
 }
 
 impl TokenIssuer {
@@ -131,6 +145,51 @@ impl TokenIssuer {
             Err(error) if error.kind == ConnectErrorKind::Missing => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// What the server knows of a token, by its value or its accessor.
+    async fn facts(&self, session: &Session<'_>, old: &Credential) -> Result<Value, ConnectError> {
+        let gone = || {
+            let words = "the token is gone, so its policies cannot be asked for";
+            self.bao.error(LOOKING, ConnectErrorKind::Missing, words)
+        };
+        if old.value.is_empty() {
+            return match self.whose(session, old).await? {
+                Whose::Accessor(accessor) => self.facts_of(session, &accessor).await?.ok_or_else(gone),
+                Whose::Gone => Err(gone()),
+            };
+        }
+        let own = self.bao.login_as(&old.value);
+        let ask = Ask::get(LOOKING, "auth/token/lookup-self");
+        let reply = own.send(&ask).await?;
+        match reply.status {
+            200 => Ok(reply.body),
+            403 if reply.bad_token() => Err(gone()),
+            403 => {
+                let token = old.value.expose_text().unwrap_or_default();
+                session.ok(&Ask::post(LOOKING, "auth/token/lookup", json!({ "token": token }))).await
+            }
+            _ => Err(own.failure(&ask, &reply)),
+        }
+    }
+
+    /// The policies of a token; those of its entity, too.
+    async fn bearer(&self, session: &Session<'_>, old: &Credential) -> Result<Bearer, ConnectError> {
+        let facts = self.facts(session, old).await?;
+        let mut bearer = Bearer::default();
+        for pointer in ["/data/policies", "/data/identity_policies"] {
+            let list = facts.pointer(pointer).and_then(Value::as_array);
+            bearer.policies.extend(list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned));
+        }
+        let elsewhere = facts.pointer("/data/external_namespace_policies").and_then(Value::as_object);
+        for namespace in elsewhere.into_iter().flat_map(|map| map.keys()) {
+            bearer
+                .unknown
+                .push(format!("it has policies in the namespace `{namespace}`, which were not read"));
+        }
+        let accessor = facts.pointer("/data/accessor").and_then(Value::as_str);
+        bearer.accessor = accessor.filter(|accessor| !accessor.is_empty()).map(str::to_owned);
+        Ok(bearer)
     }
 
     async fn revoke(&self, session: &Session<'_>, accessor: &str) -> Result<(), ConnectError> {
@@ -387,5 +446,15 @@ impl Issuer for TokenIssuer {
             Whose::Gone => Ok(0),
             Whose::Accessor(accessor) => Ok(u64::from(self.facts_of(&session, &accessor).await?.is_some())),
         }
+    }
+
+    fn knows_what_it_opens(&self) -> bool {
+        true
+    }
+
+    async fn opens(&self, old: &Credential, places: &[Place]) -> Result<Opens, ConnectError> {
+        let session = self.bao.login().await?;
+        let bearer = self.bearer(&session, old).await?;
+        reach::opens(&session, &bearer, places).await
     }
 }

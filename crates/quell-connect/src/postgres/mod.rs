@@ -7,6 +7,7 @@ mod change;
 mod check;
 mod config;
 mod door;
+mod guest;
 pub mod sandbox;
 mod scram;
 mod session;
@@ -27,6 +28,8 @@ use crate::dsn::{self, Family};
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
 use crate::password;
 use crate::source::SecretSource;
+
+pub(crate) use guest::Guests;
 
 use config::{Roles, schemas};
 use door::{Admin, Door};

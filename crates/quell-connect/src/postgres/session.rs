@@ -251,6 +251,18 @@ impl Session {
         self.count("ending sessions", &sql::TERMINATE.fill(&[role, cutoff]), &hint).await
     }
 
+    /// Sessions of an account that something else made, and of accounts that are gone.
+    pub(super) async fn guests(&mut self, user: &str) -> Result<u64, ConnectError> {
+        self.count("counting sessions", &sql::GUESTS.fill(&[user]), "").await
+    }
+
+    /// Ends the same sessions, and says how many took the signal.
+    pub(super) async fn end_guests(&mut self, user: &str) -> Result<u64, ConnectError> {
+        let admin = sql::identifier(&self.user);
+        let hint = format!("as a superuser: GRANT pg_signal_backend, pg_read_all_stats TO {admin}");
+        self.count("ending sessions", &sql::END_GUESTS.fill(&[user]), &hint).await
+    }
+
     /// Prepared transactions that the role, or the group it acts as, left behind.
     pub(super) async fn prepared(&mut self, role: &str, group: Option<&str>) -> Result<u64, ConnectError> {
         let script = sql::PREPARED.fill(&[role, group.unwrap_or(role)]);

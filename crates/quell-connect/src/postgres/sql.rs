@@ -60,6 +60,17 @@ pub(super) const TERMINATE: Template = Template(
      WHERE usename = {l} AND pid <> pg_backend_pid() \
      AND (backend_start IS NULL OR backend_start < CAST({l} AS timestamptz))",
 );
+/// Live sessions of an account that something else made and drops; hole: its name. A session outlives `DROP ROLE`, and then has no
+/// name any more: each such session counts, whoever it was (measured on PostgreSQL 15).
+pub(super) const GUESTS: Template = Template(
+    "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() \
+     AND (usename = {l} OR (usesysid IS NOT NULL AND usename IS NULL))",
+);
+/// Ends the same sessions.
+pub(super) const END_GUESTS: Template = Template(
+    "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid() \
+     AND (usename = {l} OR (usesysid IS NOT NULL AND usename IS NULL))",
+);
 /// Prepared transactions outlive their session; holes: role, group.
 pub(super) const PREPARED: Template =
     Template("SELECT count(*) FROM pg_prepared_xacts WHERE owner IN ({l}, {l})");

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use quell_connect::connector::IssuerOp;
+use quell_connect::conformance;
+use quell_connect::connector::{Issuer, IssuerOp};
 use quell_connect::openbao::{ISSUE_TTL, issue};
 use quell_core::outcome::Probe;
 use quell_core::secret::Credential;
@@ -150,4 +151,99 @@ async fn kv_has_no_leases_to_revoke() {
     assert!(reason(&outcome).contains("KV issues no leases"), "{outcome:?}");
     assert!(issue(&ctx, "kv", "orders", ISSUE_TTL).await.unwrap_err().detail.contains("KV issues no leases"));
     assert!(failed(&issuer.check().await)[0].contains("KV issues no leases"));
+}
+
+/// An account that sees and ends sessions and nothing else, as the operator's page says.
+fn watch(pg: &postgres::Server) -> String {
+    pg.psql("CREATE ROLE watch LOGIN PASSWORD 'watch-password'; GRANT pg_signal_backend, pg_read_all_stats TO watch")
+        .unwrap();
+    pg.url("watch", "watch-password", "postgres")
+}
+
+/// Without statements that end sessions: those outlive their account.
+fn start_with_a_door() -> (postgres::Server, Server, Box<dyn Issuer>) {
+    let (pg, server) = start();
+    let role = json!({
+        "db_name": "main",
+        "creation_statements": [CREATE],
+        "revocation_statements": [DROP],
+        "default_ttl": "1h",
+    });
+    server.request("POST", "database/roles/orders", &role).unwrap();
+    let token = server.token_with("documented", &policy(2)).unwrap();
+    let mut ctx = context(&server.addr(), &token);
+    let mut environment = (*ctx.environment).clone();
+    environment.insert("WATCH".to_owned(), watch(&pg));
+    ctx.environment = environment.into();
+    let config = json!({ "database": { "mount": "database", "role": "orders", "postgres": "env:WATCH" } });
+    let issuer = issuer(&ctx, &config);
+    (pg, server, issuer)
+}
+
+/// A credential of the role: its account, its URL, its lease.
+fn lease(pg: &postgres::Server, server: &Server) -> (String, String, String) {
+    let given = server.request("GET", "database/creds/orders", &Value::Null).unwrap();
+    let text = |pointer: &str| given.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+    let user = text("/data/username");
+    let url = pg.url(&user, &text("/data/password"), "postgres");
+    (user, url, text("/lease_id"))
+}
+
+#[tokio::test]
+async fn the_contract_is_kept_where_the_database_can_be_asked() {
+    let (pg, server, issuer) = start_with_a_door();
+    let (_, url, _) = lease(&pg, &server);
+    let old = issuer.identify(&value(&url)).unwrap();
+    conformance::issuer(&*issuer, &old).await.unwrap();
+    assert_eq!(accounts(&pg), "0");
+    // The JSON of the vault is read alike, and what is neither is no proof.
+    let given = server.request("GET", "database/creds/orders", &Value::Null).unwrap();
+    let json = issuer.identify(&value(&given["data"].to_string())).unwrap();
+    assert!(matches!(issuer.probe(&json).await, Probe::Accepted { .. }));
+    let bare = issuer.identify(&value("hunter2-hunter2")).unwrap();
+    let Probe::Inconclusive { reason } = issuer.probe(&bare).await else { panic!("a bare password") };
+    assert!(reason.contains("neither a postgres:// URL nor JSON") && !reason.contains("hunter2"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_session_that_outlives_its_account_is_counted_and_ended_and_leases_are_named() {
+    let (pg, server, issuer) = start_with_a_door();
+    let (user, url, leaked) = lease(&pg, &server);
+    let (_, _, other) = lease(&pg, &server);
+    let mut stranger = std::process::Command::new("psql")
+        .args(["-X", "-q", "-d", &url, "-c", "SELECT pg_sleep(120)"])
+        .stdin(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let old = issuer.identify(&value(&url)).unwrap();
+    assert_eq!(old.principal, format!("database/creds/orders ({user})"));
+    let names = || {
+        pg.psql("SELECT coalesce(usename, '-') FROM pg_stat_activity WHERE query LIKE '%pg_sleep(120)' AND pid <> pg_backend_pid()").unwrap()
+    };
+    for _ in 0..100 {
+        if names().trim() == user {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let outcome = issuer.perform(IssuerOp::Disable { old: &old }).await.outcome;
+    let mut retired: Vec<_> = fact(&outcome, "retired").as_array().unwrap().clone();
+    let mut leases = vec![json!(leaked), json!(other)];
+    for list in [&mut retired, &mut leases] {
+        list.sort_by_key(ToString::to_string);
+    }
+    assert_eq!(retired, leases);
+    assert_eq!(fact(&outcome, "retired_accounts"), &json!([user]));
+    assert_eq!(names().trim(), "-", "the trap: the session lives on and has no name");
+    assert!(stranger.try_wait().unwrap().is_none());
+
+    let sever = IssuerOp::Sever { old: &old, cutoff: None };
+    assert_eq!(issuer.sessions(&old, None).await.unwrap(), 1);
+    assert_eq!(retryable(&issuer.observe(sever).await.outcome), Some(true));
+    let severed = issuer.perform(sever).await.outcome;
+    assert_eq!(fact(&severed, "ended"), 1);
+    assert_eq!(issuer.sessions(&old, None).await.unwrap(), 0);
+    assert!(!stranger.wait().unwrap().success(), "it was cut off");
+    assert!(issuer.observe(sever).await.outcome.is_applied());
 }

@@ -7,10 +7,13 @@
     reason = "a test that cannot go on must fail; helpers are not seen as tests by the lints"
 )]
 
+mod approle;
 mod database;
 #[path = "../issuers/outcome.rs"]
 mod outcome;
+mod pki;
 mod proxy;
+mod reach;
 mod store;
 mod token;
 
@@ -60,7 +63,7 @@ fn unknown(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Unknown { .. })
 }
 
-/// The n-th policy of the operator's page: store, token, database.
+/// The n-th policy of the operator's page: store, token, database, `AppRole`, certificate, reach.
 fn policy(n: usize) -> String {
     CONNECTOR.readme.split("```hcl").nth(n + 1).unwrap().split("```").next().unwrap().to_owned()
 }

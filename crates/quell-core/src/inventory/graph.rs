@@ -97,7 +97,8 @@ impl Graph {
         graph
     }
 
-    fn add(&mut self, edge: Edge) {
+    /// Adds what was found out elsewhere than in the inventory.
+    pub fn add(&mut self, edge: Edge) {
         let edges = self.edges.entry(edge.from.clone()).or_default();
         if !edges.contains(&edge) {
             edges.push(edge);
@@ -211,7 +212,7 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', " "))
 }
 
-fn references(config: &Value, out: &mut Vec<String>) {
+pub(super) fn references(config: &Value, out: &mut Vec<String>) {
     match config {
         Value::String(text) if text.starts_with("openbao:") || text.starts_with("vault:") => {
             out.push(text.replacen("vault:", "openbao:", 1));

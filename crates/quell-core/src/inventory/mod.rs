@@ -6,10 +6,12 @@
 mod adjacent;
 mod graph;
 mod parse;
+mod place;
 
 pub use adjacent::{Adjacent, Sightings, adjacent};
 pub use graph::{Edge, Graph, Node, Reached};
 pub use parse::{Diagnostic, parse};
+pub use place::{Place, PlaceKind};
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,7 @@
 //! The command line. Doc comments are the help texts.
 
 mod hunt;
+mod inventory;
 mod kill;
 mod scan;
 
@@ -12,6 +13,7 @@ pub(crate) use hunt::{
     HuntArgs, HuntAskedArgs, HuntCommand, HuntEngine, HuntFormat, HuntMergeArgs, HuntOutput, HuntQueryArgs,
     HuntReport, HuntResultArgs, HuntShowArgs, HuntSqlArgs, HuntTriageArgs,
 };
+pub(crate) use inventory::{GraphFormat, InventoryCommand, TightenArgs};
 pub(crate) use kill::{KillArgs, ProviderCommand};
 pub(crate) use scan::{RulesCommand, ScanArgs, ScanFormat};
 
@@ -158,33 +160,6 @@ pub(crate) struct InitArgs {
     /// Put the key file here instead of into the data folder
     #[arg(long, value_name = "FILE", conflicts_with = "passphrase")]
     pub(crate) key_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum InventoryCommand {
-    /// Parse it, reach every system in it, say which permission is missing
-    Check {
-        /// Only parse; reach nothing
-        #[arg(long)]
-        offline: bool,
-    },
-    /// What a secret opens, transitively, and what breaks without it
-    Graph {
-        /// Start here; without it, the whole inventory (dot and mermaid only)
-        secret: Option<String>,
-        /// How to draw it
-        #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
-        format: GraphFormat,
-    },
-    /// Print the JSON Schema, for editors
-    Schema,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum GraphFormat {
-    Text,
-    Dot,
-    Mermaid,
 }
 
 #[derive(Debug, Subcommand)]

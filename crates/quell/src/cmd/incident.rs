@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use quell_app::clock::now;
 use quell_app::incident::{self, Change, Report};
 use quell_app::{App, AppError, Options, scan};
+use quell_core::event::Event;
 use quell_core::incident::{Clock, ClockState, Incident, unmet};
 use quell_core::inventory::StrategyPolicy;
 use quell_core::plan::{HoldScope, word as state_word};
@@ -25,8 +26,7 @@ pub(crate) async fn run(options: &Options, command: IncidentCommand, out: &Out) 
         IncidentCommand::Adjacent(arg) => return super::mass::adjacent(options, &arg.id, out).await,
         IncidentCommand::Timeline(arg) => return timeline(options, &arg.id, out).await,
         IncidentCommand::Add { id, secret, reason } => {
-            let secrets = secret.iter().map(|s| word(s)).collect::<Result<_, _>>()?;
-            (id, Change::Widen(secrets, reason))
+            return super::mass::add(options, &id, &secret, &reason, out).await;
         }
         IncidentCommand::Signal { id, signal, reason } => (id, Change::Signal(word(&signal)?, reason)),
         IncidentCommand::Verdict { id, verdict, reason } => (id, Change::Verdict(word(&verdict)?, reason)),
@@ -53,20 +53,7 @@ pub(super) async fn carry_out(
     out: &Out,
 ) -> Result<u8, AppError> {
     let id = incident_id(id)?;
-    let app = match change {
-        Change::Widen(..) => app(options).await?,
-        Change::Signal(..)
-        | Change::Verdict(..)
-        | Change::Strategy(..)
-        | Change::Exception(..)
-        | Change::Note(_)
-        | Change::Cleaned(_)
-        | Change::ActionItem(..)
-        | Change::ActionItemDone(..)
-        | Change::Hold(_)
-        | Change::Resume(_)
-        | Change::Close(_) => app_without_inventory(options).await?,
-    };
+    let app = app_without_inventory(options).await?;
     let changed = incident::change(&app, id, change).await?;
     if out.json() {
         out.object(&object(&changed, now()))?;
@@ -91,16 +78,6 @@ fn said(incident: &Incident, change: &Change, out: &Out) {
             out.warning("removing is not containing: forks, caches, mail and exports keep copies; only the issuer can kill it");
         }
         Change::Close(_) => out.status(format!("{} {id}", tone(Tone::Good, "closed"))),
-        Change::Widen(..) => {
-            out.status(format!(
-                "{id} is about {} secrets now and is {}",
-                incident.secrets.len(),
-                incident.severity()
-            ));
-            if incident.machine.is_some() {
-                out.hint(format!("`quell plan {id} --again` makes a plan that covers them"));
-            }
-        }
         Change::Hold(hold) => {
             out.status(match hold.scope {
                 HoldScope::NextSecrets => {
@@ -154,9 +131,15 @@ async fn open(options: &Options, args: &OpenArgs, out: &Out) -> Result<u8, AppEr
             "which secret leaked is not known; name it with --secret (`quell inventory check --offline` lists them)".to_owned(),
         ));
     }
+    let named = report.secrets.clone();
     let incident = incident::open(&app, report).await?;
+    let remarks = remarks(&app, incident.id).await?;
     if out.json() {
-        out.object(&object(&incident, now()))?;
+        let mut opened = object(&incident, now());
+        if let Some(opened) = opened.as_object_mut() {
+            opened.insert("remarks".to_owned(), json!(remarks));
+        }
+        out.object(&opened)?;
         return Ok(exit::OK);
     }
     out.data(incident.id)?;
@@ -166,11 +149,24 @@ async fn open(options: &Options, args: &OpenArgs, out: &Out) -> Result<u8, AppEr
     for clock in &incident.clocks {
         out.status(clock_line(clock, now()));
     }
+    for affected in incident.secrets.iter().filter(|it| !named.contains(&it.secret)) {
+        out.status(format!("exposed too: {} ({})", affected.secret, affected.because));
+    }
+    for remark in remarks {
+        out.warning(remark);
+    }
     out.hint(format!(
         "`quell plan {}` shows what will happen; `quell respond {}` does it",
         incident.id, incident.id
     ));
     Ok(exit::OK)
+}
+
+/// What the issuers could not tell, or told of what no secret of the inventory is.
+async fn remarks(app: &App, id: IncidentId) -> Result<Vec<String>, AppError> {
+    let (_, entries) = app.incident_with_entries(id).await?;
+    let text = |event| if let Event::NoteAdded { text } = event { Some(text) } else { None };
+    Ok(entries.into_iter().filter_map(|entry| text(entry.event)).collect())
 }
 
 /// Takes over what the finding knows, and seals the leaked value if it can still be read.
@@ -213,7 +209,7 @@ async fn from_finding(app: &App, id: &str, report: &mut Report, out: &Out) -> Re
 /// The place whose scan recorded the finding: the first scan entry behind it.
 #[expect(clippy::wildcard_enum_match_arm, reason = "only findings and scans say where it was found")]
 async fn last_scan_of(app: &App, id: &str) -> Result<Option<PathBuf>, AppError> {
-    use quell_core::event::{Event, INSTALLATION};
+    use quell_core::event::INSTALLATION;
     let mut seen = false;
     for entry in app.store.read_stream(INSTALLATION, 0).await? {
         match entry.event {

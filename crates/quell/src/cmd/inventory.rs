@@ -1,12 +1,14 @@
 //! `quell inventory …`.
 
+use quell_app::reach::{self, Reach};
+use quell_app::tighten::{self, Review, Sources};
 use quell_app::{AppError, Options, inventory};
 use quell_core::SecretId;
-use quell_core::inventory::{Graph, Node};
+use quell_core::inventory::{Graph, Inventory, Node};
 use serde_json::json;
 
 use super::{app, word};
-use crate::cli::{GraphFormat, InventoryCommand};
+use crate::cli::{GraphFormat, InventoryCommand, TightenArgs};
 use crate::exit;
 use crate::output::{Out, Tone, tone};
 
@@ -19,7 +21,19 @@ pub(crate) async fn run(options: &Options, command: &InventoryCommand, out: &Out
             Ok(exit::OK)
         }
         InventoryCommand::Check { offline } => check(options, *offline, out).await,
-        InventoryCommand::Graph { secret, format } => graph(options, secret.as_deref(), *format, out),
+        InventoryCommand::Tighten(args) => tighten(options, args, out).await,
+        InventoryCommand::Graph { secret, format, ask } => {
+            let secret = secret.as_deref();
+            let reach = match (ask, secret) {
+                (true, Some(id)) => {
+                    let app = app(options).await?;
+                    let id = known(&app.inventory, id)?;
+                    reach::ask(&app, &[id], None).await
+                }
+                _ => Reach { graph: Graph::of(&inventory::load(&options.inventory)?), ..Reach::default() },
+            };
+            graph(options, secret, *format, &reach, out)
+        }
     }
 }
 
@@ -60,13 +74,24 @@ async fn check(options: &Options, offline: bool, out: &Out) -> Result<u8, AppErr
     Ok(if ok { exit::OK } else { exit::REMOTE })
 }
 
-fn graph(options: &Options, secret: Option<&str>, format: GraphFormat, out: &Out) -> Result<u8, AppError> {
-    let inventory = inventory::load(&options.inventory)?;
-    let start: Option<SecretId> = secret.map(word).transpose()?;
-    if let Some(id) = start.as_ref().filter(|id| !inventory.secrets.contains_key(*id)) {
-        return Err(AppError::NotFound { what: "secret", id: id.to_string() });
+fn known(inventory: &Inventory, id: &str) -> Result<SecretId, AppError> {
+    let id: SecretId = word(id)?;
+    if inventory.secrets.contains_key(&id) {
+        return Ok(id);
     }
-    let graph = Graph::of(&inventory);
+    Err(AppError::NotFound { what: "secret", id: id.to_string() })
+}
+
+fn graph(
+    options: &Options,
+    secret: Option<&str>,
+    format: GraphFormat,
+    reach: &Reach,
+    out: &Out,
+) -> Result<u8, AppError> {
+    let inventory = inventory::load(&options.inventory)?;
+    let start = secret.map(|id| known(&inventory, id)).transpose()?;
+    let graph = &reach.graph;
     match (format, out.json(), &start) {
         (GraphFormat::Dot, _, _) => out.data(graph.dot(start.as_ref()).trim_end())?,
         (GraphFormat::Mermaid, _, _) => out.data(graph.mermaid(start.as_ref()).trim_end())?,
@@ -76,7 +101,7 @@ fn graph(options: &Options, secret: Option<&str>, format: GraphFormat, out: &Out
             ));
         }
         (GraphFormat::Text, true, Some(id)) => {
-            out.object(&json!({"secret": id, "reaches": graph.blast_radius(id)}))?
+            out.object(&json!({"secret": id, "reaches": graph.blast_radius(id), "remarks": reach.remarks}))?
         }
         (GraphFormat::Text, false, Some(id)) => {
             out.data(tone(Tone::Strong, format!("If {id} leaks:")))?;
@@ -98,7 +123,60 @@ fn graph(options: &Options, secret: Option<&str>, format: GraphFormat, out: &Out
             if reached.is_empty() {
                 out.data("  nothing else is known to be opened by it")?;
             }
+            for remark in reach.sentences() {
+                out.data(format!("  {}", tone(Tone::Careful, remark)))?;
+            }
         }
     }
     Ok(exit::OK)
+}
+
+async fn tighten(options: &Options, args: &TightenArgs, out: &Out) -> Result<u8, AppError> {
+    let app = app(options).await?;
+    let sources = Sources { logs: args.audit_log.clone(), until: args.until };
+    let review = tighten::review(&app, &known(&app.inventory, &args.secret)?, &sources).await?;
+    if out.json() {
+        out.object(&review)?;
+    } else {
+        show(&review, out)?;
+    }
+    Ok(exit::OK)
+}
+
+/// The diff is data; what it rests on is said beside it.
+fn show(review: &Review, out: &Out) -> Result<(), AppError> {
+    for policy in &review.policies {
+        for rule in &policy.rules {
+            let gives = rule.gives.iter().cloned().collect::<Vec<_>>().join(", ");
+            let needed = match (&rule.kept, rule.needed.is_empty()) {
+                (Some(why), _) => tone(Tone::Careful, format!("stays: {why}")),
+                (None, true) => tone(Tone::Bad, "not needed"),
+                (None, false) => tone(Tone::Good, format!("{} path(s) needed", rule.needed.len())),
+            };
+            out.status(format!("{}: `{}` gives {gives}: {needed}", policy.policy, rule.pattern));
+            for need in &rule.needed {
+                let list = |set: &std::collections::BTreeSet<String>| {
+                    set.iter().cloned().collect::<Vec<_>>().join(", ")
+                };
+                out.status(format!(
+                    "    {}: {} ({})",
+                    need.path,
+                    list(&need.capabilities),
+                    list(&need.because)
+                ));
+            }
+        }
+        if policy.diff.is_empty() {
+            out.status(format!("{}: nothing to tighten", policy.policy));
+        } else {
+            out.data(policy.diff.trim_end())?;
+        }
+    }
+    for remark in &review.remarks {
+        out.warning(remark);
+    }
+    if review.policies.iter().any(|policy| !policy.diff.is_empty()) {
+        out.hint("nothing was changed; review the diff, then `bao policy write NAME FILE`");
+    }
+    Ok(())
 }

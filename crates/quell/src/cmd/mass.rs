@@ -3,12 +3,12 @@
 use quell_app::incident::{self, Change};
 use quell_app::precheck::{self, Ready};
 use quell_app::{App, AppError, Options};
-use quell_core::IncidentId;
 use quell_core::incident::{Incident, Inert, inertness};
 use quell_core::plan::{Hold, HoldScope};
+use quell_core::{IncidentId, SecretId};
 use serde_json::json;
 
-use super::{app, app_without_inventory, incident_id};
+use super::{app, app_without_inventory, incident_id, word};
 use crate::cli::{PauseArgs, ResumeArgs};
 use crate::exit;
 use crate::output::{Out, Tone, tone};
@@ -34,6 +34,36 @@ pub(super) async fn secrets(options: &Options, id: &str, out: &Out) -> Result<u8
         for line in table(&incident) {
             out.data(line)?;
         }
+    }
+    Ok(exit::OK)
+}
+
+/// `quell incident add`.
+pub(super) async fn add(
+    options: &Options,
+    id: &str,
+    secrets: &[String],
+    reason: &str,
+    out: &Out,
+) -> Result<u8, AppError> {
+    let app = app(options).await?;
+    let secrets = secrets.iter().map(|s| word(s)).collect::<Result<Vec<SecretId>, _>>()?;
+    let incident = incident::widen(&app, incident_id(id)?, &secrets, reason).await?;
+    if out.json() {
+        out.object(&super::incident::object(&incident, quell_app::clock::now()))?;
+        return Ok(exit::OK);
+    }
+    let id = incident.id;
+    out.status(format!(
+        "{id} is about {} secrets now and is {}",
+        incident.secrets.len(),
+        incident.severity()
+    ));
+    for affected in incident.secrets.iter().filter(|it| !secrets.contains(&it.secret)) {
+        out.status(format!("  also {} ({})", affected.secret, affected.because));
+    }
+    if incident.machine.is_some() {
+        out.hint(format!("`quell plan {id} --again` makes a plan that covers them"));
     }
     Ok(exit::OK)
 }

@@ -29,6 +29,7 @@ pub(crate) fn kind(aws: &Aws, name: &str, port: u16) -> Kind {
     Kind {
         name: "aws-access-key",
         issuer: json!({"aws_iam": {"admin": "file:admin.url", "user": user, "endpoint": endpoint, "settle": "100ms"}}),
+        connections: json!({}),
         admin: aws.admin().json(),
         old: old.pair(),
         kept: Kept::Key,

@@ -36,6 +36,7 @@ pub(crate) fn on_postgres(server: &postgres::Server, name: &str) -> Kind {
     Kind {
         name: "postgres-password",
         issuer: json!({"postgres": {"admin": "file:admin.url", "roles": [a, b], "group": group, "settle_ms": 100}}),
+        connections: json!({}),
         admin: server.admin_url(),
         old: format!("postgresql://{a}:{password}@127.0.0.1:{}/postgres", server.port()),
         kept: Kept::Key,
@@ -76,6 +77,7 @@ pub(crate) fn a_token(server: &openbao::Server) -> Kind {
     Kind {
         name: "openbao-token",
         issuer: json!({"openbao": {"token": asked}}),
+        connections: json!({}),
         admin: String::new(),
         old: made["auth"]["client_token"].as_str().unwrap().to_owned(),
         kept: Kept::Key,

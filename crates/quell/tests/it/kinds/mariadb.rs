@@ -23,6 +23,7 @@ pub(crate) fn kind(server: &Server, name: &str, port: u16) -> Kind {
     Kind {
         name: "mariadb-password",
         issuer: json!({"mariadb": {"admin": "file:admin.url", "user": name, "settle": "100ms"}}),
+        connections: json!({}),
         admin: format!("mysql://root:{}@127.0.0.1:{port}", server.password()),
         old: server.url(name, &password),
         kept: Kept::Key,

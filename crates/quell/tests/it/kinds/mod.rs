@@ -1,11 +1,13 @@
 //! One scenario for each kind of credential: it leaks into a real repository, is found there, and is answered on a real system; the
 //! same with a crash at every step that speaks to the issuer, and with an issuer whose answers are lost after their effect.
 
+pub(crate) mod approle;
 pub(crate) mod aws;
 pub(crate) mod company;
 mod consumer;
 mod many;
 pub(crate) mod mariadb;
+mod pki;
 pub(crate) mod redis;
 pub(crate) mod ssh;
 
@@ -87,6 +89,8 @@ pub(crate) struct Kind {
     pub(crate) name: &'static str,
     /// The `issuer:` part; the administrator's URL is in `file:admin.url`.
     pub(crate) issuer: Value,
+    /// The `connections:` part, for an issuer that is one of them.
+    pub(crate) connections: Value,
     pub(crate) admin: String,
     /// The value that leaks, as it stands in the store.
     pub(crate) old: String,
@@ -119,6 +123,7 @@ impl Place {
         let mut stores = vec![kind.kept.store("")];
         stores.extend_from_slice(more);
         let inventory = json!({
+            "connections": kind.connections,
             "secrets": [{
                 "id": "orders",
                 "kind": kind.name,

@@ -21,6 +21,7 @@ pub(crate) fn kind(server: &Server, name: &str, port: u16) -> Kind {
     Kind {
         name: "redis-password",
         issuer: json!({"redis": {"admin": "file:admin.url", "user": name, "settle": "100ms"}}),
+        connections: json!({}),
         admin: format!("redis://boss:{}@127.0.0.1:{port}", server.password()),
         old: server.url(name, &password),
         kept: Kept::Key,

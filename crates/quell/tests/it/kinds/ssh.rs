@@ -24,6 +24,7 @@ pub(crate) fn kind(server: &Arc<Server>, port: u16) -> Kind {
             "user": server.user(), "hosts": [format!("127.0.0.1:{port}")], "known_hosts": known,
             "admin": "file:admin.url", "admin_user": server.admin(), "authorized_keys": [server.keys()], "settle": "100ms",
         }}),
+        connections: json!({}),
         admin: server.admin_key().unwrap(),
         old: server.let_in("ed25519", "from=\"127.0.0.0/8\"").unwrap().trim_end().to_owned(),
         kept: Kept::Whole,
