@@ -175,6 +175,23 @@ async fn what_cannot_be_judged_is_no_proof() {
 }
 
 #[tokio::test]
+async fn an_expired_certificate_is_refused_for_that_and_cannot_be_a_successor() {
+    let server = start();
+    let issuer = with_control(&server, &server.addr(), server.root_token());
+    let body = json!({ "common_name": NAME, "ttl": "1s" });
+    let made = server.request("POST", "pki/issue/web", &body).unwrap();
+    let text = |name: &str| made["data"][name].as_str().unwrap();
+    let short = format!("{}\n{}", text("certificate"), text("private_key"));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let short = issuer.identify(&value(&short)).unwrap();
+    let probe = issuer.probe(&short).await;
+    assert!(matches!(&probe, Probe::Refused { code, .. } if code == "expired"), "{probe:?}");
+    let outcome = issuer.observe(IssuerOp::Install { new: &short }).await.outcome;
+    assert_eq!(retryable(&outcome), Some(false));
+    assert_eq!(issuer.sessions(&short, None).await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn a_lost_answer_is_found_on_the_list() {
     let server = start();
     let lost = Proxy::start(server.port(), "revoke-with-key", Fault::DropAnswer, 1).await;
