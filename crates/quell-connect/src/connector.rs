@@ -130,6 +130,11 @@ pub trait Issuer: Send + Sync {
     async fn observe(&self, op: IssuerOp<'_>) -> Performed;
     /// Tries the credential for real, as its bearer would.
     async fn probe(&self, credential: &Credential) -> Probe;
+    /// Why a refusal of this value says nothing, unless it was seen to be valid here: it names another door than the one that is tried. Never
+    /// repeats a part of the value. Changes nothing.
+    async fn elsewhere(&self, _credential: &Credential) -> Option<String> {
+        None
+    }
     /// A fresh acceptance by the same door for a principal known to be good (the admin), used as control
     /// before a successor exists.
     async fn control(&self) -> Probe;

@@ -169,8 +169,14 @@ impl Postgres {
                 ("already", true.into()),
             ]));
         };
+        // 28000 is told after the password was found right. Null: it is not known.
+        let found = match &probe {
+            Probe::Accepted { .. } => Some(true),
+            Probe::Refused { code, .. } if code == "28000" => Some(true),
+            Probe::Refused { .. } | Probe::Inconclusive { .. } => None,
+        };
         match (probe, &self.roles) {
-            // 28000 is told after the password was found right: it is still stored, and LOGIN would revive it.
+            // It is still stored then, and LOGIN would revive it.
             // An expired one can be revived by a new date. Neither is left.
             (Probe::Refused { code, .. }, _) if code != "28000" && !state.expired => {
                 session.close().await;
@@ -198,7 +204,7 @@ impl Postgres {
         Ok(Outcome::applied([
             ("role", role.into()),
             ("method", "ALTER ROLE NOLOGIN PASSWORD NULL".into()),
-            ("already", false.into()),
+            ("already", found.map(|found| !found).into()),
             ("server_time", at.into()),
             ("server_version", version.into()),
         ]))

@@ -4,6 +4,6 @@ mod closure;
 mod decide;
 mod state;
 
-pub use closure::unmet;
+pub use closure::{never_valid, unmet};
 pub use decide::{OpenIncident, RefusedBecause, close, expose, item_done, open, reassess, signal};
 pub use state::{ActionItem, Clock, ClockState, Incident, Status};
