@@ -158,7 +158,7 @@ impl Issuer for MariaDb {
             can_mint: true,
             can_probe: true,
             settle_ms: self.settle_ms,
-            refusals: vec!["1045".to_owned(), "4151".to_owned()],
+            refusals: ["1045", "1698", "4151"].map(str::to_owned).to_vec(),
         }
     }
 
@@ -215,7 +215,7 @@ impl Issuer for MariaDb {
 
     /// Connects to the configured server, never to the host inside a leaked URL: that may be a stranger's.
     async fn probe(&self, credential: &Credential) -> Probe {
-        self.try_it(credential)
+        Box::pin(self.tried(credential))
             .await
             .unwrap_or_else(|error| Probe::Inconclusive { reason: error.to_string() })
     }
