@@ -83,7 +83,7 @@ pub enum IssuerOp<'a> {
 #[derive(Debug)]
 pub struct Performed {
     /// How it went, with facts. Where old and new share a principal, facts carry `cutoff` (taken after the
-    /// change; RFC 3339 server time, and whatever else the connector needs: it is given back as it is): after `Install` when that kills the old value ([`quell_core::issuer::ValidAtOnce::One`]), else after `Disable`.
+    /// change; RFC 3339 server time, and whatever else the connector needs: it is given back as it is): after `Install` when that kills the old value ([`quell_core::issuer::ValidAtOnce::One`]), else after `Disable`. Those of `Disable` carry `already`: false only if the credential was seen to be there and was taken away, which shows that it was valid; true if it was not there; null or absent if that is not known.
     pub outcome: Outcome,
     /// The value that the issuer chose, when it chooses ([`quell_core::issuer::Chooser::Issuer`]).
     pub minted: Option<Credential>,

@@ -204,6 +204,31 @@ impl Place {
     }
 }
 
+/// A value that stands in the store and works, but that this issuer does not know as such: nothing is called done, and the store is left alone.
+pub(crate) fn is_not_believed(kind: Kind, why: &str) {
+    for (order, channel) in [KILL_FIRST, MAKE_BEFORE_BREAK] {
+        let kind = Kind {
+            issuer: kind.issuer.clone(),
+            admin: kind.admin.clone(),
+            old: kind.old.clone(),
+            door: Arc::clone(&kind.door),
+            ..kind
+        };
+        let place = Place::new(kind);
+        let id = place.leak(channel);
+        let answered = place.quell(&["respond", &id], None);
+        let said = text(&answered.stderr);
+        assert!(!answered.status.success() && said.contains(why), "{order}: {said}");
+        assert!(!said.contains(&place.kind.old) && !said.contains("canary"), "{order}: {said}");
+        let shown: Value =
+            serde_json::from_str(&place.ok(&["incident", "show", &id, "--json"], None)).unwrap();
+        assert_eq!(shown["secrets"][0]["inert"], false, "{shown}");
+        let file = std::fs::read_to_string(place.kind.kept.file(place.folder.path())).unwrap();
+        assert_eq!(place.kind.kept.value(&file), place.kind.old, "{order}");
+        assert!((place.kind.door)(&place.kind.old).is_some(), "{order}");
+    }
+}
+
 fn memchr_of(bytes: &[u8], value: &[u8]) -> Option<usize> {
     bytes.windows(value.len()).position(|window| window == value)
 }

@@ -6,7 +6,7 @@ use quell_testkit::redis::{Keeps, Server};
 use redis::{Client, Connection, cmd};
 use serde_json::json;
 
-use super::{Kept, Kind, Session, is_answered, survives_crashes, survives_lost_answers};
+use super::{Kept, Kind, Session, is_answered, is_not_believed, survives_crashes, survives_lost_answers};
 
 impl Session for Connection {
     fn is_alive(&mut self) -> bool {
@@ -42,6 +42,27 @@ fn a_redis_password_is_replaced_and_proven() {
     {
         assert_eq!(user.matches(" #").count(), 1, "{user}");
     }
+}
+
+#[test]
+fn a_value_for_another_server_or_in_another_shape_is_never_called_dead() {
+    let (server, other) = (Server::start(Keeps::File).unwrap(), Server::start(Keeps::File).unwrap());
+    let here = kind(&server, "orders", server.port());
+    // A URL that works, on a server that nobody asked.
+    other.ask(&["ACL", "SETUSER", "orders", "on", ">canary-of-another", "~*", "+@read", "+ping"]).unwrap();
+    let (issuer, admin, url, door) =
+        (here.issuer.clone(), here.admin.clone(), here.old.clone(), Arc::clone(&here.door));
+    is_not_believed(
+        Kind { old: other.url("orders", "canary-of-another"), ..here },
+        "leads to another address",
+    );
+    // What StackExchange.Redis reads.
+    let password = format!("canary-orders-{}", "Zx9".repeat(6));
+    let old = format!("{},user=orders,password={password},ssl=False", server.address());
+    let text = old.clone();
+    let door: super::Door = Arc::new(move |value| (value == text).then(|| door(&url)).flatten());
+    let kind = Kind { name: "redis-password", issuer, admin, old, kept: Kept::Key, door };
+    is_not_believed(kind, "a connection string");
 }
 
 #[test]
