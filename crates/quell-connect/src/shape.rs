@@ -78,9 +78,7 @@ fn is_assigned(lower: &str) -> bool {
             key.strip_suffix(*name)
                 .is_some_and(|rest| rest.is_empty() || rest.ends_with([';', ',', '&', '?', ' ']))
         };
-        after.len() > 1
-            && (SECRETS.iter().any(|name| ends(name))
-                || (sign == "=" && BESIDE.iter().any(|name| whole(name))))
+        after.len() > 1 && (SECRETS.iter().any(ends) || (sign == "=" && BESIDE.iter().any(whole)))
     })
 }
 

@@ -30,7 +30,10 @@ impl MariaDb {
     pub(super) async fn change(&self, op: IssuerOp<'_>) -> Result<Outcome, ConnectError> {
         match op {
             IssuerOp::Install { new } => self.within("installing the new password", self.install(new)).await,
-            IssuerOp::Disable { old } => self.within("taking the old password away", self.disable(old)).await,
+            IssuerOp::Disable { old } => {
+                let disable = Box::pin(self.disable(old));
+                self.within("taking the old password away", disable).await
+            }
             IssuerOp::Sever { old, cutoff } => {
                 self.within("ending the old value's sessions", self.sever(old, cutoff)).await
             }

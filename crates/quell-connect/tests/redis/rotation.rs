@@ -213,10 +213,7 @@ async fn users_that_cannot_be_rotated_are_refused_with_the_reason() {
             quell_core::secret::Credential { principal: user.to_owned(), ..credential("a-new-password") };
         let outcome = issuer.perform(IssuerOp::Install { new: &new }).await.outcome;
         assert!(reason(&outcome).contains(why), "{user}: {outcome:?}");
-        assert!(
-            matches!(outcome, quell_core::outcome::Outcome::NotApplied { retryable: false, .. }),
-            "{outcome:?}"
-        );
+        assert!(matches!(outcome, Outcome::NotApplied { retryable: false, .. }), "{outcome:?}");
         assert_eq!(failed(&issuer.check().await).len(), 1, "{user}");
     }
     let open = quell_core::secret::Credential { principal: "open".to_owned(), ..credential("any-password") };
