@@ -282,7 +282,7 @@ impl Incident {
             outcome: Outcome::Applied { facts } | Outcome::NotApplied { facts, .. },
             ..
         } = event
-            && let Some(secret) = self.secret_of(step)
+            && let Some(secret) = self.disabled_by(step)
         {
             let taken = named(facts, TAKEN_AWAY);
             self.taken_away.entry(secret).or_default().extend(taken);
@@ -299,10 +299,10 @@ impl Incident {
         }
     }
 
-    /// The secret that a step of the plan is about.
-    fn secret_of(&self, step: &StepId) -> Option<SecretId> {
-        let steps = &self.machine.as_ref()?.plan().steps;
-        steps.iter().find(|it| it.id == *step)?.secret.clone()
+    /// The secret that a step disables. Told by the step's name: whoever drives the plan holds the machine apart.
+    fn disabled_by(&self, step: &StepId) -> Option<SecretId> {
+        let named = |secret: &SecretId| step.as_str().strip_prefix(secret.as_str()) == Some(".disable");
+        self.secrets.iter().map(|it| &it.secret).find(|secret| named(secret)).cloned()
     }
 
     /// The severity that holds.
