@@ -61,14 +61,14 @@ fn a_value_for_another_server_or_in_another_shape_is_never_called_dead() {
     let (issuer, admin) = (here.issuer.clone(), here.admin.clone());
     let kind = Kind { old: stranger, issuer: issuer.clone(), admin: admin.clone(), ..here };
     let door = Arc::clone(&kind.door);
-    is_not_believed(kind, "leads to another address");
+    is_not_believed(&kind, "leads to another address");
     // What the Go driver reads.
     let old = format!("orders:canary-orders-{}@tcp(127.0.0.1:{})/", "Zx9".repeat(6), server.port());
     let url = server.url("orders", &format!("canary-orders-{}", "Zx9".repeat(6)));
     let text = old.clone();
     let door: super::Door = Arc::new(move |value| (value == text).then(|| door(&url)).flatten());
     is_not_believed(
-        Kind { name: "mariadb-password", issuer, admin, old, kept: Kept::Key, door },
+        &Kind { name: "mariadb-password", issuer, admin, old, kept: Kept::Key, door },
         "a name and a password",
     );
 }

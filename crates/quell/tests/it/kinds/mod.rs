@@ -205,14 +205,14 @@ impl Place {
 }
 
 /// A value that stands in the store and works, but that this issuer does not know as such: nothing is called done, and the store is left alone.
-pub(crate) fn is_not_believed(kind: Kind, why: &str) {
+pub(crate) fn is_not_believed(kind: &Kind, why: &str) {
     for (order, channel) in [KILL_FIRST, MAKE_BEFORE_BREAK] {
         let kind = Kind {
             issuer: kind.issuer.clone(),
             admin: kind.admin.clone(),
             old: kind.old.clone(),
             door: Arc::clone(&kind.door),
-            ..kind
+            ..*kind
         };
         let place = Place::new(kind);
         let id = place.leak(channel);

@@ -56,7 +56,7 @@ fn a_value_for_another_server_or_in_another_shape_is_never_called_dead() {
     let (issuer, admin, url, door) =
         (here.issuer.clone(), here.admin.clone(), here.old.clone(), Arc::clone(&here.door));
     is_not_believed(
-        Kind { old: other.url("orders", "canary-of-another"), ..here },
+        &Kind { old: other.url("orders", "canary-of-another"), ..here },
         "leads to another address",
     );
     // What StackExchange.Redis reads.
@@ -65,7 +65,7 @@ fn a_value_for_another_server_or_in_another_shape_is_never_called_dead() {
     let text = old.clone();
     let door: super::Door = Arc::new(move |value| (value == text).then(|| door(&url)).flatten());
     let kind = Kind { name: "redis-password", issuer, admin, old, kept: Kept::Key, door };
-    is_not_believed(kind, "a connection string");
+    is_not_believed(&kind, "a connection string");
 }
 
 #[test]
