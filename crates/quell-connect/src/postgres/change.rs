@@ -47,6 +47,10 @@ impl Postgres {
                 tried @ (Probe::Refused { .. } | Probe::Inconclusive { .. }) => installed(tried),
             }),
             IssuerOp::Disable { old } => Ok(match self.try_it(old).await? {
+                // Told after the password was found right: LOGIN would revive it.
+                Probe::Refused { code, .. } if code == "28000" => {
+                    Outcome::retry("the role may not log in (28000), but it still has this password")
+                }
                 Probe::Refused { code, message } => Outcome::applied([
                     ("role", old.principal.as_str().into()),
                     ("code", code.into()),
