@@ -123,3 +123,32 @@ async fn replicas_that_log_in_as_the_rotated_user_are_told() {
     }
     assert!(!format!("{warnings:?}").contains(OLD));
 }
+
+#[tokio::test]
+async fn a_node_of_a_cluster_that_is_left_out_is_counted() {
+    let bus = [quell_testkit::free_port().unwrap(), quell_testkit::free_port().unwrap()];
+    let start = |bus: u16| {
+        let port = format!("cluster-port {bus}");
+        Server::start_with(Keeps::File, &["cluster-enabled yes", &port]).unwrap()
+    };
+    let (first, second) = (start(bus[0]), start(bus[1]));
+    prepare(&[&first, &second]);
+    let (one, both) = (issuer(&[&first]), issuer(&[&first, &second]));
+    let old = credential(OLD);
+    assert_eq!(failed(&one.check().await), Vec::<&str>::new());
+    let (port, bus) = (second.port().to_string(), bus[1].to_string());
+    first.ask(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]).unwrap();
+    for _ in 0..200 {
+        if second.ask(&["CLUSTER", "INFO"]).unwrap().contains("cluster_known_nodes:2") {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(failed(&one.check().await)[0].contains("the cluster has 2 nodes and 1 are listed"));
+    assert!(one.perform(IssuerOp::Disable { old: &old }).await.outcome.is_applied());
+    assert!(matches!(one.probe(&old).await, Probe::Inconclusive { reason } if reason.contains("2 nodes")));
+    assert!(is_accepted(&issuer(&[&second]).probe(&old).await), "this is why");
+    assert_eq!(failed(&both.check().await), Vec::<&str>::new());
+    assert!(both.perform(IssuerOp::Disable { old: &old }).await.outcome.is_applied());
+    assert!(is_refused(&both.probe(&old).await));
+}
