@@ -423,7 +423,12 @@ fn shown(proof: &Proof, accepted: Option<Timestamp>) -> Shown {
     let refused = |probe: &Probe| matches!(probe, Probe::Refused { .. });
     let dead = !proof.old.is_empty() && proof.old.iter().all(|old| old.probes.iter().all(refused));
     if proof.inert {
-        return if accepted.is_some() { Shown::Proven } else { Shown::RefusedBesideControl };
+        return Shown::Proven;
+    }
+    let let_in = |probe: &Probe| matches!(probe, Probe::Accepted { .. });
+    let quiet = proof.old.iter().all(|old| old.sessions == 0);
+    if dead && quiet && accepted.is_none() && !proof.control.is_empty() && proof.control.iter().all(let_in) {
+        return Shown::RefusedBesideControl;
     }
     // A control that was had and did not accept takes the worth from the refusal.
     if !dead || proof.control_is != "none" {

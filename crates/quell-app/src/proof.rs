@@ -1,12 +1,13 @@
 //! Trying the old value for real, beside a control; now and at any later time.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use quell_core::event::{Event, SealedRef};
 use quell_core::incident::Incident;
 use quell_core::outcome::Probe;
 use quell_core::plan::{OldProof, Proof, judge};
-use quell_core::secret::Credential;
+use quell_core::secret::{Credential, Fingerprint};
 use quell_core::{IncidentId, SecretId};
 use quell_store::NewEntry;
 
@@ -48,13 +49,15 @@ pub fn cutoff_for<'a>(
     cutoff.filter(|_| shared || systems.issuer.severs_by_time())
 }
 
-/// Two rounds with the issuer's settling time in between; then sessions are counted; then the pure judge decides.
+/// Two rounds with the issuer's settling time in between; then sessions are counted; then the pure judge decides. Where no value is among
+/// `seen_valid`, nothing is proven: what was never let in is refused as well.
 pub async fn prove(
     secret: &SecretId,
     systems: &Systems,
     old: &[Old],
     successor: Option<(&SealedRef, &Credential)>,
     cutoff: Option<&str>,
+    seen_valid: &BTreeSet<Fingerprint>,
 ) -> Proof {
     let capabilities = systems.issuer.capabilities();
     let mut rows: Vec<OldProof> = old
@@ -106,6 +109,14 @@ pub async fn prove(
         unmet: Vec::new(),
     };
     let mut proof = judge(proof, &capabilities.refusals);
+    if seen_valid.is_empty() {
+        unseen.push(quell_core::incident::never_valid(secret));
+    }
+    for o in old.iter().filter(|o| !seen_valid.contains(&o.sealed.fingerprint)) {
+        if let Some(why) = systems.issuer.elsewhere(&o.credential).await {
+            unseen.push(format!("{} ({}): {why}", o.sealed.fingerprint, o.credential.principal));
+        }
+    }
     if !unseen.is_empty() {
         proof.inert = false;
         proof.unmet.extend(unseen);
@@ -115,11 +126,14 @@ pub async fn prove(
 
 /// The old values are refused, and only a control is missing to make a proof of it: to try again would change nothing.
 pub fn lacks_only_a_control(proof: &Proof, systems: &Systems) -> bool {
+    proof.control_is == "none" && all_refused(proof, systems)
+}
+
+/// Every old value is refused with the issuer's own refusal, and has no session.
+pub fn all_refused(proof: &Proof, systems: &Systems) -> bool {
     let refusals = systems.issuer.capabilities().refusals;
     let refused = |probe: &Probe| matches!(probe, Probe::Refused { code, .. } if refusals.contains(code));
-    proof.control_is == "none"
-        && !proof.old.is_empty()
-        && proof.old.iter().all(|old| old.sessions == 0 && old.probes.iter().all(refused))
+    !proof.old.is_empty() && proof.old.iter().all(|old| old.sessions == 0 && old.probes.iter().all(refused))
 }
 
 /// The entry that records a proof, with the full transcript as evidence.
@@ -166,8 +180,9 @@ pub async fn verify(app: &App, id: IncidentId) -> Result<Vec<Verified>, AppError
         };
         let cutoff = holder.as_ref().and_then(|h| session_cutoff(h, secret));
         let cutoff = cutoff.or_else(|| session_cutoff(&incident, secret));
+        let seen = incident.seen_valid(secret);
         let proof =
-            prove(secret, &systems, &old, new_ref.as_ref().zip(new.as_ref()), cutoff.as_deref()).await;
+            prove(secret, &systems, &old, new_ref.as_ref().zip(new.as_ref()), cutoff.as_deref(), &seen).await;
         let before = incident.proof(secret).map(|p| p.inert);
         app.store.append_to_end(&id.to_string(), entry(&app.actor, &proof)?, now()).await?;
         out.push(Verified { changed: before.is_some_and(|b| b != proof.inert), before, proof });

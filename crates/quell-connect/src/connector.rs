@@ -84,7 +84,7 @@ pub enum IssuerOp<'a> {
 #[derive(Debug)]
 pub struct Performed {
     /// How it went, with facts. Where old and new share a principal, facts carry `cutoff` (taken after the
-    /// change; RFC 3339 server time, and whatever else the connector needs: it is given back as it is): after `Install` when that kills the old value ([`quell_core::issuer::ValidAtOnce::One`]), else after `Disable`.
+    /// change; RFC 3339 server time, and whatever else the connector needs: it is given back as it is): after `Install` when that kills the old value ([`quell_core::issuer::ValidAtOnce::One`]), else after `Disable`. Those of `Disable` carry `already`: false only if the credential was seen to be there and was taken away, which shows that it was valid; true if it was not there; null or absent if that is not known.
     pub outcome: Outcome,
     /// The value that the issuer chose, when it chooses ([`quell_core::issuer::Chooser::Issuer`]).
     pub minted: Option<Credential>,
@@ -143,6 +143,11 @@ pub trait Issuer: Send + Sync {
     async fn observe(&self, op: IssuerOp<'_>) -> Performed;
     /// Tries the credential for real, as its bearer would.
     async fn probe(&self, credential: &Credential) -> Probe;
+    /// Why a refusal of this value says nothing, unless it was seen to be valid here: it names another door than the one that is tried. Never
+    /// repeats a part of the value. Changes nothing.
+    async fn elsewhere(&self, _credential: &Credential) -> Option<String> {
+        None
+    }
     /// A fresh acceptance by the same door for a principal known to be good (the admin), used as control
     /// before a successor exists.
     async fn control(&self) -> Probe;

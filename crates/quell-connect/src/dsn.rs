@@ -18,12 +18,17 @@ pub(crate) struct Family {
     pub(crate) port: u16,
     /// Who a URL that names no user logs in as, where the system has such a user.
     pub(crate) nobody: Option<&'static str>,
-    /// Pieces that a text has when it is something else than a bare password: another system's URL or connection string.
-    pub(crate) foreign: &'static [&'static str],
     /// What is said of a text that has another scheme.
     pub(crate) otherwise: &'static str,
     /// What is said of a text that is neither a URL of the family nor a bare password.
     pub(crate) neither: &'static str,
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Place {
+    pub(crate) host: String,
+    pub(crate) port: u16,
 }
 
 /// A connection URL. Names, password and tail may be secret, so `Debug` shows nothing.
@@ -51,6 +56,20 @@ pub(crate) struct BadDsn(pub(crate) &'static str);
 impl fmt::Debug for Dsn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Dsn(…)")
+    }
+}
+
+impl Place {
+    /// As people write it.
+    pub(crate) fn words(&self) -> String {
+        place(&self.host, self.port)
+    }
+
+    /// Whether two names are those of one server; the names of one's own machine are alike.
+    fn is(&self, other: &Self) -> bool {
+        let own = |host: &str| matches!(host, "localhost" | "127.0.0.1" | "::1");
+        let same = self.host.eq_ignore_ascii_case(&other.host) || (own(&self.host) && own(&other.host));
+        same && self.port == other.port
     }
 }
 
@@ -88,6 +107,11 @@ impl Dsn {
         let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
         let parameters: Vec<_> =
             query.split('&').filter(|p| !p.is_empty()).map(|p| Zeroizing::new(p.to_owned())).collect();
+        if user_info.is_none() && (path.contains('@') || parameters.iter().any(|p| key(p).contains('@'))) {
+            return Err(BadDsn(
+                "the URL has a `/` or `?` before its `@`; inside a password they must be written as %2F and %3F",
+            ));
+        }
         let (user, password) = match user_info.map(|info| info.split_once(':').unwrap_or((info, ""))) {
             Some((user, password)) => (Some(decode(user)?), Some(decode(password)?)),
             None => (None, None),
@@ -135,16 +159,32 @@ impl Dsn {
         Ok(Some(name).filter(|n| !n.is_empty()))
     }
 
+    /// Whether it leads to one of these servers, by any of the hosts that it names.
+    pub(crate) fn leads_to(&self, doors: &[Place]) -> Result<bool, BadDsn> {
+        for host in self.hosts.split(',') {
+            let (host, port) = self.host_port_of(host)?;
+            let named = Place { host, port };
+            if doors.iter().any(|door| door.is(&named)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Host (or socket folder) and port. Several hosts are refused: an administrator must be sure which server
     /// answers.
     pub(crate) fn host_port(&self) -> Result<(String, u16), BadDsn> {
         if self.hosts.contains(',') {
             return Err(BadDsn("the URL names several hosts; name the one primary"));
         }
-        let (host, port) = match self.hosts.rsplit_once(':') {
+        self.host_port_of(&self.hosts)
+    }
+
+    fn host_port_of(&self, host: &str) -> Result<(String, u16), BadDsn> {
+        let (host, port) = match host.rsplit_once(':') {
             // `[::1]` without a port ends in a bracket.
             Some((host, port)) if !port.ends_with(']') => (host, Some(port.to_owned())),
-            _ => (self.hosts.as_str(), None),
+            _ => (host, None),
         };
         let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
         let host = match self.parameter("host")? {
@@ -252,7 +292,6 @@ mod tests {
         schemes: &["postgres", "postgresql"],
         port: 5432,
         nobody: None,
-        foreign: &["://"],
         otherwise: "it is no URL of ours",
         neither: "it is neither",
     };
@@ -327,6 +366,8 @@ mod tests {
             "postgres://u:hunter2#@h/db",
             "postgres://u:hunter2%00@h/db",
             "postgres://u:hunter2%FF@h/db",
+            "postgres://u:hunter2/x@h/db",
+            "postgres://u:hunter2?x@h/db",
         ] {
             let message = parse(bad).unwrap_err().to_string();
             assert!(!message.contains("hunter2"), "{message}");

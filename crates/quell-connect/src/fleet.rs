@@ -29,6 +29,13 @@ pub(crate) enum Stop {
     /// For a reason that another try does not change.
     Refused(String),
     Failed(ConnectError),
+    /// It was done, but not as it must be: what is said of it is kept, and the whole is not done.
+    Half {
+        done: Done<()>,
+        why: String,
+        /// Whether another try may do the rest.
+        retryable: bool,
+    },
 }
 
 impl From<ConnectError> for Stop {
@@ -44,6 +51,7 @@ pub(crate) fn together<T: fmt::Display>(
     each: Vec<Result<Done<T>, Stop>>,
 ) -> Outcome {
     let (mut done, mut refused, mut failed) = (serde_json::Map::new(), Vec::new(), Vec::new());
+    let (mut halves, mut again) = (Vec::new(), true);
     let mut cutoff = Cutoff::none();
     for one in each {
         match one {
@@ -55,7 +63,21 @@ pub(crate) fn together<T: fmt::Display>(
             }
             Err(Stop::Refused(why)) => refused.push(why),
             Err(Stop::Failed(error)) => failed.push(error),
+            Err(Stop::Half { done: half, why, retryable }) => {
+                halves.push(format!("{}: {why}", half.name));
+                again &= retryable;
+                done.insert(half.name, half.facts);
+            }
         }
+    }
+    if refused.is_empty() && failed.is_empty() && !halves.is_empty() {
+        facts.insert(kind.to_owned(), done.into());
+        return Outcome::NotApplied {
+            reason: halves.join("; "),
+            retryable: again,
+            retry_after_ms: None,
+            facts,
+        };
     }
     if refused.is_empty() && failed.is_empty() {
         facts.insert(kind.to_owned(), done.into());
@@ -76,7 +98,8 @@ pub(crate) fn together<T: fmt::Display>(
         };
     }
     let names: Vec<&str> = done.keys().map(String::as_str).collect();
-    let why: Vec<String> = refused.into_iter().chain(failed.iter().map(ToString::to_string)).collect();
+    let why: Vec<String> =
+        refused.into_iter().chain(failed.iter().map(ToString::to_string)).chain(halves).collect();
     Outcome::unknown(format!("done on {}; not on the others: {}", names.join(", "), why.join("; ")))
 }
 
@@ -198,6 +221,18 @@ mod tests {
         ));
         let lost = vec![failed(ConnectErrorKind::Unreachable), failed(ConnectErrorKind::Lost)];
         assert!(matches!(all(lost), Outcome::Unknown { .. }));
+        let half = |retryable| {
+            let done = Done { name: "a".to_owned(), facts: Value::Bool(true), bound: None };
+            Err(Stop::Half { done, why: "not kept".to_owned(), retryable })
+        };
+        let Outcome::NotApplied { reason, retryable: true, facts, .. } =
+            all(vec![half(true), Ok(done("b", None))])
+        else {
+            panic!("half is not done")
+        };
+        assert!(reason == "a: not kept" && facts["nodes"]["a"] == true, "{reason} {facts:?}");
+        assert!(matches!(all(vec![half(false), half(true)]), Outcome::NotApplied { retryable: false, .. }));
+        assert!(matches!(all(vec![half(true), failed(ConnectErrorKind::Lost)]), Outcome::Unknown { .. }));
         let refused = vec![Err(Stop::Refused("no".to_owned())), failed(ConnectErrorKind::Unreachable)];
         assert!(matches!(all(refused), Outcome::NotApplied { retryable: false, .. }));
     }

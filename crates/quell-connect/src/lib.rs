@@ -29,6 +29,7 @@ pub mod postgres;
 pub mod process;
 pub mod provider;
 pub mod redis;
+mod shape;
 pub mod source;
 pub mod ssh;
 pub mod systemd;

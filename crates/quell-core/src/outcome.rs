@@ -5,6 +5,18 @@ use serde::{Deserialize, Serialize};
 /// Facts that a connector observed, as evidence. Never a value: names, versions, codes, counts, server times.
 pub type Facts = serde_json::Map<String, serde_json::Value>;
 
+/// Of the facts of a capture: fingerprints of the values that the issuer accepted before anything changed.
+pub const ACCEPTED_BEFORE: &str = "accepted_before";
+
+/// Of the facts of a disabling: fingerprints of the values that were found at the issuer and taken away.
+pub const TAKEN_AWAY: &str = "taken_away";
+
+/// Whether an effect says that it found what it was to take away: `already` is false in it, or for one of the machines in it.
+pub fn took_away(facts: &Facts) -> bool {
+    facts.get("already") == Some(&serde_json::Value::Bool(false))
+        || facts.values().filter_map(serde_json::Value::as_object).any(took_away)
+}
+
 /// How one attempt at an effect, or one observation of it, went.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "is")]

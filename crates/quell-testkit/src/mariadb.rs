@@ -26,10 +26,15 @@ pub struct Server {
 impl Server {
     /// Starts a fresh server that logs in UTC.
     pub fn start() -> anyhow::Result<Self> {
-        start::again(Self::start_once)
+        Self::start_with(&[])
     }
 
-    fn start_once() -> anyhow::Result<Self> {
+    /// Starts one with more of its options, such as `--log-bin`.
+    pub fn start_with(options: &[&str]) -> anyhow::Result<Self> {
+        start::again(|| Self::start_once(options))
+    }
+
+    fn start_once(options: &[&str]) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("qmy").tempdir()?;
         let password = random_hex()?;
         install(folder.path())?;
@@ -42,14 +47,14 @@ impl Server {
         );
         fs::write(&first, ours)?;
         let port = crate::free_port()?;
-        let child = Self::run(folder.path(), port)?;
+        let child = Self::run(folder.path(), port, options)?;
         let mut server = Self { folder, port, password, child };
         server.wait()?;
         fs::remove_file(first)?;
         Ok(server)
     }
 
-    fn run(folder: &Path, port: u16) -> anyhow::Result<Child> {
+    fn run(folder: &Path, port: u16, options: &[&str]) -> anyhow::Result<Child> {
         let log = File::create(folder.join("server.log"))?;
         let mut command = in_folder(&crate::program("mariadbd", &["/usr/sbin"])?, folder);
         let at = |name: &str| folder.join(name).display().to_string();
@@ -63,6 +68,7 @@ impl Server {
             .arg(format!("--init-file={}", at("first.sql")))
             .arg(format!("--server-audit-file-path={}", at("audit.log")))
             .arg(format!("--plugin-dir={}", plugins()?.display()))
+            .args(options)
             .args(user(folder)?)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

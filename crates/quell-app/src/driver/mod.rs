@@ -341,6 +341,7 @@ impl Driver<'_> {
                 .map(|((_, consumer), seen)| (consumer.clone(), seen.clone()))
                 .collect(),
             cutoff: crate::proof::session_cutoff(&self.incident, secret),
+            seen_valid: self.incident.seen_valid(secret),
             incident: None,
         }
     }

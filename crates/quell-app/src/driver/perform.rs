@@ -8,11 +8,11 @@ use quell_core::IncidentId;
 use quell_core::event::{Actor, Event, SealedRef, ValueRole};
 use quell_core::incident::Incident;
 use quell_core::issuer::Chooser;
-use quell_core::outcome::{Facts, Outcome, Probe};
+use quell_core::outcome::{ACCEPTED_BEFORE, Facts, Outcome, Probe, TAKEN_AWAY, took_away};
 use quell_core::plan::{Phase, Step, StepAction, Strategy, confirmed};
-use quell_core::secret::{Credential, SecretValue};
+use quell_core::secret::{Credential, Fingerprint, SecretValue};
 use quell_store::{NewEntry, Sealed};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::proof::{Old, cutoff_for, prove, unseal, unseal_old};
 use crate::systems::Systems;
@@ -25,6 +25,8 @@ pub(super) struct Known {
     pub(super) new: Option<SealedRef>,
     pub(super) baselines: std::collections::BTreeMap<String, (Option<String>, Option<String>)>,
     pub(super) cutoff: Option<String>,
+    /// Old values that were valid once.
+    pub(super) seen_valid: std::collections::BTreeSet<Fingerprint>,
     /// For notices: the whole incident.
     pub(super) incident: Option<Box<Incident>>,
 }
@@ -106,16 +108,34 @@ async fn step(job: &Job) -> Result<Performed, AppError> {
         StepAction::Confirm { consumer } => confirm(job, systems, consumer).await,
         StepAction::Disable => {
             let old = unseal_old(&job.app, &job.known.old).await?;
-            each_old(&old, |o| issuer(job, systems, IssuerOp::Disable { old: &o.credential })).await
+            let mut taken = Vec::new();
+            let mut done = each_old(
+                &old,
+                |o| issuer(job, systems, IssuerOp::Disable { old: &o.credential }),
+                |o| {
+                    taken.push(json!(o.sealed.fingerprint));
+                },
+            )
+            .await?;
+            if let Outcome::Applied { facts } | Outcome::NotApplied { facts, .. } = &mut done.outcome
+                && !taken.is_empty()
+            {
+                facts.insert(TAKEN_AWAY.to_owned(), taken.into());
+            }
+            Ok(done)
         }
         StepAction::Sever => {
             let old = unseal_old(&job.app, &job.known.old).await?;
             let cutoff = job.known.cutoff.as_deref();
             let new = job.known.new.as_ref();
-            each_old(&old, |o| {
-                let cutoff = cutoff_for(systems, &o.credential, new, cutoff);
-                issuer(job, systems, IssuerOp::Sever { old: &o.credential, cutoff })
-            })
+            each_old(
+                &old,
+                |o| {
+                    let cutoff = cutoff_for(systems, &o.credential, new, cutoff);
+                    issuer(job, systems, IssuerOp::Sever { old: &o.credential, cutoff })
+                },
+                drop,
+            )
             .await
         }
         StepAction::ProveRefused => proof(job, systems, false).await,
@@ -123,10 +143,14 @@ async fn step(job: &Job) -> Result<Performed, AppError> {
         StepAction::Purge { store } => purge(job, systems, *store).await,
         StepAction::Retire => {
             let old = unseal_old(&job.app, &job.known.old).await?;
-            each_old(&old, async |o: &Old| match job.phase {
-                Phase::Perform => systems.issuer.retire(&o.credential).await.into(),
-                Phase::Observe => systems.issuer.observe_retire(&o.credential).await.into(),
-            })
+            each_old(
+                &old,
+                async |o: &Old| match job.phase {
+                    Phase::Perform => systems.issuer.retire(&o.credential).await.into(),
+                    Phase::Observe => systems.issuer.observe_retire(&o.credential).await.into(),
+                },
+                drop,
+            )
             .await
         }
         StepAction::Notify { .. } => Err(AppError::Usage("handled above".to_owned())),
@@ -181,8 +205,12 @@ fn accepted(probe: Probe) -> Outcome {
     }
 }
 
-/// Does the same for every compromised value; the worst answer counts.
-async fn each_old<'a, F>(old: &'a [Old], mut one: impl FnMut(&'a Old) -> F) -> Result<Performed, AppError>
+/// Does the same for every compromised value; the worst answer counts. `found` is told which ones were there and are gone now.
+async fn each_old<'a, F>(
+    old: &'a [Old],
+    mut one: impl FnMut(&'a Old) -> F,
+    mut found: impl FnMut(&'a Old),
+) -> Result<Performed, AppError>
 where
     F: Future<Output = Issued>,
 {
@@ -195,7 +223,13 @@ where
     let mut facts = Facts::new();
     let mut worst: Option<Outcome> = None;
     for o in old {
-        match one(o).await.outcome {
+        let outcome = one(o).await.outcome;
+        if let Outcome::Applied { facts } | Outcome::NotApplied { facts, .. } = &outcome
+            && took_away(facts)
+        {
+            found(o);
+        }
+        match outcome {
             Outcome::Applied { facts: seen } => {
                 facts.insert(o.credential.principal.clone(), seen.into());
             }
@@ -228,6 +262,7 @@ async fn capture(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
     let mut failed: Option<Outcome> = None;
     let mut names: Vec<_> = job.known.old.iter().map(|o| o.fingerprint).collect();
     let ours = job.known.new.as_ref().map(|n| n.fingerprint);
+    let mut found = Vec::new();
     let key = &job.app.store.keys().fingerprint;
     for (i, store) in systems.stores.iter().enumerate() {
         match store.read().await {
@@ -254,9 +289,10 @@ async fn capture(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
                     role: ValueRole::Old,
                     sealed: name,
                     fingerprint,
-                    principal: credential.principal,
+                    principal: credential.principal.clone(),
                     place: store.target(),
                 };
+                found.push((fingerprint, credential));
                 done.entries.push(NewEntry::new(job.actor.clone(), Event::ValueSealed(sealed)));
             }
             Ok(None) => {
@@ -278,13 +314,10 @@ async fn capture(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
         });
         return Ok(Performed::just(done.outcome));
     }
-    let mut accepted = Vec::new();
-    for old in unseal_old(&job.app, &job.known.old).await? {
-        if matches!(systems.issuer.probe(&old.credential).await, Probe::Accepted { .. }) {
-            accepted.push(json!(old.sealed.fingerprint));
-        }
-    }
-    facts.insert("accepted_before".to_owned(), accepted.into());
+    match accepted_before(job, systems, found).await? {
+        Ok(accepted) => facts.insert(ACCEPTED_BEFORE.to_owned(), accepted.into()),
+        Err(why) => return Ok(Outcome::refused(why).into()),
+    };
     for consumer in &systems.consumers {
         let seen = consumer.observe.see().await;
         let (generation, principal) = seen.map(|s| (s.generation, s.principal)).unwrap_or_default();
@@ -298,6 +331,31 @@ async fn capture(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
     }
     done.outcome = Outcome::Applied { facts };
     Ok(done)
+}
+
+/// The old values that the issuer accepts now; or why one that a store holds cannot be this issuer's, so that it gets no successor.
+async fn accepted_before(
+    job: &Job,
+    systems: &Systems,
+    found: Vec<(Fingerprint, Credential)>,
+) -> Result<Result<Vec<Value>, String>, AppError> {
+    let mut accepted = Vec::new();
+    let known = unseal_old(&job.app, &job.known.old).await?;
+    let known =
+        known.into_iter().map(|old| (old.sealed.fingerprint, old.credential, old.sealed.place != "reported"));
+    let found = found.into_iter().map(|(fingerprint, credential)| (fingerprint, credential, true));
+    for (fingerprint, credential, stored) in known.chain(found) {
+        match systems.issuer.probe(&credential).await {
+            Probe::Accepted { .. } => accepted.push(json!(fingerprint)),
+            Probe::Refused { .. } if stored && !job.known.seen_valid.contains(&fingerprint) => {
+                if let Some(why) = systems.issuer.elsewhere(&credential).await {
+                    return Ok(Err(format!("a store holds {fingerprint}, which is refused here, and {why}")));
+                }
+            }
+            Probe::Refused { .. } | Probe::Inconclusive { .. } => {}
+        }
+    }
+    Ok(Ok(accepted))
 }
 
 impl Job {
@@ -427,11 +485,15 @@ async fn proof(job: &Job, systems: &Systems, with_successor: bool) -> Result<Per
     let old = unseal_old(&job.app, &job.known.old).await?;
     let new = if with_successor { Some(new_value(job).await?) } else { None };
     let successor = if with_successor { job.known.new.as_ref().zip(new.as_ref()) } else { None };
-    let proof = prove(&secret, systems, &old, successor, job.known.cutoff.as_deref()).await;
+    let proof =
+        prove(&secret, systems, &old, successor, job.known.cutoff.as_deref(), &job.known.seen_valid).await;
     let outcome = if proof.inert {
         Outcome::applied([("rounds", json!(2)), ("control", json!(proof.control_is))])
     } else if crate::proof::lacks_only_a_control(&proof, systems) {
         Outcome::refused("refused, and not proven: there is no control; configure one, then retry the step")
+    } else if job.known.seen_valid.is_empty() && crate::proof::all_refused(&proof, systems) {
+        // To try again would change nothing.
+        Outcome::refused(format!("not proven: {}", proof.unmet.join("; ")))
     } else {
         Outcome::retry(format!("not proven: {}", proof.unmet.join("; ")))
     };

@@ -55,9 +55,8 @@ impl Iam {
     pub(super) async fn disable(&self, old: &Credential) -> Result<Outcome, ConnectError> {
         let keys = self.key_of(old)?;
         let admin = self.admin().await?;
-        if let State::Held(held) = self.state(&admin, &keys).await?
-            && held.is_active()
-        {
+        let found = matches!(self.state(&admin, &keys).await?, State::Held(held) if held.is_active());
+        if found {
             let parameters = [("AccessKeyId", keys.id.as_str()), ("Status", "Inactive")];
             match admin.call(DISABLING, "UpdateAccessKey", &parameters).await {
                 Err(error) if error.kind != ConnectErrorKind::Missing => return Err(error),
@@ -75,6 +74,7 @@ impl Iam {
         }
         facts
             .insert("cutoff".to_owned(), json!(self.cutoff(None, admin.clock(DISABLING).await)?.to_string()));
+        facts.insert("already".to_owned(), json!(!found));
         facts.insert("user".to_owned(), json!(self.user));
         facts.insert("by".to_owned(), json!(admin.arn));
         facts.insert("account".to_owned(), json!(admin.account));

@@ -14,6 +14,9 @@ pub(super) const NATIVE: &str = "mysql_native_password";
 /// What MariaDB itself writes where no password may fit (`scripts/mariadb_system_tables_data.sql`): it is no hash of anything.
 const UNUSABLE: &str = "invalid";
 
+/// Plugins that ask for no password (<https://mariadb.com/kb/en/authentication-plugins/>).
+const PASSWORDLESS: [&str; 3] = ["unix_socket", "gssapi", "named_pipe"];
+
 /// `REPL_SLAVE_ACL` (`sql/privilege.h`).
 const REPLICATES: u64 = 1 << 19;
 
@@ -53,6 +56,11 @@ impl Method {
 
     pub(super) fn is_unusable(&self) -> bool {
         self.is_native() && self.hash.eq_ignore_ascii_case(UNUSABLE)
+    }
+
+    /// Takes passwords that it compares in a way of its own: whether a given one is among them cannot be told.
+    pub(super) fn is_opaque(&self) -> bool {
+        !self.is_native() && !PASSWORDLESS.contains(&self.plugin.as_str())
     }
 
     /// Any client is let in that sends no password.
@@ -117,6 +125,13 @@ impl Account {
     /// The methods by which somebody can log in.
     pub(super) fn usable(&self) -> impl Iterator<Item = &Method> {
         self.methods.iter().filter(|it| !it.is_unusable())
+    }
+
+    /// Methods of which it cannot be told whether they take a password, by name.
+    pub(super) fn opaque(&self) -> Option<String> {
+        let all: Vec<&str> =
+            self.methods.iter().filter(|it| it.is_opaque()).map(|it| it.plugin.as_str()).collect();
+        (!all.is_empty()).then(|| all.join(", "))
     }
 
     /// Without one method; with an unusable one when no other is left.

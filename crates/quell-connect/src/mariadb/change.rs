@@ -5,9 +5,9 @@ use std::time::Duration;
 use quell_core::outcome::{Outcome, Probe};
 use quell_core::secret::Credential;
 
-use super::account::{Account, Method};
+use super::account::{Account, Method, NATIVE};
 use super::cutoff::Cutoff;
-use super::door::Admin;
+use super::door::{Admin, NOT_STRICT};
 use super::session::Session;
 use super::{MariaDb, sql};
 use crate::connector::IssuerOp;
@@ -18,12 +18,22 @@ use crate::error::{ConnectError, ConnectErrorKind};
 const PAUSE: Duration = Duration::from_millis(50);
 const COUNTS: u32 = 20;
 
+/// Where a password that is refused still is.
+enum Kept {
+    Here(String),
+    /// At another account, or it cannot be told.
+    Elsewhere(String),
+}
+
 impl MariaDb {
     /// Does it.
     pub(super) async fn change(&self, op: IssuerOp<'_>) -> Result<Outcome, ConnectError> {
         match op {
             IssuerOp::Install { new } => self.within("installing the new password", self.install(new)).await,
-            IssuerOp::Disable { old } => self.within("taking the old password away", self.disable(old)).await,
+            IssuerOp::Disable { old } => {
+                let disable = Box::pin(self.disable(old));
+                self.within("taking the old password away", disable).await
+            }
             IssuerOp::Sever { old, cutoff } => {
                 self.within("ending the old value's sessions", self.sever(old, cutoff)).await
             }
@@ -49,8 +59,33 @@ impl MariaDb {
         }
     }
 
+    /// Tries a login; a refusal counts only if the account, and every namesake of it, has the password no more.
+    pub(super) async fn tried(&self, credential: &Credential) -> Result<Probe, ConnectError> {
+        const WHAT: &str = "reading how the account logs in";
+        let probe = self.try_it(credential).await?;
+        let Probe::Refused { code, message } = probe else { return Ok(probe) };
+        let method = Method::of(&self.password(credential)?);
+        let read = Box::pin(self.within(WHAT, async {
+            let mut session = self.session(&self.admin().await?, WHAT).await?;
+            let accounts = session.accounts(&self.user).await?;
+            let replicas = session.replicas(WHAT).await?;
+            session.close().await;
+            Ok((accounts, replicas))
+        }));
+        let (accounts, replicas) = read.await?;
+        Ok(match self.kept(&accounts, &method, &code) {
+            Some(Kept::Here(reason) | Kept::Elsewhere(reason)) => Probe::Inconclusive { reason },
+            // The proof carries it.
+            None if replicas > 0 => {
+                let message = format!("{message} (asked on the primary alone, of {replicas} replicas none)");
+                Probe::Refused { code, message }
+            }
+            None => Probe::Refused { code, message },
+        })
+    }
+
     /// Tries a login.
-    pub(super) async fn try_it(&self, credential: &Credential) -> Result<Probe, ConnectError> {
+    async fn try_it(&self, credential: &Credential) -> Result<Probe, ConnectError> {
         self.within("trying the credential", async {
             let password = self.password(credential)?;
             Ok(self.admin().await?.door.probe(&self.user, &password).await)
@@ -91,11 +126,10 @@ impl MariaDb {
         // The session is newer than the refusal, so its number is a bound, too.
         let cutoff = Cutoff::from(session.now(WHAT).await?);
         session.close().await;
-        if self.own(&accounts).is_some_and(|account| account.has(&method)) {
-            return Ok(Outcome::retry(format!("it is refused ({code}), but the account still holds it")));
-        }
-        if let Some(why) = self.elsewhere(&accounts, &method) {
-            return Ok(Outcome::refused(why));
+        match self.kept(&accounts, &method, &code) {
+            Some(Kept::Here(why)) => return Ok(Outcome::retry(why)),
+            Some(Kept::Elsewhere(why)) => return Ok(Outcome::refused(why)),
+            None => {}
         }
         Ok(Outcome::applied([
             ("account", self.account_text().into()),
@@ -153,26 +187,32 @@ impl MariaDb {
             // ACCOUNT LOCK is not used: ACCOUNT UNLOCK would bring the old password back.
             self.identify_by(&mut session, &account.without(&method), WHAT).await?;
         }
-        if let Some(why) = self.elsewhere(&accounts, &method) {
-            return Ok(Outcome::refused(why));
-        }
-        if already && matches!(admin.door.probe(&self.user, &password).await, Probe::Accepted { .. }) {
-            return Ok(Outcome::refused(self.still_open(own)));
-        }
         let version = session.version.clone();
         session.close().await;
         // A new connection, as the number of the first one is from before the change.
         let mut after = self.session(&admin, WHAT).await.map_err(after_effect)?;
         let cutoff = Cutoff::from(after.now(WHAT).await.map_err(after_effect)?);
         after.close().await;
-        Ok(Outcome::applied([
+        let facts = facts([
             ("account", self.account_text().into()),
             ("exists", own.is_some().into()),
             ("already", already.into()),
             ("methods_left", left.into()),
             ("cutoff", cutoff.to_string().into()),
             ("server_version", version.into()),
-        ]))
+        ]);
+        // What was taken away here is a fact, although the password opens another door.
+        if let Some(reason) = self.elsewhere(&accounts, &method) {
+            return Ok(Outcome::NotApplied { reason, retryable: false, retry_after_ms: None, facts });
+        }
+        if already {
+            match admin.door.probe(&self.user, &password).await {
+                Probe::Refused { .. } => {}
+                Probe::Accepted { .. } => return Ok(Outcome::refused(self.still_open(own))),
+                Probe::Inconclusive { reason } => return Ok(Outcome::unknown(reason)),
+            }
+        }
+        Ok(Outcome::Applied { facts })
     }
 
     async fn sever(&self, old: &Credential, cutoff: Option<&str>) -> Result<Outcome, ConnectError> {
@@ -214,7 +254,14 @@ impl MariaDb {
                 "a method of the account has a text that cannot be written down again; change it by hand";
             return Err(session.failed(what, ConnectErrorKind::Denied, detail));
         };
-        session.run(what, &statement).await.map(drop)
+        match session.run(what, &statement).await {
+            // Said of an account that is there when a plugin that judges passwords cannot see one.
+            Err(error) if error.kind == ConnectErrorKind::Missing && session.is_strict(what).await? => {
+                let detail = format!("{}; Quell sends hashes only: {NOT_STRICT}", error.detail);
+                Err(session.failed(what, ConnectErrorKind::Denied, detail))
+            }
+            other => other.map(drop),
+        }
     }
 
     /// The configured account among those of its name. The server keeps hosts in lower case.
@@ -235,12 +282,33 @@ impl MariaDb {
         format!("the account {} does not exist{hint}; make it with CREATE USER", self.account_text())
     }
 
-    /// Whether the same password opens another host's account.
+    /// Why a refusal at the door, with this code, does not mean that the password is gone.
+    fn kept(&self, accounts: &[Account], method: &Method, code: &str) -> Option<Kept> {
+        if self.own(accounts).is_some_and(|account| account.has(method)) {
+            let name = self.account_text();
+            return Some(Kept::Here(format!("it is refused ({code}), but {name} still holds it")));
+        }
+        self.elsewhere(accounts, method).map(Kept::Elsewhere)
+    }
+
+    /// Whether the same password opens another host's account, or may open one by a method that compares in its own way.
     fn elsewhere(&self, accounts: &[Account], method: &Method) -> Option<String> {
         let holding: Vec<Account> = accounts.iter().filter(|it| it.has(method)).cloned().collect();
         let others = self.others(&holding).join(", ");
-        (!others.is_empty()).then(|| {
-            format!("{others} takes the same password: rotate it as a secret of its own, with its `host`")
+        if !others.is_empty() {
+            return Some(format!(
+                "{others} takes the same password: rotate it as a secret of its own, with its `host`"
+            ));
+        }
+        let opaque = accounts.iter().filter_map(|it| Some((it, it.opaque()?)));
+        let named: Vec<String> = opaque
+            .map(|(it, plugins)| format!("{}@{} (by {plugins})", sql::name(&self.user), sql::name(&it.host)))
+            .collect();
+        (!named.is_empty()).then(|| {
+            format!(
+                "whether {} takes the same password cannot be told: give it a new one with ALTER USER, as {NATIVE}, or drop it",
+                named.join(", ")
+            )
         })
     }
 

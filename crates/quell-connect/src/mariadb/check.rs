@@ -2,6 +2,7 @@
 
 use super::MariaDb;
 use super::account::Account;
+use super::door::NOT_STRICT;
 use super::session::Session;
 use super::sql;
 use crate::connector::Check;
@@ -22,6 +23,7 @@ impl MariaDb {
             let detail = format!("as `{}`, on {}", session.me, session.version);
             checks.push(Check { what: "log in as the administrator".to_owned(), ok: true, detail });
             checks.push(rights(&mut session).await?);
+            checks.push(hashes(&mut session).await?);
             let accounts = session.accounts(&self.user).await?;
             let name = self.account_text();
             let (ok, detail) = match self.own(&accounts) {
@@ -50,12 +52,25 @@ impl MariaDb {
             let mut session = self.session(&self.admin().await?, WHAT).await?;
             let accounts = session.accounts(&self.user).await?;
             let others = session.run(WHAT, sql::OTHERS).await?;
+            let events = session.count(WHAT, &sql::events(&self.user)).await?;
+            let prepared = session.run(WHAT, sql::PREPARED).await?.len();
             session.close().await;
-            Ok((accounts, others))
+            Ok((accounts, others, events, prepared))
         });
         // A server that cannot be asked is told by the checks.
-        let Ok((accounts, others)) = asked.await else { return Vec::new() };
+        let Ok((accounts, others, events, prepared)) = asked.await else { return Vec::new() };
         let mut warnings = Vec::new();
+        if events > 0 {
+            warnings.push(format!(
+                "{events} events run by themselves as `{}`, whatever its password is: look at each in information_schema.EVENTS",
+                self.user
+            ));
+        }
+        if prepared > 0 {
+            warnings.push(format!(
+                "{prepared} prepared transactions outlive their sessions, and the server does not tell whose they are: XA RECOVER"
+            ));
+        }
         let named = self.others(&accounts).join(", ");
         if !named.is_empty() {
             warnings.push(format!(
@@ -75,36 +90,41 @@ impl MariaDb {
             let count: u64 = value.parse().unwrap_or_default();
             let galera = name == "WSREP_CLUSTER_SIZE";
             if count > u64::from(galera) {
-                let which = if galera { "nodes of the Galera cluster" } else { "replicas" };
-                warnings.push(format!(
-                    "there are {count} {which}: the change reaches them by replication, but sessions are ended on the configured server \
-                     alone"
-                ));
+                warnings.push(if galera {
+                    format!("there are {count} nodes of the Galera cluster: the change reaches them by replication, but sessions are ended, and \
+                        the old password is tried, on the configured server alone")
+                } else {
+                    format!("there are {count} replicas: unless a filter keeps the change from them (replicate-do-db and others), it reaches them; \
+                        the old password is not tried there, and sessions are not ended")
+                });
             }
         }
         warnings
     }
 }
 
-/// Reads the administrator's own grants; those of a role are not among them.
 async fn rights(session: &mut Session) -> Result<Check, ConnectError> {
-    let grants = session.run(WHAT, sql::GRANTS).await?;
-    let lines: Vec<String> = grants.into_iter().flatten().flatten().collect();
-    let lacking = lacking(&lines);
+    let lacking = session.lacking(WHAT).await?;
     let what = "may do what a rotation needs".to_owned();
     Ok(if lacking.is_empty() {
         Check { what, ok: true, detail: "every right".to_owned() }
     } else {
-        let me = session.me.rsplit_once('@').map_or_else(
-            || sql::name(&session.me),
-            |(user, host)| format!("{}@{}", sql::name(user), sql::name(host)),
-        );
-        let lacking = lacking.join(", ");
+        let (lacking, me) = (lacking.join(", "), session.account());
         Check { what, ok: false, detail: format!("not allowed: GRANT {lacking} ON *.* TO {me}") }
     })
 }
 
-fn lacking(grants: &[String]) -> Vec<&'static str> {
+async fn hashes(session: &mut Session) -> Result<Check, ConnectError> {
+    let what = "takes hashes of passwords".to_owned();
+    Ok(if session.is_strict(WHAT).await? {
+        let detail = format!("a plugin judges passwords, and Quell sends hashes only: {NOT_STRICT}");
+        Check { what, ok: false, detail }
+    } else {
+        Check { what, ok: true, detail: "no plugin hinders it".to_owned() }
+    })
+}
+
+pub(super) fn lacking(grants: &[String]) -> Vec<&'static str> {
     let on_all: Vec<&str> = grants
         .iter()
         .filter_map(|line| line.strip_prefix("GRANT ")?.split_once(" ON *.* TO ").map(|(rights, _)| rights))

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::MariaDb;
+use super::{MariaDb, URL};
 use crate::context::Context;
 use crate::error::ConfigError;
 use crate::source::SecretSource;
@@ -23,6 +23,8 @@ struct Config {
     user: String,
     host: Option<String>,
     database: Option<String>,
+    #[serde(default)]
+    aliases: Vec<String>,
     settle: Option<SignedDuration>,
 }
 
@@ -46,6 +48,11 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
                 "description": "The account's host, as in 'orders'@'10.%' (%)",
             },
             "database": { "type": "string", "description": "In a URL that is made without an older one" },
+            "aliases": {
+                "type": "array",
+                "items": { "type": "string", "minLength": 1 },
+                "description": "Other names of the same server, as URLs of consumers have them: host:port",
+            },
             "settle": { "type": "string", "description": "How long a change takes to bind: 2s (1s)" },
         },
     });
@@ -54,7 +61,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
 
 impl MariaDb {
     pub(super) fn new(config: &Value, context: &Context) -> Result<Self, ConfigError> {
-        let Config { admin, user, host, database, settle } = ConfigError::parse(config)?;
+        let Config { admin, user, host, database, aliases, settle } = ConfigError::parse(config)?;
         let host = host.unwrap_or_else(|| "%".to_owned());
         for (key, text, max) in [("user", &user, USER_MAX), ("host", &host, HOST_MAX)] {
             if text.is_empty() || text.chars().count() > max || text.chars().any(char::is_control) {
@@ -63,8 +70,9 @@ impl MariaDb {
                 return Err(ConfigError::at(key, why, hint));
             }
         }
+        let aliases = aliases.iter().map(|it| URL.place("aliases", it)).collect::<Result<_, _>>()?;
         let settle_ms = ConfigError::settle_ms(settle, SETTLE_MS)?;
-        Ok(Self { context: context.clone(), admin, user, host, database, settle_ms })
+        Ok(Self { context: context.clone(), admin, user, host, aliases, database, settle_ms })
     }
 }
 
@@ -85,6 +93,7 @@ mod tests {
             ("user", json!("a\nb")),
             ("user", json!("x".repeat(129))),
             ("host", json!("")),
+            ("aliases", json!(["h:x"])),
             ("settle", json!("-2s")),
         ] {
             let mut config = ok.clone();

@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use crate::connector::{Check, Definition, Issuer, IssuerOp, Performed};
 use crate::context::Context;
-use crate::dsn::{self, Family};
+use crate::dsn::{self, Family, Place};
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
 use crate::password;
 use crate::source::SecretSource;
@@ -49,9 +49,8 @@ static URL: Family = Family {
     schemes: &["mysql", "mariadb"],
     port: 3306,
     nobody: None,
-    foreign: &["://"],
     otherwise: "the value is not a mysql:// or mariadb:// URL",
-    neither: "it is neither a mysql:// URL nor a bare password",
+    neither: "it is no mysql:// URL",
 };
 
 /// The issuer. It holds references only; the administrator's URL is read anew for each call.
@@ -60,6 +59,7 @@ struct MariaDb {
     admin: SecretSource,
     user: String,
     host: String,
+    aliases: Vec<Place>,
     database: Option<String>,
     settle_ms: u64,
 }
@@ -117,6 +117,15 @@ impl MariaDb {
         Session::open(admin, what, self.context.call_limit.as_secs() * 3 / 4).await
     }
 
+    /// Why a refusal of a value here says nothing about the server that its URL names.
+    async fn leads_elsewhere(&self, value: &SecretValue) -> Option<String> {
+        // Without the administrator's URL nothing is tried at all, and that is told elsewhere.
+        let door = self.within("reading where the value leads", self.admin()).await.ok()?.door;
+        let mut doors = vec![Place { host: door.host, port: door.port }];
+        doors.extend(self.aliases.iter().cloned());
+        URL.elsewhere(value, &doors)
+    }
+
     /// The password inside a credential, which must be the configured user's.
     fn password(&self, credential: &Credential) -> Result<Zeroizing<String>, ConnectError> {
         const WHAT: &str = "reading the credential";
@@ -149,7 +158,7 @@ impl Issuer for MariaDb {
             can_mint: true,
             can_probe: true,
             settle_ms: self.settle_ms,
-            refusals: vec!["1045".to_owned(), "4151".to_owned()],
+            refusals: ["1045", "1698", "4151"].map(str::to_owned).to_vec(),
         }
     }
 
@@ -161,16 +170,21 @@ impl Issuer for MariaDb {
         self.checks().await
     }
 
-    async fn warnings(&self, _current: Option<&SecretValue>) -> Vec<String> {
-        self.all_warnings().await
+    async fn warnings(&self, current: Option<&SecretValue>) -> Vec<String> {
+        let mut warnings = self.all_warnings().await;
+        if let Some(current) = current {
+            warnings.extend(self.leads_elsewhere(current).await);
+        }
+        warnings
     }
 
     fn identify(&self, value: &SecretValue) -> Result<Credential, ConnectError> {
         const WHAT: &str = "reading whose credential it is";
         let failed = |detail: &str| self.failed(WHAT, ConnectErrorKind::Denied, detail);
-        match URL.user_in(value).map_err(failed)? {
+        match URL.user_in(value, &[&self.user]).map_err(|why| failed(&why))? {
+            // What a URL names as its user may be a password in the wrong place: it is not repeated.
             Some(user) if user != self.user => {
-                return Err(failed(&format!("it is for `{user}`, which is not the configured user")));
+                return Err(failed(&format!("it is for another user than `{}`", self.user)));
             }
             Some(_) | None => {}
         }
@@ -201,9 +215,13 @@ impl Issuer for MariaDb {
 
     /// Connects to the configured server, never to the host inside a leaked URL: that may be a stranger's.
     async fn probe(&self, credential: &Credential) -> Probe {
-        self.try_it(credential)
+        Box::pin(self.tried(credential))
             .await
             .unwrap_or_else(|error| Probe::Inconclusive { reason: error.to_string() })
+    }
+
+    async fn elsewhere(&self, credential: &Credential) -> Option<String> {
+        self.leads_elsewhere(&credential.value).await
     }
 
     async fn control(&self) -> Probe {

@@ -113,6 +113,41 @@ impl Session {
         read.collect::<Option<_>>().ok_or_else(|| self.odd(WHAT))
     }
 
+    /// Rights on everything that a rotation needs and the administrator has not; those of a role are not seen.
+    pub(super) async fn lacking(&mut self, what: &'static str) -> Result<Vec<&'static str>, ConnectError> {
+        let grants = self.run(what, sql::GRANTS).await?;
+        let lines: Vec<String> = grants.into_iter().flatten().flatten().collect();
+        Ok(super::check::lacking(&lines))
+    }
+
+    /// A number.
+    pub(super) async fn count(&mut self, what: &'static str, statement: &str) -> Result<u64, ConnectError> {
+        let [count]: [String; 1] = self.row(what, statement).await?;
+        count.parse().map_err(|_e| self.odd(what))
+    }
+
+    /// The administrator's account as SQL names it.
+    pub(super) fn account(&self) -> String {
+        self.me.rsplit_once('@').map_or_else(
+            || sql::name(&self.me),
+            |(user, host)| format!("{}@{}", sql::name(user), sql::name(host)),
+        )
+    }
+
+    /// Replicas that are connected now.
+    pub(super) async fn replicas(&mut self, what: &'static str) -> Result<u64, ConnectError> {
+        let rows = self.run(what, sql::OTHERS).await?;
+        let rows = rows.into_iter().filter_map(|row| <[Option<String>; 2]>::try_from(row).ok());
+        let mut counts = rows.filter(|[name, _]| name.as_deref() == Some("SLAVES_CONNECTED"));
+        Ok(counts.find_map(|[_, count]| count?.parse().ok()).unwrap_or_default())
+    }
+
+    /// Whether a plugin judges passwords, and hashes are refused for that.
+    pub(super) async fn is_strict(&mut self, what: &'static str) -> Result<bool, ConnectError> {
+        let [strict, judges]: [String; 2] = self.row(what, sql::STRICT).await?;
+        Ok(strict == "ON" && judges != "0")
+    }
+
     /// The server's clock and our connection's number.
     pub(super) async fn now(&mut self, what: &'static str) -> Result<Now, ConnectError> {
         let [id, at, uptime]: [String; 3] = self.row(what, sql::NOW).await?;
@@ -127,6 +162,14 @@ impl Session {
         cutoff: Option<&Cutoff>,
         what: &'static str,
     ) -> Result<Vec<u64>, ConnectError> {
+        // Without it the server shows our own sessions only, and says nothing.
+        if self.lacking(what).await?.contains(&"PROCESS") {
+            let detail = format!(
+                "sessions of others are not shown: GRANT PROCESS ON *.* TO {} (not by a role)",
+                self.account()
+            );
+            return Err(self.failed(what, ConnectErrorKind::Denied, detail));
+        }
         let now = self.now(what).await?;
         let rows = self.run(what, &sql::sessions(user)).await?;
         let mut ids = Vec::new();

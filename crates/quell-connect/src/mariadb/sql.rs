@@ -16,6 +16,14 @@ pub(super) const NOW: &str = "SELECT CONNECTION_ID(), UNIX_TIMESTAMP(NOW(6)), VA
 pub(super) const OTHERS: &str = "SELECT VARIABLE_NAME, VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS \
      WHERE VARIABLE_NAME IN ('WSREP_CLUSTER_SIZE', 'SLAVES_CONNECTED')";
 
+/// Whether hashes are refused, and how many plugins judge passwords. (Beside an aggregate over `PLUGINS`, `@@GLOBAL` reads 0 on 10.11.)
+pub(super) const STRICT: &str = "SELECT VARIABLE_VALUE, (SELECT COUNT(*) FROM information_schema.PLUGINS \
+     WHERE PLUGIN_TYPE = 'PASSWORD VALIDATION' AND PLUGIN_STATUS = 'ACTIVE') \
+     FROM information_schema.GLOBAL_VARIABLES WHERE VARIABLE_NAME = 'STRICT_PASSWORD_VALIDATION'";
+
+/// Transactions that outlive their session; the server does not tell whose they are.
+pub(super) const PREPARED: &str = "XA RECOVER";
+
 /// What the administrator may do.
 pub(super) const GRANTS: &str = "SHOW GRANTS";
 
@@ -36,6 +44,15 @@ pub(super) fn sessions(user: &str) -> String {
         "SELECT ID, USER = {0} FROM information_schema.PROCESSLIST \
          WHERE USER IN ({0}, 'unauthenticated user') AND ID <> CONNECTION_ID()",
         text(user)
+    )
+}
+
+/// Events that go on by themselves as the user.
+pub(super) fn events(user: &str) -> String {
+    let definer = text(&format!("{user}@"));
+    format!(
+        "SELECT COUNT(*) FROM information_schema.EVENTS \
+         WHERE STATUS = 'ENABLED' AND LEFT(DEFINER, CHAR_LENGTH({definer})) = {definer}"
     )
 }
 

@@ -208,7 +208,13 @@ impl TokenIssuer {
         self.revoke(&session, &accessor).await?;
         // It was sent: what cannot be seen now is unknown, whatever the reason.
         Ok(match self.observe_disable(&session, old).await {
-            Ok(seen) if seen.is_applied() => gone(Some(&accessor)),
+            Ok(Outcome::Applied { mut facts }) => {
+                // A value was let in just before; an accessor alone says nothing about one.
+                if !old.value.is_empty() {
+                    facts.insert("already".to_owned(), json!(false));
+                }
+                Outcome::Applied { facts }
+            }
             Ok(seen) => seen,
             Err(error) => error.unseen(),
         })

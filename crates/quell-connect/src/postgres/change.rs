@@ -47,6 +47,10 @@ impl Postgres {
                 tried @ (Probe::Refused { .. } | Probe::Inconclusive { .. }) => installed(tried),
             }),
             IssuerOp::Disable { old } => Ok(match self.try_it(old).await? {
+                // Told after the password was found right: LOGIN would revive it.
+                Probe::Refused { code, .. } if code == "28000" => {
+                    Outcome::retry("the role may not log in (28000), but it still has this password")
+                }
                 Probe::Refused { code, message } => Outcome::applied([
                     ("role", old.principal.as_str().into()),
                     ("code", code.into()),
@@ -169,8 +173,14 @@ impl Postgres {
                 ("already", true.into()),
             ]));
         };
+        // 28000 is told after the password was found right. Null: it is not known.
+        let found = match &probe {
+            Probe::Accepted { .. } => Some(true),
+            Probe::Refused { code, .. } if code == "28000" => Some(true),
+            Probe::Refused { .. } | Probe::Inconclusive { .. } => None,
+        };
         match (probe, &self.roles) {
-            // 28000 is told after the password was found right: it is still stored, and LOGIN would revive it.
+            // It is still stored then, and LOGIN would revive it.
             // An expired one can be revived by a new date. Neither is left.
             (Probe::Refused { code, .. }, _) if code != "28000" && !state.expired => {
                 session.close().await;
@@ -198,7 +208,7 @@ impl Postgres {
         Ok(Outcome::applied([
             ("role", role.into()),
             ("method", "ALTER ROLE NOLOGIN PASSWORD NULL".into()),
-            ("already", false.into()),
+            ("already", found.map(|found| !found).into()),
             ("server_time", at.into()),
             ("server_version", version.into()),
         ]))

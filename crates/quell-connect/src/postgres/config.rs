@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Postgres;
+use super::{Postgres, URL};
 use crate::context::Context;
 use crate::error::ConfigError;
 use crate::source::SecretSource;
@@ -25,6 +25,8 @@ struct Config {
     host: Option<String>,
     port: Option<u16>,
     database: Option<String>,
+    #[serde(default)]
+    aliases: Vec<String>,
 }
 
 /// The roles that this issuer may touch; it refuses every other.
@@ -90,6 +92,11 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
             "host": { "type": "string", "description": "Instead of the host in the administrator's URL" },
             "port": { "type": "integer", "minimum": 1, "maximum": 65535 },
             "database": { "type": "string", "description": "The database to connect to" },
+            "aliases": {
+                "type": "array",
+                "items": { "type": "string", "minLength": 1 },
+                "description": "Other names of the same server, as URLs of consumers have them: host:port",
+            },
         },
     });
     vec![("issuer", schema)]
@@ -137,8 +144,9 @@ impl Postgres {
             }
             (settle, settle_ms) => ConfigError::settle_ms(settle, settle_ms.unwrap_or(SETTLE_MS))?,
         };
-        let Config { admin, host, port, database, .. } = config;
-        Ok(Self { context: context.clone(), admin, roles, settle_ms, host, port, database })
+        let Config { admin, host, port, database, aliases, .. } = config;
+        let aliases = aliases.iter().map(|it| URL.place("aliases", it)).collect::<Result<_, _>>()?;
+        Ok(Self { context: context.clone(), admin, roles, settle_ms, host, port, database, aliases })
     }
 }
 

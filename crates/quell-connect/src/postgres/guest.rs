@@ -33,6 +33,7 @@ impl Guests {
             host: None,
             port: None,
             database: None,
+            aliases: Vec::new(),
         })
     }
 

@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 
 use crate::connector::{Check, Definition, Issuer, IssuerOp, Performed};
 use crate::context::Context;
-use crate::dsn::{self, Family};
+use crate::dsn::{self, Family, Place};
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
 use crate::password;
 use crate::source::SecretSource;
@@ -52,9 +52,8 @@ static URL: Family = Family {
     schemes: &["postgres", "postgresql"],
     port: 5432,
     nobody: None,
-    foreign: &["://", "password="],
     otherwise: "the value is not a postgres:// URL",
-    neither: "it is neither a postgres:// URL nor a bare password",
+    neither: "it is no postgres:// URL",
 };
 
 /// The issuer. It holds references only; the administrator's URL is read anew for each call.
@@ -66,6 +65,7 @@ struct Postgres {
     host: Option<String>,
     port: Option<u16>,
     database: Option<String>,
+    aliases: Vec<Place>,
 }
 
 impl fmt::Debug for Postgres {
@@ -194,7 +194,7 @@ impl Issuer for Postgres {
     fn identify(&self, value: &SecretValue) -> Result<Credential, ConnectError> {
         const WHAT: &str = "reading whose credential it is";
         let failed = |detail: String| self.failed(WHAT, ConnectErrorKind::Denied, detail);
-        let named = URL.user_in(value).map_err(|why| failed(why.to_owned()))?;
+        let named = URL.user_in(value, &self.roles.names()).map_err(failed)?;
         let principal = match (named, &self.roles) {
             (Some(user), _) => user,
             (None, Roles::One { role, .. }) => role.clone(),
@@ -206,8 +206,10 @@ impl Issuer for Postgres {
             }
         };
         if !self.roles.names().contains(&principal.as_str()) {
+            // What a URL names as its user may be a password in the wrong place: it is not repeated.
+            let names = self.roles.names().join("`, `");
             return Err(failed(format!(
-                "it is for `{principal}`, which is not one of the configured roles; add it to `roles`"
+                "it is for another role than `{names}`; if that is right, add it to `roles`"
             )));
         }
         Ok(Credential { principal, value: value.duplicate() })
@@ -244,6 +246,14 @@ impl Issuer for Postgres {
             Ok(admin.door.probe(&credential.principal, &password).await)
         });
         tried.await.unwrap_or_else(|error| Probe::Inconclusive { reason: error.to_string() })
+    }
+
+    async fn elsewhere(&self, credential: &Credential) -> Option<String> {
+        // Without the administrator's URL nothing is tried at all, and that is told elsewhere.
+        let door = self.within("reading where the value leads", self.admin()).await.ok()?.door;
+        let mut doors = vec![Place { host: door.host, port: door.port }];
+        doors.extend(self.aliases.iter().cloned());
+        URL.elsewhere(&credential.value, &doors)
     }
 
     async fn control(&self) -> Probe {

@@ -69,7 +69,14 @@ impl Provider {
         let mut refused = Vec::new();
         for call in self.file().revoke.iter().map(|call| &call.value) {
             match self.revoke(call, Some(&old.value), id.as_deref()).await {
-                Ok(facts) => return self.confirm(old, facts).await,
+                Ok(facts) => {
+                    let mut done = self.confirm(old, facts).await;
+                    // It was let in just before.
+                    if let (Some(_), Outcome::Applied { facts }) = (&seen, &mut done) {
+                        facts.insert("already".to_owned(), json!(false));
+                    }
+                    return done;
+                }
                 Err(error) if error.kind == ConnectErrorKind::Denied => refused.push(error.detail),
                 Err(error) => return error.outcome(),
             }

@@ -398,6 +398,20 @@ async fn without_a_control_nothing_is_proven_and_that_is_said() {
 }
 
 #[tokio::test]
+async fn a_key_that_was_let_in_and_is_revoked_is_said_to_have_been_there() {
+    let file: Arc<File> = Arc::new(check::read("github.yaml", embedded("github")).unwrap());
+    let model = Model::start(file, 9).await.unwrap();
+    let issuer = built(&json!({ "id": "github", "url": model.url(), "settle": "20ms" })).unwrap();
+    let key = model.key("leaked");
+    let old = Credential { principal: "bearer".to_owned(), value: SecretValue::from_text(key.value) };
+    for already in [false, true] {
+        let outcome = issuer.perform(IssuerOp::Disable { old: &old }).await.outcome;
+        let Outcome::Applied { facts } = outcome else { panic!("{outcome:?}") };
+        assert_eq!(facts["already"], already);
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_nobody_knows_is_named_with_what_to_do() {
     let file: Arc<File> = Arc::new(check::read("github.yaml", embedded("github")).unwrap());
     let model = Model::start(file, 6).await.unwrap();

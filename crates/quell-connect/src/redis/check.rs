@@ -3,16 +3,19 @@
 use redis::{Cmd, cmd};
 
 use super::change::Admin;
+use super::keep::{Keeping, keeping};
 use super::node::Node;
 use super::reply;
-use super::{Place, Redis};
+use super::standing::{Standing, unlisted};
+use super::{DEFAULT_USER, Redis};
 use crate::connector::Check;
+use crate::dsn::Place;
 use crate::error::ConnectError;
 
 const WHAT: &str = "checking";
 
 /// Every command that a rotation sends, with an argument of the kind that it has.
-const NEEDED: [&[&str]; 13] = [
+const NEEDED: [&[&str]; 14] = [
     &["ACL", "WHOAMI"],
     &["ACL", "GETUSER", "x"],
     &["ACL", "SETUSER", "x"],
@@ -21,6 +24,7 @@ const NEEDED: [&[&str]; 13] = [
     &["CLIENT", "ID"],
     &["CLIENT", "LIST"],
     &["CLIENT", "KILL", "ID", "1"],
+    &["CLUSTER", "INFO"],
     &["CONFIG", "GET", "aclfile"],
     &["CONFIG", "REWRITE"],
     &["INFO", "server"],
@@ -36,18 +40,31 @@ impl Redis {
             Ok(admin) => admin,
             Err(error) => return vec![failed("read the administrator's login".to_owned(), &error)],
         };
-        let mut all = Vec::new();
+        let (mut all, mut standing) = (Vec::new(), Vec::new());
         for place in &admin.places {
             let call = self.context.within(|| self.target_text(), WHAT, self.check_node(&admin, place));
             match call.await {
-                Ok(checks) => all.extend(checks),
+                Ok((checks, how)) => {
+                    all.extend(checks);
+                    standing.extend(how);
+                }
                 Err(error) => all.push(failed(format!("ask {}", place.words()), &error)),
             }
+        }
+        if standing.len() == admin.places.len() {
+            let missing = unlisted(&standing);
+            let (what, ok) = ("every node is listed".to_owned(), missing.is_none());
+            let detail = missing.unwrap_or_else(|| format!("{} of {0}, by their own count", standing.len()));
+            all.push(Check { what, ok, detail });
         }
         all
     }
 
-    async fn check_node(&self, admin: &Admin, place: &Place) -> Result<Vec<Check>, ConnectError> {
+    async fn check_node(
+        &self,
+        admin: &Admin,
+        place: &Place,
+    ) -> Result<(Vec<Check>, Option<Standing>), ConnectError> {
         let (node_words, user) = (place.words(), &self.user);
         let check = |what: &str, ok: bool, detail: String| Check {
             what: format!("{node_words}: {what}"),
@@ -57,7 +74,8 @@ impl Redis {
         let mut node = match admin.door.login(place, &admin.login, WHAT).await {
             Ok(node) => node,
             Err(error) => {
-                return Ok(vec![failed(format!("{node_words}: log in as the administrator"), &error)]);
+                let check = failed(format!("{node_words}: log in as the administrator"), &error);
+                return Ok((vec![check], None));
             }
         };
         let me = node.ask_text(WHAT, cmd("ACL").arg("WHOAMI")).await?;
@@ -93,67 +111,71 @@ impl Redis {
             Some(it) => (true, format!("`{user}` has {} passwords", it.passwords.len())),
         };
         checks.push(check("the user can be rotated", ok, detail));
-        let (ok, detail) = kept(&mut node).await?;
-        checks.push(check("changes outlive a restart", ok, detail));
-        Ok(checks)
+        let place = keeping(&mut node, self.persist, WHAT).await?;
+        let ok = !matches!(place, Keeping::Nowhere(_));
+        checks.push(check("changes outlive a restart", ok, place.words().to_owned()));
+        Ok((checks, Standing::of(&mut node, WHAT).await.ok()))
     }
 
     /// What an operator must know before.
     pub(super) async fn all_warnings(&self) -> Vec<String> {
         let call = self.context.within(|| self.target_text(), WHAT, self.admin());
         let Ok(admin) = call.await else { return Vec::new() };
-        let mut warnings = Vec::new();
+        let (mut warnings, mut standing) = (Vec::new(), Vec::new());
         for place in &admin.places {
             let call = self.context.within(|| self.target_text(), WHAT, self.warn_of(&admin, place));
             // A node that cannot be asked is told by the checks.
-            warnings.extend(call.await.unwrap_or_default());
+            if let Ok((told, how)) = call.await {
+                warnings.extend(told);
+                standing.push(how);
+            }
+        }
+        if standing.len() == admin.places.len() {
+            warnings.extend(unlisted(&standing));
+        }
+        if self.user == DEFAULT_USER {
+            warnings.push(
+                "`requirepass` and `masterauth` with the old password stay in redis.conf, or in its arguments, in clear: take them out there"
+                    .to_owned(),
+            );
         }
         warnings
     }
 
-    async fn warn_of(&self, admin: &Admin, place: &Place) -> Result<Vec<String>, ConnectError> {
+    async fn warn_of(&self, admin: &Admin, place: &Place) -> Result<(Vec<String>, Standing), ConnectError> {
         let mut warnings = Vec::new();
         let mut node = admin.door.login(place, &admin.login, WHAT).await?;
         let (name, user) = (place.words(), &self.user);
-        if !kept(&mut node).await?.0 {
-            warnings
-                .push(format!("{name} has no file to keep users in: a restart brings the old password back"));
+        match keeping(&mut node, self.persist, WHAT).await? {
+            Keeping::Nowhere(why) => warnings.push(format!("{name}: {why}")),
+            Keeping::Memory => warnings.push(format!(
+                "{name} keeps its users in memory alone: whoever starts it again must no longer give it the old password"
+            )),
+            Keeping::File | Keeping::Configuration => {}
         }
-        let info = node.ask_text(WHAT, cmd("INFO").arg("replication")).await?;
-        let replicas: usize =
-            reply::info(&info, "connected_slaves").and_then(|count| count.parse().ok()).unwrap_or(0);
-        if replicas + 1 > admin.places.len() {
-            warnings.push(format!(
-                "{name} has {replicas} replicas and {} nodes are listed: ACLs are not replicated, so the old password opens those that \
-                 are missing in `nodes`",
-                admin.places.len()
-            ));
-        }
+        let standing = Standing::of(&mut node, WHAT).await?;
         let config = node.ask(WHAT, cmd("CONFIG").arg("GET").arg("masteruser")).await?;
         let config: Vec<String> = redis::from_redis_value(config).unwrap_or_default();
-        if config.get(1).is_some_and(|it| it == user) {
+        let master_user = config.get(1).map(String::as_str).unwrap_or_default();
+        // `masterauth` alone is the password of `default`.
+        let as_default = standing.is_replica() && master_user.is_empty() && user == DEFAULT_USER;
+        if master_user == user || as_default {
             warnings.push(format!("{name} logs in to its primary as `{user}`: set `masterauth` there, too"));
         }
-        Ok(warnings)
-    }
-}
-
-/// Whether there is a place where changes stay, and which.
-async fn kept(node: &mut Node) -> Result<(bool, String), ConnectError> {
-    let file = node.ask(WHAT, cmd("CONFIG").arg("GET").arg("aclfile")).await?;
-    let file: Vec<String> = redis::from_redis_value(file).unwrap_or_default();
-    if file.get(1).is_some_and(|path| !path.is_empty()) {
-        return Ok((true, "in the ACL file".to_owned()));
-    }
-    let info = node.ask_text(WHAT, cmd("INFO").arg("server")).await?;
-    Ok(match reply::info(&info, "config_file") {
-        Some(path) if !path.is_empty() => (true, "in the configuration file".to_owned()),
-        _ => {
-            let why = "the server has neither an ACL file nor a configuration file: start it with `aclfile`, or a restart \
-                       brings the old password back";
-            (false, why.to_owned())
+        let list = node.ask_text(WHAT, cmd("CLIENT").arg("LIST")).await?;
+        let replicas = reply::sessions(&list)
+            .unwrap_or_default()
+            .iter()
+            .filter(|it| it.is_replica && it.user == *user)
+            .count();
+        if replicas > 0 {
+            warnings.push(format!(
+                "{replicas} replicas are logged in to {name} as `{user}`: their links are ended, and do not come back before `masterauth` is \
+                 changed on each"
+            ));
         }
-    })
+        Ok((warnings, standing))
+    }
 }
 
 /// Commands that the administrator may not send.

@@ -1,14 +1,16 @@
 //! The connector's part of the inventory.
 
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::keep::Persist;
 use super::{Redis, URL};
 use crate::context::Context;
-use crate::dsn::{self, Dsn};
+use crate::dsn::Place;
 use crate::error::ConfigError;
 use crate::source::SecretSource;
 
@@ -25,22 +27,12 @@ struct Config {
     user: String,
     #[serde(default)]
     nodes: Vec<String>,
+    #[serde(default)]
+    aliases: Vec<String>,
+    #[serde(default)]
+    persist: Persist,
     ca: Option<String>,
     settle: Option<SignedDuration>,
-}
-
-/// Where a node listens.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Place {
-    pub(super) host: String,
-    pub(super) port: u16,
-}
-
-impl Place {
-    /// As people write it.
-    pub(super) fn words(&self) -> String {
-        dsn::place(&self.host, self.port)
-    }
 }
 
 pub(super) fn schemas() -> Vec<(&'static str, Value)> {
@@ -63,6 +55,16 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
                 "uniqueItems": true,
                 "description": "host:port of every node, as ACLs are not replicated; without it the one in the admin's URL",
             },
+            "aliases": {
+                "type": "array",
+                "items": { "type": "string", "minLength": 1 },
+                "description": "Other names of the same servers, as URLs of consumers have them: host:port",
+            },
+            "persist": {
+                "enum": ["aclfile", "config", "memory"],
+                "description": "Where a server without an ACL file keeps its users: nowhere, so it is refused (aclfile); all of them in the \
+                                configuration file itself (config); whoever starts it makes them anew (memory)",
+            },
             "ca": { "type": "string", "description": "A PEM file of the authorities to trust instead of the system's" },
             "settle": { "type": "string", "description": "How long a change takes to bind: 2s (1s)" },
         },
@@ -72,7 +74,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
 
 impl Redis {
     pub(super) fn new(config: &Value, context: &Context) -> Result<Self, ConfigError> {
-        let Config { admin, user, nodes, ca, settle } = ConfigError::parse(config)?;
+        let Config { admin, user, nodes, aliases, persist, ca, settle } = ConfigError::parse(config)?;
         // ACLSetUser refuses them as well, and an argument of ours must never be read as two.
         if user.is_empty() || user.chars().any(|c| c.is_whitespace() || c.is_control()) {
             let hint = "Name the ACL user, as `ACL LIST` shows it.";
@@ -85,27 +87,27 @@ impl Redis {
                 "List each node once.",
             ));
         }
-        let mut places = nodes.iter().map(|node| place(node)).collect::<Result<Vec<_>, _>>()?;
+        let mut places: Vec<Place> =
+            nodes.iter().map(|node| URL.place("nodes", node)).collect::<Result<_, _>>()?;
         places.sort();
         if places.windows(2).any(|pair| pair.first() == pair.last()) {
             return Err(ConfigError::at("nodes", "a node is listed twice", "List each node once."));
         }
+        let aliases = aliases.iter().map(|it| URL.place("aliases", it)).collect::<Result<_, _>>()?;
         let settle_ms = ConfigError::settle_ms(settle, SETTLE_MS)?;
         let ca: Option<PathBuf> = ca.map(|path| context.path(&path));
-        Ok(Self { context: context.clone(), admin, user, nodes: places, ca, settle_ms })
+        Ok(Self {
+            context: context.clone(),
+            admin,
+            user,
+            nodes: places,
+            aliases,
+            persist,
+            ca,
+            settle_ms,
+            kept: Mutex::default(),
+        })
     }
-}
-
-/// `host`, `host:port` or `[address]:port`.
-fn place(text: &str) -> Result<Place, ConfigError> {
-    let bad =
-        |why: &str| ConfigError::at("nodes", format!("a node cannot be read: {why}"), "Write host:port.");
-    if text.contains(['/', '@', '?']) {
-        return Err(bad("it is a URL; the login is the administrator's"));
-    }
-    let url = Dsn::parse(&format!("redis://{text}"), &URL).map_err(|error| bad(error.0))?;
-    let (host, port) = url.host_port().map_err(|error| bad(error.0))?;
-    Ok(Place { host, port })
 }
 
 #[cfg(test)]
@@ -135,6 +137,7 @@ mod tests {
             ("nodes", json!(["redis://u:hunter2@h:1"])),
             ("nodes", json!(["h:99999"])),
             ("nodes", json!(["h:1", "h:1"])),
+            ("aliases", json!(["redis://u:hunter2@h:1"])),
             ("settle", json!("-2s")),
         ] {
             let mut config = ok.clone();

@@ -7,11 +7,15 @@ mod change;
 mod check;
 mod config;
 mod cutoff;
+mod keep;
 mod node;
 mod reply;
+mod standing;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use async_trait::async_trait;
 use quell_core::issuer::{Capabilities, Chooser, ValidAtOnce};
@@ -22,13 +26,14 @@ use zeroize::Zeroizing;
 
 use crate::connector::{Check, Definition, Issuer, IssuerOp, Performed};
 use crate::context::Context;
-use crate::dsn::{self, Family};
+use crate::dsn::{self, Family, Place};
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
 use crate::password;
 use crate::source::SecretSource;
 
 use change::Admin;
-use config::{Place, schemas};
+use config::schemas;
+use keep::Persist;
 use node::{Door, Login, Tls};
 
 /// Redis and Valkey.
@@ -48,9 +53,8 @@ static URL: Family = Family {
     schemes: &["redis", "rediss", "valkey", "valkeys"],
     port: 6379,
     nobody: Some(DEFAULT_USER),
-    foreign: &["://"],
     otherwise: "the value is not a redis:// or rediss:// URL",
-    neither: "it is neither a redis:// URL nor a bare password",
+    neither: "it is no redis:// URL",
 };
 
 /// Who a URL or a bare password without a user logs in as.
@@ -62,8 +66,12 @@ struct Redis {
     admin: SecretSource,
     user: String,
     nodes: Vec<Place>,
+    aliases: Vec<Place>,
+    persist: Persist,
     ca: Option<PathBuf>,
     settle_ms: u64,
+    /// What was seen to be kept over a restart; no server tells that afterwards.
+    kept: Mutex<BTreeSet<String>>,
 }
 
 impl fmt::Debug for Redis {
@@ -111,7 +119,18 @@ impl Redis {
                     .map_err(|error| failed(&format!("`ca` cannot be read: {error}")))?,
             ),
         };
-        Ok(Admin { door: Door { tls, limit: self.context.call_limit }, login, places })
+        // Shorter than our own limit, so that a node that hangs is one that hangs, and not all of them.
+        let limit = self.context.call_limit * 3 / 4;
+        Ok(Admin { door: Door { tls, limit }, login, places })
+    }
+
+    /// Why a refusal of a value here says nothing about the server that its URL names.
+    async fn leads_elsewhere(&self, value: &SecretValue) -> Option<String> {
+        const WHAT: &str = "reading where the value leads";
+        // Without the administrator's URL nothing is tried at all, and that is told elsewhere.
+        let mut doors = self.context.within(|| self.target_text(), WHAT, self.admin()).await.ok()?.places;
+        doors.extend(self.aliases.iter().cloned());
+        URL.elsewhere(value, &doors)
     }
 
     /// The password inside a credential, which must be the configured user's.
@@ -149,16 +168,21 @@ impl Issuer for Redis {
         self.checks().await
     }
 
-    async fn warnings(&self, _current: Option<&SecretValue>) -> Vec<String> {
-        self.all_warnings().await
+    async fn warnings(&self, current: Option<&SecretValue>) -> Vec<String> {
+        let mut warnings = self.all_warnings().await;
+        if let Some(current) = current {
+            warnings.extend(self.leads_elsewhere(current).await);
+        }
+        warnings
     }
 
     fn identify(&self, value: &SecretValue) -> Result<Credential, ConnectError> {
         const WHAT: &str = "reading whose credential it is";
         let failed = |detail: &str| self.failed(WHAT, ConnectErrorKind::Denied, detail);
-        match URL.user_in(value).map_err(failed)? {
+        match URL.user_in(value, &[&self.user]).map_err(|why| failed(&why))? {
+            // What a URL names as its user may be a password in the wrong place: it is not repeated.
             Some(user) if user != self.user => {
-                return Err(failed(&format!("it is for `{user}`, which is not the configured user")));
+                return Err(failed(&format!("it is for another user than `{}`", self.user)));
             }
             Some(_) | None => {}
         }
@@ -191,9 +215,11 @@ impl Issuer for Redis {
 
     /// Connects to the configured nodes, never to the host inside a leaked URL: that may be a stranger's.
     async fn probe(&self, credential: &Credential) -> Probe {
-        self.try_it(credential)
-            .await
-            .unwrap_or_else(|error| Probe::Inconclusive { reason: error.to_string() })
+        self.tried(credential).await.unwrap_or_else(|error| Probe::Inconclusive { reason: error.to_string() })
+    }
+
+    async fn elsewhere(&self, credential: &Credential) -> Option<String> {
+        self.leads_elsewhere(&credential.value).await
     }
 
     async fn control(&self) -> Probe {

@@ -12,8 +12,8 @@ use redis::{
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::config::Place;
 use super::reply;
+use crate::dsn::Place;
 use crate::error::{ConnectError, ConnectErrorKind};
 
 /// Whether what is said is encrypted, and whom we believe then.

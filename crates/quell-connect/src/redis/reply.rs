@@ -1,4 +1,4 @@
-//! What Redis answers, taken apart. Replies come from outside: what is not there is left out, never guessed.
+//! What Redis answers, taken apart. Replies come from outside: what is not there is never guessed.
 //!
 //! Shapes: <https://redis.io/docs/latest/commands/acl-getuser/>, <https://redis.io/docs/latest/commands/acl-log/>,
 //! <https://redis.io/docs/latest/commands/client-list/>, <https://redis.io/docs/latest/commands/time/>.
@@ -31,8 +31,10 @@ pub(super) struct Attempt {
 pub(super) struct Session {
     pub(super) id: u64,
     pub(super) user: String,
-    /// Whole seconds since it began.
+    /// Whole seconds since it began; negative when the server's clock was set back.
     pub(super) age: i64,
+    /// It is a replica's.
+    pub(super) is_replica: bool,
 }
 
 /// Text, if it is some.
@@ -63,13 +65,17 @@ pub(super) fn attempts(reply: &Value) -> Vec<Attempt> {
     attempts.collect()
 }
 
-/// Lines of `CLIENT LIST`.
-pub(super) fn sessions(list: &str) -> Vec<Session> {
-    list.lines()
-        .filter_map(|line| {
-            let number = |name: &str| word(line, name)?.parse().ok();
-            let age = number("age").and_then(|age: u64| i64::try_from(age).ok())?;
-            Some(Session { id: number("id")?, user: word(line, "user")?.to_owned(), age })
+/// Lines of `CLIENT LIST`; `None` when one of them cannot be read: a session that is not understood is not none.
+pub(super) fn sessions(list: &str) -> Option<Vec<Session>> {
+    let lines = list.lines().filter(|line| !line.trim().is_empty());
+    lines
+        .map(|line| {
+            Some(Session {
+                id: word(line, "id")?.parse().ok()?,
+                user: word(line, "user")?.to_owned(),
+                age: word(line, "age")?.parse().ok()?,
+                is_replica: word(line, "flags").is_some_and(|flags| flags.contains('S')),
+            })
         })
         .collect()
 }
@@ -134,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_and_sessions_are_read_and_odd_lines_left_out() {
+    fn attempts_are_read_and_odd_ones_left_out_and_no_session_is_overlooked() {
         let entry = Value::Array(vec![
             bulk("count"),
             Value::Int(3),
@@ -149,9 +155,14 @@ mod tests {
         let read = attempts(&Value::Array(vec![entry, other, Value::Nil]));
         let address = Some("[2001:db8::1]".to_owned());
         assert_eq!(read, [Attempt { user: "orders".to_owned(), count: 3, address }]);
-        let lines =
-            "id=3 addr=127.0.0.1:1 name= age=12 idle=0 user=orders\nid=x user=orders age=1\nage=1 user=o\n";
-        assert_eq!(sessions(lines), [Session { id: 3, user: "orders".to_owned(), age: 12 }]);
+        let line = "id=3 addr=127.0.0.1:1 name= age=12 idle=0 flags=N user=orders";
+        let session = |age, is_replica| Session { id: 3, user: "orders".to_owned(), age, is_replica };
+        assert_eq!(sessions(&format!("{line}\n\n")).unwrap(), [session(12, false)]);
+        let replica = line.replace("age=12", "age=-58").replace("flags=N", "flags=S");
+        assert_eq!(sessions(&replica).unwrap(), [session(-58, true)]);
+        for odd in ["id=x user=orders age=1", "age=1 user=o", "id=1 user=o", "id=1 age=1", "?"] {
+            assert_eq!(sessions(&format!("{line}\n{odd}\n")), None, "{odd}");
+        }
         assert_eq!(time(&list(&["1780000000", "5"])).unwrap().to_string(), "2026-05-28T20:26:40.000005Z");
         assert_eq!(time(&list(&["1780000000"])), None);
         assert_eq!(time(&list(&["1780000000", "2147483647"])), None);

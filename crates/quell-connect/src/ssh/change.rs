@@ -307,7 +307,7 @@ impl Ssh {
         // It also refuses the key for accounts that nobody thought of.
         let listed = self.revoke(remote, public, what).await.map_err(|stop| match stop {
             Stop::Failed(error) if !changed.is_empty() => Stop::Failed(after_effect(error)),
-            other @ (Stop::Failed(_) | Stop::Refused(_)) => other,
+            other @ (Stop::Failed(_) | Stop::Refused(_) | Stop::Half { .. }) => other,
         })?;
         if !known && listed.is_none() && self.authorized_keys.is_empty() {
             let said = remote.settings(&self.user, what).await?;

@@ -78,6 +78,13 @@ async fn what_is_away_or_refuses_us_is_named_with_what_to_do() {
     let outcome = small.perform(IssuerOp::Disable { old: &old }).await.outcome;
     assert!(reason(&outcome).contains("name the primary"), "{outcome:?}");
     assert!(is_accepted(&near.probe(&old).await));
+    // Who may not see the sessions of others does not count them as none.
+    server.sql("SET GLOBAL read_only = OFF; REVOKE PROCESS ON *.* FROM small@'%'").unwrap();
+    let sever = small.perform(IssuerOp::Sever { old: &old, cutoff: None }).await.outcome;
+    assert!(matches!(sever, Outcome::NotApplied { retryable: false, .. }), "{sever:?}");
+    assert!(reason(&sever).contains("GRANT PROCESS ON *.* TO `small`@`%`"), "{sever:?}");
+    assert!(small.sessions(&old, None).await.is_err());
+    assert!(!small.observe(IssuerOp::Sever { old: &old, cutoff: None }).await.outcome.is_applied());
     drop(server);
     let outcome = near.perform(IssuerOp::Disable { old: &old }).await.outcome;
     assert!(matches!(outcome, Outcome::NotApplied { retryable: true, .. }), "{outcome:?}");

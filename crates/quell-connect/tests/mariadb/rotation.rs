@@ -5,6 +5,8 @@ use std::net::TcpStream;
 
 use quell_connect::conformance;
 use quell_connect::connector::IssuerOp;
+use quell_core::outcome::Probe;
+use quell_testkit::mariadb::Server;
 use sqlx::{Connection as _, MySqlConnection};
 
 use crate::{OLD, credential, fact, is_accepted, is_refused, issuer, issuer_with, server, shown};
@@ -105,4 +107,48 @@ async fn killed_first_the_account_takes_nothing_until_a_new_password_is_there() 
     let again = issuer.perform(IssuerOp::Disable { old: &old }).await.outcome;
     assert_eq!((fact(&again, "methods_left"), fact(&again, "already")), (&1.into(), &true.into()));
     assert!(is_accepted(&issuer.probe(&new).await));
+}
+
+#[tokio::test]
+async fn a_replica_that_filters_the_change_out_is_told_and_the_proof_says_that_none_was_asked() {
+    let primary = Server::start_with(&["--log-bin=log", "--server-id=1"]).unwrap();
+    let replica = Server::start_with(&["--server-id=2", "--replicate-do-db=shop"]).unwrap();
+    let account = format!("CREATE USER orders@'%' IDENTIFIED BY '{OLD}'");
+    primary
+        .sql(&format!("{account}; CREATE USER copy@'%' IDENTIFIED BY 'c-password'; GRANT REPLICATION SLAVE ON *.* TO copy@'%'"))
+        .unwrap();
+    replica
+        .sql(&format!(
+            "{account}; CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {}, MASTER_USER = 'copy', MASTER_PASSWORD = 'c-password', \
+             MASTER_USE_GTID = no, MASTER_LOG_FILE = 'log.000001', MASTER_LOG_POS = 4; START SLAVE",
+            primary.port()
+        ))
+        .unwrap();
+    let near = issuer(&primary);
+    let mut warnings = near.warnings(None).await;
+    for _ in 0..100 {
+        if !warnings.is_empty() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        warnings = near.warnings(None).await;
+    }
+    assert!(
+        warnings.iter().any(|it| it.contains("1 replicas: unless a filter keeps the change")),
+        "{warnings:?}"
+    );
+    let old = credential(OLD);
+    assert!(near.perform(IssuerOp::Disable { old: &old }).await.outcome.is_applied());
+    let Probe::Refused { message, .. } = near.probe(&old).await else { panic!("it was taken away") };
+    assert!(message.contains("of 1 replicas none"), "{message}");
+    // A change in the database that is not filtered arrives, and the one of the account before it does not.
+    primary.sql("CREATE DATABASE shop; USE shop; CREATE TABLE sold (id INT)").unwrap();
+    for _ in 0..100 {
+        if replica.sql("SHOW TABLES FROM shop").is_ok_and(|tables| tables.contains("sold")) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert!(replica.sql("SHOW TABLES FROM shop").unwrap().contains("sold"));
+    assert!(is_accepted(&issuer(&replica).probe(&old).await), "this is why it is told");
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use quell_connect::connector::IssuerOp;
-use quell_core::outcome::Probe;
+use quell_core::outcome::{Outcome, Probe};
 use quell_core::secret::Credential;
 use quell_testkit::openbao::Server;
 use serde_json::{Value, json};
@@ -52,8 +52,10 @@ async fn children_die_with_their_parent_and_a_repeat_is_applied() {
     assert_eq!(retryable(&issuer.observe(IssuerOp::Disable { old: &old }).await.outcome), Some(true));
     assert!(alive(&server, &child), "neither probe nor observe changes anything");
 
-    for _ in 0..2 {
-        assert!(issuer.perform(IssuerOp::Disable { old: &old }).await.outcome.is_applied());
+    for already in [json!(false), Value::Null] {
+        let done = issuer.perform(IssuerOp::Disable { old: &old }).await.outcome;
+        let Outcome::Applied { facts } = &done else { panic!("{done:?}") };
+        assert_eq!(facts.get("already").unwrap_or(&Value::Null), &already, "found once");
         assert!(issuer.observe(IssuerOp::Disable { old: &old }).await.outcome.is_applied());
         assert!(issuer.perform(IssuerOp::Sever { old: &old, cutoff: None }).await.outcome.is_applied());
     }
@@ -74,6 +76,8 @@ async fn the_accessor_alone_revokes_and_the_value_wins_over_a_stale_accessor() {
     let by_accessor = Credential { principal: accessor.clone(), value: value("") };
     let outcome = issuer.perform(IssuerOp::Disable { old: &by_accessor }).await.outcome;
     assert_eq!(fact(&outcome, "accessor"), &json!(accessor));
+    let Outcome::Applied { facts } = &outcome else { panic!("{outcome:?}") };
+    assert!(!facts.contains_key("already"), "which value that was is not known");
     assert!(!alive(&server, &first) && alive(&server, &second));
     // The inventory still names the first one's accessor, which is gone; the value is another token's.
     let leaked = issuer.identify(&value(&second)).unwrap();
@@ -93,7 +97,11 @@ async fn a_token_without_the_default_policy_is_never_proven_dead_by_mistake() {
     let old = issuer.identify(&value(&token)).unwrap();
     assert!(matches!(issuer.probe(&old).await, Probe::Inconclusive { .. }));
     assert!(issuer.warnings(Some(&old.value)).await.iter().any(|line| line.contains("look itself up")));
-    assert!(issuer.perform(IssuerOp::Disable { old: &old }).await.outcome.is_applied());
+    // Nobody can see it accepted; that it was there is what shows that it was valid.
+    assert_eq!(
+        fact(&issuer.perform(IssuerOp::Disable { old: &old }).await.outcome, "already"),
+        &json!(false)
+    );
     assert!(refused(&issuer.probe(&old).await));
     let warnings = issuer.warnings(Some(&value(&root))).await;
     assert!(warnings.iter().any(|line| line.contains("locks Quell out")), "{warnings:?}");

@@ -40,6 +40,12 @@ fn issuer(servers: &[&Server]) -> Box<dyn Issuer> {
     issuer_with(&servers[0].admin_url(), &config)
 }
 
+/// The same for one server that has no ACL file.
+fn issuer_that(persist: &str, server: &Server) -> Box<dyn Issuer> {
+    let config = json!({ "admin": "env:ADMIN", "user": "orders", "persist": persist, "settle": "50ms" });
+    issuer_with(&server.admin_url(), &config)
+}
+
 /// Makes the user, and on all but the first server also its administrator.
 fn prepare(servers: &[&Server]) {
     for server in servers {

@@ -39,6 +39,11 @@ pub fn unmet(incident: &Incident) -> Vec<String> {
     out
 }
 
+/// What is said when nobody ever saw a value of a secret work.
+pub fn never_valid(secret: &SecretId) -> String {
+    format!("no tried value of {secret} was ever seen to be valid, so its refusal proves nothing")
+}
+
 /// What is missing for one secret.
 fn secret_unmet(incident: &Incident, secret: &SecretId, out: &mut Vec<String>) {
     match incident.proof(secret) {
@@ -48,10 +53,8 @@ fn secret_unmet(incident: &Incident, secret: &SecretId, out: &mut Vec<String>) {
         }
         Some(_) => {}
     }
-    if !incident.was_live(secret) {
-        out.push(format!(
-            "no tried value of {secret} was ever seen to be valid, so its refusal proves nothing"
-        ));
+    if incident.seen_valid(secret).is_empty() {
+        out.push(never_valid(secret));
     }
     let Some(machine) = &incident.machine else {
         out.push(format!("no plan was carried out for {secret}"));

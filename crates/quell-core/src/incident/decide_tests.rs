@@ -2,9 +2,8 @@ use super::*;
 use crate::event::{Actor, Entry, Verdict};
 use crate::exposure::{Audience, Channel};
 use crate::incident::ClockState;
-use crate::outcome::{Facts, Probe};
-use crate::plan::HoldScope;
-use crate::plan::{OldProof, Proof, Strategy, compile, judge};
+use crate::outcome::{ACCEPTED_BEFORE, Facts, Outcome, Probe, TAKEN_AWAY};
+use crate::plan::{Flow, HoldScope, OldProof, Phase, Proof, StepEvent, Strategy, compile, judge};
 use crate::secret::{FingerprintKey, SecretValue};
 use crate::severity::Severity;
 
@@ -111,14 +110,32 @@ fn new_evidence_recomputes_and_keeps_history() {
     assert!(signal(&after, Signal::NotLive, "", t(2)).is_err(), "a downgrade needs a reason");
 }
 
-/// A plan of which every step is done, and a store that held the old value.
+/// A plan of which every step is done, and an old value that was accepted before.
 fn carried_out(events: &mut Vec<Event>) {
+    planned(events);
+    let facts = naming(ACCEPTED_BEFORE);
+    events.push(finished("orders-db.capture", Outcome::Applied { facts }));
+}
+
+/// Facts of a step that name the old value.
+fn naming(fact: &str) -> Facts {
+    let fingerprint = FingerprintKey::new([0; 32]).fingerprint(&SecretValue::from_text("x".to_owned()));
+    Facts::from_iter([(fact.to_owned(), serde_json::json!([fingerprint]))])
+}
+
+fn finished(step: &str, outcome: Outcome) -> Event {
+    let (step, phase, flow) = (step.parse().unwrap(), Phase::Perform, Flow::Done);
+    Event::Step(StepEvent::Finished { step, attempt: 1, phase, outcome, flow })
+}
+
+/// A plan of which every step is done, and a store that held the old value.
+fn planned(events: &mut Vec<Event>) {
     let input =
         crate::plan::testing::input(Strategy::KillFirst, vec![crate::plan::testing::secret("orders-db")]);
     let plan = compile(&input).unwrap();
     let done = plan.steps.iter().map(|s| {
         let (by, statement) = ("ines".to_owned(), "done".to_owned());
-        Event::Step(crate::plan::StepEvent::Resolved { step: s.id.clone(), by, statement })
+        Event::Step(StepEvent::Resolved { step: s.id.clone(), by, statement })
     });
     let done: Vec<Event> = done.collect();
     events.push(Event::PlanMade { hash: plan.hash(), plan: Box::new(plan) });
@@ -145,6 +162,27 @@ fn a_refused_value_that_nobody_ever_saw_work_proves_nothing() {
     let unmet = close(&fold(events), "").unwrap_err().unmet;
     assert!(unmet.iter().any(|u| u.contains("ever seen to be valid")), "{unmet:?}");
     assert!(unmet.iter().any(|u| u.contains("no plan was carried out")), "{unmet:?}");
+}
+
+#[test]
+fn a_value_counts_as_valid_when_it_was_accepted_or_found_and_not_when_a_store_held_it() {
+    let never = |more: Option<Event>| {
+        let mut events = open(&command(Channel::PublicRepo), t(0)).unwrap();
+        planned(&mut events);
+        events.push(proof(false));
+        events.extend(more);
+        let unmet = close(&fold(events), "").unwrap_err().unmet;
+        unmet.iter().any(|u| u.contains("ever seen to be valid"))
+    };
+    assert!(never(None), "a store held it");
+    let applied = |fact: &str| Outcome::Applied { facts: naming(fact) };
+    assert!(never(Some(finished("orders-db.sever", applied(ACCEPTED_BEFORE)))));
+    assert!(!never(Some(finished("orders-db.capture", applied(ACCEPTED_BEFORE)))));
+    // The issuer was down at the capture, and then had it.
+    assert!(!never(Some(finished("orders-db.disable", applied(TAKEN_AWAY)))));
+    let (reason, facts) = ("a namesake takes it".to_owned(), naming(TAKEN_AWAY));
+    let half = Outcome::NotApplied { reason, retryable: true, retry_after_ms: None, facts };
+    assert!(!never(Some(finished("orders-db.disable", half))), "the next try finds nothing any more");
 }
 
 #[test]

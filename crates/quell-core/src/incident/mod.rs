@@ -5,7 +5,7 @@ mod decide;
 mod inertness;
 mod state;
 
-pub use closure::unmet;
+pub use closure::{never_valid, unmet};
 pub use decide::{
     OpenIncident, RefusedBecause, close, expose, hold, item_done, open, reassess, resume, signal, widen,
 };

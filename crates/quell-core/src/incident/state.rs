@@ -9,8 +9,9 @@ use crate::exposure::Exposure;
 use crate::gate::Gate;
 use crate::id::{IncidentId, SecretId, StepId};
 use crate::inventory::StrategyPolicy;
-use crate::outcome::{Facts, Outcome};
+use crate::outcome::{ACCEPTED_BEFORE, Facts, Outcome, TAKEN_AWAY};
 use crate::plan::{Machine, Phase, Plan, Proof, StepEvent};
+use crate::secret::Fingerprint;
 use crate::severity::{Assessment, Evidence, Profile, Severity, Signal};
 
 /// Open or closed.
@@ -127,6 +128,8 @@ pub struct Incident {
     pub facts: BTreeMap<StepId, Facts>,
     /// Steps of which nobody knows what their last attempt did.
     pub doubts: BTreeSet<StepId>,
+    /// Values that a step found at the issuer and took away.
+    pub taken_away: BTreeMap<SecretId, BTreeSet<Fingerprint>>,
     /// Proofs by secret, oldest first.
     pub proofs: BTreeMap<SecretId, Vec<Proof>>,
     /// Accepted exceptions: by whom and why.
@@ -177,6 +180,7 @@ impl Incident {
             baselines: BTreeMap::new(),
             facts: BTreeMap::new(),
             doubts: BTreeSet::new(),
+            taken_away: BTreeMap::new(),
             proofs: BTreeMap::new(),
             exceptions: BTreeMap::new(),
             verdict: None,
@@ -324,6 +328,17 @@ impl Incident {
             | StepEvent::Skipped { .. }
             | StepEvent::Resolved { .. } => {}
         }
+        // Also of an attempt that was not done in the end: the next one finds nothing to take away.
+        if let StepEvent::Finished {
+            step,
+            outcome: Outcome::Applied { facts } | Outcome::NotApplied { facts, .. },
+            ..
+        } = event
+            && let Some(secret) = self.disabled_by(step)
+        {
+            let taken = named(facts, TAKEN_AWAY);
+            self.taken_away.entry(secret).or_default().extend(taken);
+        }
         if let StepEvent::Finished { step, outcome: Outcome::Applied { facts }, phase, .. } = event {
             // An observation knows less than the act itself: it never overwrites what the act said.
             let known = self.facts.entry(step.clone()).or_default();
@@ -334,6 +349,12 @@ impl Incident {
                 }
             }
         }
+    }
+
+    /// The secret that a step disables. Told by the step's name: whoever drives the plan holds the machine apart.
+    fn disabled_by(&self, step: &StepId) -> Option<SecretId> {
+        let named = |secret: &SecretId| step.as_str().strip_prefix(secret.as_str()) == Some(".disable");
+        self.secrets.iter().map(|it| &it.secret).find(|secret| named(secret)).cloned()
     }
 
     /// The severity that holds.
@@ -375,13 +396,15 @@ impl Incident {
         out
     }
 
-    /// Some compromised value of it was what a store held, or was accepted by the issuer before anything changed.
-    pub fn was_live(&self, secret: &SecretId) -> bool {
-        let held = |s: &&SealedRef| s.secret == *secret && s.role == ValueRole::Old && s.place != "reported";
+    /// The compromised values of a secret that are known to have been valid: the issuer accepted them before anything changed, or an
+    /// effect found them there and took them away. That a store held one says nothing: it may be for another server, or in a shape of
+    /// which the whole is no password.
+    pub fn seen_valid(&self, secret: &SecretId) -> BTreeSet<Fingerprint> {
         let captured =
             format!("{secret}.capture").parse().ok().and_then(|step: StepId| self.facts.get(&step));
-        let accepted = captured.and_then(|f| f.get("accepted_before")).and_then(serde_json::Value::as_array);
-        self.sealed.iter().any(|s| held(&s)) || accepted.is_some_and(|a| !a.is_empty())
+        let mut seen = captured.map(|facts| named(facts, ACCEPTED_BEFORE)).unwrap_or_default();
+        seen.extend(self.taken_away.get(secret).into_iter().flatten());
+        seen
     }
 
     /// The successor of a secret, if one was chosen.
@@ -401,10 +424,16 @@ impl Incident {
     }
 }
 
+/// Fingerprints in a list of facts.
+fn named(facts: &Facts, key: &str) -> BTreeSet<Fingerprint> {
+    let all = facts.get(key).and_then(serde_json::Value::as_array).into_iter().flatten();
+    all.filter_map(|one| one.as_str()?.parse().ok()).collect()
+}
+
 /// What a door accepted once stays seen: a second plan, after the key is dead, captures nothing that is accepted.
 fn together(key: &str, earlier: Option<&serde_json::Value>, now: &serde_json::Value) -> serde_json::Value {
     let (Some(earlier), Some(now_seen)) =
-        (earlier.and_then(serde_json::Value::as_array), now.as_array().filter(|_| key == "accepted_before"))
+        (earlier.and_then(serde_json::Value::as_array), now.as_array().filter(|_| key == ACCEPTED_BEFORE))
     else {
         return now.clone();
     };

@@ -159,7 +159,7 @@ fn a_contained_and_closed_incident() {
     | 2026-11-22T03:03:00Z (T+3 min) | engine w-1 | orders-db: successor sealed | fp:d97c3db2cc0717860a1f53647afa9c2c of orders_b (chosen) | 18 |
     | 2026-11-22T03:03:00Z (T+3 min) | engine w-1 | api looked at before any change of orders-db | generation 41; principal orders_a | 19 |
     | 2026-11-22T03:03:00Z (T+3 min) | engine w-1 | orders-db.capture: attempt 1 begun by w-1 | an answer is owed by 2026-11-22T03:03:31Z | 20 |
-    | 2026-11-22T03:03:00Z (T+3 min) | engine w-1 | orders-db.capture applied by w-1 after 0.12 s | — | 21 |
+    | 2026-11-22T03:03:00Z (T+3 min) | engine w-1 | orders-db.capture applied by w-1 after 0.12 s | accepted_before=\["fp:4258457b93f4113bee5b7c7082fa6dbd"\] | 21 |
     | 2026-11-22T03:03:00Z (T+3 min) | engine w-1 | orders-db.mint: attempt 1 begun by w-1 | an answer is owed by 2026-11-22T03:03:31Z | 22 |
     | 2026-11-22T03:03:00Z (T+3 min) | engine w-1 | orders-db.mint applied by w-1 after 0.12 s | — | 23 |
     | 2026-11-22T03:03:00Z (T+3 min) | engine w-1 | orders-db.install: attempt 1 begun by w-1 | an answer is owed by 2026-11-22T03:03:31Z | 24 |

@@ -274,6 +274,9 @@ pub(super) fn closed() -> Story {
             principal: Some("orders_a".to_owned()),
         });
     let world = |step: &StepId, phase: Phase, attempt: u32| match (step.as_str(), phase, attempt) {
+        ("orders-db.capture", ..) => {
+            (120, Outcome::applied([("accepted_before", json!([fingerprint("old")]))]))
+        }
         ("orders-db.install", Phase::Perform, 1) => (30_000, Outcome::unknown("the connection was cut")),
         ("orders-db.confirm-api", ..) => {
             (1_500, Outcome::applied([("generation", json!("42")), ("principal", json!("orders_b"))]))

@@ -7,7 +7,7 @@ use serde_json::json;
 use sqlx::{Connection as _, MySqlConnection};
 use tokio::runtime::{Builder, Runtime};
 
-use super::{Kept, Kind, Session, is_answered, survives_crashes, survives_lost_answers};
+use super::{Kept, Kind, Session, is_answered, is_not_believed, survives_crashes, survives_lost_answers};
 
 struct Open(Runtime, MySqlConnection);
 
@@ -50,6 +50,28 @@ fn a_mariadb_password_is_replaced_and_proven() {
     let server = Server::start().unwrap();
     is_answered(|name| kind(&server, name, server.port()));
     assert_one_each(&server);
+}
+
+#[test]
+fn a_value_for_another_server_or_in_another_shape_is_never_called_dead() {
+    let (server, other) = (Server::start().unwrap(), Server::start().unwrap());
+    let here = kind(&server, "orders", server.port());
+    // A URL that works, on a server that nobody asked.
+    let stranger = kind(&other, "orders", other.port()).old.replace("canary", "canary2");
+    other.sql("ALTER USER orders@'%' IDENTIFIED BY 'canary2-orders-Zx9Zx9Zx9Zx9Zx9Zx9'").unwrap();
+    let (issuer, admin) = (here.issuer.clone(), here.admin.clone());
+    let kind = Kind { old: stranger, issuer: issuer.clone(), admin: admin.clone(), ..here };
+    let door = Arc::clone(&kind.door);
+    is_not_believed(&kind, "leads to another address");
+    // What the Go driver reads.
+    let old = format!("orders:canary-orders-{}@tcp(127.0.0.1:{})/", "Zx9".repeat(6), server.port());
+    let url = server.url("orders", &format!("canary-orders-{}", "Zx9".repeat(6)));
+    let text = old.clone();
+    let door: super::Door = Arc::new(move |value| (value == text).then(|| door(&url)).flatten());
+    is_not_believed(
+        &Kind { name: "mariadb-password", issuer, connections: json!({}), admin, old, kept: Kept::Key, door },
+        "a name and a password",
+    );
 }
 
 #[test]

@@ -213,6 +213,73 @@ impl Place {
     }
 }
 
+/// A value that stands in the store and works, but that this issuer does not know as such: nothing is called done, and the store is left alone.
+pub(crate) fn is_not_believed(kind: &Kind, why: &str) {
+    for (order, channel) in [KILL_FIRST, MAKE_BEFORE_BREAK] {
+        let kind = Kind {
+            issuer: kind.issuer.clone(),
+            connections: kind.connections.clone(),
+            admin: kind.admin.clone(),
+            old: kind.old.clone(),
+            door: Arc::clone(&kind.door),
+            ..*kind
+        };
+        let place = Place::new(kind);
+        let id = place.leak(channel);
+        let answered = place.quell(&["respond", &id], None);
+        let said = text(&answered.stderr);
+        assert!(!answered.status.success() && said.contains(why), "{order}: {said}");
+        assert!(!said.contains(&place.kind.old) && !said.contains("canary"), "{order}: {said}");
+        let shown: Value =
+            serde_json::from_str(&place.ok(&["incident", "show", &id, "--json"], None)).unwrap();
+        assert_eq!(shown["secrets"][0]["inert"], false, "{shown}");
+        let file = std::fs::read_to_string(place.kind.kept.file(place.folder.path())).unwrap();
+        assert_eq!(place.kind.kept.value(&file), place.kind.old, "{order}");
+        assert!((place.kind.door)(&place.kind.old).is_some(), "{order}");
+    }
+}
+
+/// What leaked is a URL to another server, where it works; the store's value is this issuer's. That one is killed, and nothing is proven of the other.
+pub(crate) fn is_not_taken_for_another(kind: Kind, stranger: &str) {
+    let place = Place::new(kind);
+    let file = place.folder.path().join("leaked");
+    private(&file, stranger);
+    let args = [
+        "incident",
+        "open",
+        "--secret",
+        "orders",
+        "--channel",
+        KILL_FIRST.1,
+        "--value-file",
+        "leaked",
+        "--json",
+    ];
+    let opened: Value = serde_json::from_str(&place.ok(&args, None)).unwrap();
+    let id = opened["incident"].as_str().unwrap();
+    let answered = place.quell(&["respond", id], None);
+    let said = text(&answered.stderr);
+    assert!(!answered.status.success() && said.contains("leads to another address"), "{said}");
+    let shown: Value = serde_json::from_str(&place.ok(&["incident", "show", id, "--json"], None)).unwrap();
+    assert_eq!(shown["secrets"][0]["inert"], false, "{shown}");
+    assert!((place.kind.door)(&place.kind.old).is_none() && (place.kind.door)(stranger).is_some());
+}
+
+/// The issuer is down when the incident is looked at, and back when it is told to refuse the value: it then finds it and takes it away, which
+/// shows that it was valid. `up` makes it answer or not.
+pub(crate) fn is_found_when_the_issuer_is_back(kind: Kind, mut up: impl FnMut(bool)) {
+    let mut place = Place::new(kind);
+    let id = place.leak(KILL_FIRST.1);
+    up(false);
+    let killed = place.quell(&["respond", &id], Some("orders.capture:after-result"));
+    assert_eq!(killed.status.code(), None, "{}", text(&killed.stderr));
+    up(true);
+    place.ok(&["respond", &id], None);
+    place.assert_inert(&id);
+    let shown = place.ok(&["incident", "show", &id, "--json"], None);
+    assert!(shown.contains("unmet") && !shown.contains("ever seen to be valid"), "{shown}");
+}
+
 fn memchr_of(bytes: &[u8], value: &[u8]) -> Option<usize> {
     bytes.windows(value.len()).position(|window| window == value)
 }

@@ -6,7 +6,10 @@ use quell_testkit::redis::{Keeps, Server};
 use redis::{Client, Connection, cmd};
 use serde_json::json;
 
-use super::{Kept, Kind, Session, is_answered, survives_crashes, survives_lost_answers};
+use super::{
+    Kept, Kind, Session, is_answered, is_found_when_the_issuer_is_back, is_not_believed,
+    is_not_taken_for_another, survives_crashes, survives_lost_answers,
+};
 
 impl Session for Connection {
     fn is_alive(&mut self) -> bool {
@@ -43,6 +46,43 @@ fn a_redis_password_is_replaced_and_proven() {
     {
         assert_eq!(user.matches(" #").count(), 1, "{user}");
     }
+}
+
+#[test]
+fn a_value_for_another_server_or_in_another_shape_is_never_called_dead() {
+    let (server, other) = (Server::start(Keeps::File).unwrap(), Server::start(Keeps::File).unwrap());
+    let here = kind(&server, "orders", server.port());
+    // A URL that works, on a server that nobody asked.
+    other.ask(&["ACL", "SETUSER", "orders", "on", ">canary-of-another", "~*", "+@read", "+ping"]).unwrap();
+    let (issuer, admin, url, door) =
+        (here.issuer.clone(), here.admin.clone(), here.old.clone(), Arc::clone(&here.door));
+    is_not_believed(
+        &Kind { old: other.url("orders", "canary-of-another"), ..here },
+        "leads to another address",
+    );
+    // What StackExchange.Redis reads.
+    let password = format!("canary-orders-{}", "Zx9".repeat(6));
+    let old = format!("{},user=orders,password={password},ssl=False", server.address());
+    let text = old.clone();
+    let door: super::Door = Arc::new(move |value| (value == text).then(|| door(&url)).flatten());
+    let kind =
+        Kind { name: "redis-password", issuer, connections: json!({}), admin, old, kept: Kept::Key, door };
+    is_not_believed(&kind, "a connection string");
+}
+
+#[test]
+fn a_leaked_url_to_another_server_is_not_proven_by_the_one_in_the_store() {
+    let (server, other) = (Server::start(Keeps::File).unwrap(), Server::start(Keeps::File).unwrap());
+    other.ask(&["ACL", "SETUSER", "orders", "on", ">canary-of-another", "~*", "+@read", "+ping"]).unwrap();
+    let stranger = other.url("orders", "canary-of-another");
+    is_not_taken_for_another(kind(&server, "orders", server.port()), &stranger);
+}
+
+#[test]
+fn a_password_is_found_when_a_redis_that_was_down_is_back() {
+    let mut server = Server::start(Keeps::File).unwrap();
+    let kind = kind(&server, "back", server.port());
+    is_found_when_the_issuer_is_back(kind, |up| if up { server.restart().unwrap() } else { server.stop() });
 }
 
 #[test]
