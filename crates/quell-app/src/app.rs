@@ -120,8 +120,9 @@ impl App {
         evidence: &[(String, Vec<u8>)],
         mut decide: impl FnMut(&mut Incident, Timestamp) -> Result<(Vec<Event>, T), AppError>,
     ) -> Result<(Incident, T), AppError> {
+        let mut known = self.incident(id).await?;
         loop {
-            let mut incident = self.incident(id).await?;
+            let mut incident = known.clone();
             let at = now().max(incident.last_at);
             let pos = incident.next_pos;
             let (events, out) = decide(&mut incident, at)?;
@@ -137,11 +138,25 @@ impl App {
                 return Ok((incident, out));
             }
             match self.store.append(batch, at).await {
-                Ok(_) => return Ok((self.incident(id).await?, out)),
-                Err(StoreError::Conflict { .. }) => {}
+                Ok(written) => {
+                    for entry in &written {
+                        known.apply(entry);
+                    }
+                    return Ok((known, out));
+                }
+                // Only what is new is read: whoever reads the whole of a busy stream never catches up with it.
+                Err(StoreError::Conflict { .. }) => self.catch_up(&mut known).await?,
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Takes in what was appended to the incident's stream since.
+    pub async fn catch_up(&self, incident: &mut Incident) -> Result<(), AppError> {
+        for entry in self.store.read_stream(&incident.id.to_string(), incident.next_pos).await? {
+            incident.apply(&entry);
+        }
+        Ok(())
     }
 }
 

@@ -245,6 +245,7 @@ fn policy_schema() -> Value {
                 "additionalProperties": false,
                 "properties": {
                     "stop_after": {"type": "integer", "minimum": 0},
+                    "under_way": {"type": "integer", "minimum": 0},
                     "at_once": {"type": "integer", "minimum": 1, "maximum": 64},
                 },
             },

@@ -62,7 +62,15 @@ async fn refuse_rivals(app: &App, incident: &Incident) -> Result<(), AppError> {
             return Err(AppError::Refused(RefusedBecause {
                 what: format!("{} already has a plan in motion for {secret}", other.id),
                 unmet: vec![
-                    format!("`quell respond {}` finishes it; then plan {}", other.id, incident.id),
+                    match machine.held() {
+                        None => {
+                            format!("`quell respond {}` finishes it; then plan {}", other.id, incident.id)
+                        }
+                        Some(hold) => format!(
+                            "it is paused ({}): `quell resume {}`, then `quell respond {}` finishes it",
+                            hold.reason, other.id, other.id
+                        ),
+                    },
                     format!("or add what you know to {} and leave this one", other.id),
                 ],
             }));
@@ -140,7 +148,12 @@ fn secret_input(app: &App, secret: &Secret, systems: &Systems, because: &str) ->
         target: systems.issuer.target(),
         capabilities: systems.issuer.capabilities(),
         retires: systems.issuer.retires(),
-        stores: systems.stores.iter().map(|s| StoreInput { target: s.target() }).collect(),
+        stores: systems
+            .stores
+            .iter()
+            .zip(&secret.stores)
+            .map(|(store, at)| StoreInput { target: store.target(), lane: Some(at.place_in_words()) })
+            .collect(),
         consumers: systems
             .consumers
             .iter()
@@ -192,6 +205,7 @@ fn compile(app: &App, incident: &Incident, prepared: &Prepared) -> Result<Plan, 
         channels,
         warnings: prepared.warnings.clone(),
         stop_after: policy.mass.stop_after,
+        under_way: policy.mass.under_way,
     };
     plan::compile(&input).map_err(|error| match error {
         CannotPlan::Circle(circle) => AppError::Refused(way_out(app, &circle)),

@@ -75,10 +75,12 @@ fn way_back(steps: &[&Step]) -> &'static str {
     let moved = at(|a| matches!(a, StepAction::WriteStore { .. } | StepAction::Confirm { .. }));
     let makes = at(|a| *a == StepAction::Mint);
     match (makes, disabled, moved) {
-        (None, _, _) => "none: it is only revoked; nobody gets another one from Quell",
-        (Some(_), Some(disabled), Some(moved)) if disabled > moved => {
-            "until `disable` the old value goes on working for who still has it; after it another successor, never the leaked value"
+        (None, _, _) => {
+            "none: it is only revoked, and nobody gets another one from Quell; never the leaked value"
         }
-        (Some(_), _, _) => "another successor (`quell plan --again`), never the leaked value",
+        (Some(_), Some(disabled), Some(moved)) if disabled > moved => {
+            "until `disable` the old value goes on working for who still has it; after that only forward: never to the leaked value"
+        }
+        (Some(_), _, _) => "only forward, never to the leaked value: consumers wait for the successor",
     }
 }

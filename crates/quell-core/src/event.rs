@@ -243,7 +243,15 @@ pub enum Event {
     ValueSealed(SealedRef),
     /// What a consumer said before anything changed.
     #[serde(rename = "consumer.baseline")]
-    Baseline { secret: SecretId, consumer: String, generation: Option<String>, principal: Option<String> },
+    Baseline {
+        secret: SecretId,
+        consumer: String,
+        generation: Option<String>,
+        principal: Option<String>,
+        /// It takes the place of what was seen earlier: other secrets of the same consumer were switched in between.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        anew: bool,
+    },
     /// A proof, of the plan or of a later `verify`.
     #[serde(rename = "proof.recorded")]
     ProofRecorded { proof: Proof },

@@ -30,7 +30,9 @@ pub use failpoint::Failpoint;
 const ROOM: usize = 64;
 /// How often other processes' doings (approvals, dead workers) are looked for.
 const TICK: Duration = Duration::from_millis(250);
-/// Something may be due and have no room: look again soon, never in a spin.
+/// Something is due and has no room: a task that ends makes room and wakes us, another process does not.
+const NO_ROOM: Duration = Duration::from_millis(20);
+/// Never in a spin.
 const SHORTEST: Duration = Duration::from_millis(2);
 
 /// What the driver tells its caller while it runs.
@@ -115,8 +117,8 @@ pub async fn run(
     options: Run,
     on: &mut (dyn FnMut(&Progress) + Send),
 ) -> Result<Ended, AppError> {
-    let mut incident = app.incident(id).await?;
-    let machine = take_machine(&mut incident)?;
+    let incident = app.incident(id).await?;
+    let machine = take_machine(&incident)?;
     let systems = build_systems(&app, &machine)?;
     let worker = app.store.become_worker().await?;
     let actor = Actor::engine(worker.id.clone());
@@ -138,9 +140,9 @@ pub async fn run(
     driver.run(options.stop, options.return_when_idle).await
 }
 
-fn take_machine(incident: &mut Incident) -> Result<Machine, AppError> {
-    crate::plan::machine(incident)?;
-    incident.machine.take().ok_or_else(|| AppError::Usage(format!("{} has no plan yet", incident.id)))
+/// A machine to go on with: the incident keeps its own, which knows only what is durable.
+fn take_machine(incident: &Incident) -> Result<Machine, AppError> {
+    crate::plan::machine(incident).cloned()
 }
 
 /// Builds the connectors, and refuses to run a plan against another inventory than it was made from.
@@ -341,9 +343,17 @@ impl Driver<'_> {
                 .map(|((_, consumer), seen)| (consumer.clone(), seen.clone()))
                 .collect(),
             cutoff: crate::proof::session_cutoff(&self.incident, secret),
+            written: self.written(secret),
             seen_valid: self.incident.seen_valid(secret),
             incident: None,
         }
+    }
+
+    /// A store of it was written in this plan or an earlier one, or may have been.
+    fn written(&self, secret: &SecretId) -> bool {
+        let first = format!("{secret}.store-");
+        let writes = |step: &StepId| step.as_str().starts_with(&first);
+        self.incident.facts.keys().any(writes) || self.incident.doubts.iter().any(writes)
     }
 
     fn die(&self, step: &StepId, place: &str) {
@@ -363,14 +373,13 @@ impl Driver<'_> {
         Ok(())
     }
 
-    /// Reads the stream again; somebody else wrote to it.
+    /// Reads what somebody else wrote to the stream.
     async fn refresh(&mut self) -> Result<(), AppError> {
-        let mut incident = self.app.incident(self.id).await?;
-        let machine = take_machine(&mut incident)?;
+        self.app.catch_up(&mut self.incident).await?;
+        let machine = take_machine(&self.incident)?;
         if machine.plan_hash() != self.machine.plan_hash() {
             self.systems = build_systems(&self.app, &machine)?;
         }
-        self.incident = incident;
         self.machine = machine;
         Ok(())
     }
@@ -404,7 +413,7 @@ impl Driver<'_> {
         // Something may be due and have no room; look again soon, not at once.
         let sleep = due
             .and_then(|d| Duration::try_from(d).ok())
-            .unwrap_or(if due.is_some() { Duration::ZERO } else { TICK })
+            .unwrap_or(if due.is_some() { NO_ROOM } else { TICK })
             .clamp(SHORTEST, TICK);
         tokio::select! {
             Some(joined) = self.tasks.join_next(), if !self.tasks.is_empty() => self.take(joined),

@@ -25,6 +25,8 @@ pub(super) struct Known {
     pub(super) new: Option<SealedRef>,
     pub(super) baselines: std::collections::BTreeMap<String, (Option<String>, Option<String>)>,
     pub(super) cutoff: Option<String>,
+    /// A store of it was written in this incident, or may have been.
+    pub(super) written: bool,
     /// Old values that were valid once.
     pub(super) seen_valid: std::collections::BTreeSet<Fingerprint>,
     /// For notices: the whole incident.
@@ -85,6 +87,7 @@ async fn step(job: &Job) -> Result<Performed, AppError> {
         job.systems.as_deref().ok_or_else(|| AppError::Usage("the step names no secret".to_owned()))?;
     match &job.step.action {
         StepAction::Capture => capture(job, systems).await,
+        StepAction::Look => look(job, systems).await,
         StepAction::Mint => mint(job, systems).await,
         StepAction::Install => {
             let new = new_value(job).await?;
@@ -326,10 +329,41 @@ async fn capture(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
             consumer: consumer.name.clone(),
             generation,
             principal,
+            anew: false,
         };
         done.entries.push(NewEntry::new(job.actor.clone(), event));
     }
     done.outcome = Outcome::Applied { facts };
+    Ok(done)
+}
+
+/// What consumers say just before this secret reaches them. Once it has reached a store, what they said before that
+/// is what counts: a later look might see the successor in use already, and would wait for one more change.
+async fn look(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
+    let secret =
+        job.step.secret.clone().ok_or_else(|| AppError::Usage("the step names no secret".to_owned()))?;
+    if job.known.written {
+        return Ok(Outcome::applied([("written_before", json!(true))]).into());
+    }
+    let mut done = Performed::just(Outcome::applied([]));
+    for consumer in &systems.consumers {
+        let seen = match consumer.observe.see().await {
+            Ok(seen) => seen,
+            Err(error) => {
+                let why =
+                    format!("{} says nothing, so it could not be told later that it moved", consumer.name);
+                return Ok(Outcome::retry(format!("{why}: {error}")).into());
+            }
+        };
+        let event = Event::Baseline {
+            secret: secret.clone(),
+            consumer: consumer.name.clone(),
+            generation: seen.generation,
+            principal: seen.principal,
+            anew: true,
+        };
+        done.entries.push(NewEntry::new(job.actor.clone(), event));
+    }
     Ok(done)
 }
 

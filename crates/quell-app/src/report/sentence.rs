@@ -62,11 +62,12 @@ pub(super) fn sentence(entry: &Entry, seen: &mut Seen) -> Said {
         }
         Event::Step(event) => step(entry, event, seen),
         Event::ValueSealed(sealed) => value_sealed(sealed),
-        Event::Baseline { secret, consumer, generation, principal } => {
+        Event::Baseline { secret, consumer, generation, principal, anew } => {
             let seen = |name: &str, value: &Option<String>| {
                 value.as_ref().map(|v| format!("{name} {v}")).unwrap_or_default()
             };
-            Said::new(format!("{consumer} looked at before any change of {secret}"))
+            let when = if *anew { "just before" } else { "before any change of" };
+            Said::new(format!("{consumer} looked at {when} {secret}"))
                 .with(joined([seen("generation", generation), seen("principal", principal)]))
         }
         Event::ProofRecorded { proof } => proved(proof),

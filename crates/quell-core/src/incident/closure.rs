@@ -90,6 +90,7 @@ fn secret_unmet(incident: &Incident, secret: &SecretId, out: &mut Vec<String>) {
                 out.push(format!("{} is {}", step.id, word(state)));
             }
             StepAction::Capture
+            | StepAction::Look
             | StepAction::Mint
             | StepAction::Install
             | StepAction::ProbeNew

@@ -199,10 +199,16 @@ pub fn hold(incident: &Incident, hold: &Hold) -> Result<Vec<Event>, RefusedBecau
     if machine.is_done() {
         return refused("every step is done");
     }
-    if machine.held() == Some(hold) {
-        return refused("it is paused already, for the same reason");
+    let mut hold = hold.clone();
+    if let Some(held) = machine.held() {
+        if held.reason.contains(&hold.reason) && held.scope >= hold.scope {
+            return refused("it is paused already, for the same reason");
+        }
+        // Only a person who resumes lets more happen: the stricter one holds, and nobody's reason is lost.
+        hold =
+            Hold { scope: held.scope.max(hold.scope), reason: format!("{}; {}", held.reason, hold.reason) };
     }
-    Ok(vec![Event::PlanHeld { hold: hold.clone() }])
+    Ok(vec![Event::PlanHeld { hold }])
 }
 
 /// Lets it go on. Refused when it is not held.

@@ -296,6 +296,11 @@ fn a_plan_is_held_and_resumed_by_people_and_a_new_one_stays_held() {
     events.extend(hold(&fold(events.clone()), &stop("freeze")).unwrap());
     assert!(hold(&fold(events.clone()), &stop("freeze")).is_err(), "once is enough");
     events.push(made);
+    // A milder one does not let more happen, and takes nobody's reason away.
+    let milder = Hold { scope: HoldScope::NextSecrets, reason: "errors".to_owned() };
+    let both = fold([events.clone(), hold(&fold(events.clone()), &milder).unwrap()].concat());
+    let held = both.machine.as_ref().and_then(|m| m.held()).unwrap();
+    assert_eq!((held.scope, held.reason.as_str()), (HoldScope::Everything, "freeze; errors"));
     let again = fold(events.clone());
     assert_eq!(again.machine.as_ref().and_then(|m| m.held()), Some(&stop("freeze")));
     events.extend(resume(&again, "the freeze is over").unwrap());

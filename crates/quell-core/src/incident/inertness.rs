@@ -7,6 +7,7 @@ use super::state::Incident;
 use crate::id::{SecretId, StepId};
 use crate::outcome::Probe;
 use crate::plan::{Machine, Phase, Proof, Step, StepAction, StepState, word};
+use crate::secret::Fingerprint;
 
 /// What is known of the old values of one secret.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -72,7 +73,7 @@ fn of(incident: &Incident, secret: &SecretId, because: &str) -> Inertness {
     let failed = open().find(|(_, state)| matches!(state, StepState::Failed { .. }));
     let at = failed.or_else(|| open().next());
     let (inert, why) = match incident.proof(secret) {
-        Some(proof) => proven(proof),
+        Some(proof) => proven(proof, &incident.untried(secret, proof)),
         None => unproven(incident, &steps),
     };
     let why = match incident.exceptions.get(secret) {
@@ -90,7 +91,13 @@ fn of(incident: &Incident, secret: &SecretId, because: &str) -> Inertness {
     }
 }
 
-fn proven(proof: &Proof) -> (Inert, String) {
+fn proven(proof: &Proof, untried: &[Fingerprint]) -> (Inert, String) {
+    if let Some(one) = untried.first().filter(|_| proof.inert) {
+        return (
+            Inert::No,
+            format!("the proof of {} is not about {one}, which became known later", proof.at),
+        );
+    }
     if proof.inert {
         return (Inert::Yes, format!("refused on {}, proven {}", proof.target, proof.at));
     }
@@ -146,7 +153,7 @@ fn unproven(incident: &Incident, steps: &[(&Step, &StepState)]) -> (Inert, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Actor, Affected, Entry, Event};
+    use crate::event::{Actor, Affected, Entry, Event, SealedRef, ValueRole};
     use crate::exposure::{Channel, Exposure};
     use crate::incident::{OpenIncident, open};
     use crate::outcome::Outcome;
@@ -257,6 +264,20 @@ mod tests {
             assert_eq!(told(name).inert, inert, "{name}");
             assert!(told(name).why.contains(why), "{name}: {}", told(name).why);
         }
+        // A value that turns up after the proof is not proven by it.
+        let other = FingerprintKey::new([0; 32]).fingerprint(&SecretValue::from_text("another".to_owned()));
+        let later = SealedRef {
+            secret: "proven".parse().unwrap(),
+            role: ValueRole::Old,
+            sealed: "y".to_owned(),
+            fingerprint: other,
+            principal: "a".to_owned(),
+            place: "kv".to_owned(),
+        };
+        let wider = incident(&names, vec![proof("proven", lost(), true), Event::ValueSealed(later)]);
+        let row = inertness(&wider).into_iter().find(|i| i.secret.as_str() == "proven").unwrap();
+        assert_eq!(row.inert, Inert::No);
+        assert!(row.why.contains("which became known later"), "{}", row.why);
         let order: Vec<&str> = table.iter().map(|i| i.secret.as_str()).collect();
         assert_eq!(order.first(), Some(&"denied"), "what gave up and is not inert comes first: {order:?}");
         assert_eq!(order.last(), Some(&"proven"));

@@ -235,10 +235,12 @@ impl Incident {
             }
             Event::Step(event) => self.step(event),
             Event::ValueSealed(sealed) => self.sealed.push(sealed.clone()),
-            Event::Baseline { secret, consumer, generation, principal } => {
-                self.baselines
-                    .entry((secret.clone(), consumer.clone()))
-                    .or_insert_with(|| (generation.clone(), principal.clone()));
+            Event::Baseline { secret, consumer, generation, principal, anew } => {
+                let seen = (generation.clone(), principal.clone());
+                let known = self.baselines.entry((secret.clone(), consumer.clone())).or_insert(seen.clone());
+                if *anew {
+                    *known = seen;
+                }
             }
             Event::ProofRecorded { proof } => {
                 self.proofs.entry(proof.secret.clone()).or_default().push(proof.clone());
@@ -293,11 +295,15 @@ impl Incident {
     fn planned(&mut self, plan: &Plan) {
         self.revision = plan.revision;
         // What was stopped stays stopped: a new plan is made while people think.
-        let held = self.machine.as_ref().and_then(Machine::held).cloned();
-        let machine = self.machine.insert(Machine::new(plan.clone()));
-        if let Some(hold) = held {
-            machine.hold(hold);
+        let mut machine = Machine::new(plan.clone());
+        if let Some(before) = self.machine.take() {
+            // Half-way is the worst place to stop, also when the plan is another one.
+            machine.carry(&before, |secret| self.is_inert(secret));
+            if let Some(hold) = before.held() {
+                machine.hold(hold.clone());
+            }
         }
+        self.machine = Some(machine);
     }
 
     fn widened(&mut self, secrets: &[Affected]) {
@@ -419,8 +425,19 @@ impl Incident {
 
     /// True when every secret's newest proof says inert.
     pub fn is_contained(&self) -> bool {
-        !self.secrets.is_empty()
-            && self.secrets.iter().all(|a| self.proof(&a.secret).is_some_and(|p| p.inert))
+        !self.secrets.is_empty() && self.secrets.iter().all(|a| self.is_inert(&a.secret))
+    }
+
+    /// The newest proof of a secret says inert, and is about every value of it that is known to be compromised.
+    pub fn is_inert(&self, secret: &SecretId) -> bool {
+        let Some(proof) = self.proof(secret).filter(|p| p.inert) else { return false };
+        self.untried(secret, proof).is_empty()
+    }
+
+    /// Compromised values that became known after a proof, and are not in it.
+    pub(super) fn untried(&self, secret: &SecretId, proof: &Proof) -> Vec<Fingerprint> {
+        let known = self.old_values(secret).into_iter().map(|old| old.fingerprint);
+        known.filter(|name| !proof.old.iter().any(|old| old.fingerprint == *name)).collect()
     }
 }
 

@@ -94,6 +94,13 @@ fn place_of(store: &ConnectorRef) -> (String, Value) {
     (store.connector.clone(), config)
 }
 
+impl ConnectorRef {
+    /// The place in words, without which part of it is meant: `openbao kv/apps/orders`.
+    pub fn place_in_words(&self) -> String {
+        in_words(&place_of(self))
+    }
+}
+
 fn in_words((connector, config): &(String, Value)) -> String {
     let words: Vec<&str> = match config {
         Value::Object(map) => map.values().filter_map(Value::as_str).collect(),

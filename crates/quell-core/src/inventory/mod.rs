@@ -164,11 +164,14 @@ pub struct Mass {
     pub stop_after: u32,
     /// Steps that call one system at the same time, at most. A connector that knows better asks for fewer.
     pub at_once: u16,
+    /// With make-before-break so many secrets are under way at the same time, at most: stopping helps only those that
+    /// have not been begun. 0: no limit.
+    pub under_way: u32,
 }
 
 impl Default for Mass {
     fn default() -> Self {
-        Self { stop_after: 3, at_once: 8 }
+        Self { stop_after: 3, at_once: 8, under_way: 12 }
     }
 }
 

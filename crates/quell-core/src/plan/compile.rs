@@ -14,6 +14,8 @@ use crate::severity::{Evidence, Signal};
 pub struct StoreInput {
     /// In words.
     pub target: String,
+    /// The place whose limits it shares with other stores: the keys of one document are written one after the other.
+    pub lane: Option<String>,
 }
 
 /// A consumer as the compiler sees it.
@@ -71,6 +73,8 @@ pub struct PlanInput {
     pub warnings: Vec<String>,
     /// After so many secrets of which a step gave up, no further one is begun. 0: never.
     pub stop_after: u32,
+    /// With make-before-break so many secrets are under way at the same time, at most. 0: no limit.
+    pub under_way: u32,
 }
 
 /// Why no plan can be made.
@@ -159,17 +163,32 @@ pub fn compile(input: &PlanInput) -> Result<Plan, CannotPlan> {
     }
     let mut last: BTreeMap<SecretId, (Vec<StepId>, u32)> = BTreeMap::new();
     let mut proofs = Vec::new();
+    let mut seen: BTreeMap<String, StepId> = BTreeMap::new();
     let mut lanes = BTreeMap::new();
     for secret in &order {
         let before = || secret.after.iter().filter_map(|id| last.get(id));
         let switch = before().map(|(_, wave)| *wave).fold(own_wave(input, &order, secret), u32::max);
-        let before: Vec<StepId> = before().flat_map(|(usable, _)| usable).cloned().collect();
+        let mut before: Vec<StepId> = before().flat_map(|(usable, _)| usable).cloned().collect();
+        let shared = shared_with_earlier(secret, &seen);
+        // With kill-first nobody waits with the killing; what is looked at waits.
+        if input.strategy.0 == Strategy::MakeBeforeBreak {
+            before.extend(shared.iter().filter(|s| !before.contains(s)).cloned().collect::<Vec<_>>());
+        }
+        let looks = order.len() > 1 && shares(secret, &order);
         let late = input.strategy.0 == Strategy::KillFirst || needs_what_ends_at_once(&order, secret);
         let stage = if late { switch } else { switch.min(STAGE) };
-        let mut chain = Chain { input, secret, before, stage, switch, wave: stage, steps: Vec::new() };
+        let mut chain =
+            Chain { input, secret, before, shared, looks, stage, switch, wave: stage, steps: Vec::new() };
         let done = chain.build()?;
         last.insert(secret.id.clone(), (done.usable, switch));
         proofs.push(done.proof);
+        for consumer in &secret.consumers {
+            let confirmed = |s: &&Step| s.action == StepAction::Confirm { consumer: consumer.name.clone() };
+            if let Some(step) = chain.steps.iter().find(confirmed) {
+                seen.insert(consumer.observe.clone(), step.id.clone());
+            }
+        }
+        lanes.extend(secret.stores.iter().filter_map(|s| Some((s.lane.clone()?, ONE_WRITER))));
         steps.extend(chain.steps);
         lanes.extend(secret.lane.clone());
     }
@@ -190,7 +209,31 @@ pub fn compile(input: &PlanInput) -> Result<Plan, CannotPlan> {
         steps,
         lanes,
         stop_after: if order.len() > 1 { input.stop_after } else { 0 },
+        under_way: match input.strategy.0 {
+            Strategy::MakeBeforeBreak if order.len() > 1 => input.under_way,
+            Strategy::MakeBeforeBreak | Strategy::KillFirst => 0,
+        },
     })
+}
+
+/// Two that write one place at the same moment only keep each other from it.
+const ONE_WRITER: Lane = Lane { at_once: 1, interval_ms: 0 };
+
+/// A consumer of it is observed where a consumer of another secret of the plan is: it is likely the same process.
+fn shares(secret: &SecretInput, all: &[&SecretInput]) -> bool {
+    let others = all.iter().filter(|other| other.id != secret.id);
+    others
+        .flat_map(|other| &other.consumers)
+        .any(|c| secret.consumers.iter().any(|own| own.observe == c.observe))
+}
+
+/// The confirmations of the last secret before this one, for each consumer that both have.
+fn shared_with_earlier(secret: &SecretInput, seen: &BTreeMap<String, StepId>) -> Vec<StepId> {
+    let mut shared: Vec<StepId> =
+        secret.consumers.iter().filter_map(|consumer| seen.get(&consumer.observe).cloned()).collect();
+    shared.sort();
+    shared.dedup();
+    shared
 }
 
 /// The wave in which successors are made, where there is more than one secret.
@@ -288,6 +331,10 @@ struct Chain<'a> {
     secret: &'a SecretInput,
     /// What must be done for other secrets before anything of this one is switched.
     before: Vec<StepId>,
+    /// Confirmations of consumers that it shares with earlier secrets.
+    shared: Vec<StepId>,
+    /// It shares a consumer with another secret.
+    looks: bool,
     /// The wave in which its successor is made, where that breaks nothing.
     stage: u32,
     /// The wave in which it is switched; both are 0 when there are no waves.
@@ -409,6 +456,15 @@ impl Chain<'_> {
 
     /// Stores, reloads, confirmations. Returns what "everybody is on the successor" waits for.
     fn move_consumers(&mut self, needs: &[StepId]) -> Result<Vec<StepId>, CannotPlan> {
+        let mut looked = Vec::new();
+        if self.looks {
+            let mut after = needs.to_vec();
+            after.extend(self.shared.iter().filter(|s| !needs.contains(s)).cloned());
+            let what = "look again at what consumers say, before this secret reaches them";
+            let why = "one of them reads other secrets, too: what it said before those were switched says nothing of this one";
+            looked.push(self.add("look", StepAction::Look, &after, Class::Read, what, why, None)?);
+        }
+        let needs = if looked.is_empty() { needs } else { &looked };
         let mut written = Vec::new();
         for (i, store) in self.secret.stores.iter().enumerate() {
             let what = format!("write the successor to {}", store.target);
@@ -543,6 +599,9 @@ impl Chain<'_> {
     /// Steps that call the issuer share its limits. A proof that mostly waits for the settling time does not: it
     /// would keep others from being made.
     fn lane(&self, action: &StepAction) -> Option<String> {
+        if let StepAction::WriteStore { store } | StepAction::Purge { store } = action {
+            return self.secret.stores.get(*store).and_then(|s| s.lane.clone());
+        }
         let calls = match action {
             StepAction::Capture
             | StepAction::Mint
@@ -555,6 +614,7 @@ impl Chain<'_> {
                 self.secret.capabilities.settle_ms <= SHORT_PROOF_MS
             }
             StepAction::WriteStore { .. }
+            | StepAction::Look
             | StepAction::Reload { .. }
             | StepAction::Confirm { .. }
             | StepAction::Purge { .. }

@@ -158,3 +158,43 @@ fn revoke_only_issuers_get_no_mint() {
         plan.steps.iter().map(|s| s.id.as_str()).filter(|i| !i.starts_with("notice")).collect();
     assert_eq!(ids, ["lease.capture", "lease.disable", "lease.prove"]);
 }
+
+#[test]
+fn a_process_that_reads_several_secrets_gets_one_after_the_other() {
+    let shared = |id: &str| {
+        let mut secret = secret(id, ValidAtOnce::Many);
+        secret.consumers.truncate(1);
+        secret.consumers[0].observe = "GET /healthz of both".to_owned();
+        secret
+    };
+    let of =
+        |strategy| compile(&input(strategy, vec![shared("a"), shared("b"), secret("c", ValidAtOnce::Many)]));
+    let needs = |plan: &Plan, step: &str| -> Vec<String> {
+        let step = plan.step(&step.parse().unwrap()).unwrap_or_else(|| panic!("no {step}"));
+        step.needs.iter().map(ToString::to_string).collect()
+    };
+    let plan = of(Strategy::MakeBeforeBreak).unwrap();
+    assert_eq!(needs(&plan, "b.look"), ["b.probe-new", "a.confirm-api"]);
+    assert_eq!(needs(&plan, "b.store-0"), ["b.look"]);
+    assert_eq!(needs(&plan, "a.look"), ["a.probe-new"]);
+    assert!(plan.step(&"c.look".parse().unwrap()).is_none(), "it has consumers of its own");
+    // The killing waits for nobody.
+    let plan = of(Strategy::KillFirst).unwrap();
+    assert_eq!(needs(&plan, "b.capture"), Vec::<String>::new());
+    assert_eq!(needs(&plan, "b.look"), ["b.probe-new", "a.confirm-api"]);
+}
+
+#[test]
+fn the_keys_of_one_document_are_written_one_after_the_other() {
+    let mut one = secret("a", ValidAtOnce::Many);
+    one.stores = vec![
+        StoreInput { target: "kv/x#a".to_owned(), lane: Some("kv/x".to_owned()) },
+        StoreInput { target: "file".to_owned(), lane: None },
+    ];
+    let plan = compile(&input(Strategy::MakeBeforeBreak, vec![one])).unwrap();
+    let lane = |step: &str| plan.step(&step.parse().unwrap()).unwrap().lane.clone();
+    assert_eq!(lane("a.store-0"), Some("kv/x".to_owned()));
+    assert_eq!(lane("a.purge-0"), Some("kv/x".to_owned()));
+    assert_eq!(lane("a.store-1"), None);
+    assert_eq!(plan.lanes["kv/x"].at_once, 1);
+}

@@ -45,6 +45,9 @@ pub enum StepAction {
         /// Which.
         store: usize,
     },
+    /// Record anew what consumers say, where one of them reads other secrets of the plan, too: what it said before
+    /// those were switched says nothing of this one.
+    Look,
     /// Make one consumer pick it up.
     Reload {
         /// Which.
@@ -163,6 +166,7 @@ impl Step {
             | StepAction::Retire => true,
             StepAction::Mint | StepAction::Install => self.class == Class::Destructive,
             StepAction::Capture
+            | StepAction::Look
             | StepAction::ProbeNew
             | StepAction::Confirm { .. }
             | StepAction::ProveRefused
@@ -206,6 +210,9 @@ pub struct Plan {
     /// After so many secrets of which a step gave up, no further secret is begun until a person resumes. 0: never.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub stop_after: u32,
+    /// So many secrets are under way at the same time, at most: stopping helps only who has not been begun. 0: no limit.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub under_way: u32,
 }
 
 impl Plan {

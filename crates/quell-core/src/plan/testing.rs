@@ -22,7 +22,7 @@ pub(crate) fn secret_with(id: &str, valid_at_once: ValidAtOnce) -> SecretInput {
     let consumer = |name: &str| ConsumerInput {
         name: name.to_owned(),
         reload: Some("SIGHUP".to_owned()),
-        observe: "GET /healthz".to_owned(),
+        observe: format!("GET /healthz of {id} {name}"),
     };
     SecretInput {
         id: id.parse().unwrap(),
@@ -30,7 +30,7 @@ pub(crate) fn secret_with(id: &str, valid_at_once: ValidAtOnce) -> SecretInput {
         target: "postgres".to_owned(),
         capabilities: capabilities(valid_at_once),
         retires: false,
-        stores: vec![StoreInput { target: "kv".to_owned() }],
+        stores: vec![StoreInput { target: "kv".to_owned(), lane: None }],
         consumers: vec![consumer("api"), consumer("worker")],
         after: Vec::new(),
         because: "it leaked".to_owned(),
@@ -48,6 +48,7 @@ pub(crate) fn input(strategy: Strategy, secrets: Vec<SecretInput>) -> PlanInput 
         channels: vec!["ops".to_owned()],
         warnings: Vec::new(),
         stop_after: 0,
+        under_way: 0,
     }
 }
 

@@ -134,7 +134,7 @@ impl Story {
                 refusals: vec!["28P01".to_owned()],
             },
             retires: false,
-            stores: vec![StoreInput { target: "kv".to_owned() }],
+            stores: vec![StoreInput { target: "kv".to_owned(), lane: None }],
             consumers: vec![consumer],
             after: Vec::new(),
             because: "it leaked".to_owned(),
@@ -152,6 +152,7 @@ impl Story {
             channels: Vec::new(),
             warnings: vec!["reports are not made while the store is written".to_owned()],
             stop_after: 3,
+            under_way: 0,
         })
         .unwrap();
         self.machine = Some(Machine::new(plan.clone()));
@@ -272,6 +273,7 @@ pub(super) fn closed() -> Story {
             consumer: "api".to_owned(),
             generation: Some("41".to_owned()),
             principal: Some("orders_a".to_owned()),
+            anew: false,
         });
     let world = |step: &StepId, phase: Phase, attempt: u32| match (step.as_str(), phase, attempt) {
         ("orders-db.capture", ..) => {

@@ -72,6 +72,8 @@ pub struct Machine {
     actions: VecDeque<Action>,
     held: Option<Hold>,
     newly_held: Option<Hold>,
+    /// Secrets that an earlier plan has begun to switch and not proven.
+    carried: BTreeSet<usize>,
     /// Secrets whose failures a person has seen and resumed.
     forgiven: BTreeSet<SecretId>,
     /// No step of the lane starts before.
@@ -116,6 +118,7 @@ impl Machine {
             actions: VecDeque::new(),
             held: None,
             newly_held: None,
+            carried: BTreeSet::new(),
             forgiven: BTreeSet::new(),
             lane_next: BTreeMap::new(),
             lane_wake: None,
@@ -190,7 +193,7 @@ impl Machine {
 
     /// Nothing is running, due or startable without a person.
     pub fn is_idle(&self) -> bool {
-        self.states().all(|(_, state)| state.wakes_at().is_none())
+        self.lane_wake.is_none() && self.states().all(|(_, state)| state.wakes_at().is_none())
     }
 
     /// Starts what can start (at most `room` steps) and asks for what needs approval.
@@ -213,6 +216,8 @@ impl Machine {
                 StepState::Running { attempt, worker, deadline, phase } if *deadline <= now => {
                     let (attempt, worker, phase) = (*attempt, worker.clone(), *phase);
                     self.overdue(i, attempt, worker, phase);
+                    // What waited for it has its turn in the next round.
+                    self.lane_wake = Some(now);
                 }
                 StepState::Waiting
                 | StepState::AwaitingApproval
@@ -240,6 +245,9 @@ impl Machine {
         }
         if phase == Phase::Perform && !self.approved(i, now) {
             return self.ask(i);
+        }
+        if !self.room_under_way(i, pace) {
+            return;
         }
         let free = self.lane_free(i);
         if free > now {

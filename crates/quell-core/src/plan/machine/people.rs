@@ -139,6 +139,7 @@ fn essential(step: &Step) -> Option<&'static str> {
             Some("a proof is a test, not a statement; close with a recorded exception if you must")
         }
         StepAction::Install
+        | StepAction::Look
         | StepAction::ProbeNew
         | StepAction::WriteStore { .. }
         | StepAction::Reload { .. }

@@ -135,7 +135,7 @@ pub enum Action {
 }
 
 /// What is not begun while a plan is held.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HoldScope {
     /// No further secret is begun. Those under way go on to their proof, since half-way is the worst place to stop.

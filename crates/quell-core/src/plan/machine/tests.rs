@@ -40,6 +40,7 @@ fn machine(steps: Vec<Step>) -> Machine {
         steps,
         lanes: BTreeMap::new(),
         stop_after: 0,
+        under_way: 0,
     })
 }
 

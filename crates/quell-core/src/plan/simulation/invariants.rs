@@ -227,7 +227,7 @@ pub(super) fn p12(machine: &Machine) -> Verdict {
         (Some(at), None) => at <= machine.lanes_free(),
         (None, None) => true,
     };
-    must(in_time && machine.is_idle() == first.is_none(), || {
+    must(in_time && machine.is_idle() == wakes.is_none(), || {
         format!("wakes at {wakes:?}, and something is due at {first:?}")
     })
 }
@@ -247,8 +247,12 @@ pub(super) fn p13(machine: &Machine, books: &Books) -> Verdict {
             let other = &books.steps[n];
             asking[n] && other.wave > 0 && other.wave < books.steps[i].wave && !other.tidies
         };
-        blocked[i] =
-            people || books.steps[i].needs.iter().any(|n| blocked[*n]) || (0..books.steps.len()).any(earlier);
+        // Nor is anybody begun while those under way, who wait for people, take all the room.
+        let crowded = machine.plan().under_way > 0 && asking.contains(&true);
+        blocked[i] = people
+            || books.steps[i].needs.iter().any(|n| blocked[*n])
+            || (0..books.steps.len()).any(earlier)
+            || crowded && step.switches() && *state == StepState::Waiting;
         must(blocked[i] || state.satisfies(), || {
             format!("{} is {state:?}, and nothing that it needs has failed", step.id)
         })?;

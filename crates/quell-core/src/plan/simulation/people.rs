@@ -120,6 +120,7 @@ impl Sim {
                 // Ended while the old value still worked, because of what a person said of the step before.
                 Deed::Sever => secret.pretended || secret.by_hand,
                 Deed::Capture
+                | Deed::Look
                 | Deed::Mint
                 | Deed::Install
                 | Deed::ProbeNew

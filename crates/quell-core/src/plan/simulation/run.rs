@@ -322,6 +322,7 @@ impl Sim {
         let Some(i) = self.books.index.get(event.step()).filter(|_| doubt) else { return };
         self.coverage.hit(match self.effects[*i].deed {
             Deed::Capture => Seen::DoubtCapture,
+            Deed::Look => Seen::DoubtLook,
             Deed::Mint => Seen::DoubtMint,
             Deed::Install => Seen::DoubtInstall,
             Deed::ProbeNew => Seen::DoubtProbeNew,

@@ -66,6 +66,7 @@ impl Scenario {
             channels: if rng.chance(30) { vec!["ops".to_owned()] } else { Vec::new() },
             warnings: Vec::new(),
             stop_after: 0,
+            under_way: rng.pick(&[0, 0, 1, 2]),
         };
         let mut plan = compile(&input).unwrap();
         let mut dropped = None;
@@ -143,12 +144,15 @@ fn secret(rng: &mut Rng, i: usize) -> SecretInput {
         target: "issuer".to_owned(),
         capabilities,
         retires: rng.chance(40),
-        stores: (0..stores).map(|_| StoreInput { target: "kv".to_owned() }).collect(),
+        stores: (0..stores)
+            .map(|_| StoreInput { target: "kv".to_owned(), lane: rng.chance(30).then(|| "kv".to_owned()) })
+            .collect(),
         consumers: (0..consumers)
             .map(|c| ConsumerInput {
                 name: CONSUMERS[c].to_owned(),
                 reload: rng.chance(75).then(|| "reload".to_owned()),
-                observe: "look".to_owned(),
+                // Some are one process that reads several secrets.
+                observe: if rng.chance(45) { "shared".to_owned() } else { format!("{i} {c}") },
             })
             .collect(),
         after: NAMES[..i].iter().filter(|_| rng.chance(50)).map(|n| n.parse().unwrap()).collect(),
@@ -197,6 +201,7 @@ impl Deed {
     pub(super) fn word(action: &StepAction) -> &'static str {
         match action {
             StepAction::Capture => "capture",
+            StepAction::Look => "look",
             StepAction::Mint => "mint",
             StepAction::Install => "install",
             StepAction::ProbeNew => "probe-new",

@@ -50,6 +50,7 @@ seen!(
     RetryAfter,
     // An unknown outcome or a lost attempt of each kind of step.
     DoubtCapture,
+    DoubtLook,
     DoubtMint,
     DoubtInstall,
     DoubtProbeNew,

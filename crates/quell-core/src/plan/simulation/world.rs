@@ -38,6 +38,7 @@ pub(super) enum Weather {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Deed {
     Capture,
+    Look,
     Mint,
     Install,
     ProbeNew,
@@ -198,6 +199,7 @@ impl World {
         };
         let deed = match &step.action {
             StepAction::Capture => Deed::Capture,
+            StepAction::Look => Deed::Look,
             StepAction::Mint => Deed::Mint,
             StepAction::Install => Deed::Install,
             StepAction::ProbeNew => Deed::ProbeNew,
@@ -275,6 +277,7 @@ impl Secret {
         match (deed, value) {
             (Deed::Mint, _) => return Answer::Done(Some(self.mint(fresh))),
             (Deed::Capture, _) => self.captured = true,
+            (Deed::Look, _) => {}
             (Deed::Install, Some(value)) => self.make_live(value),
             (Deed::WriteStore(i), Some(value)) => self.stores[i].write(value),
             (Deed::Reload(c), Some(value)) => self.reload(c, value),
@@ -308,6 +311,7 @@ impl Secret {
                 return made.map_or(Answer::No(true), |v| Answer::Done(Some(v)));
             }
             Deed::Capture => (self.captured, true),
+            Deed::Look => (true, true),
             Deed::Install | Deed::ProbeNew => (works, false),
             Deed::WriteStore(i) => (value.is_some() && self.stores[i].current() == value, false),
             Deed::Reload(c) => (Some(self.consumers[c].uses) == value, false),

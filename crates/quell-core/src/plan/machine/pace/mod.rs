@@ -22,6 +22,8 @@ pub(super) struct Pace {
     in_wave: BTreeSet<(usize, u32)>,
     /// Secrets that are under way.
     under_way: BTreeSet<usize>,
+    /// Those of them that could still go on by themselves.
+    busy: BTreeSet<usize>,
     /// Steps that run, by lane.
     running: BTreeMap<String, u16>,
 }
@@ -107,10 +109,12 @@ impl Machine {
     }
 
     pub(super) fn pace(&self) -> Pace {
+        let (wave, open) = self.open_wave();
         let mut pace = Pace {
-            wave: self.open_wave(),
+            wave,
             in_wave: BTreeSet::new(),
-            under_way: BTreeSet::new(),
+            under_way: self.carried.clone(),
+            busy: BTreeSet::new(),
             running: BTreeMap::new(),
         };
         for (i, (step, slot)) in self.plan.steps.iter().zip(&self.slots).enumerate() {
@@ -121,27 +125,47 @@ impl Machine {
                 self.began(i, step, &mut pace);
             }
         }
+        pace.busy = pace.under_way.intersection(&open).copied().collect();
         pace
     }
 
-    /// The first wave that has not ended. A step has ended when it is done, when it gave up, or when one that it
+    /// The first wave that has not ended, and the secrets that could still go on by themselves. A step has ended when it is done, when it gave up, or when one that it
     /// needs gave up: one secret that cannot be made does not stop the others.
-    fn open_wave(&self) -> u32 {
-        #[cfg(test)]
-        if self.flaw == Some(Flaw::IgnoreWaves) {
-            return u32::MAX;
-        }
+    fn open_wave(&self) -> (u32, BTreeSet<usize>) {
         let mut blocked = Vec::with_capacity(self.slots.len());
         let mut open = u32::MAX;
-        for ((step, slot), needs) in self.plan.steps.iter().zip(&self.slots).zip(&self.needs) {
+        let mut secrets = BTreeSet::new();
+        let steps = self.plan.steps.iter().zip(&self.slots).zip(&self.needs).enumerate();
+        for (i, ((step, slot), needs)) in steps {
             let stuck = matches!(slot.state, StepState::Failed { .. })
                 || needs.iter().any(|n| blocked.get(*n).copied().unwrap_or(false));
             blocked.push(stuck);
-            if step.wave > 0 && !stuck && !slot.state.satisfies() && step.holds_its_wave() {
-                open = open.min(step.wave);
+            if !stuck && !slot.state.satisfies() && step.holds_its_wave() {
+                secrets.extend(self.secret(i));
+                if step.wave > 0 {
+                    open = open.min(step.wave);
+                }
             }
         }
-        open
+        #[cfg(test)]
+        if self.flaw == Some(Flaw::IgnoreWaves) {
+            open = u32::MAX;
+        }
+        (open, secrets)
+    }
+
+    /// Stopping helps only those that have not been begun, so not all are begun at once.
+    pub(super) fn room_under_way(&self, i: usize, pace: &Pace) -> bool {
+        let (Some(step), Some(secret)) = (self.plan.steps.get(i), self.secret(i)) else { return true };
+        let most = usize::try_from(self.plan.under_way).unwrap_or(usize::MAX);
+        most == 0 || !step.switches() || pace.under_way.contains(&secret) || pace.busy.len() < most
+    }
+
+    /// Takes over from the plan before: what that had begun to switch, and is not `done`, is under way here, too.
+    pub fn carry(&mut self, before: &Self, done: impl Fn(&SecretId) -> bool) {
+        let old = before.pace().under_way;
+        let names = old.iter().filter_map(|i| before.plan.secrets.get(*i)).filter(|id| !done(id));
+        self.carried = names.filter_map(|id| self.plan.secrets.iter().position(|own| own == id)).collect();
     }
 
     /// A step may start, so far as waves and holds go.
@@ -202,8 +226,8 @@ impl Machine {
         if step.wave > 0 {
             pace.in_wave.insert((secret, step.wave));
         }
-        if step.switches() {
-            pace.under_way.insert(secret);
+        if step.switches() && pace.under_way.insert(secret) {
+            pace.busy.insert(secret);
         }
     }
 
@@ -213,6 +237,12 @@ impl Machine {
 
     /// The fold of what a step's start and end mean for the others in its lane.
     pub(super) fn pace_apply(&mut self, i: usize, event: &StepEvent) {
+        // Another try is another chance to fail.
+        if let (StepEvent::Retried { .. }, Some(secret)) =
+            (event, self.plan.steps.get(i).and_then(|s| s.secret.clone()))
+        {
+            self.forgiven.remove(&secret);
+        }
         match event {
             StepEvent::Started { deadline, phase: Phase::Perform, .. } => self.lane_started(i, *deadline),
             StepEvent::Finished { outcome, flow, .. } => self.lane_finished(i, outcome, flow),
@@ -251,10 +281,10 @@ impl Machine {
         *next = (*next).max(at);
     }
 
-    /// The last moment at which a lane keeps anybody waiting.
+    /// The last moment at which a lane, or an attempt that was given up, keeps anybody waiting.
     #[cfg(test)]
     pub(in crate::plan) fn lanes_free(&self) -> Timestamp {
-        self.lane_next.values().copied().max().unwrap_or(Timestamp::MIN)
+        self.lane_next.values().copied().chain(self.lane_wake).max().unwrap_or(Timestamp::MIN)
     }
 }
 

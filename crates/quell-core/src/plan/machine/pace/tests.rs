@@ -247,3 +247,99 @@ fn starts_keep_their_distance() {
     assert_eq!(started(&mut m, 3), Vec::<String>::new());
     assert_eq!(started(&mut m, 4), ["c.capture"]);
 }
+
+#[test]
+fn not_all_are_begun_at_once_so_that_a_stop_saves_somebody() {
+    let secrets = (0..6).map(|i| secret(&format!("s{i}"), Tier::Service)).collect::<Vec<_>>();
+    let mut input = input(Strategy::MakeBeforeBreak, secrets);
+    input.approvals.destructive = 0;
+    input.channels.clear();
+    (input.stop_after, input.under_way) = (2, 2);
+    let mut m = Machine::new(compile(&input).unwrap());
+    let mut began = Vec::new();
+    let mut at = 0;
+    // No consumer ever comes up.
+    while m.held().is_none() {
+        began.extend(started(&mut m, at));
+        end(&mut m, at, |s| {
+            let confirms = s.id.as_str().ends_with(".confirm-api");
+            if confirms { Outcome::refused("still the old one") } else { Outcome::applied([]) }
+        });
+        at += 1;
+    }
+    let switched: Vec<&String> = began.iter().filter(|s| s.ends_with(".store-0")).collect();
+    assert_eq!(switched, ["s0.store-0", "s1.store-0"], "two failed, and nobody else was touched");
+
+    // With a limit of one, they go one after the other, all of them.
+    input.under_way = 1;
+    let mut m = Machine::new(compile(&input).unwrap());
+    let order = run(&mut m, 0, good);
+    assert!(m.is_done());
+    for i in 0..5 {
+        assert!(at_of(&order, i, "prove") < at_of(&order, i + 1, "store-0"), "{order:?}");
+    }
+}
+
+fn at_of(order: &[String], secret: usize, step: &str) -> usize {
+    at(order, &format!("s{secret}.{step}"))
+}
+
+#[test]
+fn what_an_earlier_plan_has_begun_goes_on_although_it_is_held() {
+    let secrets = || vec![secret("killed", Tier::Service), secret("whole", Tier::Service)];
+    let mut before = machine(Strategy::KillFirst, secrets(), 0);
+    started(&mut before, 0);
+    end(&mut before, 0, |s| match s.id.as_str() {
+        "whole.capture" => Outcome::refused("down"),
+        _ => Outcome::applied([]),
+    });
+    assert_eq!(started(&mut before, 1), ["killed.disable"]);
+    end(&mut before, 1, good);
+    let hold = Hold { scope: HoldScope::NextSecrets, reason: "x".to_owned() };
+    let again = |done: bool| {
+        let mut m = machine(Strategy::KillFirst, secrets(), 0);
+        m.carry(&before, |_| done);
+        m.hold(hold.clone());
+        run(&mut m, 10, good)
+    };
+    let order = again(false);
+    assert!(at(&order, "killed.prove") > 0, "{order:?}");
+    assert!(!order.iter().any(|s| s == "whole.disable"), "{order:?}");
+    assert!(!again(true).iter().any(|s| s == "killed.disable"), "what is proven is not under way");
+}
+
+#[test]
+fn who_is_tried_again_and_fails_again_counts_again() {
+    let secrets = (0..3).map(|i| secret(&format!("s{i}"), Tier::Service)).collect::<Vec<_>>();
+    let mut m = machine(Strategy::KillFirst, secrets, 2);
+    let fails = |s: &Step| match s.id.as_str() {
+        "s0.capture" | "s1.capture" => Outcome::refused("down"),
+        _ => Outcome::applied([]),
+    };
+    run(&mut m, 0, fails);
+    assert!(m.poll_hold().is_some());
+    m.resume();
+    run(&mut m, 100, fails);
+    assert!(m.poll_hold().is_none(), "a person has seen these");
+    for s in ["s0.capture", "s1.capture"] {
+        m.retry(&step(s), "ana").unwrap();
+    }
+    run(&mut m, 200, fails);
+    assert!(m.poll_hold().is_some());
+}
+
+#[test]
+fn a_step_that_waits_for_its_lane_is_not_the_end() {
+    let secrets = ["a", "b"]
+        .map(|id| SecretInput {
+            lane: Some(("api".to_owned(), Lane { at_once: 9, interval_ms: 1500 })),
+            ..secret(id, Tier::Service)
+        })
+        .to_vec();
+    let mut m = machine(Strategy::KillFirst, secrets, 0);
+    assert_eq!(started(&mut m, 0), ["a.capture"]);
+    end(&mut m, 0, |_| Outcome::refused("denied"));
+    assert_eq!(started(&mut m, 0), Vec::<String>::new());
+    assert!(!m.is_idle(), "`b` has its turn soon");
+    assert_eq!(started(&mut m, 2), ["b.capture"]);
+}
