@@ -76,7 +76,7 @@ fn way_back(steps: &[&Step]) -> &'static str {
     let makes = at(|a| *a == StepAction::Mint);
     match (makes, disabled, moved) {
         (None, _, _) => {
-            "none: it is only revoked, and nobody gets another one from Quell; never the leaked value"
+            "none: it is only revoked, and nobody gets another one from Quell, and never back to the leaked value"
         }
         (Some(_), Some(disabled), Some(moved)) if disabled > moved => {
             "until `disable` the old value goes on working for who still has it; after that only forward: never to the leaked value"

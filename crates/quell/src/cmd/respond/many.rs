@@ -200,7 +200,7 @@ mod tests {
             many.event(t(3), &finished("c.x", Outcome::applied([]), Flow::Done));
         }
         assert!(
-            many.line(t(10_000)).ends_with("20 of 100 steps (20 %), about 1.3 min left"),
+            many.line(t(10_000)).ends_with("20 of 100 steps (20 %), about 1 min 20 s left"),
             "{}",
             many.line(t(10_000))
         );

@@ -132,7 +132,7 @@ fn a_pause_holds_for_everybody_until_it_is_lifted() {
     assert_eq!(missing.len(), 1, "every system answers: {missing:?}");
     assert!(missing[0].as_str().unwrap().contains("nobody owns it"), "{missing:?}");
     assert_eq!((&row["secret"], &row["consumers"]), (&json!("s0"), &json!(["s0-api"])), "{row}");
-    assert!(row["way_back"].as_str().unwrap().contains("never the leaked value"), "{row}");
+    assert!(row["way_back"].as_str().unwrap().contains("never to the leaked value"), "{row}");
     assert!(row["breaks"][0].as_str().unwrap().starts_with("s0.disable: s0-api cannot log in"), "{row}");
     company.ok(&["pause", &id, "--now", "--reason", "the wrong cluster?"]);
     let held = company.quell(&["respond", &id], None);
