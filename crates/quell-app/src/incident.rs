@@ -1,21 +1,24 @@
 //! Opening, changing and closing incidents.
 
+use futures_util::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
-use quell_core::event::{Affected, Event, INSTALLATION, SealedRef, ValueRole, Verdict};
+use quell_core::event::{Affected, Entry, Event, INSTALLATION, SealedRef, ValueRole, Verdict};
 use quell_core::exposure::{Audience, Channel, Exposure};
 use quell_core::gate::Gate;
 use quell_core::incident::{self as domain, Incident, OpenIncident};
-use quell_core::inventory::{self, Adjacent, Sightings, StrategyPolicy};
+use quell_core::inventory::{self, Adjacent, SeenAt, Sightings, StrategyPolicy};
 use quell_core::plan::Hold;
 use quell_core::secret::{Fingerprint, SecretValue};
 use quell_core::severity::Signal;
 use quell_core::{IncidentId, SecretId};
 use quell_store::{Batch, NewEntry, StoreError};
+use serde_json::Value;
 
 use crate::clock::now;
+use crate::inventory::ASKED_AT_ONCE;
 use crate::reach::Reach;
 use crate::scan::names_of;
-use crate::systems::Systems;
+use crate::systems::{Systems, stores_of};
 use crate::{App, AppError};
 
 /// A report of a leak, by hand or from a finding.
@@ -183,22 +186,65 @@ pub async fn list_ids(app: &App) -> Result<Vec<IncidentId>, AppError> {
     Ok(ids)
 }
 
-/// Secrets that lie where those of the incident lay, with reasons. Reads the inventory and what scans recorded.
+/// Secrets that lie where those of the incident lay, with reasons. Reads the inventory, what scans recorded, and what
+/// the stores hold now; a store that is down is passed over.
 pub async fn adjacent(app: &App, incident: &Incident) -> Result<Vec<Adjacent>, AppError> {
-    let mut sightings = Sightings::default();
-    for found in crate::scan::recorded(app).await?.into_values() {
-        if let Some(secret) = found.secret {
-            sightings.places.entry(secret).or_default().insert(found.finding.place.file);
+    let mut sightings = seen(&app.store.read_stream(INSTALLATION, 0).await?);
+    // The ledger has each value once, under the secret that had it first: that two have the same, only stores tell,
+    // and what was sealed of those that are replaced already. It may be deleted by now.
+    for sealed in &incident.sealed {
+        if let Ok(value) = app.store.unseal(&sealed.sealed).await {
+            let names = names_of(&app.store.keys().fingerprint, &value);
+            let of = sightings.values.entry(sealed.secret.clone()).or_default();
+            of.extend(names.iter().map(ToString::to_string));
         }
     }
-    for entry in app.store.read_stream(INSTALLATION, 0).await? {
-        if let Event::SecretObserved { secret, fingerprints } = entry.event {
-            let names = fingerprints.iter().map(ToString::to_string);
-            sightings.values.entry(secret).or_default().extend(names);
-        }
+    let each = app.inventory.secrets.values().map(|secret| held_now(app, secret));
+    let mut held = futures_util::stream::iter(each).buffered(ASKED_AT_ONCE);
+    while let Some((secret, names)) = held.next().await {
+        sightings.values.entry(secret).or_default().extend(names.iter().map(ToString::to_string));
     }
     let known: Vec<SecretId> = incident.secrets.iter().map(|a| a.secret.clone()).collect();
     Ok(inventory::adjacent(&app.inventory, &known, &known, &sightings))
+}
+
+/// What the installation's entries tell of where secrets were seen.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the other entries say nothing of it")]
+fn seen(entries: &[Entry]) -> Sightings {
+    let mut sightings = Sightings::default();
+    // A scan's findings come before the entry of the scan, which says where it looked.
+    let mut found: Vec<(SecretId, String)> = Vec::new();
+    for entry in entries {
+        match &entry.event {
+            Event::FindingRecorded { finding, secret: Some(secret) } => {
+                let file = finding.pointer("/place/file").and_then(Value::as_str);
+                found.extend(file.map(|file| (secret.clone(), file.to_owned())));
+            }
+            Event::ScanRun { target, .. } => {
+                for (secret, file) in found.drain(..) {
+                    let place = SeenAt { target: target.clone(), file };
+                    sightings.places.entry(secret).or_default().insert(place);
+                }
+            }
+            Event::SecretObserved { secret, fingerprints } => {
+                let names = fingerprints.iter().map(ToString::to_string);
+                sightings.values.entry(secret.clone()).or_default().extend(names);
+            }
+            _ => {}
+        }
+    }
+    sightings
+}
+
+/// Names of the values that the stores of a secret hold now.
+async fn held_now(app: &App, secret: &inventory::Secret) -> (SecretId, Vec<Fingerprint>) {
+    let mut names = Vec::new();
+    for store in stores_of(secret, &app.context).into_iter().flatten() {
+        if let Ok(Some(stored)) = store.read().await {
+            names.extend(names_of(&app.store.keys().fingerprint, &stored.value));
+        }
+    }
+    (secret.id.clone(), names)
 }
 
 /// All incidents, newest first.
@@ -272,7 +318,27 @@ pub async fn widen(
     Ok(incident)
 }
 
-#[expect(clippy::too_many_lines, reason = "one arm per change, nothing else")]
+/// An update was given: it meets every clock that waited for one (a severity that was raised started a second), and
+/// the next is due after the shortest of their intervals.
+fn updated(incident: &Incident, at: Timestamp) -> Vec<Event> {
+    const CLOCK: &str = "next-update";
+    let open: Vec<_> = incident.clocks.iter().filter(|c| c.name == CLOCK && c.met.is_none()).collect();
+    let Some(interval) = open.iter().map(|c| c.due.duration_since(c.starts)).min() else {
+        return Vec::new();
+    };
+    let interval = interval.max(SignedDuration::from_mins(1));
+    // Each event meets the first that is open.
+    let mut events: Vec<Event> =
+        open.iter().map(|clock| Event::ClockMet { clock: clock.name.clone() }).collect();
+    events.push(Event::ClockStarted {
+        clock: CLOCK.to_owned(),
+        starts: at,
+        due: at.checked_add(interval).unwrap_or(Timestamp::MAX),
+        rule: "next update, counted from the last one".to_owned(),
+    });
+    events
+}
+
 pub(crate) fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> Result<Vec<Event>, AppError> {
     let needs = |text: &str, what: &str| {
         if text.trim().is_empty() {
@@ -316,18 +382,7 @@ pub(crate) fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> 
         Change::Note(text) => {
             needs(text, "a note")?;
             let mut events = vec![Event::NoteAdded { text: text.clone() }];
-            if let Some(clock) =
-                incident.clocks.iter().rev().find(|c| c.name == "next-update" && c.met.is_none())
-            {
-                events.push(Event::ClockMet { clock: clock.name.clone() });
-                let interval = clock.due.duration_since(clock.starts).max(SignedDuration::from_mins(1));
-                events.push(Event::ClockStarted {
-                    clock: clock.name.clone(),
-                    starts: at,
-                    due: at.checked_add(interval).unwrap_or(Timestamp::MAX),
-                    rule: "next update, counted from the last one".to_owned(),
-                });
-            }
+            events.extend(updated(incident, at));
             events
         }
         Change::Cleaned(what) => {
@@ -359,4 +414,95 @@ pub(crate) fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> 
         Change::Resume(reason) => domain::resume(incident, reason)?,
         Change::Close(summary) => domain::close(incident, summary)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use quell_core::event::Actor;
+    use quell_core::severity::Profile;
+    use serde_json::json;
+
+    use super::*;
+
+    fn t(minutes: i64) -> Timestamp {
+        "2026-11-22T03:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_mins(minutes)
+    }
+
+    fn id(text: &str) -> SecretId {
+        text.parse().unwrap()
+    }
+
+    fn entry(pos: u64, at: Timestamp, event: Event) -> Entry {
+        let (stream, actor) = ("INC-2026-0001".to_owned(), Actor::user("ines"));
+        Entry { seq: pos, at, stream, pos, actor, evidence: Vec::new(), event }
+    }
+
+    fn take(incident: &mut Incident, at: Timestamp, change: &Change) {
+        for event in events_of(incident, change, at).unwrap() {
+            incident.apply(&entry(incident.next_pos, at, event));
+        }
+    }
+
+    /// Due times of the updates that somebody still waits for.
+    fn owed(incident: &Incident) -> Vec<Timestamp> {
+        incident.clocks.iter().filter(|c| c.name == "next-update" && c.met.is_none()).map(|c| c.due).collect()
+    }
+
+    #[test]
+    fn a_note_meets_all_updates_that_are_due_and_starts_the_stricter_one() {
+        let command = OpenIncident {
+            title: "orders-db leaked".to_owned(),
+            secrets: vec![Affected { secret: id("orders-db"), because: "it leaked".to_owned() }],
+            exposures: vec![Exposure {
+                channel: Channel::Chat,
+                audience: Channel::Chat.default_audience(),
+                first_exposed: None,
+                discovered: t(0),
+                still_visible: None,
+                place: "chat".to_owned(),
+                fingerprint: None,
+                sealed: None,
+                finding: None,
+            }],
+            production: false,
+            opens_others: 0,
+            profile: Profile::Sev,
+            drill: false,
+        };
+        let events = domain::open(&command, t(0)).unwrap();
+        let entries: Vec<Entry> = events.into_iter().zip(0..).map(|(e, pos)| entry(pos, t(0), e)).collect();
+        let mut incident = Incident::fold("INC-2026-0001".parse().unwrap(), &entries).unwrap();
+        let slow = owed(&incident);
+        take(&mut incident, t(1), &Change::Signal(Signal::UsedByUnknown, "logins from elsewhere".to_owned()));
+        let both = owed(&incident);
+        let stricter = both.last().unwrap().duration_since(t(1));
+        assert_eq!(both.len(), 2, "the severity was raised: {:?}", incident.clocks);
+        assert!(stricter < slow[0].duration_since(t(0)), "{both:?}");
+
+        take(&mut incident, t(2), &Change::Note("the database is cut off".to_owned()));
+        assert_eq!(owed(&incident), [t(2) + stricter], "one update is owed from now on");
+        take(&mut incident, t(3), &Change::Note("nobody was let in".to_owned()));
+        assert_eq!(owed(&incident), [t(3) + stricter]);
+    }
+
+    #[test]
+    fn files_of_one_name_in_two_repositories_are_two_places() {
+        let found = |secret: &str| {
+            let finding = json!({ "id": "F-1", "place": { "file": ".env", "line": 3 } });
+            Event::FindingRecorded { finding, secret: Some(id(secret)) }
+        };
+        let run =
+            |target: &str| Event::ScanRun { target: target.to_owned(), findings: 1, bytes: 9, incomplete: 0 };
+        let events = [
+            found("orders-db"),
+            found("orders-mail"),
+            run("/src/orders"),
+            found("billing"),
+            run("/src/billing"),
+        ];
+        let entries: Vec<Entry> = events.into_iter().zip(0..).map(|(e, pos)| entry(pos, t(0), e)).collect();
+        let places = seen(&entries).places;
+        assert_eq!(places[&id("orders-db")], places[&id("orders-mail")]);
+        assert!(places[&id("orders-db")].is_disjoint(&places[&id("billing")]), "{places:?}");
+    }
 }

@@ -104,12 +104,9 @@ pub trait Issuer: Send + Sync {
     /// The system in words, without credentials: `postgres 127.0.0.1:5432/orders`.
     fn target(&self) -> String;
     /// The name under which secrets share what the system bears, and how many steps may call it at once, when that is
-    /// less than usual. Secrets of one server have one name: that is the target without whose credential it is.
-    fn lane(&self) -> (String, Option<u16>) {
-        let target = self.target();
-        let name = target.split_once(" (").map_or(target.as_str(), |(system, _)| system);
-        (name.to_owned(), None)
-    }
+    /// less than usual. Secrets of one server have one name, two servers have two: so it says where the server is, or
+    /// with whose credential it is administered when that alone tells, and not whose credential is rotated there.
+    fn lane(&self) -> (String, Option<u16>);
     /// Reaches the system and says which permission is missing. Changes nothing.
     async fn check(&self) -> Vec<Check>;
     /// Things an operator must know before a rotation, such as a pooler in between. Changes nothing.
@@ -276,4 +273,84 @@ pub trait Notify: Send + Sync {
     async fn check(&self) -> Vec<Check>;
     /// Sends it. A repeat carries the same `id`.
     async fn send(&self, notice: &Notice) -> Outcome;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn lane(connector: &str, config: &Value, bao: &str) -> String {
+        let http = crate::http::Client::new(std::time::Duration::from_secs(1), None).unwrap();
+        let mut context = Context::new(PathBuf::from("/x"), http);
+        context.environment = Arc::new(BTreeMap::from([
+            ("BAO_ADDR".to_owned(), bao.to_owned()),
+            ("BAO_TOKEN".to_owned(), "root".to_owned()),
+        ]));
+        crate::find(connector).unwrap().issuer.unwrap()(config, &context).unwrap().lane().0
+    }
+
+    #[test]
+    fn secrets_of_one_server_share_a_lane_and_those_of_two_do_not() {
+        let (one, other) = ("http://127.0.0.1:8200", "http://127.0.0.1:8300");
+        let same = |connector: &str, first: Value, second: Value| {
+            assert_eq!(lane(connector, &first, one), lane(connector, &second, one), "{first} {second}");
+        };
+        let apart = |connector: &str, first: Value, second: Value| {
+            assert_ne!(lane(connector, &first, one), lane(connector, &second, one), "{first} {second}");
+        };
+        let iam = |admin: &str, user: &str| json!({ "admin": admin, "user": user });
+        same("aws_iam", iam("env:A", "web"), iam("env:A", "mail"));
+        apart("aws_iam", iam("env:A", "web"), iam("env:B", "web"));
+        let at = |place: &str| json!({ "admin": "env:A", "user": "web", "endpoint": place });
+        apart("aws_iam", at("http://127.0.0.1:1"), at("http://127.0.0.1:2"));
+        let region = |name: &str| json!({ "admin": "env:A", "user": "web", "region": name });
+        apart("aws_iam", region("eu-west-1"), region("cn-north-1"));
+
+        let account = |admin: &str, user: &str| json!({ "admin": admin, "user": user });
+        for connector in ["mariadb", "redis"] {
+            same(connector, account("env:A", "web"), account("env:A", "mail"));
+            apart(connector, account("env:A", "web"), account("env:B", "web"));
+            let odd = |admin: &str| account(&format!("file:/run/db ({admin})/url"), "web");
+            apart(connector, odd("a"), odd("b"));
+        }
+        let nodes = |nodes: [&str; 2], user: &str| json!({ "admin": "env:A", "user": user, "nodes": nodes });
+        same("redis", nodes(["a", "b"], "web"), nodes(["b", "a:6379"], "mail"));
+        apart("redis", nodes(["a", "b"], "web"), nodes(["a", "c"], "web"));
+
+        let role = |place: Value, role: &str| {
+            let mut config = json!({ "admin": "env:A", "roles": [role] });
+            config.as_object_mut().unwrap().extend(place.as_object().unwrap().clone());
+            config
+        };
+        same("postgres", role(json!({}), "web"), role(json!({ "database": "mail" }), "mail"));
+        let orders = json!({ "host": "db", "database": "orders" });
+        same("postgres", role(orders, "web"), role(json!({ "host": "db", "port": 5432 }), "mail"));
+        apart("postgres", role(json!({ "host": "db" }), "web"), role(json!({ "host": "db2" }), "web"));
+        apart("postgres", role(json!({ "port": 5433 }), "web"), role(json!({ "port": 5434 }), "web"));
+
+        let key = |config: Value| json!({ "id": "github", "key_id": config });
+        same("provider", key(json!("1")), key(json!("2")));
+        let door = |id: &str, url: &str| json!({ "id": id, "url": url });
+        apart("provider", door("github", "https://a"), door("github", "https://b"));
+        apart("provider", door("github", "https://a"), door("openai", "https://a"));
+
+        let key_of = |user: &str, host: &str| json!({ "user": user, "hosts": [host], "known_hosts": "k", "admin": "env:A" });
+        same("ssh", key_of("web", "a"), key_of("mail", "a:22"));
+        apart("ssh", key_of("web", "a"), key_of("web", "b"));
+
+        let token = json!({ "token": { "policies": ["app"] } });
+        let role_id = json!({ "approle": { "role": "app" } });
+        let leases = json!({ "database": { "mount": "database", "role": "orders" } });
+        let certificate = json!({ "pki": { "mount": "pki", "role": "web", "common_name": "web.internal" } });
+        for config in [&token, &role_id, &leases, &certificate] {
+            same("openbao", token.clone(), config.clone());
+            assert_ne!(lane("openbao", config, one), lane("openbao", config, other), "{config}");
+        }
+    }
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use quell_core::event::{Entry, Event, Verdict};
 use quell_core::exposure::Channel;
-use quell_core::incident::Incident;
+use quell_core::incident::{Incident, RefusedBecause};
 use quell_core::inventory::{StrategyPolicy, Tier};
 use quell_core::outcome::Outcome;
-use quell_core::plan::{Proof, StepEvent, Strategy};
+use quell_core::plan::{Hold, Proof, StepEvent, Strategy};
 use quell_core::{IncidentId, SecretId, StepId, Timestamp};
 use quell_store::{KekSource, Store, StoreError};
 use serde::Serialize;
@@ -190,7 +190,7 @@ pub async fn own(
         let tier =
             if critical.tier == Tier::Infrastructure { "infrastructure" } else { "not infrastructure" };
         let why = if critical.id == *secret { String::new() } else { format!(", which {secret} opens,") };
-        return Err(AppError::Refused(quell_core::incident::RefusedBecause {
+        return Err(AppError::Refused(RefusedBecause {
             what: format!(
                 "{}{why} is not for drills: its tier is {tier} and its environment is `{}`",
                 critical.id, critical.env
@@ -243,6 +243,20 @@ fn between(from: Timestamp, to: Timestamp) -> u64 {
     u64::try_from(to.duration_since(from).as_millis()).unwrap_or(0)
 }
 
+/// Why a drill is not done, and how it goes on.
+fn stopped(id: IncidentId, ended: Ended, held: Option<&Hold>) -> RefusedBecause {
+    if let (Ended::Held, Some(hold)) = (ended, held) {
+        return RefusedBecause {
+            what: format!("the drill is paused: {}", hold.reason),
+            unmet: vec![format!("`quell resume {id} --reason WHY`; then `quell respond {id}` goes on")],
+        };
+    }
+    RefusedBecause {
+        what: format!("the drill stopped at {ended:?}").to_lowercase(),
+        unmet: vec![format!("`quell incident show {id}` says where; `quell respond {id}` goes on")],
+    }
+}
+
 /// From the opened incident to the verified bundle. The same use cases as a real incident.
 async fn rehearse(
     app: &Arc<App>,
@@ -267,10 +281,9 @@ async fn rehearse(
     let ended = driver::run(Arc::clone(app), id, Run::until_idle(), &mut tell).await?;
     stopwatch.end("respond", at);
     if ended != Ended::Done {
-        return Err(AppError::Refused(quell_core::incident::RefusedBecause {
-            what: format!("the drill stopped at {ended:?}").to_lowercase(),
-            unmet: vec![format!("`quell incident show {id}` says where; `quell respond {id}` goes on")],
-        }));
+        let incident = app.incident(id).await?;
+        let held = incident.machine.as_ref().and_then(|machine| machine.held());
+        return Err(AppError::Refused(stopped(id, ended, held)));
     }
 
     let at = stopwatch.begin("verify");
@@ -391,3 +404,25 @@ async fn earlier(app: &App, this: &Incident) -> Result<Option<Earlier>, AppError
 
 /// Longest wait for a sandbox consumer to come up.
 const CONSUMER_START: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+mod tests {
+    use quell_core::plan::HoldScope;
+
+    use super::*;
+
+    #[test]
+    fn a_drill_that_is_paused_says_who_lets_it_go_on() {
+        let id: IncidentId = "INC-2026-0001".parse().unwrap();
+        let hold = Hold { scope: HoldScope::Everything, reason: "the wrong cluster".to_owned() };
+        let paused = stopped(id, Ended::Held, Some(&hold));
+        assert_eq!(paused.what, "the drill is paused: the wrong cluster");
+        assert_eq!(
+            paused.unmet,
+            ["`quell resume INC-2026-0001 --reason WHY`; then `quell respond INC-2026-0001` goes on"]
+        );
+        let stuck = stopped(id, Ended::Stuck, None);
+        assert_eq!(stuck.what, "the drill stopped at stuck");
+        assert!(stuck.unmet[0].starts_with("`quell incident show INC-2026-0001`"), "{:?}", stuck.unmet);
+    }
+}

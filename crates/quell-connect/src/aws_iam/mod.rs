@@ -151,6 +151,11 @@ impl Issuer for Iam {
         format!("{} user {}", self.cloud.name(), self.user)
     }
 
+    /// AWS counts requests by account, and the administrator's key belongs to one.
+    fn lane(&self) -> (String, Option<u16>) {
+        (format!("{} of {}", self.cloud.name(), self.admin), None)
+    }
+
     async fn check(&self) -> Vec<Check> {
         self.checks().await
     }

@@ -106,6 +106,10 @@ impl Issuer for Memory {
         "memory".to_owned()
     }
 
+    fn lane(&self) -> (String, Option<u16>) {
+        (self.target(), None)
+    }
+
     async fn check(&self) -> Vec<Check> {
         vec![Check { what: "log in".to_owned(), ok: true, detail: "yes".to_owned() }]
     }

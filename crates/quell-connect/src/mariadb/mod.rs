@@ -166,6 +166,10 @@ impl Issuer for MariaDb {
         self.target_text()
     }
 
+    fn lane(&self) -> (String, Option<u16>) {
+        (format!("mariadb of {}", self.admin), None)
+    }
+
     async fn check(&self) -> Vec<Check> {
         self.checks().await
     }

@@ -130,11 +130,16 @@ impl Bao {
 
     /// `openbao http://127.0.0.1:8200`.
     pub(super) fn name(&self) -> String {
-        let mut text = format!("openbao {}", self.address.as_str().trim_end_matches('/'));
+        let mut text = self.server();
         if let Some(namespace) = self.namespace.as_ref().and_then(|value| value.to_str().ok()) {
             text = format!("{text} namespace {namespace}");
         }
         text
+    }
+
+    /// The same of all namespaces: one server bears them.
+    pub(super) fn server(&self) -> String {
+        format!("openbao {}", self.address.as_str().trim_end_matches('/'))
     }
 
     /// True when the token would travel in clear to another machine.

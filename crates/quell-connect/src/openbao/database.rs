@@ -229,6 +229,10 @@ impl Issuer for DatabaseIssuer {
         format!("{} {}", self.bao.name(), self.engine.prefix())
     }
 
+    fn lane(&self) -> (String, Option<u16>) {
+        (self.bao.server(), None)
+    }
+
     async fn check(&self) -> Vec<Check> {
         let mut checks = Vec::new();
         let Some(session) = super::check_server(&self.bao, &mut checks).await else {

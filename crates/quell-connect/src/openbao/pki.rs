@@ -215,6 +215,10 @@ impl Issuer for PkiIssuer {
         format!("{} {}", self.bao.name(), self.at(&format!("issue/{}", self.config.role)))
     }
 
+    fn lane(&self) -> (String, Option<u16>) {
+        (self.bao.server(), None)
+    }
+
     async fn check(&self) -> Vec<Check> {
         let mut checks = Vec::new();
         let Some(session) = super::check_server(&self.bao, &mut checks).await else {

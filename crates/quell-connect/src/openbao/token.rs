@@ -339,6 +339,10 @@ impl Issuer for TokenIssuer {
         format!("{} tokens", self.bao.name())
     }
 
+    fn lane(&self) -> (String, Option<u16>) {
+        (self.bao.server(), None)
+    }
+
     async fn check(&self) -> Vec<Check> {
         let mut checks = Vec::new();
         let Some(session) = super::check_server(&self.bao, &mut checks).await else {

@@ -183,6 +183,16 @@ impl Issuer for Postgres {
         }
     }
 
+    /// Databases of one server are the same server.
+    fn lane(&self) -> (String, Option<u16>) {
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        let place = match &self.host {
+            Some(host) => format!("{host}:{}", self.port.unwrap_or(5432)),
+            None => format!("of {}{}", self.admin, port),
+        };
+        (format!("postgres {place}"), None)
+    }
+
     async fn check(&self) -> Vec<Check> {
         self.checks().await
     }

@@ -260,6 +260,10 @@ impl Issuer for Provider {
         self.door.name()
     }
 
+    fn lane(&self) -> (String, Option<u16>) {
+        (self.door.name(), None)
+    }
+
     async fn check(&self) -> Vec<Check> {
         let mut checks = Vec::new();
         let url = self.door.url.as_deref().unwrap_or(&self.file().url);

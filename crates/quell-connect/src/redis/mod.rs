@@ -164,6 +164,12 @@ impl Issuer for Redis {
         self.target_text()
     }
 
+    fn lane(&self) -> (String, Option<u16>) {
+        let nodes: Vec<String> = self.nodes.iter().map(Place::words).collect();
+        let place = if nodes.is_empty() { format!("of {}", self.admin) } else { nodes.join(", ") };
+        (format!("redis {place}"), None)
+    }
+
     async fn check(&self) -> Vec<Check> {
         self.checks().await
     }

@@ -242,9 +242,9 @@ impl Host {
             "(\n{script}\n) </dev/null\nprintf '\\n%s %s\\n' {mark} \"$?\"\nprintf '\\n%s\\n' {mark} >&2\n"
         );
         channel.data_bytes(script.into_bytes()).await.map_err(|error| lost(&error))?;
-        let (mut stdout, mut stderr, mut ended) = (Vec::new(), Vec::new(), None);
+        let (mut stdout, mut stderr, mut ended) = (Heard::of_stdout(&mark), Heard::of_stderr(&mark), None);
         let done = loop {
-            if let Some(done) = Ran::of(&stdout, &stderr, &mark) {
+            if let Some(done) = Ran::of(&stdout, &stderr) {
                 break Some(done);
             }
             let Some(message) = channel.wait().await else { break None };
@@ -253,8 +253,8 @@ impl Host {
                 reason = "what else a channel says is not about a command"
             )]
             match message {
-                ChannelMsg::Data { data } => stdout.extend_from_slice(&data),
-                ChannelMsg::ExtendedData { data, .. } => stderr.extend_from_slice(&data),
+                ChannelMsg::Data { data } => stdout.take(&data),
+                ChannelMsg::ExtendedData { data, .. } => stderr.take(&data),
                 ChannelMsg::ExitStatus { exit_status } => ended = Some(exit_status),
                 ChannelMsg::Failure => {
                     let why = "it runs no commands for the administrator: a forced command, or no shell";
@@ -262,7 +262,7 @@ impl Host {
                 }
                 _ => {}
             }
-            if stdout.len() + stderr.len() > OUTPUT_MAX {
+            if stdout.bytes.len() + stderr.bytes.len() > OUTPUT_MAX {
                 let why = "it prints more than 4 MiB where a few lines are expected";
                 return Err(self.failed(what, ConnectErrorKind::Unexpected, why));
             }
@@ -273,7 +273,7 @@ impl Host {
                 *slot = Some(channel);
                 done
             }
-            (None, Some(status)) => RawRan { status, stdout, stderr },
+            (None, Some(status)) => RawRan { status, stdout: stdout.bytes, stderr: stderr.bytes },
             (None, None) => {
                 let why = "the connection ended before the command did";
                 return Err(self.failed(what, ConnectErrorKind::Lost, why));
@@ -306,18 +306,53 @@ struct RawRan {
 
 impl Ran {
     /// What was printed until the mark, when it has arrived on both channels.
-    fn of(stdout: &[u8], stderr: &[u8], mark: &str) -> Option<RawRan> {
-        let (stdout, status) = until(stdout, &format!("\n{mark} "))?;
-        let (stderr, _) = until(stderr, &format!("\n{mark}\n"))?;
+    fn of(stdout: &Heard, stderr: &Heard) -> Option<RawRan> {
+        let (stdout, status) = stdout.around_mark()?;
+        let (stderr, _) = stderr.around_mark()?;
         let status = std::str::from_utf8(status).ok()?.strip_suffix('\n')?.parse().ok()?;
         Some(RawRan { status, stdout: stdout.to_vec(), stderr: stderr.to_vec() })
     }
 }
 
-/// What is before the last `mark`, and what is behind it.
-fn until<'a>(bytes: &'a [u8], mark: &str) -> Option<(&'a [u8], &'a [u8])> {
-    let at = bytes.windows(mark.len()).rposition(|window| window == mark.as_bytes())?;
-    Some((bytes.get(..at)?, bytes.get(at + mark.len()..)?))
+/// What one side of a channel said, in which a mark is looked for as it arrives: each byte once.
+struct Heard {
+    bytes: Vec<u8>,
+    mark: Vec<u8>,
+    /// No mark begins before this.
+    searched: usize,
+    /// Where the mark begins.
+    at: Option<usize>,
+}
+
+impl Heard {
+    fn of_stdout(mark: &str) -> Self {
+        Self::until(format!("\n{mark} "))
+    }
+
+    fn of_stderr(mark: &str) -> Self {
+        Self::until(format!("\n{mark}\n"))
+    }
+
+    fn until(mark: String) -> Self {
+        Self { bytes: Vec::new(), mark: mark.into_bytes(), searched: 0, at: None }
+    }
+
+    fn take(&mut self, data: &[u8]) {
+        self.bytes.extend_from_slice(data);
+        if self.at.is_none() {
+            let fresh = self.bytes.get(self.searched..).unwrap_or_default();
+            let found = fresh.windows(self.mark.len()).position(|window| window == self.mark);
+            self.at = found.map(|at| self.searched + at);
+            // A part of the mark may be here, and the rest on its way.
+            self.searched = self.searched.max((self.bytes.len() + 1).saturating_sub(self.mark.len()));
+        }
+    }
+
+    /// What is before the mark, and what is behind it.
+    fn around_mark(&self) -> Option<(&[u8], &[u8])> {
+        let at = self.at?;
+        Some((self.bytes.get(..at)?, self.bytes.get(at + self.mark.len()..)?))
+    }
 }
 
 /// A connection that did not come about.
@@ -356,7 +391,11 @@ mod tests {
     #[test]
     fn a_script_has_ended_when_both_channels_say_so() {
         let ended = |out: &str, err: &str| {
-            Ran::of(out.as_bytes(), err.as_bytes(), "quell-m").map(|ran| (ran.status, ran.stdout, ran.stderr))
+            let (mut stdout, mut stderr) = (Heard::of_stdout("quell-m"), Heard::of_stderr("quell-m"));
+            // As if each byte came by itself.
+            out.as_bytes().chunks(1).for_each(|byte| stdout.take(byte));
+            stderr.take(err.as_bytes());
+            Ran::of(&stdout, &stderr).map(|ran| (ran.status, ran.stdout, ran.stderr))
         };
         assert_eq!(ended("some\n\nquell-m 0\n", ""), None, "what it complained of may be on its way");
         assert_eq!(ended("some\n\nquell-m 1", "\nquell-m\n"), None, "the status may have more digits");
@@ -364,5 +403,19 @@ mod tests {
         assert_eq!(ended("some\n\nquell-m 12\n", "no such file\n\nquell-m\n"), Some((12, out, err)));
         assert_eq!(ended("\nquell-m 0\n", "\nquell-m\n"), Some((0, Vec::new(), Vec::new())));
         assert_eq!(ended("\nquell-x 0\n", "\nquell-m\n"), None);
+    }
+
+    #[test]
+    fn what_a_host_prints_is_looked_at_once() {
+        let mut heard = Heard::of_stdout("quell-m");
+        for _ in 0..40_000 {
+            heard.take(b"a line of what a host prints, and so on\n");
+            assert!(heard.bytes.len() - heard.searched < heard.mark.len());
+        }
+        heard.take(b"\nquel");
+        assert_eq!(heard.around_mark(), None);
+        heard.take(b"l-m 0\n");
+        let (before, behind) = heard.around_mark().unwrap();
+        assert_eq!((before.len(), behind), (1_600_000, &b"0\n"[..]));
     }
 }

@@ -8,9 +8,6 @@ use super::host::{Host, Ran};
 use super::session::Process;
 use crate::error::{ConnectError, ConnectErrorKind};
 
-/// Printed before anything of ours: a shell's start-up files may print, too.
-const BEGIN: &str = "quell-begin\n";
-
 /// Where keys are if neither the inventory nor the host says (`sshd_config(5)`, `AuthorizedKeysFile`).
 const DEFAULT_FILES: &str = ".ssh/authorized_keys .ssh/authorized_keys2";
 
@@ -61,12 +58,13 @@ impl Settings {
 impl Remote {
     pub(super) async fn sh(&self, what: &'static str, script: &str) -> Result<Ran, ConnectError> {
         let shell = if self.sudo { "sudo -n sh -s" } else { "sh -s" };
+        // Printed before anything of ours: a shell's start-up files may print, too, and whoever wrote them cannot know this.
+        let begin = self.host.mark(what)?;
         let script = format!(
-            "LC_ALL=C; PATH=\"/usr/sbin:/usr/bin:/sbin:/bin:$PATH\"; export LC_ALL PATH\nprintf '{}'\n{script}",
-            BEGIN.trim_end().to_owned() + "\\n"
+            "LC_ALL=C; PATH=\"/usr/sbin:/usr/bin:/sbin:/bin:$PATH\"; export LC_ALL PATH\nprintf '%s\\n' {begin}\n{script}"
         );
         let mut ran = self.host.run(what, shell, &script).await?;
-        let Some((_, said)) = ran.stdout.split_once(BEGIN) else {
+        let Some((_, said)) = ran.stdout.split_once(&format!("{begin}\n")) else {
             let hint =
                 if self.sudo { "; let the administrator run `sh` by sudo without a password" } else { "" };
             let why = format!("no shell answers the administrator: {}{hint}", ran.stderr);

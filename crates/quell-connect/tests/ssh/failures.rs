@@ -148,3 +148,11 @@ async fn what_refuses_us_is_named_with_what_to_do() {
     assert!(!outcome.is_applied(), "{outcome:?}");
     assert!(server.open(&old_text).unwrap().is_some(), "nothing was changed");
 }
+
+#[tokio::test]
+async fn what_start_up_files_print_is_not_taken_for_an_answer() {
+    let noisy = Server::start_with(&["ForceCommand echo quell-begin; echo noise; exec sh -s"]).unwrap();
+    let old = credential(&noisy, &noisy.let_in("ed25519", "").unwrap());
+    let outcome = issuer(&noisy).perform(IssuerOp::Disable { old: &old }).await.outcome;
+    assert!(outcome.is_applied(), "{outcome:?}");
+}

@@ -21,10 +21,19 @@ pub struct Adjacent {
 /// What else is known of where secrets were seen.
 #[derive(Clone, Debug, Default)]
 pub struct Sightings {
-    /// Places in which findings were, by secret: a file of a repository or log.
-    pub places: BTreeMap<SecretId, BTreeSet<String>>,
+    /// Places in which findings were, by secret.
+    pub places: BTreeMap<SecretId, BTreeSet<SeenAt>>,
     /// Names of the values that stores hold, by secret.
     pub values: BTreeMap<SecretId, BTreeSet<String>>,
+}
+
+/// A place in which a finding was: a file of what was scanned. Two repositories may each have an `.env`.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct SeenAt {
+    /// What was scanned, as the scan named it.
+    pub target: String,
+    /// The file in it.
+    pub file: String,
 }
 
 /// Neighbours of `leaked` that are not among `known`, the ones with most reasons first.
@@ -61,21 +70,41 @@ fn beside(one: &Secret, other: &Secret, reasons: &mut Vec<String>) {
             reasons.push(format!("read by the same process as {} ({})", one.id, its.name));
         }
     }
-    if one.issuer == other.issuer {
+    if one.issuer == other.issuer && names_an_account(&one.issuer.config) {
         reasons.push(format!("is for the same account as {}", one.id));
     }
 }
 
 fn seen_together(one: &SecretId, other: &SecretId, sightings: &Sightings, reasons: &mut Vec<String>) {
-    let both = |of: &BTreeMap<SecretId, BTreeSet<String>>| -> Option<String> {
-        of.get(one)?.intersection(of.get(other)?).next().cloned()
-    };
-    if let Some(place) = both(&sightings.places) {
-        reasons.push(format!("seen in the same file as {one} ({place})"));
+    if let Some(place) = both(&sightings.places, one, other) {
+        reasons.push(format!("seen in the same file as {one} ({} of {})", place.file, place.target));
     }
-    if both(&sightings.values).is_some() {
+    if both(&sightings.values, one, other).is_some() {
         reasons.push(format!("has the same value as {one}"));
     }
+}
+
+/// Something that is known of both.
+fn both<'a, T: Ord>(
+    of: &'a BTreeMap<SecretId, BTreeSet<T>>,
+    one: &SecretId,
+    other: &SecretId,
+) -> Option<&'a T> {
+    of.get(one)?.intersection(of.get(other)?).next()
+}
+
+/// Whether an issuer's part of the inventory says whose credential it is. One that says only how a successor is made
+/// (policies and a lifetime of a token) is the same for many.
+fn names_an_account(config: &Value) -> bool {
+    const NAMES: [&str; 6] = ["accessor", "common_name", "key_id", "role", "roles", "user"];
+    let Value::Object(map) = config else { return false };
+    map.iter().any(|(key, value)| match value {
+        Value::String(text) => NAMES.contains(&key.as_str()) && !text.is_empty(),
+        Value::Array(list) => NAMES.contains(&key.as_str()) && !list.is_empty(),
+        // `openbao: { approle: { role: … } }`.
+        Value::Object(_) => names_an_account(value),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    })
 }
 
 /// Where a store keeps it, without which part of that place it is.
@@ -163,18 +192,51 @@ secrets:
 
     #[test]
     fn what_was_seen_together_is_adjacent() {
-        let both = |what: &str| {
-            [id("orders-db"), id("far")]
-                .into_iter()
-                .map(|s| (s, BTreeSet::from([what.to_owned()])))
-                .collect::<BTreeMap<_, _>>()
+        let place =
+            |target: &str| BTreeSet::from([SeenAt { target: target.to_owned(), file: ".env".to_owned() }]);
+        let names = || BTreeSet::from(["fp:1".to_owned()]);
+        let sightings = Sightings {
+            places: [(id("orders-db"), place("a.git")), (id("far"), place("a.git"))].into(),
+            values: [(id("orders-db"), names()), (id("far"), names())].into(),
         };
-        let sightings = Sightings { places: both(".env"), values: both("fp:1") };
         let found = adjacent(&inventory(), &[id("orders-db")], &[], &sightings);
         let far = found.iter().find(|a| a.secret == id("far")).unwrap();
         assert_eq!(
             far.reasons,
-            ["seen in the same file as orders-db (.env)", "has the same value as orders-db"]
+            ["seen in the same file as orders-db (.env of a.git)", "has the same value as orders-db"]
         );
+        // A file of that name in another repository is another file.
+        let places = [(id("orders-db"), place("a.git")), (id("far"), place("b.git"))].into();
+        let apart = Sightings { places, ..Sightings::default() };
+        let found = adjacent(&inventory(), &[id("orders-db")], &[], &apart);
+        assert!(found.iter().all(|a| a.secret != id("far")), "{found:?}");
+    }
+
+    #[test]
+    fn the_same_account_is_said_of_issuers_that_name_one() {
+        let of = |issuer: &str| {
+            let secret = |id: &str| format!("  - {{ id: {id}, kind: k, issuer: {issuer} }}\n");
+            let text = format!("secrets:\n{}{}", secret("a"), secret("b"));
+            let inventory = crate::inventory::parse(&[("quell.yaml".to_owned(), text)]).unwrap();
+            adjacent(&inventory, &[id("a")], &[], &Sightings::default())
+        };
+        for issuer in [
+            "{ openbao: { token: { policies: [app], ttl: 1h } } }",
+            "{ openbao: { token: { accessor: '' } } }",
+            "{ provider: { id: github, admin: 'env:A' } }",
+        ] {
+            assert_eq!(of(issuer), [], "{issuer}");
+        }
+        for issuer in [
+            "{ openbao: { token: { accessor: x, policies: [app] } } }",
+            "{ openbao: { approle: { role: app } } }",
+            "{ provider: { id: github, key_id: '17' } }",
+            "{ ssh: { user: deploy, hosts: [web-1] } }",
+            "{ postgres: { admin: 'env:A', roles: [a] } }",
+        ] {
+            let found = of(issuer);
+            assert_eq!(found.len(), 1, "{issuer}");
+            assert_eq!(found[0].reasons, ["is for the same account as a"], "{issuer}");
+        }
     }
 }

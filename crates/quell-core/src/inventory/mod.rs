@@ -8,7 +8,7 @@ mod graph;
 mod parse;
 mod place;
 
-pub use adjacent::{Adjacent, Sightings, adjacent};
+pub use adjacent::{Adjacent, SeenAt, Sightings, adjacent};
 pub use graph::{Edge, Graph, Node, Reached};
 pub use parse::{Diagnostic, parse};
 pub use place::{Place, PlaceKind};

@@ -254,7 +254,15 @@ fn not_dead(target: &Target, killed: &Killed, out: &Out) -> u8 {
             ));
             exit::WAITING
         }
-        Ended::Done | Ended::Stuck | Ended::Held => {
+        Ended::Held => {
+            let id = killed.incident.id;
+            let held = killed.incident.machine.as_ref().and_then(|machine| machine.held());
+            let why = held.map_or("", |hold| hold.reason.as_str());
+            out.status(format!("{} the plan is paused: {why}", tone(Tone::Bad, "NOT shown to be dead:")));
+            out.hint(format!("`quell resume {id} --reason WHY`, then run the same command again"));
+            exit::WAITING
+        }
+        Ended::Done | Ended::Stuck => {
             out.status(tone(Tone::Bad, "NOT shown to be dead"));
             for line in killed.incident.proof(&killed.secret).iter().flat_map(|proof| &proof.unmet) {
                 out.status(format!("  - {line}"));

@@ -214,6 +214,31 @@ fn what_is_not_shown_to_be_dead_is_said_with_the_next_step() {
 }
 
 #[test]
+fn a_kill_that_is_paused_names_the_pause_and_who_lifts_it() {
+    let desk = Desk::new();
+    let args = ["kill", "-", "--yes", "--providers", "providers", "--control", "env:GOOD"];
+    let died = desk.run(&args, Some("*.capture:after-result"));
+    assert_eq!(died.status.code(), None, "{}", text(&died.stderr));
+    let listed = desk.json(&["incident", "list"]);
+    let id = listed["incidents"][0]["incident"].as_str().unwrap_or_else(|| panic!("{listed}"));
+    let paused = desk.run(&["pause", id, "--now", "--reason", "is it ours?"], None);
+    assert!(paused.status.success(), "{}", text(&paused.stderr));
+    let held = desk.kill_words(&["--control", "env:GOOD"]);
+    let said = text(&held.stderr);
+    assert_eq!(held.status.code(), Some(4), "{said}");
+    for words in ["NOT shown to be dead: the plan is paused: is it ours?", &format!("`quell resume {id}")] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!said.contains("a person can end it"), "{said}");
+    assert!(desk.model.alive(&desk.key.id));
+    let resumed = desk.run(&["resume", id, "--reason", "it is"], None);
+    assert!(resumed.status.success(), "{}", text(&resumed.stderr));
+    let killed = desk.kill_words(&["--control", "env:GOOD"]);
+    assert!(killed.status.success(), "{}", text(&killed.stderr));
+    assert!(!desk.model.alive(&desk.key.id));
+}
+
+#[test]
 fn a_refusal_that_proves_nothing_leads_to_a_person_and_an_exception() {
     let value =
         template::expand("nfp_{alnum:36}", 7).unwrap_or_else(|_| "nfp_".to_owned() + &"a1B2".repeat(9));

@@ -187,6 +187,30 @@ fn an_incident_that_is_wider_takes_neighbours_in() {
 }
 
 #[test]
+fn a_password_that_another_account_has_too_is_named() {
+    let postgres = postgres::Server::start(&[]).unwrap();
+    let orders = on_postgres(&postgres, "orders");
+    let mut mail = on_postgres(&postgres, "mail");
+    let (_, login) = orders.old.split_once("://").unwrap();
+    let password = login.split_once(':').unwrap().1.split_once('@').unwrap().0;
+    postgres.psql(&format!("ALTER ROLE mail_a PASSWORD '{password}'")).unwrap();
+    mail.old = orders.old.replace("orders_a", "mail_a");
+    let (gone, far) = (on_postgres(&postgres, "gone"), on_postgres(&postgres, "far"));
+    let kept = gone.kept;
+    let entries = [("gone", gone), ("far", far), ("mail", mail), ("orders", orders)];
+    let entries = entries.into_iter().map(|(id, kind)| Entry::new(id, kind)).collect();
+    let company = Company::new(entries, &json!({}), &no_approvals());
+    // A store that cannot be read keeps nobody from asking the others.
+    std::fs::remove_file(kept.file(&company.folder.path().join("gone"))).unwrap();
+    let id = company.leak(&["orders"], "chat");
+    let same = json!([{"secret": "mail", "reasons": ["has the same value as orders"]}]);
+    assert_eq!(company.json(&["incident", "adjacent", &id, "--json"])["adjacent"], same);
+    // The store of what leaked holds its successor now, and the other account still has the leaked password.
+    company.ok(&["respond", &id]);
+    assert_eq!(company.json(&["incident", "adjacent", &id, "--json"])["adjacent"], same);
+}
+
+#[test]
 fn a_circle_is_shown_with_what_would_cut_it() {
     let postgres = postgres::Server::start(&[]).unwrap();
     let bao = openbao::Server::start().unwrap();
