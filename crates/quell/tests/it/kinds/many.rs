@@ -152,6 +152,38 @@ fn a_pause_holds_for_everybody_until_it_is_lifted() {
     assert!(timeline.contains("plan resumed"), "{timeline}");
 }
 
+/// Whoever pauses must not lose the race against a plan that writes all the time.
+#[test]
+fn a_pause_lands_while_a_plan_is_busy() {
+    let postgres = postgres::Server::start(&[("max_connections", "500")]).unwrap();
+    let names: Vec<String> = (0..40).map(|i| format!("s{i}")).collect();
+    let entries = names.iter().map(|id| Entry::new(id, on_postgres(&postgres, id)));
+    let mut company = Company::new(entries.collect(), &json!({}), &no_approvals());
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let id = company.leak(&all, "chat");
+    company.ok(&["plan", &id]);
+    let (said, paused) = std::thread::scope(|scope| {
+        let responding = scope.spawn(|| company.quell(&["respond", &id], None));
+        let switched = |company: &Company| company.began(&id).iter().any(|s| s.ends_with(".store-0"));
+        while !switched(&company) {
+            assert!(!responding.is_finished(), "it was over before anybody could pause it");
+        }
+        let paused = company.quell(&["pause", &id, "--now", "--reason", "the wrong cluster"], None);
+        (responding.join().unwrap(), paused)
+    });
+    assert!(paused.status.success(), "{}", text(&paused.stderr));
+    assert_eq!(said.status.code(), Some(4), "{}", text(&said.stderr));
+    let standing = company.standing(&id);
+    let began = company.began(&id);
+    let is_whole = |s: &&str| !began.iter().any(|step| *step == format!("{s}.store-0"));
+    let whole: Vec<&str> = all.iter().copied().filter(is_whole).collect();
+    assert!(!whole.is_empty(), "it was too late for everybody: {standing:?}");
+    company.assert_untouched(&whole);
+    company.ok(&["resume", &id, "--reason", "it is the right one"]);
+    company.ok(&["respond", &id]);
+    company.assert_inert_all();
+}
+
 #[test]
 fn an_incident_that_is_wider_takes_neighbours_in() {
     let postgres = postgres::Server::start(&[]).unwrap();
