@@ -4,12 +4,13 @@
 //! seen from OpenBao 2.7.2 (2026-11). `PUT` and `POST` mean the same to it.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use quell_core::secret::SecretValue;
 use reqwest::Method;
 use reqwest::header::HeaderValue;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::Url;
 
 use crate::context::Context;
@@ -58,7 +59,7 @@ pub(super) struct Ask<'a> {
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) body: Value,
-    retry_after: Option<std::time::Duration>,
+    retry_after: Option<Duration>,
 }
 
 impl std::fmt::Debug for Bao {
@@ -192,6 +193,10 @@ impl Bao {
     }
 }
 
+/// How often, and after which pause, it is asked again whether a token that could not be looked up is gone.
+const ENDING_TRIES: u32 = 4;
+const ENDING_PAUSE: Duration = Duration::from_millis(50);
+
 impl Session<'_> {
     /// Is it our own token?
     pub(super) fn is_token(&self, value: &SecretValue) -> bool {
@@ -205,6 +210,30 @@ impl Session<'_> {
 
     pub(super) fn bao(&self) -> &Bao {
         self.bao
+    }
+
+    /// The facts of a token, or `None` when it is gone.
+    ///
+    /// While a token is being revoked its accessor is still there and the token is not: the server then answers as if a policy were
+    /// missing (2.7.2, 2026-11). Shortly after it says that there is no such accessor; a policy that is missing stays so.
+    pub(super) async fn facts_of(
+        &self,
+        what: &'static str,
+        accessor: &str,
+    ) -> Result<Option<Value>, ConnectError> {
+        let mut tries = 0;
+        loop {
+            let body = json!({ "accessor": accessor });
+            match self.ok(&Ask::post(what, "auth/token/lookup-accessor", body)).await {
+                Ok(facts) => return Ok(Some(facts)),
+                Err(error) if error.kind == ConnectErrorKind::Missing => return Ok(None),
+                Err(error) if error.kind == ConnectErrorKind::Denied && tries < ENDING_TRIES => {
+                    tries += 1;
+                    tokio::time::sleep(ENDING_PAUSE * tries).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Sends it; any status is `Ok`.

@@ -383,12 +383,8 @@ async fn token_facts(
     session: &Session<'_>,
     accessor: String,
 ) -> Result<Option<(String, Value)>, ConnectError> {
-    let body = json!({ "accessor": accessor });
-    match session.ok(&Ask::post(TOKENS, "auth/token/lookup-accessor", body)).await {
-        Ok(facts) => Ok(Some((accessor, facts))),
-        Err(error) if error.kind == ConnectErrorKind::Missing => Ok(None),
-        Err(error) => Err(error),
-    }
+    let facts = session.facts_of(TOKENS, &accessor).await?;
+    Ok(facts.map(|facts| (accessor, facts)))
 }
 
 /// Revokes a token by its accessor. One that is gone is success.

@@ -137,16 +137,6 @@ impl TokenIssuer {
         Ok(Whose::Accessor(accessor))
     }
 
-    /// The facts of an accessor, or `None` when it is gone.
-    async fn facts_of(&self, session: &Session<'_>, accessor: &str) -> Result<Option<Value>, ConnectError> {
-        let body = json!({ "accessor": accessor });
-        match session.ok(&Ask::post(LOOKING, "auth/token/lookup-accessor", body)).await {
-            Ok(answer) => Ok(Some(answer)),
-            Err(error) if error.kind == ConnectErrorKind::Missing => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// What the server knows of a token, by its value or its accessor.
     async fn facts(&self, session: &Session<'_>, old: &Credential) -> Result<Value, ConnectError> {
         let gone = || {
@@ -155,7 +145,7 @@ impl TokenIssuer {
         };
         if old.value.is_empty() {
             return match self.whose(session, old).await? {
-                Whose::Accessor(accessor) => self.facts_of(session, &accessor).await?.ok_or_else(gone),
+                Whose::Accessor(accessor) => session.facts_of(LOOKING, &accessor).await?.ok_or_else(gone),
                 Whose::Gone => Err(gone()),
             };
         }
@@ -228,7 +218,7 @@ impl TokenIssuer {
         let Whose::Accessor(accessor) = self.whose(session, old).await? else {
             return Ok(gone(None));
         };
-        Ok(match self.facts_of(session, &accessor).await? {
+        Ok(match session.facts_of(LOOKING, &accessor).await? {
             None => gone(Some(&accessor)),
             Some(_) => Outcome::retry(format!("the token with accessor {accessor} is alive")),
         })
@@ -242,7 +232,7 @@ impl TokenIssuer {
         let mut found = Vec::new();
         for accessor in keys.into_iter().flatten().filter_map(Value::as_str) {
             // One that ended since the list was made is `None`.
-            let facts = self.facts_of(session, accessor).await?.unwrap_or_default();
+            let facts = session.facts_of(LOOKING, accessor).await?.unwrap_or_default();
             if facts.pointer("/data/meta/quell").and_then(Value::as_str) == Some(tag) {
                 found.push(accessor.to_owned());
             }
@@ -454,7 +444,7 @@ impl Issuer for TokenIssuer {
         let session = self.bao.login().await?;
         match self.whose(&session, old).await? {
             Whose::Gone => Ok(0),
-            Whose::Accessor(accessor) => Ok(u64::from(self.facts_of(&session, &accessor).await?.is_some())),
+            Whose::Accessor(accessor) => Ok(u64::from(session.facts_of(LOOKING, &accessor).await?.is_some())),
         }
     }
 

@@ -7,7 +7,7 @@ use quell_connect::conformance::{self, Subject};
 use quell_connect::connector::{Issuer, IssuerOp};
 use quell_core::outcome::Probe;
 use quell_core::secret::Credential;
-use quell_testkit::openbao::Server;
+use quell_testkit::openbao::{Server, ask};
 use serde_json::{Value, json};
 
 use crate::proxy::{Fault, Proxy};
@@ -346,4 +346,33 @@ fn a_control_of_the_role_itself_is_refused() {
     let pasted = json!({ "role": "orders", "control": { "role": "c", "secret_id": "pasted-value" } });
     let error = build(json!({ "approle": pasted }));
     assert!(!error.message.contains("pasted-value"), "{error:?}");
+}
+
+/// A token that is being revoked is looked up as if a policy were missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_end_meanwhile_are_no_missing_policy() {
+    let server = start();
+    let issuer = with_control(&server.addr(), server.root_token(), &config());
+    let old = issuer.identify(&value(OLD)).unwrap();
+    let stolen = token(&server, "orders", OLD);
+    let accessors: Vec<Value> = (0..150)
+        .map(|_| {
+            let made = server.request("POST", "auth/token/create", &json!({ "ttl": "1h" })).unwrap();
+            made["auth"]["accessor"].clone()
+        })
+        .collect();
+    let (port, root) = (server.port(), server.root_token().to_owned());
+    let ending = std::thread::spawn(move || {
+        for accessor in accessors {
+            let body = json!({ "accessor": accessor });
+            ask(port, &root, "POST", "auth/token/revoke-accessor", &body).unwrap();
+        }
+    });
+    let mut counted = 0;
+    while !ending.is_finished() {
+        assert_eq!(issuer.sessions(&old, None).await.unwrap(), 1);
+        counted += 1;
+    }
+    ending.join().unwrap();
+    assert!(counted > 1 && alive(&server, &stolen));
 }

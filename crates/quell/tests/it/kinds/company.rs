@@ -209,12 +209,17 @@ impl Company {
         company
     }
 
-    pub(crate) fn quell(&self, args: &[&str], failpoint: Option<&str>) -> Output {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(quell_program());
         command.args(args).current_dir(self.folder.path()).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.folder.path()).env("QUELL_ACTOR", "ines");
         command.env("QUELL_DATA_DIR", self.folder.path().join("data"));
+        command
+    }
+
+    pub(crate) fn quell(&self, args: &[&str], failpoint: Option<&str>) -> Output {
+        let mut command = self.command(args);
         if let Some(failpoint) = failpoint {
             command.env("QUELL_FAILPOINT", failpoint);
         }

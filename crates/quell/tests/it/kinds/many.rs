@@ -1,5 +1,7 @@
 //! Many secrets of several kinds in one incident.
 
+use std::process::Stdio;
+
 use quell_testkit::{mariadb, openbao, postgres, redis as cache};
 use serde_json::{Value, json};
 
@@ -162,15 +164,13 @@ fn a_pause_lands_while_a_plan_is_busy() {
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     let id = company.leak(&all, "chat");
     company.ok(&["plan", &id]);
-    let (said, paused) = std::thread::scope(|scope| {
-        let responding = scope.spawn(|| company.quell(&["respond", &id], None));
-        let switched = |company: &Company| company.began(&id).iter().any(|s| s.ends_with(".store-0"));
-        while !switched(&company) {
-            assert!(!responding.is_finished(), "it was over before anybody could pause it");
-        }
-        let paused = company.quell(&["pause", &id, "--now", "--reason", "the wrong cluster"], None);
-        (responding.join().unwrap(), paused)
-    });
+    let mut respond = company.command(&["respond", &id]);
+    let mut responding = respond.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    while !company.began(&id).iter().any(|s| s.ends_with(".store-0")) {
+        assert!(responding.try_wait().unwrap().is_none(), "it was over before anybody could pause it");
+    }
+    let paused = company.quell(&["pause", &id, "--now", "--reason", "the wrong cluster"], None);
+    let said = responding.wait_with_output().unwrap();
     assert!(paused.status.success(), "{}", text(&paused.stderr));
     assert_eq!(said.status.code(), Some(4), "{}", text(&said.stderr));
     let standing = company.standing(&id);
