@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use quell_core::event::{Actor, Event, SealedRef, ValueRole};
 use quell_core::incident::Incident;
 use quell_core::outcome::Outcome;
-use quell_core::plan::{Action, Hold, Machine, Phase, Step, StepEvent};
+use quell_core::plan::{Action, Hold, Machine, Phase, Step, StepAction, StepEvent};
 use quell_core::{IncidentId, SecretId, StepId};
 use quell_store::{Batch, NewEntry, Sealed, StoreError, WorkerGuard};
 use tokio::task::JoinSet;
@@ -343,7 +343,7 @@ impl Driver<'_> {
                 .map(|((_, consumer), seen)| (consumer.clone(), seen.clone()))
                 .collect(),
             cutoff: crate::proof::session_cutoff(&self.incident, secret),
-            written: self.written(secret),
+            written: step.action == StepAction::Look && self.written(secret),
             seen_valid: self.incident.seen_valid(secret),
             incident: None,
         }

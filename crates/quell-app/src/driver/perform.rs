@@ -25,7 +25,7 @@ pub(super) struct Known {
     pub(super) new: Option<SealedRef>,
     pub(super) baselines: std::collections::BTreeMap<String, (Option<String>, Option<String>)>,
     pub(super) cutoff: Option<String>,
-    /// A store of it was written in this incident, or may have been.
+    /// For [`StepAction::Look`]: a store of it was written in this incident, or may have been.
     pub(super) written: bool,
     /// Old values that were valid once.
     pub(super) seen_valid: std::collections::BTreeSet<Fingerprint>,
