@@ -26,6 +26,29 @@ pub enum ValidAtOnce {
     AlternatePrincipals,
 }
 
+/// When a person's task has its turn.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskTime {
+    /// It is what ends the old value, where no machine can.
+    End,
+    /// After the proof: it gives consumers what they need to go on, such as a new consent.
+    Renew,
+}
+
+/// Something at the issuer that only a person can do.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Task {
+    /// A slug: `force-reset`, `re-consent`.
+    pub name: String,
+    /// When.
+    pub when: TaskTime,
+    /// What to do and where, in words.
+    pub what: String,
+    /// Why, and what to record as evidence.
+    pub why: String,
+}
+
 /// An issuer's declared capabilities.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Capabilities {

@@ -3,7 +3,7 @@
 use super::state::Incident;
 use crate::event::ValueRole;
 use crate::id::SecretId;
-use crate::plan::{StepAction, StepState, word};
+use crate::plan::{ChannelAct, Machine, StepAction, StepState, word};
 use crate::severity::Severity;
 
 /// Everything that is not yet so; empty when it may close.
@@ -18,6 +18,9 @@ pub fn unmet(incident: &Incident) -> Vec<String> {
         if !incident.exceptions.contains_key(&affected.secret) {
             secret_unmet(incident, &affected.secret, &mut out);
         }
+    }
+    if let Some(machine) = &incident.machine {
+        still_locked(machine, &mut out);
     }
     let tried = |fp| incident.sealed.iter().any(|s| s.role == ValueRole::Old && s.fingerprint == fp);
     let excepted = incident.secrets.iter().any(|a| incident.exceptions.contains_key(&a.secret));
@@ -44,8 +47,43 @@ pub fn never_valid(secret: &SecretId) -> String {
     format!("no tried value of {secret} was ever seen to be valid, so its refusal proves nothing")
 }
 
+/// A place where people work must not stay locked when everybody has gone home.
+fn still_locked(machine: &Machine, out: &mut Vec<String>) {
+    let of = |name: &str, wanted: ChannelAct| {
+        let mut steps = machine.states();
+        steps.find_map(|(step, state)| match &step.action {
+            StepAction::Channel { channel, act } if channel == name && *act == wanted => Some(state),
+            _ => None,
+        })
+    };
+    for name in &machine.plan().channels() {
+        let locked = of(name, ChannelAct::Lock).is_some_and(|state| *state == StepState::Applied);
+        let unlock = of(name, ChannelAct::Unlock).filter(|state| !state.satisfies());
+        if let (true, Some(state)) = (locked, unlock) {
+            out.push(format!("`{name}` is still locked (channel.{name}.unlock is {})", word(state)));
+        }
+    }
+}
+
+/// Nobody but people can end it; what they say is recorded, and is no proof.
+fn unproven_by_people(machine: &Machine, secret: &SecretId) -> bool {
+    let mut steps = machine.plan().steps_of(secret).peekable();
+    steps.peek().is_some() && steps.all(|step| step.is_for_people())
+}
+
 /// What is missing for one secret.
 fn secret_unmet(incident: &Incident, secret: &SecretId, out: &mut Vec<String>) {
+    if let Some(machine) = incident.machine.as_ref().filter(|m| unproven_by_people(m, secret)) {
+        for (step, state) in machine.states().filter(|(s, _)| s.secret.as_ref() == Some(secret)) {
+            if !state.satisfies() {
+                out.push(format!("{} is {}: {}", step.id, word(state), step.what));
+            }
+        }
+        out.push(format!(
+            "{secret} is ended by people, and no machine can try it: a named approver records an exception that says what was seen"
+        ));
+        return;
+    }
     match incident.proof(secret) {
         None => out.push(format!("{secret} is not proven inert at the issuer")),
         Some(proof) if !proof.inert => {
@@ -86,7 +124,9 @@ fn secret_unmet(incident: &Incident, secret: &SecretId, out: &mut Vec<String>) {
                     word(state)
                 ));
             }
-            StepAction::WriteStore { .. } | StepAction::Reload { .. } if !state.satisfies() => {
+            StepAction::WriteStore { .. } | StepAction::Reload { .. } | StepAction::Person { .. }
+                if !state.satisfies() =>
+            {
                 out.push(format!("{} is {}", step.id, word(state)));
             }
             StepAction::Capture
@@ -103,6 +143,8 @@ fn secret_unmet(incident: &Incident, secret: &SecretId, out: &mut Vec<String>) {
             | StepAction::Prove
             | StepAction::Purge { .. }
             | StepAction::Retire
+            | StepAction::Person { .. }
+            | StepAction::Channel { .. }
             | StepAction::Notify { .. } => {}
         }
     }

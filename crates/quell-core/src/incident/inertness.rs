@@ -110,7 +110,7 @@ fn proven(proof: &Proof, untried: &[Fingerprint]) -> (Inert, String) {
 fn unproven(incident: &Incident, steps: &[(&Step, &StepState)]) -> (Inert, String) {
     let Some(machine) = &incident.machine else { return (Inert::No, "there is no plan yet".to_owned()) };
     let ends = |step: &Step| {
-        matches!(step.action, StepAction::Disable)
+        matches!(step.action, StepAction::Disable | StepAction::Person { .. })
             || step.switches() && matches!(step.action, StepAction::Install | StepAction::Mint)
     };
     let Some((step, state)) = steps.iter().find(|(step, _)| ends(step)) else {
@@ -123,6 +123,7 @@ fn unproven(incident: &Incident, steps: &[(&Step, &StepState)]) -> (Inert, Strin
         StepState::Failed { reason } => Some(format!("{} gave up: {reason}", s.id)),
         StepState::Waiting
         | StepState::AwaitingApproval
+        | StepState::WithPeople
         | StepState::Running { .. }
         | StepState::Deferred { .. }
         | StepState::Applied
@@ -130,6 +131,10 @@ fn unproven(incident: &Incident, steps: &[(&Step, &StepState)]) -> (Inert, Strin
     });
     let held = || machine.held().map(|h| format!("the plan is paused: {}", h.reason));
     match state {
+        StepState::Applied if step.is_for_people() => {
+            (Inert::CannotTell, stuck.unwrap_or_else(|| "people say that it is ended; no machine can try it".to_owned()))
+        }
+        StepState::WithPeople => (Inert::No, format!("{} is for a person to do", step.id)),
         StepState::Applied => {
             let why = stuck.unwrap_or_else(|| "the issuer was told; the proof is not there yet".to_owned());
             (Inert::CannotTell, why)

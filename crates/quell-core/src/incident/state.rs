@@ -330,6 +330,7 @@ impl Incident {
             | StepEvent::ApprovalRequested { .. }
             | StepEvent::ApprovalGranted { .. }
             | StepEvent::ApprovalRefused { .. }
+            | StepEvent::HandedOver { .. }
             | StepEvent::Retried { .. }
             | StepEvent::Skipped { .. }
             | StepEvent::Resolved { .. } => {}

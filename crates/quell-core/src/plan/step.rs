@@ -73,6 +73,18 @@ pub enum StepAction {
     },
     /// Delete what the issuer keeps of the old value, so that nobody can make it valid again.
     Retire,
+    /// Something that only people can do, or that Quell was given no right to: one of them does it, and says so with evidence.
+    Person {
+        /// The name of the task: `force-reset`, `re-consent`.
+        task: String,
+    },
+    /// Something at the place where it leaked. None of it contains anything.
+    Channel {
+        /// The channel's name in the inventory.
+        channel: String,
+        /// What.
+        act: ChannelAct,
+    },
     /// Tell people.
     Notify {
         /// The channel's name.
@@ -80,6 +92,35 @@ pub enum StepAction {
         /// `opened` or `contained`.
         notice: String,
     },
+}
+
+/// What is done at the place where a secret leaked.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChannelAct {
+    /// Nothing is merged or pushed there, and no job runs, until it is rotated.
+    Lock,
+    /// Record what was to be seen, by whom, since when: before anything is taken away.
+    Preserve,
+    /// Take away the message, log or artifact. Hygiene.
+    Remove,
+    /// See that no value that works is in what is there now.
+    Scan,
+    /// Let merges and jobs go on.
+    Unlock,
+}
+
+impl ChannelAct {
+    /// The word in the step's name.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Lock => "lock",
+            Self::Preserve => "preserve",
+            Self::Remove => "remove",
+            Self::Scan => "scan",
+            Self::Unlock => "unlock",
+        }
+    }
 }
 
 /// How bad it is to do it wrongly.
@@ -171,13 +212,40 @@ impl Step {
             | StepAction::Confirm { .. }
             | StepAction::ProveRefused
             | StepAction::Prove
+            | StepAction::Person { .. }
+            | StepAction::Channel { .. }
             | StepAction::Notify { .. } => false,
         }
     }
 
-    /// A later wave waits for it. What is only tidied up after the proof holds nobody.
+    /// A later wave waits for it. What is only tidied up after the proof holds nobody, and neither do people, who may
+    /// take a day, or the place where it leaked.
     pub(super) fn holds_its_wave(&self) -> bool {
-        !self.best_effort && !matches!(self.action, StepAction::Purge { .. } | StepAction::Retire)
+        !self.best_effort
+            && match self.action {
+                StepAction::Purge { .. }
+                | StepAction::Retire
+                | StepAction::Person { .. }
+                | StepAction::Channel { .. } => false,
+                StepAction::Capture
+                | StepAction::Mint
+                | StepAction::Install
+                | StepAction::ProbeNew
+                | StepAction::WriteStore { .. }
+                | StepAction::Look
+                | StepAction::Reload { .. }
+                | StepAction::Confirm { .. }
+                | StepAction::Disable
+                | StepAction::Sever
+                | StepAction::ProveRefused
+                | StepAction::Prove
+                | StepAction::Notify { .. } => true,
+            }
+    }
+
+    /// A person does it: Quell only waits for what they say.
+    pub fn is_for_people(&self) -> bool {
+        matches!(self.action, StepAction::Person { .. })
     }
 }
 
@@ -220,6 +288,19 @@ impl Plan {
     pub fn hash(&self) -> String {
         let bytes = crate::json::canonical(self).unwrap_or_default();
         hex::encode(Sha256::digest(bytes))
+    }
+
+    /// Names of the places where it leaked at which something is done.
+    pub fn channels(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for step in &self.steps {
+            if let StepAction::Channel { channel, .. } = &step.action
+                && !names.contains(channel)
+            {
+                names.push(channel.clone());
+            }
+        }
+        names
     }
 
     /// A step by id.

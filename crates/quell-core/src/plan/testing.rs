@@ -35,6 +35,7 @@ pub(crate) fn secret_with(id: &str, valid_at_once: ValidAtOnce) -> SecretInput {
         after: Vec::new(),
         because: "it leaked".to_owned(),
         lane: None,
+        tasks: Vec::new(),
     }
 }
 
@@ -46,6 +47,7 @@ pub(crate) fn input(strategy: Strategy, secrets: Vec<SecretInput>) -> PlanInput 
         secrets,
         approvals: Approvals { destructive: 1, reversible: 0 },
         channels: vec!["ops".to_owned()],
+        leaked_in: Vec::new(),
         warnings: Vec::new(),
         stop_after: 0,
         under_way: 0,

@@ -30,6 +30,7 @@ impl Machine {
                 slot.approvals.clear();
                 slot.state = StepState::Failed { reason: format!("refused by {by}: {reason}") };
             }
+            StepEvent::HandedOver { .. } => slot.state = StepState::WithPeople,
             StepEvent::Started { attempt, phase, worker, deadline, .. } => {
                 slot.attempts = *attempt;
                 match phase {

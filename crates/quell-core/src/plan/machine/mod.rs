@@ -221,6 +221,7 @@ impl Machine {
                 }
                 StepState::Waiting
                 | StepState::AwaitingApproval
+                | StepState::WithPeople
                 | StepState::Running { .. }
                 | StepState::Deferred { .. }
                 | StepState::Applied
@@ -246,6 +247,9 @@ impl Machine {
         if phase == Phase::Perform && !self.approved(i, now) {
             return self.ask(i);
         }
+        if self.plan.steps.get(i).is_some_and(Step::is_for_people) {
+            return self.hand_over(i);
+        }
         if !self.room_under_way(i, pace) {
             return;
         }
@@ -269,6 +273,13 @@ impl Machine {
         let plan_hash = self.plan_hash.clone();
         self.emit(StepEvent::ApprovalRequested { step: step.clone(), plan_hash, needed });
         self.actions.push_back(Action::AskApproval { step });
+    }
+
+    /// It is a person's to do: nothing is started, and nobody waits for it with a deadline.
+    fn hand_over(&mut self, i: usize) {
+        let Some(step) = self.plan.steps.get(i).map(|s| s.id.clone()) else { return };
+        self.emit(StepEvent::HandedOver { step: step.clone() });
+        self.actions.push_back(Action::HandOver { step });
     }
 
     /// The deadline of an attempt has passed.
@@ -385,6 +396,7 @@ impl Machine {
                 StepState::Running { worker, .. } => Some(worker.as_str()),
                 StepState::Waiting
                 | StepState::AwaitingApproval
+                | StepState::WithPeople
                 | StepState::Deferred { .. }
                 | StepState::Applied
                 | StepState::Skipped

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::Flaw;
 use super::{Approval, Machine, Refusal, StepEvent, StepState};
 use crate::id::StepId;
-use crate::plan::step::{Step, StepAction};
+use crate::plan::step::{ChannelAct, Step, StepAction};
 
 impl Machine {
     /// A person approves exactly what runs: this step of this plan, until then. May come before the step is ready.
@@ -24,7 +24,8 @@ impl Machine {
         let slot = self.slot(i)?;
         match slot.state {
             StepState::Waiting | StepState::AwaitingApproval | StepState::Deferred { .. } => {}
-            StepState::Running { .. }
+            StepState::WithPeople
+            | StepState::Running { .. }
             | StepState::Applied
             | StepState::Skipped
             | StepState::Failed { .. } => {
@@ -47,7 +48,10 @@ impl Machine {
     pub fn refuse(&mut self, step: &StepId, by: &str, reason: &str) -> Result<(), Refusal> {
         let i = self.find(step)?;
         match self.slot(i)?.state {
-            StepState::Waiting | StepState::AwaitingApproval | StepState::Deferred { .. } => {
+            StepState::Waiting
+            | StepState::AwaitingApproval
+            | StepState::WithPeople
+            | StepState::Deferred { .. } => {
                 self.emit(StepEvent::ApprovalRefused {
                     step: step.clone(),
                     by: by.to_owned(),
@@ -72,6 +76,7 @@ impl Machine {
             }
             StepState::Waiting
             | StepState::AwaitingApproval
+            | StepState::WithPeople
             | StepState::Running { .. }
             | StepState::Deferred { .. }
             | StepState::Applied
@@ -117,6 +122,7 @@ impl Machine {
         match self.slot(i)?.state {
             StepState::Waiting
             | StepState::AwaitingApproval
+            | StepState::WithPeople
             | StepState::Deferred { .. }
             | StepState::Failed { .. } => {
                 self.emit(event);
@@ -138,6 +144,9 @@ fn essential(step: &Step) -> Option<&'static str> {
         StepAction::Prove | StepAction::ProveRefused => {
             Some("a proof is a test, not a statement; close with a recorded exception if you must")
         }
+        StepAction::Channel { act: ChannelAct::Preserve, .. } => {
+            Some("what is taken away unseen cannot be examined; fix the cause and retry it")
+        }
         StepAction::Install
         | StepAction::Look
         | StepAction::ProbeNew
@@ -148,6 +157,8 @@ fn essential(step: &Step) -> Option<&'static str> {
         | StepAction::Sever
         | StepAction::Purge { .. }
         | StepAction::Retire
+        | StepAction::Person { .. }
+        | StepAction::Channel { .. }
         | StepAction::Notify { .. } => None,
     }
 }

@@ -15,6 +15,8 @@ pub enum StepState {
     Waiting,
     /// Everything it needs is done; people must approve it first.
     AwaitingApproval,
+    /// A person has to do it and say so.
+    WithPeople,
     /// Claimed by a worker; an outcome is owed before the deadline.
     Running {
         /// Counts from 1.
@@ -58,9 +60,12 @@ impl StepState {
     pub(super) fn wakes_at(&self) -> Option<Timestamp> {
         match self {
             Self::Running { deadline: at, .. } | Self::Deferred { until: at, .. } => Some(*at),
-            Self::Waiting | Self::AwaitingApproval | Self::Applied | Self::Skipped | Self::Failed { .. } => {
-                None
-            }
+            Self::Waiting
+            | Self::AwaitingApproval
+            | Self::WithPeople
+            | Self::Applied
+            | Self::Skipped
+            | Self::Failed { .. } => None,
         }
     }
 }
@@ -92,6 +97,8 @@ pub enum StepEvent {
     ApprovalGranted { step: StepId, plan_hash: String, by: String, expires_at: Timestamp },
     /// One person said no.
     ApprovalRefused { step: StepId, by: String, reason: String },
+    /// Its turn has come, and it is a person's to do.
+    HandedOver { step: StepId },
     /// The intent: recorded before anything is done.
     Started { step: StepId, attempt: u32, phase: Phase, worker: String, deadline: Timestamp },
     /// The result.
@@ -113,6 +120,7 @@ impl StepEvent {
             Self::ApprovalRequested { step, .. }
             | Self::ApprovalGranted { step, .. }
             | Self::ApprovalRefused { step, .. }
+            | Self::HandedOver { step }
             | Self::Started { step, .. }
             | Self::Finished { step, .. }
             | Self::Lost { step, .. }
@@ -130,6 +138,8 @@ pub enum Action {
     Run { step: StepId, attempt: u32, phase: Phase },
     /// Ask people.
     AskApproval { step: StepId },
+    /// Tell people that it is theirs to do.
+    HandOver { step: StepId },
     /// Tell people that a step gave up.
     Page { step: StepId, reason: String },
 }
@@ -194,6 +204,7 @@ pub fn word(state: &StepState) -> &'static str {
     match state {
         StepState::Waiting => "waiting",
         StepState::AwaitingApproval => "awaiting approval",
+        StepState::WithPeople => "for a person to do",
         StepState::Running { .. } => "running",
         StepState::Deferred { phase: Phase::Observe, .. } => "unknown",
         StepState::Deferred { .. } => "deferred",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::world::Value;
 use crate::id::StepId;
 use crate::outcome::Outcome;
-use crate::plan::{Flow, Phase, Plan, StepAction, StepEvent, StepState};
+use crate::plan::{ChannelAct, Flow, Phase, Plan, StepAction, StepEvent, StepState};
 use jiff::Timestamp;
 
 /// One step as the ledger tells it.
@@ -66,12 +66,22 @@ impl Books {
                     needs: s.needs.iter().map(|n| index[n]).collect(),
                     essential: matches!(
                         s.action,
-                        StepAction::Capture | StepAction::Mint | StepAction::Prove | StepAction::ProveRefused
+                        StepAction::Capture
+                            | StepAction::Mint
+                            | StepAction::Prove
+                            | StepAction::ProveRefused
+                            | StepAction::Channel { act: ChannelAct::Preserve, .. }
                     ),
                     secret: secret_of(i),
                     wave: s.wave,
                     tidies: s.best_effort
-                        || matches!(s.action, StepAction::Purge { .. } | StepAction::Retire),
+                        || matches!(
+                            s.action,
+                            StepAction::Purge { .. }
+                                | StepAction::Retire
+                                | StepAction::Person { .. }
+                                | StepAction::Channel { .. }
+                        ),
                     lane: s.lane.clone().map(|name| {
                         let bears = plan.lanes[&name].at_once;
                         (name, bears)
@@ -102,7 +112,7 @@ impl Books {
         let i = self.index[event.step()];
         let step = &mut self.steps[i];
         match event {
-            StepEvent::ApprovalRequested { .. } => {}
+            StepEvent::HandedOver { .. } | StepEvent::ApprovalRequested { .. } => {}
             StepEvent::ApprovalGranted { by, expires_at, plan_hash, .. } => {
                 if *plan_hash == self.plan_hash {
                     step.grants.retain(|(who, _)| who != by);
@@ -154,7 +164,7 @@ impl Books {
             StepState::Running { attempt, phase, .. } => step.running == Some((*attempt, *phase)),
             StepState::Applied | StepState::Skipped => step.satisfied && step.running.is_none(),
             StepState::Failed { .. } => step.failed && step.running.is_none(),
-            StepState::Waiting | StepState::AwaitingApproval => {
+            StepState::Waiting | StepState::AwaitingApproval | StepState::WithPeople => {
                 step.running.is_none() && !step.satisfied && !step.failed && !step.doubt
             }
             StepState::Deferred { phase, .. } => {

@@ -46,7 +46,7 @@ impl Sim {
                 Action::Run { step, attempt, phase } => {
                     self.begin(w, self.books.index[&step], attempt, phase);
                 }
-                Action::AskApproval { .. } | Action::Page { .. } => {}
+                Action::AskApproval { .. } | Action::HandOver { .. } | Action::Page { .. } => {}
             }
         }
     }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::books::Books;
 use super::world::{Deed, Effect, OLD, Order, Secret, World};
 use crate::outcome::Outcome;
-use crate::plan::{Class, Flow, Machine, Phase, StepEvent, StepState};
+use crate::plan::{ChannelAct, Class, Flow, Machine, Phase, StepEvent, StepState};
 
 /// The name of an invariant.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -48,6 +48,8 @@ pub(super) enum Id {
     P18,
     /// Nothing is switched while a successor could still be made in an earlier wave.
     P19,
+    /// What leaked is taken away only after it was preserved; nothing is unlocked before everything is inert and scanned.
+    P20,
 }
 
 pub(super) const ALL: &[Id] = &[
@@ -70,6 +72,7 @@ pub(super) const ALL: &[Id] = &[
     Id::P17,
     Id::P18,
     Id::P19,
+    Id::P20,
 ];
 
 pub(super) type Verdict = Result<(), String>;
@@ -87,7 +90,8 @@ pub(super) fn p1(books: &Books, step: usize, attempt: u32, phase: Phase) -> Verd
 }
 
 pub(super) fn p2(books: &Books, i: usize, event: &StepEvent) -> Verdict {
-    let open = if performs(event) { books.open_before(i) } else { None };
+    let begins = performs(event) || matches!(event, StepEvent::HandedOver { .. });
+    let open = if begins { books.open_before(i) } else { None };
     must(open.is_none(), || format!("step {i} starts, and step {open:?} is open"))
 }
 
@@ -131,6 +135,7 @@ pub(super) fn p6(books: &Books, i: usize, event: &StepEvent) -> Verdict {
         | StepEvent::ApprovalRequested { .. }
         | StepEvent::ApprovalGranted { .. }
         | StepEvent::ApprovalRefused { .. }
+        | StepEvent::HandedOver { .. }
         | StepEvent::Retried { .. }
         | StepEvent::Skipped { .. }
         | StepEvent::Resolved { .. } => true,
@@ -169,7 +174,8 @@ pub(super) fn p8(secret: &Secret) -> Verdict {
 /// Before the effect lands.
 pub(super) fn p9_landing(secret: &Secret, deed: Deed) -> Verdict {
     let makes = deed == Deed::Install || (deed == Deed::Mint && secret.issuer_chooses);
-    let moved = || secret.consumers.iter().all(|c| secret.live.contains(&c.uses));
+    let stored = || secret.stores.iter().all(|s| s.current().is_some_and(|v| secret.live.contains(&v)));
+    let moved = || secret.consumers.iter().all(|c| secret.live.contains(&c.uses)) && stored();
     match secret.order {
         Order::KillFirst => must(!makes || (!secret.old_valid && secret.sessions == 0), || {
             "kill-first: a successor is made before the old value is refused".to_owned()
@@ -236,7 +242,8 @@ pub(super) fn p12(machine: &Machine) -> Verdict {
 pub(super) fn p13(machine: &Machine, books: &Books) -> Verdict {
     let mut blocked = vec![false; books.steps.len()];
     let mut asking = vec![false; books.steps.len()];
-    let asks = |state: &StepState| *state == StepState::AwaitingApproval;
+    let asks =
+        |state: &StepState| matches!(state, StepState::AwaitingApproval | StepState::WithPeople);
     for (i, (_, state)) in machine.states().enumerate() {
         asking[i] = asks(state) || books.steps[i].needs.iter().any(|n| asking[*n]);
     }
@@ -287,6 +294,21 @@ pub(super) fn p16_landing(secret: &Secret, deed: Deed, value: Option<u32>) -> Ve
     must(secret.captured || !changes, || format!("{deed:?} before the old value is captured"))?;
     let dud = matches!(deed, Deed::WriteStore(_)) && value.is_some_and(|v| !secret.live.contains(&v));
     must(!dud || secret.by_hand, || "a value that does not work reaches a store".to_owned())
+}
+
+/// Before the effect lands at the place where it leaked.
+pub(super) fn p20_landing(world: &World, effect: Effect) -> Verdict {
+    let by_hand = world.secrets.iter().any(|s| s.by_hand);
+    match effect.deed {
+        Deed::Channel(ChannelAct::Remove) => {
+            must(world.forge.preserved, || "it is taken away, and nothing was preserved".to_owned())
+        }
+        Deed::Channel(ChannelAct::Unlock) if !by_hand => {
+            let lives = world.secrets.iter().position(|s| s.old_valid || s.sessions > 0);
+            must(lives.is_none(), || format!("unlocked, and secret {lives:?} is not inert"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Before the effect lands: what this secret's issuer is reached with must work.
@@ -372,7 +394,7 @@ fn flow_fits(event: &StepEvent) -> Verdict {
 
 /// All that are asked before an effect lands.
 pub(super) fn of_landing(world: &World, effect: Effect, value: Option<u32>) -> Vec<(Id, Verdict)> {
-    let Some(s) = effect.secret else { return Vec::new() };
+    let Some(s) = effect.secret else { return vec![(Id::P20, p20_landing(world, effect))] };
     let secret = &world.secrets[s];
     vec![
         (Id::P7, p7_landing(secret, effect.deed)),

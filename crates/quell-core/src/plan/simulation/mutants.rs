@@ -51,6 +51,7 @@ const MISTAKES: &[(Wrong, &[Id])] = &[
     (Wrong::DropNeeds("purge", "prove"), &[Id::P7]),
     (Wrong::DropNeeds("retire", "prove"), &[Id::P7]),
     (Wrong::DropNeeds("capture", "confirm"), &[Id::P17]),
+    (Wrong::DropNeeds("remove", "preserve"), &[Id::P20]),
     // These do no harm but end nowhere: what ran too early is not run again.
     (Wrong::DropNeeds("reload", "store"), &[Id::P11]),
     (Wrong::DropNeeds("sever", "disable"), &[Id::P11]),
@@ -91,6 +92,14 @@ const HARMLESS: &[(&str, &str)] = &[
     ("prove", "probe-new"),
     ("prove-refused", "sever"),
     ("prove-refused", "disable"),
+    ("person", "prove"),
+    ("person", "person"),
+    ("confirm", "person"),
+    ("unlock", "lock"),
+    ("unlock", "scan"),
+    ("scan", "prove"),
+    ("scan", "prove-refused"),
+    ("reload", "person"),
     ("notify", "prove"),
     ("notify", "prove-refused"),
 ];

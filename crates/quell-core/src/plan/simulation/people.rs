@@ -69,6 +69,13 @@ impl Sim {
                 let id = self.ids[i].clone();
                 self.command(|m, _| m.retry(&id, "ines"));
             }
+            16 if self.rng.chance(50) => {
+                let handed = self.those(|s| *s == StepState::WithPeople);
+                if !handed.is_empty() {
+                    let i = self.rng.pick(&handed);
+                    self.do_task(i);
+                }
+            }
             16 => {
                 let i = if asking.is_empty() { any } else { self.rng.pick(&asking) };
                 let id = self.ids[i].clone();
@@ -130,6 +137,8 @@ impl Sim {
                 | Deed::Prove
                 | Deed::Purge(_)
                 | Deed::Retire
+                | Deed::Task
+                | Deed::Channel(_)
                 | Deed::Notify => false,
             };
             if self.books.steps[i].satisfied && (owed || self.spoken[i]) {
@@ -150,6 +159,18 @@ impl Sim {
                 self.approve(i, by, true, 86_400_000);
             }
         }
+        for i in self.those(|s| *s == StepState::WithPeople) {
+            self.do_task(i);
+        }
+    }
+
+    /// A person does what was handed over, and says so.
+    fn do_task(&mut self, i: usize) {
+        if let Some(s) = self.effects[i].secret {
+            self.world.secrets[s].renewed = true;
+        }
+        let id = self.ids[i].clone();
+        self.command(|m, _| m.resolve(&id, "uma", "it is done, see the ticket"));
     }
 
     /// One round without faults. True when nothing moved and nothing will by itself.

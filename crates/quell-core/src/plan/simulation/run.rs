@@ -335,6 +335,9 @@ impl Sim {
             Deed::Prove => Seen::DoubtProve,
             Deed::Purge(_) => Seen::DoubtPurge,
             Deed::Retire => Seen::DoubtRetire,
+            Deed::Channel(_) => Seen::DoubtChannel,
+            // Nobody starts what is a person's to do.
+            Deed::Task => unreachable!(),
             Deed::Notify => Seen::DoubtNotify,
         });
     }
@@ -354,6 +357,7 @@ impl Sim {
             StepEvent::Retried { .. } => Seen::Retried,
             StepEvent::Skipped { .. } => Seen::Skipped,
             StepEvent::Resolved { .. } => Seen::Resolved,
+            StepEvent::HandedOver { .. } => Seen::HandedOver,
             StepEvent::Finished { outcome, flow, .. } => {
                 self.coverage.hit(match outcome {
                     Outcome::Applied { .. } => Seen::Applied,

@@ -4,10 +4,10 @@ use super::rng::Rng;
 use super::seen::{Coverage, Seen};
 use super::world::{Deed, Order, World};
 use crate::inventory::Tier;
-use crate::issuer::{Capabilities, Chooser, ValidAtOnce};
+use crate::issuer::{Capabilities, Chooser, Task, TaskTime, ValidAtOnce};
 use crate::plan::machine::Flaw;
 use crate::plan::{
-    Approvals, Class, ConsumerInput, Lane, Machine, Plan, PlanInput, SecretInput, StepAction, StoreInput,
+    Approvals, ChannelAct, ChannelInput, Class, ConsumerInput, Lane, Machine, Plan, PlanInput, SecretInput, StepAction, StoreInput,
     Strategy, compile,
 };
 
@@ -63,6 +63,7 @@ impl Scenario {
                 destructive: rng.pick(&[0, 0, 1, 2]),
                 reversible: rng.pick(&[0, 0, 0, 0, 1, 2]),
             },
+            leaked_in: if rng.chance(20) { leaked_in() } else { Vec::new() },
             channels: if rng.chance(30) { vec!["ops".to_owned()] } else { Vec::new() },
             warnings: Vec::new(),
             stop_after: 0,
@@ -152,16 +153,34 @@ fn secret(rng: &mut Rng, i: usize) -> SecretInput {
                 name: CONSUMERS[c].to_owned(),
                 reload: rng.chance(75).then(|| "reload".to_owned()),
                 // Some are one process that reads several secrets.
-                observe: if rng.chance(45) { "shared".to_owned() } else { format!("{i} {c}") },
+                observe: if rng.chance(50) { "shared".to_owned() } else { format!("{i} {c}") },
             })
             .collect(),
         after: NAMES[..i].iter().filter(|_| rng.chance(50)).map(|n| n.parse().unwrap()).collect(),
         because: "leaked".to_owned(),
+        tasks: if rng.chance(20) { tasks() } else { Vec::new() },
         lane: rng.chance(60).then(|| {
             let name = rng.pick(&["one", "two"]);
             (name.to_owned(), Lane { at_once: if name == "one" { 1 } else { 2 }, interval_ms: 0 })
         }),
     }
+}
+
+/// People make a new one, and then tell others.
+fn tasks() -> Vec<Task> {
+    let task = |name: &str| Task {
+        name: name.to_owned(),
+        when: TaskTime::Renew,
+        what: "do it".to_owned(),
+        why: "only people can".to_owned(),
+    };
+    vec![task("consent"), task("tell")]
+}
+
+fn leaked_in() -> Vec<ChannelInput> {
+    use ChannelAct::{Lock, Preserve, Remove, Scan, Unlock};
+    let acts = vec![Lock, Preserve, Remove, Scan, Unlock];
+    vec![ChannelInput { name: "forge".to_owned(), target: "the forge".to_owned(), acts }]
 }
 
 /// Takes needs out of a compiled plan.
@@ -214,6 +233,8 @@ impl Deed {
             StepAction::Prove => "prove",
             StepAction::Purge { .. } => "purge",
             StepAction::Retire => "retire",
+            StepAction::Person { .. } => "person",
+            StepAction::Channel { act, .. } => act.word(),
             StepAction::Notify { .. } => "notify",
         }
     }

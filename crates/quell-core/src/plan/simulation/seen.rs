@@ -37,6 +37,7 @@ seen!(
     Retried,
     Skipped,
     Resolved,
+    HandedOver,
     // Flows.
     FlowDone,
     FlowPerformAgain,
@@ -63,6 +64,7 @@ seen!(
     DoubtProve,
     DoubtPurge,
     DoubtRetire,
+    DoubtChannel,
     DoubtNotify,
     // Faults.
     CrashBeforeCommit,

@@ -6,7 +6,7 @@
 
 use super::rng::Rng;
 use crate::issuer::{Chooser, ValidAtOnce};
-use crate::plan::{PlanInput, StepAction, Strategy};
+use crate::plan::{ChannelAct, PlanInput, StepAction, Strategy};
 
 /// A value, by number. 0 is the compromised one.
 pub(super) type Value = u32;
@@ -51,6 +51,9 @@ pub(super) enum Deed {
     Prove,
     Purge(usize),
     Retire,
+    /// A person's.
+    Task,
+    Channel(ChannelAct),
     Notify,
 }
 
@@ -126,6 +129,8 @@ pub(super) struct Secret {
     pub(super) consumers: Vec<Consumer>,
     /// A person skipped or resolved a step: their word, not Quell's.
     pub(super) by_hand: bool,
+    /// People made a new one, where Quell cannot.
+    pub(super) renewed: bool,
     /// The issuer pretended at least once.
     pub(super) pretended: bool,
 }
@@ -133,7 +138,41 @@ pub(super) struct Secret {
 #[derive(Clone, Debug)]
 pub(super) struct World {
     pub(super) secrets: Vec<Secret>,
+    pub(super) forge: Forge,
     notified: bool,
+}
+
+/// Where it leaked.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Forge {
+    pub(super) locked: bool,
+    pub(super) preserved: bool,
+    pub(super) removed: bool,
+    pub(super) scanned: bool,
+}
+
+impl Forge {
+    fn perform(&mut self, act: ChannelAct) -> Answer {
+        match act {
+            ChannelAct::Lock => self.locked = true,
+            ChannelAct::Preserve => self.preserved = true,
+            ChannelAct::Remove => self.removed = true,
+            ChannelAct::Scan => self.scanned = true,
+            ChannelAct::Unlock => self.locked = false,
+        }
+        Answer::Done(None)
+    }
+
+    fn observe(&self, act: ChannelAct) -> Answer {
+        let holds = match act {
+            ChannelAct::Lock => self.locked,
+            ChannelAct::Preserve => self.preserved,
+            ChannelAct::Remove => self.removed,
+            ChannelAct::Scan => self.scanned,
+            ChannelAct::Unlock => !self.locked,
+        };
+        if holds { Answer::Done(None) } else { Answer::No(true) }
+    }
 }
 
 impl World {
@@ -185,10 +224,11 @@ impl World {
                     })
                     .collect(),
                 by_hand: false,
+                renewed: false,
                 pretended: false,
             }
         });
-        Self { secrets: secrets.collect(), notified: false }
+        Self { secrets: secrets.collect(), forge: Forge::default(), notified: false }
     }
 
     pub(super) fn effect(input: &PlanInput, step: &crate::plan::Step) -> Effect {
@@ -212,6 +252,8 @@ impl World {
             StepAction::Prove => Deed::Prove,
             StepAction::Purge { store } => Deed::Purge(*store),
             StepAction::Retire => Deed::Retire,
+            StepAction::Person { .. } => Deed::Task,
+            StepAction::Channel { act, .. } => Deed::Channel(*act),
             StepAction::Notify { .. } => Deed::Notify,
         };
         Effect { secret, deed }
@@ -222,6 +264,9 @@ impl World {
         if let Some(s) = effect.secret {
             return self.secrets[s].perform(effect.deed, value, fresh);
         }
+        if let Deed::Channel(act) = effect.deed {
+            return self.forge.perform(act);
+        }
         self.notified = true;
         Answer::Done(None)
     }
@@ -229,6 +274,7 @@ impl World {
     pub(super) fn observe(&self, effect: Effect, value: Option<Value>) -> Answer {
         match effect.secret {
             Some(s) => self.secrets[s].observe(effect.deed, value),
+            None if let Deed::Channel(act) = effect.deed => self.forge.observe(act),
             None if self.notified => Answer::Done(None),
             None => Answer::No(true),
         }
@@ -291,6 +337,8 @@ impl Secret {
                 | Deed::WriteStore(_)
                 | Deed::Reload(_)
                 | Deed::Disable
+                | Deed::Task
+                | Deed::Channel(_)
                 | Deed::Notify
                 | Deed::ProbeNew
                 | Deed::Confirm(_)
@@ -314,6 +362,7 @@ impl Secret {
             Deed::Look => (true, true),
             Deed::Install | Deed::ProbeNew => (works, false),
             Deed::WriteStore(i) => (value.is_some() && self.stores[i].current() == value, false),
+            Deed::Reload(_) | Deed::Confirm(_) if self.order == Order::RevokeOnly => (self.renewed, true),
             Deed::Reload(c) => (Some(self.consumers[c].uses) == value, false),
             Deed::Confirm(c) => (works && Some(self.consumers[c].uses) == value, true),
             Deed::Disable => (!self.old_valid, false),
@@ -322,7 +371,7 @@ impl Secret {
             Deed::Prove => (refused && works, false),
             Deed::Purge(i) => (!self.stores[i].versions.contains(&OLD), true),
             Deed::Retire => (self.retired, true),
-            Deed::Notify => (false, true),
+            Deed::Task | Deed::Channel(_) | Deed::Notify => (false, true),
         };
         if holds { Answer::Done(None) } else { Answer::No(later) }
     }
@@ -366,6 +415,7 @@ impl Secret {
             (Deed::Reload(c) | Deed::Confirm(c), Some(value)) if self.live.contains(&value) => {
                 self.reload(c, value);
             }
+            (Deed::Task, _) => self.renewed = true,
             (Deed::Disable, _) => self.die(),
             (Deed::Sever, _) if !self.old_valid => self.sessions = 0,
             (Deed::Purge(i), _) if self.died => self.stores[i].purge(),

@@ -66,7 +66,7 @@ impl Machine {
                     || !self.pace_lets(i, Phase::Perform, &pace)
                     || !self.approved(i, now)
             }
-            StepState::Applied | StepState::Skipped | StepState::Failed { .. } => true,
+            StepState::WithPeople | StepState::Applied | StepState::Skipped | StepState::Failed { .. } => true,
         })
     }
 
@@ -76,6 +76,11 @@ impl Machine {
         self.slots.iter().enumerate().any(|(i, slot)| {
             slot.state == StepState::AwaitingApproval && self.pace_lets(i, Phase::Perform, &pace)
         })
+    }
+
+    /// Something is a person's to do.
+    pub fn is_with_people(&self) -> bool {
+        self.slots.iter().any(|slot| slot.state == StepState::WithPeople)
     }
 
     /// Secrets of which a step gave up.
@@ -166,6 +171,15 @@ impl Machine {
         let old = before.pace().under_way;
         let names = old.iter().filter_map(|i| before.plan.secrets.get(*i)).filter(|id| !done(id));
         self.carried = names.filter_map(|id| self.plan.secrets.iter().position(|own| own == id)).collect();
+        // What a person did is done, whichever plan asked for it.
+        for (step, slot) in self.plan.steps.iter().zip(&mut self.slots) {
+            let same = |(own, state): &(&Step, &StepState)| {
+                own.id == step.id && own.what == step.what && **state == StepState::Applied
+            };
+            if step.is_for_people() && before.states().any(|it| same(&it)) {
+                slot.state = StepState::Applied;
+            }
+        }
     }
 
     /// A step may start, so far as waves and holds go.
@@ -250,6 +264,7 @@ impl Machine {
             | StepEvent::ApprovalRequested { .. }
             | StepEvent::ApprovalGranted { .. }
             | StepEvent::ApprovalRefused { .. }
+            | StepEvent::HandedOver { .. }
             | StepEvent::Lost { .. }
             | StepEvent::Retried { .. }
             | StepEvent::Skipped { .. }

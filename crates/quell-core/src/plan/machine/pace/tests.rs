@@ -35,7 +35,7 @@ fn started(m: &mut Machine, at: i64) -> Vec<String> {
     std::iter::from_fn(|| m.poll_action())
         .filter_map(|a| match a {
             Action::Run { step, .. } => Some(step.to_string()),
-            Action::AskApproval { .. } | Action::Page { .. } => None,
+            Action::AskApproval { .. } | Action::HandOver { .. } | Action::Page { .. } => None,
         })
         .collect()
 }
@@ -48,6 +48,7 @@ fn end(m: &mut Machine, at: i64, outcome: impl Fn(&Step) -> Outcome) {
             StepState::Running { attempt, phase, .. } => Some((s.clone(), *attempt, *phase)),
             StepState::Waiting
             | StepState::AwaitingApproval
+            | StepState::WithPeople
             | StepState::Deferred { .. }
             | StepState::Applied
             | StepState::Skipped

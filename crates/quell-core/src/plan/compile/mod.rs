@@ -1,12 +1,14 @@
 //! The one compiler: capabilities + strategy + inventory graph → ordered steps. No order is written per kind.
 
+mod channel;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::step::{Approvals, Class, Lane, Plan, STEPS_MAX, Step, StepAction, Strategy};
+use super::step::{Approvals, ChannelAct, Class, Lane, Plan, STEPS_MAX, Step, StepAction, Strategy};
 use crate::exposure::Audience;
 use crate::id::{IncidentId, SecretId, StepId};
 use crate::inventory::{StrategyPolicy, Tier};
-use crate::issuer::{Capabilities, Chooser, ValidAtOnce};
+use crate::issuer::{Capabilities, Chooser, Task, TaskTime, ValidAtOnce};
 use crate::severity::{Evidence, Signal};
 
 /// A store as the compiler sees it.
@@ -52,6 +54,28 @@ pub struct SecretInput {
     pub because: String,
     /// The system whose limits it shares with other secrets: its name, and what it bears.
     pub lane: Option<(String, Lane)>,
+    /// What only people can do at its issuer.
+    pub tasks: Vec<Task>,
+}
+
+impl SecretInput {
+    /// Nothing but people can end it: no machine can, and none can prove it.
+    fn is_ended_by_people(&self) -> bool {
+        !self.capabilities.can_disable
+            && !self.capabilities.can_mint
+            && self.tasks.iter().any(|task| task.when == TaskTime::End)
+    }
+}
+
+/// A place where it leaked, as the compiler sees it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ChannelInput {
+    /// Its name in the inventory.
+    pub name: String,
+    /// In words.
+    pub target: String,
+    /// What can be done there.
+    pub acts: Vec<ChannelAct>,
 }
 
 /// Everything that a plan is made from.
@@ -69,6 +93,8 @@ pub struct PlanInput {
     pub approvals: Approvals,
     /// Channels to tell, by name.
     pub channels: Vec<String>,
+    /// Where it leaked.
+    pub leaked_in: Vec<ChannelInput>,
     /// Things an operator must know.
     pub warnings: Vec<String>,
     /// After so many secrets of which a step gave up, no further one is begun. 0: never.
@@ -148,7 +174,7 @@ pub fn compile(input: &PlanInput) -> Result<Plan, CannotPlan> {
     if input.secrets.is_empty() {
         return Err(CannotPlan::NoSecret);
     }
-    for secret in &input.secrets {
+    for secret in input.secrets.iter().filter(|secret| !secret.is_ended_by_people()) {
         if !secret.capabilities.can_probe {
             return Err(CannotPlan::CannotProve(secret.id.clone()));
         }
@@ -160,6 +186,9 @@ pub fn compile(input: &PlanInput) -> Result<Plan, CannotPlan> {
     let mut steps: Vec<Step> = Vec::new();
     for channel in &input.channels {
         steps.push(notice(input, channel, "opened", &[])?);
+    }
+    for channel in &input.leaked_in {
+        steps.extend(channel::at_once(input, channel)?);
     }
     let mut last: BTreeMap<SecretId, (Vec<StepId>, u32)> = BTreeMap::new();
     let mut proofs = Vec::new();
@@ -194,6 +223,9 @@ pub fn compile(input: &PlanInput) -> Result<Plan, CannotPlan> {
     }
     for channel in &input.channels {
         steps.push(notice(input, channel, "contained", &proofs)?);
+    }
+    for channel in &input.leaked_in {
+        steps.extend(channel::when_rotated(input, channel, &proofs)?);
     }
     if steps.len() > STEPS_MAX {
         return Err(CannotPlan::TooLarge);
@@ -346,6 +378,9 @@ struct Chain<'a> {
 
 impl Chain<'_> {
     fn build(&mut self) -> Result<Done, CannotPlan> {
+        if self.secret.is_ended_by_people() {
+            return self.by_people();
+        }
         let capabilities = &self.secret.capabilities;
         let because = self.secret.because.clone();
         let kill_first = self.input.strategy.0 == Strategy::KillFirst && capabilities.can_disable;
@@ -366,9 +401,40 @@ impl Chain<'_> {
             let dead = self.kill(&needs)?;
             let proof = self.prove(StepAction::ProveRefused, "prove", &dead)?;
             self.retire(&proof)?;
-            return Ok(Done { usable: vec![proof.clone()], proof });
+            let usable = self.renewed_by_people(&proof)?;
+            return Ok(Done { usable, proof });
         }
         if kill_first { self.kill_first(&capture) } else { self.make_before_break(&capture) }
+    }
+
+    /// Nobody but people can end it, and what they say is all there will be.
+    fn by_people(&mut self) -> Result<Done, CannotPlan> {
+        let mut needs = std::mem::take(&mut self.before);
+        self.wave = self.switch;
+        needs = self.tasks(TaskTime::End, needs)?;
+        let done = self.tasks(TaskTime::Renew, needs.clone())?;
+        let proof = needs.last().cloned().ok_or_else(|| CannotPlan::CannotKill(self.secret.id.clone()))?;
+        Ok(Done { usable: done, proof })
+    }
+
+    /// Quell cannot make the successor: people give it to consumers, and each is seen to use it.
+    fn renewed_by_people(&mut self, proof: &StepId) -> Result<Vec<StepId>, CannotPlan> {
+        let needs = vec![proof.clone()];
+        let renewed = self.tasks(TaskTime::Renew, needs.clone())?;
+        if renewed == needs {
+            return Ok(needs);
+        }
+        let moved = self.pick_up(&renewed)?;
+        Ok(if moved.is_empty() { renewed } else { moved })
+    }
+
+    /// One after the other. Gives what waits for the last.
+    fn tasks(&mut self, when: TaskTime, mut needs: Vec<StepId>) -> Result<Vec<StepId>, CannotPlan> {
+        for task in self.secret.tasks.iter().filter(|task| task.when == when) {
+            let action = StepAction::Person { task: task.name.clone() };
+            needs = vec![self.add(&task.name, action, &needs, Class::Read, &task.what, &task.why, None)?];
+        }
+        Ok(needs)
     }
 
     /// Steps from here on do. Gives what the first of them needs.
@@ -386,6 +452,7 @@ impl Chain<'_> {
         let proof = self.prove(StepAction::Prove, "prove", &moved)?;
         self.purge(&proof)?;
         self.retire(&proof)?;
+        self.tasks(TaskTime::Renew, vec![proof.clone()])?;
         Ok(Done { usable: moved, proof })
     }
 
@@ -398,6 +465,7 @@ impl Chain<'_> {
         let proof = self.prove(StepAction::Prove, "prove", &dead)?;
         self.purge(&proof)?;
         self.retire(&proof)?;
+        self.tasks(TaskTime::Renew, vec![proof.clone()])?;
         Ok(Done { usable: moved, proof })
     }
 
@@ -482,37 +550,46 @@ impl Chain<'_> {
         if written.is_empty() {
             written = needs.to_vec();
         }
+        let moved = self.pick_up(&written)?;
+        Ok(if moved.is_empty() { written } else { moved })
+    }
+
+    /// Each consumer reloads, if it has to, and is seen to use the successor.
+    fn pick_up(&mut self, written: &[StepId]) -> Result<Vec<StepId>, CannotPlan> {
         let mut moved = Vec::new();
         for consumer in &self.secret.consumers {
-            let name = consumer.name.clone();
-            let mut after = written.clone();
+            let mut after = written.to_vec();
             if let Some(reload) = &consumer.reload {
-                let action = StepAction::Reload { consumer: name.clone() };
+                let action = StepAction::Reload { consumer: consumer.name.clone() };
                 let why = "a running process keeps the value it started with";
                 after = vec![self.add(
-                    &format!("reload-{name}"),
+                    &format!("reload-{}", consumer.name),
                     action,
-                    &written,
+                    written,
                     Class::Reversible,
-                    &format!("{name}: {reload}"),
+                    &format!("{}: {reload}", consumer.name),
                     why,
                     None,
                 )?];
             }
-            let action = StepAction::Confirm { consumer: name.clone() };
-            let what = format!("see by {} that {name} uses the successor", consumer.observe);
-            let why = "one consumer missed is an outage later; nothing is killed on a guess";
-            moved.push(self.add(
-                &format!("confirm-{name}"),
-                action,
-                &after,
-                Class::Read,
-                &what,
-                why,
-                None,
-            )?);
+            moved.push(self.confirm(consumer, &after)?);
         }
-        Ok(if moved.is_empty() { written } else { moved })
+        Ok(moved)
+    }
+
+    fn confirm(&mut self, consumer: &ConsumerInput, needs: &[StepId]) -> Result<StepId, CannotPlan> {
+        let name = consumer.name.clone();
+        let what = format!("see by {} that {name} uses the successor", consumer.observe);
+        let why = "one consumer missed is an outage later; nothing is killed on a guess";
+        self.add(
+            &format!("confirm-{name}"),
+            StepAction::Confirm { consumer: name },
+            needs,
+            Class::Read,
+            &what,
+            why,
+            None,
+        )
     }
 
     fn kill(&mut self, needs: &[StepId]) -> Result<Vec<StepId>, CannotPlan> {
@@ -618,6 +695,8 @@ impl Chain<'_> {
             | StepAction::Reload { .. }
             | StepAction::Confirm { .. }
             | StepAction::Purge { .. }
+            | StepAction::Person { .. }
+            | StepAction::Channel { .. }
             | StepAction::Notify { .. } => false,
         };
         self.secret.lane.as_ref().filter(|_| calls).map(|(name, _)| name.clone())
@@ -669,5 +748,4 @@ impl Chain<'_> {
 }
 
 #[cfg(test)]
-#[path = "compile_tests.rs"]
 mod tests;
