@@ -14,7 +14,7 @@ const PROVIDER: &str = "docs/reference/provider.schema.json";
 const CONNECTORS: &str = "docs/reference/connectors.md";
 /// Where the folders of connectors lie.
 const FOLDER: &str = "crates/quell-connect/src";
-const ROLES: [&str; 5] = ["issuer", "store", "reload", "observe", "notify"];
+const ROLES: [&str; 6] = ["issuer", "store", "reload", "observe", "notify", "channel"];
 
 /// Every generated page by its path, as it should be.
 pub(crate) fn pages(root: &Path) -> anyhow::Result<BTreeMap<&'static str, String>> {

@@ -1,20 +1,22 @@
 //! The evidence bundle of one incident: one file that a stranger verifies offline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use quell_core::IncidentId;
 use quell_core::event::{Entry, Event, INSTALLATION};
 use quell_core::incident::{Incident, unmet};
 use quell_ledger::bundle::{self, Builder, Report};
 use quell_ledger::{VerifierKey, archive};
+use quell_scan::known::{Known, KnownValue};
 use quell_store::NewEntry;
 use serde::Serialize;
 use serde_json::json;
 use sha2::Digest as _;
 
 use crate::clock::now;
+use crate::scan::{Target, Tools, Way};
 use crate::{App, AppError};
 
 /// What was exported.
@@ -55,6 +57,71 @@ pub async fn export(app: &App, id: IncidentId, to: &Path) -> Result<Exported, Ap
     })
 }
 
+/// Largest file that is taken as evidence, in bytes.
+const ATTACHED_MAX: u64 = 32 << 20;
+
+/// Files of people as evidence: name and bytes. Refused if one holds a value of the incident, in any spelling that a scan knows: what is in
+/// the ledger stays there.
+pub async fn attach(
+    app: &App,
+    id: IncidentId,
+    files: &[PathBuf],
+) -> Result<Vec<(String, Vec<u8>)>, AppError> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let known = values_of_incident(app, &app.incident(id).await?).await?;
+    let mut evidence = Vec::new();
+    for path in files {
+        let failed = |error| AppError::io(path, error);
+        let size = std::fs::metadata(path).map_err(failed)?.len();
+        if size > ATTACHED_MAX {
+            let (size, most) = (size >> 20, ATTACHED_MAX >> 20);
+            return Err(AppError::Usage(format!(
+                "{} is {size} MiB; evidence may be {most} MiB: take the part that shows it",
+                path.display()
+            )));
+        }
+        let bytes = std::fs::read(path).map_err(failed)?;
+        let name =
+            path.file_name().map_or_else(|| "evidence".to_owned(), |n| n.to_string_lossy().into_owned());
+        if holds_one(app, &known, &name, &bytes)? {
+            return Err(AppError::Usage(format!(
+                "{} holds a value of this incident, and what the ledger holds stays there; black it out and try again",
+                path.display()
+            )));
+        }
+        evidence.push((name, bytes));
+    }
+    Ok(evidence)
+}
+
+/// Old and new values, whole and in the parts that stand alone.
+async fn values_of_incident(app: &App, incident: &Incident) -> Result<Known, AppError> {
+    let mut values = Vec::new();
+    for sealed in &incident.sealed {
+        let credential = crate::proof::unseal(app, sealed).await?;
+        let parts = crate::scan::values_of(&credential.value);
+        values.extend(parts.into_iter().map(|value| KnownValue { secret: sealed.secret.clone(), value }));
+    }
+    Ok(Known::new(&app.store.keys().fingerprint, &values, BTreeSet::new())?)
+}
+
+fn holds_one(app: &App, known: &Known, name: &str, bytes: &[u8]) -> Result<bool, AppError> {
+    let rules = quell_scan::RuleSet::none()?;
+    let tools = Tools {
+        rules: &rules,
+        key: &app.store.keys().fingerprint,
+        baseline: None,
+        ignore_file: None,
+        known: Some(known),
+        way: Way { despite_comments: true, ..Way::default() },
+    };
+    let mut input = bytes;
+    let (report, _) = crate::scan::run(Target::Stream(name, &mut input), tools, &mut |_| {})?;
+    Ok(!report.findings.is_empty())
+}
+
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "only what concerns keys is taken from the installation's stream"
@@ -88,7 +155,7 @@ async fn build(
         let proof = app.store.inclusion(seq, size, &checkpoint).await?;
         builder.entry(seq, bytes, proof.path).map_err(|e| wrong(&e))?;
     }
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     let mut hunts = Vec::new();
     for evidence in entries.iter().flat_map(|e| &e.evidence) {
         if seen.insert(evidence.sha256.clone()) {

@@ -38,6 +38,8 @@ pub struct Report {
     pub still_visible: Option<bool>,
     /// Where, in words.
     pub place: String,
+    /// The channel of the inventory that it is.
+    pub channel_name: Option<String>,
     /// In a line.
     pub title: Option<String>,
     /// The finding that it came from.
@@ -54,6 +56,9 @@ pub struct Report {
 pub async fn open(app: &App, report: Report) -> Result<Incident, AppError> {
     for id in &report.secrets {
         known(app, id)?;
+    }
+    if let Some(name) = &report.channel_name {
+        drop(crate::systems::channel(&app.inventory, name, &app.context)?);
     }
     let reach = crate::reach::ask(app, &report.secrets, report.value.as_ref()).await;
     let affected = affected_by(&reach, &report.secrets, "it leaked");
@@ -81,6 +86,7 @@ pub async fn open(app: &App, report: Report) -> Result<Incident, AppError> {
             fingerprint,
             sealed: None,
             finding: report.finding.clone(),
+            channel_name: report.channel_name.clone(),
         }],
         production,
         opens_others,
@@ -463,6 +469,7 @@ mod tests {
                 fingerprint: None,
                 sealed: None,
                 finding: None,
+                channel_name: None,
             }],
             production: false,
             opens_others: 0,

@@ -8,7 +8,7 @@ use quell_core::inventory::{Diagnostic, Inventory, Secret};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::systems::Systems;
+use crate::systems::{Systems, check_channel};
 use crate::{App, AppError, Options};
 
 /// Largest inventory file, in bytes.
@@ -72,7 +72,7 @@ pub fn check_offline(options: &Options) -> Result<Inventory, AppError> {
         drop(Systems::build(secret, &context)?);
     }
     for name in inventory.channels.keys() {
-        drop(crate::systems::channel(&inventory, name, &context)?);
+        crate::systems::build_channel(&inventory, name, &context)?;
     }
     Ok(inventory)
 }
@@ -136,8 +136,8 @@ pub async fn check(app: &App) -> Result<Vec<CheckLine>, AppError> {
     let each = app.inventory.secrets.values().map(|secret| check_secret(app, secret));
     let mut out: Vec<CheckLine> = futures_util::stream::iter(each).buffered(ASKED_AT_ONCE).concat().await;
     for name in app.inventory.channels.keys() {
-        let (target, checks) = match crate::systems::channel(&app.inventory, name, &app.context) {
-            Ok(channel) => (channel.target(), channel.check().await),
+        let (target, checks) = match check_channel(&app.inventory, name, &app.context).await {
+            Ok(told) => told,
             Err(error) => (
                 name.clone(),
                 vec![Check { what: "configuration".to_owned(), ok: false, detail: error.to_string() }],
@@ -157,25 +157,25 @@ pub async fn check(app: &App) -> Result<Vec<CheckLine>, AppError> {
 
 /// The JSON Schema (draft 2020-12) of the inventory, put together from what each connector declares.
 pub fn schema() -> Value {
-    let of = |wanted: &str| -> Vec<(&'static str, Value)> {
+    let of = |wanted: &[&str]| -> Vec<(&'static str, Value)> {
         quell_connect::ALL
             .iter()
             .flat_map(|d| {
                 (d.schemas)()
                     .into_iter()
-                    .filter(|(role, _)| *role == wanted)
+                    .filter(|(role, _)| wanted.contains(role))
                     .map(|(_, schema)| (d.id, schema))
             })
             .collect()
     };
-    let single = |wanted: &str| -> Value {
+    let single = |wanted: &[&str]| -> Value {
         let variants: Vec<Value> = of(wanted)
             .into_iter()
             .map(|(id, schema)| json!({"type": "object", "properties": {id: schema}, "required": [id], "additionalProperties": false}))
             .collect();
         json!({"oneOf": variants})
     };
-    let options = |wanted: &str| -> Value {
+    let options = |wanted: &[&str]| -> Value {
         json!({"anyOf": of(wanted).into_iter().map(|(_, schema)| schema).collect::<Vec<_>>()})
     };
     let slug = json!({"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,79}$"});
@@ -195,13 +195,13 @@ pub fn schema() -> Value {
                     "kind": {"type": "string"},
                     "env": {"type": "string", "description": "anything but dev, development, test, testing, staging, stage, sandbox, ci, qa, demo, drill counts as production"},
                     "tier": {"enum": ["infrastructure", "service", "integration", "human"]},
-                    "issuer": single("issuer"),
-                    "stores": {"type": "array", "items": single("store")},
+                    "issuer": single(&["issuer"]),
+                    "stores": {"type": "array", "items": single(&["store"])},
                     "consumers": {"type": "array", "items": {
                         "type": "object",
                         "additionalProperties": false,
                         "required": ["name", "observe"],
-                        "properties": {"name": slug, "reload": options("reload"), "observe": options("observe")},
+                        "properties": {"name": slug, "reload": options(&["reload"]), "observe": options(&["observe"])},
                     }},
                     "grants": {"type": "array", "items": {
                         "type": "object",
@@ -215,7 +215,7 @@ pub fn schema() -> Value {
             "policy": policy_schema(),
             "connections": {"type": "object"},
             "providers": {"type": "array", "items": {"type": "string"}, "description": "Provider files of your own, or folders of them"},
-            "channels": {"type": "object", "additionalProperties": single("notify")},
+            "channels": {"type": "object", "additionalProperties": single(&["notify", "channel"])},
         },
     })
 }

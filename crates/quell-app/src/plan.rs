@@ -1,14 +1,17 @@
 //! Making a plan from inventory, capabilities and evidence; approving; deciding about single steps.
 
+use std::path::PathBuf;
+
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use jiff::{SignedDuration, Timestamp};
+use quell_connect::connector::Leak;
 use quell_core::event::Event;
 use quell_core::exposure::Audience;
 use quell_core::incident::{Incident, RefusedBecause, Status};
 use quell_core::inventory::{Node, Secret, StrategyPolicy};
 use quell_core::plan::{
-    self, Approval, Approvals, CannotPlan, Class, ConsumerInput, Lane, Machine, Plan, PlanInput, SecretInput,
-    StepState, StoreInput, Strategy,
+    self, Approval, Approvals, CannotPlan, ChannelInput, Class, ConsumerInput, Lane, Machine, Plan,
+    PlanInput, SecretInput, Step, StepState, StoreInput, Strategy,
 };
 use quell_core::severity::Severity;
 use quell_core::{IncidentId, SecretId, StepId};
@@ -166,6 +169,7 @@ fn secret_input(app: &App, secret: &Secret, systems: &Systems, because: &str) ->
         after,
         because: because.to_owned(),
         lane: Some(lane(app, systems)),
+        tasks: systems.issuer.tasks(),
     }
 }
 
@@ -203,6 +207,7 @@ fn compile(app: &App, incident: &Incident, prepared: &Prepared) -> Result<Plan, 
         secrets: prepared.secrets.clone(),
         approvals,
         channels,
+        leaked_in: leaked_in(app, incident)?,
         warnings: prepared.warnings.clone(),
         stop_after: policy.mass.stop_after,
         under_way: policy.mass.under_way,
@@ -215,6 +220,19 @@ fn compile(app: &App, incident: &Incident, prepared: &Prepared) -> Result<Plan, 
         | CannotPlan::CannotKill(_)
         | CannotPlan::TooLarge => error.into(),
     })
+}
+
+/// The places where it leaked at which something can be done, each once.
+fn leaked_in(app: &App, incident: &Incident) -> Result<Vec<ChannelInput>, AppError> {
+    let mut places = Vec::new();
+    for name in incident.leaked_in() {
+        let exposures = incident.exposures_in(&name);
+        let channel = crate::systems::channel(&app.inventory, &name, &app.context)?;
+        let id = incident.id.to_string();
+        let leak = Leak { incident: &id, exposures: &exposures };
+        places.push(ChannelInput { target: channel.target(), acts: channel.acts(&leak), name });
+    }
+    Ok(places)
 }
 
 /// Why the secrets of a circle need each other, and what would cut it.
@@ -304,7 +322,12 @@ pub enum StepCommand {
     /// Go on without it.
     Skip(String),
     /// It is in force.
-    Resolve(String),
+    Resolve {
+        /// What was seen.
+        statement: String,
+        /// Files that show it.
+        evidence: Vec<PathBuf>,
+    },
     /// No.
     Refuse(String),
 }
@@ -317,20 +340,38 @@ pub async fn step(
     command: &StepCommand,
 ) -> Result<Incident, AppError> {
     let by = app.named_actor()?;
+    let evidence = match command {
+        StepCommand::Resolve { statement, evidence } => {
+            said(&app.incident(id).await?, step, statement)?;
+            crate::evidence::attach(app, id, evidence).await?
+        }
+        StepCommand::Retry | StepCommand::Skip(_) | StepCommand::Refuse(_) => Vec::new(),
+    };
     let (incident, ()) = app
-        .decide(id, |incident, _| {
+        .decide_with(id, &evidence, |incident, _| {
             let machine =
                 incident.machine.as_mut().ok_or_else(|| AppError::Usage(format!("{id} has no plan yet")))?;
             match command {
                 StepCommand::Retry => machine.retry(step, &by)?,
                 StepCommand::Skip(reason) => machine.skip(step, &by, reason)?,
-                StepCommand::Resolve(statement) => machine.resolve(step, &by, statement)?,
+                StepCommand::Resolve { statement, .. } => machine.resolve(step, &by, statement)?,
                 StepCommand::Refuse(reason) => machine.refuse(step, &by, reason)?,
             }
             Ok((drain(machine), ()))
         })
         .await?;
     Ok(incident)
+}
+
+/// What a person did is known by what they say and by nothing else, so a word is not enough.
+fn said(incident: &Incident, step: &StepId, statement: &str) -> Result<(), AppError> {
+    let theirs = incident.machine.as_ref().and_then(|m| m.plan().step(step)).is_some_and(Step::is_for_people);
+    if theirs && statement.trim().chars().count() < 10 {
+        return Err(AppError::Usage(format!(
+            "{step} is done by people, and nothing else will ever show it: say in a sentence what was seen (--statement)"
+        )));
+    }
+    Ok(())
 }
 
 fn drain(machine: &mut Machine) -> Vec<Event> {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use quell_connect::connector::{Definition, Issuer, Notify, Observe, Reload, Store};
+use quell_connect::connector::{Channel, Check, Definition, Issuer, Notify, Observe, Reload, Store};
 use quell_connect::context::Context;
 use quell_connect::error::ConfigError;
-use quell_core::inventory::{Consumer, Inventory, Secret};
+use quell_core::inventory::{ConnectorRef, Consumer, Inventory, Secret};
 use serde_json::Value;
 use sha2::Digest as _;
 
@@ -71,7 +71,7 @@ impl Systems {
 
 /// Where a secret is kept, each by itself: an issuer that cannot be used, or another store, does not stop the reading of one.
 pub(crate) fn stores_of(secret: &Secret, context: &Context) -> Vec<Result<Box<dyn Store>, AppError>> {
-    let one = |(i, store): (usize, &quell_core::inventory::ConnectorRef)| {
+    let one = |(i, store): (usize, &ConnectorRef)| {
         let place = format!("{} ({}) stores[{i}]", secret.id, secret.place);
         let build = role(&store.connector, "store", place.clone(), |d| d.store)?;
         build(&store.config, context).map_err(|source| AppError::Config { place, source })
@@ -147,15 +147,51 @@ fn role<T>(
     })
 }
 
-/// A named channel to people.
-pub fn channel(inventory: &Inventory, name: &str, context: &Context) -> Result<Box<dyn Notify>, AppError> {
-    let place = format!("channels.{name}");
+/// A named channel by which people are told.
+pub fn notifier(inventory: &Inventory, name: &str, context: &Context) -> Result<Box<dyn Notify>, AppError> {
+    let (place, found) = named_channel(inventory, name)?;
+    let build = role(&found.connector, "notify", place.clone(), |d| d.notify)?;
+    build(&found.config, context).map_err(|source| AppError::Config { place, source })
+}
+
+/// A named channel in which secrets leak.
+pub fn channel(inventory: &Inventory, name: &str, context: &Context) -> Result<Box<dyn Channel>, AppError> {
+    let (place, found) = named_channel(inventory, name)?;
+    let build = role(&found.connector, "channel", place.clone(), |d| d.channel)?;
+    build(&found.config, context).map_err(|source| AppError::Config { place, source })
+}
+
+/// Says what is wrong with a channel's configuration, in whichever of both roles it plays.
+pub(crate) fn build_channel(inventory: &Inventory, name: &str, context: &Context) -> Result<(), AppError> {
+    let (_, found) = named_channel(inventory, name)?;
+    if quell_connect::find(&found.connector).is_some_and(|d| d.channel.is_some()) {
+        channel(inventory, name, context).map(drop)
+    } else {
+        notifier(inventory, name, context).map(drop)
+    }
+}
+
+/// What a channel is asked, in whichever of both roles it plays.
+pub(crate) async fn check_channel(
+    inventory: &Inventory,
+    name: &str,
+    context: &Context,
+) -> Result<(String, Vec<Check>), AppError> {
+    let (_, found) = named_channel(inventory, name)?;
+    if quell_connect::find(&found.connector).is_some_and(|d| d.channel.is_some()) {
+        let channel = channel(inventory, name, context)?;
+        return Ok((channel.target(), channel.check().await));
+    }
+    let notifier = notifier(inventory, name, context)?;
+    Ok((notifier.target(), notifier.check().await))
+}
+
+fn named_channel<'a>(inventory: &'a Inventory, name: &str) -> Result<(String, &'a ConnectorRef), AppError> {
     let found = inventory
         .channels
         .get(name)
         .ok_or_else(|| AppError::NotFound { what: "channel", id: name.to_owned() })?;
-    let build = role(&found.connector, "notify", place.clone(), |d| d.notify)?;
-    build(&found.config, context).map_err(|source| AppError::Config { place, source })
+    Ok((format!("channels.{name}"), found))
 }
 
 /// Hash of what a plan for these secrets depends on: their issuers with the content of provider files of the user's own, stores and

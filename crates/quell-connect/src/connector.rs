@@ -8,10 +8,14 @@
 //! * No value ever appears in an outcome, an error, a log line, a URL, argv or an environment.
 //! * A hung system ends in `Unknown` within [`crate::context::Context::call_limit`].
 
+use std::path::PathBuf;
+
 use async_trait::async_trait;
+use quell_core::exposure::Exposure;
 use quell_core::inventory::Place;
-use quell_core::issuer::Capabilities;
+use quell_core::issuer::{Capabilities, Task};
 use quell_core::outcome::{Outcome, Probe};
+use quell_core::plan::ChannelAct;
 use quell_core::secret::{Credential, SecretValue};
 use serde::Serialize;
 use serde_json::Value;
@@ -32,7 +36,7 @@ pub struct Definition {
     /// The operator's page: permissions needed, what it can and cannot do.
     pub readme: &'static str,
     /// JSON Schema (draft 2020-12) of the configuration in each role it plays, as `(role, schema)`;
-    /// role is `issuer`, `store`, `reload`, `observe` or `notify`.
+    /// role is `issuer`, `store`, `reload`, `observe`, `notify` or `channel`.
     pub schemas: fn() -> Vec<(&'static str, Value)>,
     /// Builds the issuer, if it is one.
     pub issuer: Option<Build<dyn Issuer>>,
@@ -44,6 +48,8 @@ pub struct Definition {
     pub observe: Option<Build<dyn Observe>>,
     /// Builds the notifier, if it is one.
     pub notify: Option<Build<dyn Notify>>,
+    /// Builds the place where secrets leak, if it is one.
+    pub channel: Option<Build<dyn Channel>>,
 }
 
 /// One line of `quell inventory check`.
@@ -107,6 +113,10 @@ pub trait Issuer: Send + Sync {
     /// less than usual. Secrets of one server have one name, two servers have two: so it says where the server is, or
     /// with whose credential it is administered when that alone tells, and not whose credential is rotated there.
     fn lane(&self) -> (String, Option<u16>);
+    /// What only people can do there, in order: the plan waits for each, and they say what they saw.
+    fn tasks(&self) -> Vec<Task> {
+        Vec::new()
+    }
     /// Reaches the system and says which permission is missing. Changes nothing.
     async fn check(&self) -> Vec<Check>;
     /// Things an operator must know before a rotation, such as a pooler in between. Changes nothing.
@@ -264,6 +274,39 @@ pub struct Notice {
     pub checkpoint: String,
 }
 
+/// What an incident says of a place where it leaked.
+#[derive(Clone, Copy, Debug)]
+pub struct Leak<'a> {
+    /// The incident's id: what is locked for it carries its name, so that two incidents do not unlock each other's.
+    pub incident: &'a str,
+    /// Its exposures at this place.
+    pub exposures: &'a [Exposure],
+}
+
+/// A place where secrets leak: a repository, a CI system, a chat. What is done there keeps the leak from spreading and is
+/// hygiene: nothing of it contains anything.
+#[async_trait]
+pub trait Channel: Send + Sync {
+    /// The place in words.
+    fn target(&self) -> String;
+    /// Can it be reached, and is what it is asked for allowed? Changes nothing.
+    async fn check(&self) -> Vec<Check>;
+    /// What it can do about such a leak.
+    fn acts(&self, leak: &Leak<'_>) -> Vec<ChannelAct>;
+    /// The repository of this machine in which the leak can be looked for. Without one [`Channel::preserve`] says
+    /// all, and [`ChannelAct::Scan`] is left to people.
+    fn repository(&self) -> Option<PathBuf> {
+        None
+    }
+    /// What is to be seen there now, of which the leak is a part: who could see it, where it still stands, since when. Never a
+    /// value. Changes nothing.
+    async fn preserve(&self, leak: &Leak<'_>) -> Result<Value, ConnectError>;
+    /// [`ChannelAct::Lock`], [`ChannelAct::Remove`] or [`ChannelAct::Unlock`]. Finding it done already is `Applied`.
+    async fn perform(&self, act: ChannelAct, leak: &Leak<'_>) -> Outcome;
+    /// Is it in force already? Changes nothing.
+    async fn observe(&self, act: ChannelAct, leak: &Leak<'_>) -> Outcome;
+}
+
 /// A channel to people or other systems.
 #[async_trait]
 pub trait Notify: Send + Sync {
@@ -278,7 +321,6 @@ pub trait Notify: Send + Sync {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::path::PathBuf;
     use std::sync::Arc;
 
     use serde_json::json;

@@ -18,6 +18,7 @@ pub mod error;
 pub mod exec;
 pub mod file;
 mod fleet;
+pub mod git;
 pub mod http;
 pub mod http_hook;
 pub mod log;
@@ -25,6 +26,7 @@ mod login;
 pub mod mariadb;
 pub mod openbao;
 mod password;
+pub mod person;
 pub mod postgres;
 pub mod process;
 pub mod provider;
@@ -45,10 +47,12 @@ pub static ALL: &[&connector::Definition] = &[
     &env_file::CONNECTOR,
     &exec::CONNECTOR,
     &file::CONNECTOR,
+    &git::CONNECTOR,
     &http_hook::CONNECTOR,
     &log::CONNECTOR,
     &mariadb::CONNECTOR,
     &openbao::CONNECTOR,
+    &person::CONNECTOR,
     &postgres::CONNECTOR,
     &process::CONNECTOR,
     &provider::CONNECTOR,

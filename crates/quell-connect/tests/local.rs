@@ -7,6 +7,8 @@ mod consumer_sandbox;
 mod env_file;
 #[path = "local/exec.rs"]
 mod exec;
+#[path = "local/git.rs"]
+mod git;
 #[path = "local/http.rs"]
 mod http;
 #[path = "local/process.rs"]

@@ -170,6 +170,9 @@ pub struct Exposure {
     /// The finding it came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finding: Option<String>,
+    /// The channel of the inventory that it is, if it is one at which something can be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel_name: Option<String>,
 }
 
 #[cfg(test)]

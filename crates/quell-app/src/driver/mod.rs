@@ -3,6 +3,7 @@
 //! The one rule that everything hangs on: events are committed at the expected position *before* the actions that
 //! follow from them begin; whoever loses the race reads the stream again and decides anew.
 
+mod channel;
 mod failpoint;
 mod perform;
 #[cfg(test)]
@@ -44,6 +45,8 @@ pub enum Progress {
     Event { at: Timestamp, event: StepEvent },
     /// A step waits for people.
     NeedsApproval { step: Box<Step> },
+    /// A step is a person's to do.
+    ForPeople { step: Box<Step> },
     /// A step gave up.
     Stuck { step: StepId, reason: String },
     /// Too many secrets could not be done: no further one is begun.
@@ -58,6 +61,8 @@ pub enum Ended {
     Done,
     /// Only people can get it further: approvals are missing.
     NeedsApproval,
+    /// Only people can get it further: something is theirs to do.
+    NeedsPeople,
     /// Only people can get it further: a step gave up.
     Stuck,
     /// Somebody, or too many failures, stopped the plan for now; only a person lets it go on.
@@ -288,6 +293,11 @@ impl Driver<'_> {
                     (self.on)(&Progress::NeedsApproval { step: Box::new(step) });
                 }
             }
+            Action::HandOver { step } => {
+                if let Some(step) = self.machine.plan().step(&step).cloned() {
+                    (self.on)(&Progress::ForPeople { step: Box::new(step) });
+                }
+            }
             Action::Page { step, reason } => (self.on)(&Progress::Stuck { step, reason }),
         }
     }
@@ -401,6 +411,8 @@ impl Driver<'_> {
             Ended::NeedsApproval
         } else if self.machine.held().is_some() {
             Ended::Held
+        } else if self.machine.is_with_people() && self.machine.gave_up_none() {
+            Ended::NeedsPeople
         } else {
             Ended::Stuck
         })

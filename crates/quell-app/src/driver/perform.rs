@@ -83,6 +83,9 @@ async fn step(job: &Job) -> Result<Performed, AppError> {
     if let StepAction::Notify { channel, notice } = &job.step.action {
         return notify(job, channel, notice).await;
     }
+    if let StepAction::Channel { channel, act } = &job.step.action {
+        return super::channel::perform(job, channel, *act).await;
+    }
     let systems =
         job.systems.as_deref().ok_or_else(|| AppError::Usage("the step names no secret".to_owned()))?;
     match &job.step.action {
@@ -109,24 +112,7 @@ async fn step(job: &Job) -> Result<Performed, AppError> {
         }
         StepAction::Reload { consumer } => reload(job, systems, consumer).await,
         StepAction::Confirm { consumer } => confirm(job, systems, consumer).await,
-        StepAction::Disable => {
-            let old = unseal_old(&job.app, &job.known.old).await?;
-            let mut taken = Vec::new();
-            let mut done = each_old(
-                &old,
-                |o| issuer(job, systems, IssuerOp::Disable { old: &o.credential }),
-                |o| {
-                    taken.push(json!(o.sealed.fingerprint));
-                },
-            )
-            .await?;
-            if let Outcome::Applied { facts } | Outcome::NotApplied { facts, .. } = &mut done.outcome
-                && !taken.is_empty()
-            {
-                facts.insert(TAKEN_AWAY.to_owned(), taken.into());
-            }
-            Ok(done)
-        }
+        StepAction::Disable => disable(job, systems).await,
         StepAction::Sever => {
             let old = unseal_old(&job.app, &job.known.old).await?;
             let cutoff = job.known.cutoff.as_deref();
@@ -156,11 +142,33 @@ async fn step(job: &Job) -> Result<Performed, AppError> {
             )
             .await
         }
-        StepAction::Notify { .. } => Err(AppError::Usage("handled above".to_owned())),
+        StepAction::Person { .. } => Err(AppError::Usage("it is a person's to do".to_owned())),
+        StepAction::Channel { .. } | StepAction::Notify { .. } => {
+            Err(AppError::Usage("handled above".to_owned()))
+        }
     }
 }
 
-fn gone(what: &'static str) -> AppError {
+async fn disable(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
+    let old = unseal_old(&job.app, &job.known.old).await?;
+    let mut taken = Vec::new();
+    let mut done = each_old(
+        &old,
+        |o| issuer(job, systems, IssuerOp::Disable { old: &o.credential }),
+        |o| {
+            taken.push(json!(o.sealed.fingerprint));
+        },
+    )
+    .await?;
+    if let Outcome::Applied { facts } | Outcome::NotApplied { facts, .. } = &mut done.outcome
+        && !taken.is_empty()
+    {
+        facts.insert(TAKEN_AWAY.to_owned(), taken.into());
+    }
+    Ok(done)
+}
+
+pub(super) fn gone(what: &'static str) -> AppError {
     AppError::Usage(format!("the {what} is no longer in the inventory; make a new plan"))
 }
 
@@ -549,10 +557,19 @@ async fn purge(job: &Job, systems: &Systems, store: usize) -> Result<Performed, 
 
 async fn notify(job: &Job, channel: &str, kind: &str) -> Result<Performed, AppError> {
     let incident = job.known.incident.as_deref().ok_or_else(|| gone("incident"))?;
-    let channel = crate::systems::channel(&job.app.inventory, channel, &job.app.context)?;
+    let channel = crate::systems::notifier(&job.app.inventory, channel, &job.app.context)?;
     let secrets: Vec<&str> = incident.secrets.iter().map(|a| a.secret.as_str()).collect();
     let checkpoint = job.app.store.checkpoint().await?.map(|(_, note)| note).unwrap_or_default();
     let (title, body) = match kind {
+        "contained" if !incident.is_contained() => {
+            let open = |a: &&quell_core::event::Affected| !incident.is_inert(&a.secret);
+            let people: Vec<&str> = incident.secrets.iter().filter(open).map(|a| a.secret.as_str()).collect();
+            (
+                format!("{}: done as far as machines can; by people: {}", incident.id, people.join(", ")),
+                "What people ended rests on what they recorded: no machine can try it. Everything else is refused by its issuer beside an accepted control."
+                    .to_owned(),
+            )
+        }
         "contained" => (
             format!("{}: proven inert: {}", incident.id, secrets.join(", ")),
             "Every old value is refused by its issuer beside an accepted control, and no session is left."

@@ -125,6 +125,7 @@ fn exposures(group: &Group, response: Response) -> Vec<Exposure> {
                 fingerprint: group.fingerprint,
                 sealed: None,
                 finding: Some(finding.id.clone()),
+                channel_name: None,
             }
         })
         .collect()

@@ -137,6 +137,7 @@ impl Tally {
             StepEvent::ApprovalRequested { .. }
             | StepEvent::ApprovalGranted { .. }
             | StepEvent::ApprovalRefused { .. }
+            | StepEvent::HandedOver { .. }
             | StepEvent::Retried { .. } => {}
         }
     }
@@ -197,7 +198,10 @@ fn reason(state: &StepState, tally: &Tally) -> String {
         StepState::Skipped => {
             tally.skipped.as_ref().map(|(by, why)| text(&format!("by {by}: {why}"))).unwrap_or_default()
         }
-        StepState::Waiting | StepState::AwaitingApproval | StepState::Running { .. } => String::new(),
+        StepState::Waiting
+        | StepState::AwaitingApproval
+        | StepState::WithPeople
+        | StepState::Running { .. } => String::new(),
     }
 }
 

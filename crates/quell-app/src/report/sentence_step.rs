@@ -23,6 +23,9 @@ pub(super) fn step(entry: &Entry, event: &StepEvent, seen: &Seen) -> Said {
         StepEvent::ApprovalRefused { step, by, reason } => {
             Said::new(format!("{step}: approval refused by {by}")).with(reason).decided()
         }
+        StepEvent::HandedOver { step } => {
+            Said::new(format!("{step}: handed over to people")).with("it is theirs to do and to say so")
+        }
         StepEvent::Started { step, attempt, phase: Phase::Perform, worker, deadline } => {
             Said::new(format!("{step}: attempt {attempt} begun by {worker}"))
                 .with(format!("an answer is owed by {}", utc(*deadline)))

@@ -92,6 +92,7 @@ fn decided(machine: &Machine, tallies: &Tallies) -> Vec<String> {
             }
             StepState::Waiting
             | StepState::AwaitingApproval
+            | StepState::WithPeople
             | StepState::Running { .. }
             | StepState::Deferred { .. }
             | StepState::Failed { .. } => {}
@@ -108,7 +109,7 @@ fn unfinished(machine: &Machine) -> Vec<String> {
         match state {
             StepState::Applied | StepState::Skipped => {}
             StepState::Waiting => waiting.push(&step.id),
-            StepState::AwaitingApproval | StepState::Running { .. } => {
+            StepState::AwaitingApproval | StepState::WithPeople | StepState::Running { .. } => {
                 out.push(format!("{} is {said}", step.id));
             }
             StepState::Failed { reason } | StepState::Deferred { reason, .. } => {

@@ -86,7 +86,7 @@ pub(crate) fn values_of(value: &SecretValue) -> Vec<SecretValue> {
     std::iter::once(value.duplicate()).chain(password).collect()
 }
 
-pub(super) fn password_in_url(text: &str) -> Option<SecretValue> {
+fn password_in_url(text: &str) -> Option<SecretValue> {
     let (_, rest) = text.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
     let (user_info, _) = authority.rsplit_once('@')?;

@@ -26,6 +26,7 @@ pub use group::Group;
 pub use ignore::IgnoreFile;
 pub(crate) use ledger::{earlier, known_and_missed, names_of, values_of};
 pub use ledger::{known, matched, record, recorded};
+pub(crate) use values::current;
 pub use values::{Values, values};
 
 use crate::{App, AppError};

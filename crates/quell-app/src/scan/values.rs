@@ -7,7 +7,7 @@ use quell_core::secret::SecretValue;
 use quell_scan::Incomplete;
 use quell_scan::known::{Known, KnownValue};
 
-use super::ledger::{earlier, names_of, observe, password_in_url};
+use super::ledger::{earlier, names_of, observe, values_of};
 use crate::systems::stores_of;
 use crate::{App, AppError};
 
@@ -30,6 +30,26 @@ pub struct Values {
     pub missed: Vec<Incomplete>,
 }
 
+/// What stores hold at this moment, and nothing of earlier.
+pub(crate) struct Current {
+    /// Each value, and the password inside of a URL.
+    pub(crate) values: Vec<KnownValue>,
+    /// Stores that could not be read.
+    pub(crate) missed: Vec<Incomplete>,
+}
+
+/// Reads every store of the inventory.
+pub(crate) async fn current(app: &App) -> Current {
+    let mut current = Current { values: Vec::new(), missed: Vec::new() };
+    for mut one in read_all(app).await {
+        current.missed.append(&mut one.missed);
+        for value in one.values.iter().flat_map(values_of) {
+            current.values.push(KnownValue { secret: one.secret.clone(), value });
+        }
+    }
+    current
+}
+
 /// Reads every store of the inventory. Values leave no trace but in the search itself.
 pub async fn values(app: &App) -> Result<Values, AppError> {
     let mut known = earlier(app).await?;
@@ -44,8 +64,7 @@ pub async fn values(app: &App) -> Result<Values, AppError> {
         for value in one.values {
             read.insert(one.secret.clone());
             // The password may stand alone, where the URL was taken apart.
-            let password = value.expose_text().and_then(password_in_url);
-            for value in std::iter::once(value).chain(password) {
+            for value in values_of(&value) {
                 values.push(KnownValue { secret: one.secret.clone(), value });
             }
         }

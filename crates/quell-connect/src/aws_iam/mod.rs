@@ -37,6 +37,7 @@ pub static CONNECTOR: Definition = Definition {
     reload: None,
     observe: None,
     notify: None,
+    channel: None,
 };
 
 /// What STS says of a key that is inactive or gone. Anything else, `AccessDenied` too, comes from a key that lives.

@@ -34,6 +34,7 @@ pub static CONNECTOR: Definition = Definition {
     reload: None,
     observe: None,
     notify: None,
+    channel: None,
 };
 
 #[derive(Debug, Deserialize)]

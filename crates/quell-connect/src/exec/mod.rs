@@ -21,6 +21,7 @@ pub static CONNECTOR: Definition = Definition {
     reload: Some(reload::build),
     observe: Some(observe::build),
     notify: None,
+    channel: None,
 };
 
 fn schemas() -> Vec<(&'static str, Value)> {

@@ -16,6 +16,7 @@ pub static CONNECTOR: Definition = Definition {
     reload: None,
     observe: None,
     notify: None,
+    channel: None,
 };
 
 fn schemas() -> Vec<(&'static str, Value)> {

@@ -46,6 +46,7 @@ pub static CONNECTOR: Definition = Definition {
     reload: None,
     observe: None,
     notify: None,
+    channel: None,
 };
 
 static URL: Family = Family {

@@ -24,6 +24,7 @@ pub static CONNECTOR: Definition = Definition {
     reload: Some(build_reload),
     observe: Some(build_observe),
     notify: None,
+    channel: None,
 };
 
 fn schemas() -> Vec<(&'static str, Value)> {

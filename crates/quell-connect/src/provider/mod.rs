@@ -58,6 +58,7 @@ pub static CONNECTOR: Definition = Definition {
     reload: None,
     observe: None,
     notify: None,
+    channel: None,
 };
 
 /// `{ provider: { id: github, control: env:GOOD } }`.

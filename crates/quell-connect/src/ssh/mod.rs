@@ -43,6 +43,7 @@ pub static CONNECTOR: Definition = Definition {
     reload: None,
     observe: None,
     notify: None,
+    channel: None,
 };
 
 /// The issuer. It holds references only; the administrator's key is read anew for each call.

@@ -20,6 +20,7 @@ pub static CONNECTOR: Definition = Definition {
     reload: Some(build),
     observe: None,
     notify: None,
+    channel: None,
 };
 
 fn schemas() -> Vec<(&'static str, Value)> {

@@ -27,6 +27,7 @@ pub static CONNECTOR: Definition = Definition {
     reload: None,
     observe: Some(build),
     notify: None,
+    channel: None,
 };
 
 fn schemas() -> Vec<(&'static str, Value)> {

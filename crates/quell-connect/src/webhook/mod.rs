@@ -26,6 +26,7 @@ pub static CONNECTOR: Definition = Definition {
     reload: None,
     observe: None,
     notify: Some(build),
+    channel: None,
 };
 
 fn schemas() -> Vec<(&'static str, Value)> {

@@ -3,7 +3,7 @@
 use super::state::Incident;
 use crate::event::ValueRole;
 use crate::id::SecretId;
-use crate::plan::{ChannelAct, Machine, StepAction, StepState, word};
+use crate::plan::{ChannelAct, Machine, Step, StepAction, StepState, word};
 use crate::severity::Severity;
 
 /// Everything that is not yet so; empty when it may close.
@@ -49,16 +49,10 @@ pub fn never_valid(secret: &SecretId) -> String {
 
 /// A place where people work must not stay locked when everybody has gone home.
 fn still_locked(machine: &Machine, out: &mut Vec<String>) {
-    let of = |name: &str, wanted: ChannelAct| {
-        let mut steps = machine.states();
-        steps.find_map(|(step, state)| match &step.action {
-            StepAction::Channel { channel, act } if channel == name && *act == wanted => Some(state),
-            _ => None,
-        })
-    };
     for name in &machine.plan().channels() {
-        let locked = of(name, ChannelAct::Lock).is_some_and(|state| *state == StepState::Applied);
-        let unlock = of(name, ChannelAct::Unlock).filter(|state| !state.satisfies());
+        let of = |act| machine.state(&machine.plan().channel_step(name, act)?.id);
+        let locked = of(ChannelAct::Lock).is_some_and(|state| *state == StepState::Applied);
+        let unlock = of(ChannelAct::Unlock).filter(|state| !state.satisfies());
         if let (true, Some(state)) = (locked, unlock) {
             out.push(format!("`{name}` is still locked (channel.{name}.unlock is {})", word(state)));
         }
@@ -68,7 +62,7 @@ fn still_locked(machine: &Machine, out: &mut Vec<String>) {
 /// Nobody but people can end it; what they say is recorded, and is no proof.
 fn unproven_by_people(machine: &Machine, secret: &SecretId) -> bool {
     let mut steps = machine.plan().steps_of(secret).peekable();
-    steps.peek().is_some() && steps.all(|step| step.is_for_people())
+    steps.peek().is_some() && steps.all(Step::is_for_people)
 }
 
 /// What is missing for one secret.

@@ -25,6 +25,7 @@ fn command(channel: Channel) -> OpenIncident {
             fingerprint: None,
             sealed: None,
             finding: None,
+            channel_name: None,
         }],
         production: true,
         opens_others: 0,

@@ -131,9 +131,10 @@ fn unproven(incident: &Incident, steps: &[(&Step, &StepState)]) -> (Inert, Strin
     });
     let held = || machine.held().map(|h| format!("the plan is paused: {}", h.reason));
     match state {
-        StepState::Applied if step.is_for_people() => {
-            (Inert::CannotTell, stuck.unwrap_or_else(|| "people say that it is ended; no machine can try it".to_owned()))
-        }
+        StepState::Applied if step.is_for_people() => (
+            Inert::CannotTell,
+            stuck.unwrap_or_else(|| "people say that it is ended; no machine can try it".to_owned()),
+        ),
         StepState::WithPeople => (Inert::No, format!("{} is for a person to do", step.id)),
         StepState::Applied => {
             let why = stuck.unwrap_or_else(|| "the issuer was told; the proof is not there yet".to_owned());
@@ -184,6 +185,7 @@ mod tests {
                 fingerprint: None,
                 sealed: None,
                 finding: None,
+                channel_name: None,
             }],
             production: true,
             opens_others: 0,

@@ -379,6 +379,20 @@ impl Incident {
         }
     }
 
+    /// Names of the channels of the inventory in which it leaked, each once.
+    pub fn leaked_in(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.exposures.iter().filter_map(|e| e.channel_name.clone()).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// The exposures in one of them.
+    pub fn exposures_in(&self, channel: &str) -> Vec<Exposure> {
+        let here = |e: &&Exposure| e.channel_name.as_deref() == Some(channel);
+        self.exposures.iter().filter(here).cloned().collect()
+    }
+
     /// Moment two: the earliest discovery.
     pub fn discovered(&self) -> Timestamp {
         self.exposures.iter().map(|e| e.discovered).min().unwrap_or(self.declared).min(self.declared)

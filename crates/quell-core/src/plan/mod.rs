@@ -10,7 +10,9 @@ mod simulation;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use compile::{CannotPlan, ChannelInput, ConsumerInput, PlanInput, SecretInput, StoreInput, choose_strategy, compile};
+pub use compile::{
+    CannotPlan, ChannelInput, ConsumerInput, PlanInput, SecretInput, StoreInput, choose_strategy, compile,
+};
 pub use judge::{OldProof, Proof, confirmed, judge};
 pub use machine::{Action, Approval, Flow, Hold, HoldScope, Machine, Refusal, StepEvent, StepState, word};
 pub use step::{Approvals, ChannelAct, Class, Lane, Phase, Plan, Step, StepAction, Strategy, patience};

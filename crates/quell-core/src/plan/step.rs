@@ -303,6 +303,12 @@ impl Plan {
         names
     }
 
+    /// The step that does this at a place where it leaked.
+    pub fn channel_step(&self, name: &str, wanted: ChannelAct) -> Option<&Step> {
+        let action = StepAction::Channel { channel: name.to_owned(), act: wanted };
+        self.steps.iter().find(|step| step.action == action)
+    }
+
     /// A step by id.
     pub fn step(&self, id: &StepId) -> Option<&Step> {
         self.steps.iter().find(|s| s.id == *id)

@@ -269,6 +269,7 @@ mod tests {
             fingerprint: None,
             sealed: None,
             finding: None,
+            channel_name: None,
         }
     }
 

@@ -320,6 +320,9 @@ pub(crate) struct OpenArgs {
     /// Where it was seen, in words
     #[arg(long, default_value = "")]
     pub(crate) place: String,
+    /// The channel of the inventory in which it leaked: the plan locks it, preserves what it shows, and unlocks it
+    #[arg(long = "in", value_name = "NAME")]
+    pub(crate) channel_name: Option<String>,
     /// In a line
     #[arg(long)]
     pub(crate) title: Option<String>,
@@ -492,6 +495,10 @@ pub(crate) enum StepCommand {
         /// How you know
         #[arg(long)]
         statement: String,
+        /// A file that shows it (a screenshot, an export); kept in the ledger; repeat for several. Refused if a value
+        /// of the incident is in it
+        #[arg(long, value_name = "FILE")]
+        evidence: Vec<PathBuf>,
     },
     /// Refuse to approve a step
     Refuse {

@@ -116,6 +116,7 @@ async fn open(options: &Options, args: &OpenArgs, out: &Out) -> Result<u8, AppEr
         discovered: args.discovered,
         still_visible: args.still_visible,
         place: args.place.clone(),
+        channel_name: args.channel_name.clone(),
         title: args.title.clone(),
         value: args.value_file.as_deref().map(read_value).transpose()?,
         ..Report::default()

@@ -262,7 +262,7 @@ fn not_dead(target: &Target, killed: &Killed, out: &Out) -> u8 {
             out.hint(format!("`quell resume {id} --reason WHY`, then run the same command again"));
             exit::WAITING
         }
-        Ended::Done | Ended::Stuck => {
+        Ended::Done | Ended::NeedsPeople | Ended::Stuck => {
             out.status(tone(Tone::Bad, "NOT shown to be dead"));
             for line in killed.incident.proof(&killed.secret).iter().flat_map(|proof| &proof.unmet) {
                 out.status(format!("  - {line}"));

@@ -138,7 +138,9 @@ pub(crate) async fn step(options: &Options, command: &StepCommand, out: &Out) ->
     let (id, step, decision) = match command {
         StepCommand::Retry { id, step } => (id, step, Decision::Retry),
         StepCommand::Skip { id, step, reason } => (id, step, Decision::Skip(reason.clone())),
-        StepCommand::Resolve { id, step, statement } => (id, step, Decision::Resolve(statement.clone())),
+        StepCommand::Resolve { id, step, statement, evidence } => {
+            (id, step, Decision::Resolve { statement: statement.clone(), evidence: evidence.clone() })
+        }
         StepCommand::Refuse { id, step, reason } => (id, step, Decision::Refuse(reason.clone())),
     };
     let app = app(options).await?;

@@ -45,6 +45,7 @@ fn facts_of_the_installation_and_of_the_incident() {
                 fingerprint: None,
                 sealed: None,
                 finding: None,
+                channel_name: None,
             },
         },
         Event::ClockMet { clock: s("nothing") },

@@ -60,6 +60,7 @@ impl Story {
                 fingerprint: Some(fingerprint("old")),
                 sealed: None,
                 finding: Some("F-0123456789ab".to_owned()),
+                channel_name: None,
             }],
             production: true,
             opens_others: 0,
@@ -139,6 +140,7 @@ impl Story {
             after: Vec::new(),
             because: "it leaked".to_owned(),
             lane: None,
+            tasks: Vec::new(),
         };
         let plan = compile(&PlanInput {
             incident: "INC-2026-0001".parse().unwrap(),
@@ -149,6 +151,7 @@ impl Story {
             ),
             secrets: vec![secret],
             approvals: Approvals { destructive: approvals, reversible: 0 },
+            leaked_in: Vec::new(),
             channels: Vec::new(),
             warnings: vec!["reports are not made while the store is written".to_owned()],
             stop_after: 3,

@@ -4,12 +4,19 @@ use super::{CALL_MS, CannotPlan, ChannelInput, PlanInput, nobody};
 use crate::id::StepId;
 use crate::plan::step::{ChannelAct, Class, Step, StepAction};
 
-/// Lock, and preserve; take away what was preserved.
-pub(super) fn at_once(input: &PlanInput, channel: &ChannelInput) -> Result<Vec<Step>, CannotPlan> {
+/// Before anything else.
+pub(super) fn at_once(input: &PlanInput, channel: &ChannelInput) -> Result<Option<Step>, CannotPlan> {
+    step(input, channel, ChannelAct::Lock, Vec::new())
+}
+
+/// Preserve, as soon as the leaked values are known; take away what was preserved.
+pub(super) fn when_captured(
+    input: &PlanInput,
+    channel: &ChannelInput,
+    captures: &[StepId],
+) -> Result<Vec<Step>, CannotPlan> {
     let mut steps = Vec::new();
-    for act in [ChannelAct::Lock, ChannelAct::Preserve] {
-        steps.extend(step(input, channel, act, Vec::new())?);
-    }
+    steps.extend(step(input, channel, ChannelAct::Preserve, captures.to_vec())?);
     // What was not preserved is not taken away: without that step there is not this one either.
     if channel.acts.contains(&ChannelAct::Preserve) {
         let preserved = vec![id(input, channel, ChannelAct::Preserve)?];

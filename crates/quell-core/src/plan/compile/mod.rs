@@ -224,7 +224,10 @@ pub fn compile(input: &PlanInput) -> Result<Plan, CannotPlan> {
     for channel in &input.channels {
         steps.push(notice(input, channel, "contained", &proofs)?);
     }
+    let captures: Vec<StepId> =
+        steps.iter().filter(|s| s.action == StepAction::Capture).map(|s| s.id.clone()).collect();
     for channel in &input.leaked_in {
+        steps.extend(channel::when_captured(input, channel, &captures)?);
         steps.extend(channel::when_rotated(input, channel, &proofs)?);
     }
     if steps.len() > STEPS_MAX {

@@ -198,3 +198,72 @@ fn the_keys_of_one_document_are_written_one_after_the_other() {
     assert_eq!(lane("a.store-1"), None);
     assert_eq!(plan.lanes["kv/x"].at_once, 1);
 }
+
+#[test]
+fn what_leaked_is_preserved_before_it_is_removed_and_unlocked_after_every_proof() {
+    let mut input =
+        input(Strategy::KillFirst, vec![secret("db", ValidAtOnce::Many), secret("mq", ValidAtOnce::Many)]);
+    let acts = vec![
+        ChannelAct::Lock,
+        ChannelAct::Preserve,
+        ChannelAct::Remove,
+        ChannelAct::Scan,
+        ChannelAct::Unlock,
+    ];
+    input.leaked_in = vec![ChannelInput { name: "forge".to_owned(), target: "git forge".to_owned(), acts }];
+    let told = |input: &PlanInput| {
+        let plan = lines(&compile(input).unwrap());
+        plan.lines().filter(|line| line.starts_with("channel")).collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(told(&input), @r"
+    channel.forge.lock <- 
+    channel.forge.preserve <- db.capture mq.capture
+    channel.forge.remove! <- channel.forge.preserve
+    channel.forge.scan <- db.prove mq.prove
+    channel.forge.unlock <- channel.forge.lock channel.forge.scan
+    ");
+    // What cannot be preserved is not removed, and a place that cannot be scanned waits for the proofs alone.
+    input.leaked_in[0].acts = vec![ChannelAct::Lock, ChannelAct::Remove, ChannelAct::Unlock];
+    insta::assert_snapshot!(told(&input), @r"
+    channel.forge.lock <- 
+    channel.forge.unlock <- channel.forge.lock db.prove mq.prove
+    ");
+}
+
+#[test]
+fn people_come_after_each_other_and_consumers_are_seen_to_use_what_they_made() {
+    let task =
+        |name: &str, when| Task { name: name.to_owned(), when, what: "do".to_owned(), why: "why".to_owned() };
+    let mut token = secret("token", ValidAtOnce::Many);
+    token.capabilities.can_mint = false;
+    token.tasks = vec![task("re-consent", TaskTime::Renew), task("tell", TaskTime::Renew)];
+    let plan = compile(&input(Strategy::MakeBeforeBreak, vec![token])).unwrap();
+    insta::assert_snapshot!(lines(&plan), @r"
+    notice.opened.ops <- 
+    token.capture <- 
+    token.disable! <- token.capture
+    token.sever! <- token.disable
+    token.prove <- token.sever
+    token.re-consent <- token.prove
+    token.tell <- token.re-consent
+    token.reload-api <- token.tell
+    token.confirm-api <- token.reload-api
+    token.reload-worker <- token.tell
+    token.confirm-worker <- token.reload-worker
+    notice.contained.ops <- token.prove
+    ");
+    // Nobody but people can end it: nothing is captured, and nothing is proven.
+    let mut person = secret("ines", ValidAtOnce::One);
+    (person.capabilities.can_mint, person.capabilities.can_disable, person.capabilities.can_probe) =
+        (false, false, false);
+    person.tasks = vec![task("reset", TaskTime::End), task("sessions", TaskTime::End)];
+    let plan = compile(&input(Strategy::KillFirst, vec![person.clone()])).unwrap();
+    insta::assert_snapshot!(lines(&plan), @r"
+    notice.opened.ops <- 
+    ines.reset <- 
+    ines.sessions <- ines.reset
+    notice.contained.ops <- ines.sessions
+    ");
+    person.tasks.clear();
+    assert!(matches!(compile(&input(Strategy::KillFirst, vec![person])), Err(CannotPlan::CannotProve(_))));
+}

@@ -242,8 +242,7 @@ pub(super) fn p12(machine: &Machine) -> Verdict {
 pub(super) fn p13(machine: &Machine, books: &Books) -> Verdict {
     let mut blocked = vec![false; books.steps.len()];
     let mut asking = vec![false; books.steps.len()];
-    let asks =
-        |state: &StepState| matches!(state, StepState::AwaitingApproval | StepState::WithPeople);
+    let asks = |state: &StepState| matches!(state, StepState::AwaitingApproval | StepState::WithPeople);
     for (i, (_, state)) in machine.states().enumerate() {
         asking[i] = asks(state) || books.steps[i].needs.iter().any(|n| asking[*n]);
     }
@@ -299,16 +298,12 @@ pub(super) fn p16_landing(secret: &Secret, deed: Deed, value: Option<u32>) -> Ve
 /// Before the effect lands at the place where it leaked.
 pub(super) fn p20_landing(world: &World, effect: Effect) -> Verdict {
     let by_hand = world.secrets.iter().any(|s| s.by_hand);
-    match effect.deed {
-        Deed::Channel(ChannelAct::Remove) => {
-            must(world.forge.preserved, || "it is taken away, and nothing was preserved".to_owned())
-        }
-        Deed::Channel(ChannelAct::Unlock) if !by_hand => {
-            let lives = world.secrets.iter().position(|s| s.old_valid || s.sessions > 0);
-            must(lives.is_none(), || format!("unlocked, and secret {lives:?} is not inert"))
-        }
-        _ => Ok(()),
+    if effect.deed == Deed::Channel(ChannelAct::Remove) {
+        return must(world.forge.preserved, || "it is taken away, and nothing was preserved".to_owned());
     }
+    let unlocks = effect.deed == Deed::Channel(ChannelAct::Unlock) && !by_hand;
+    let lives = world.secrets.iter().position(|s| s.old_valid || s.sessions > 0);
+    must(!unlocks || lives.is_none(), || format!("unlocked, and secret {lives:?} is not inert"))
 }
 
 /// Before the effect lands: what this secret's issuer is reached with must work.

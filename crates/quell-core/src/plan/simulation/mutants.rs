@@ -92,6 +92,7 @@ const HARMLESS: &[(&str, &str)] = &[
     ("prove", "probe-new"),
     ("prove-refused", "sever"),
     ("prove-refused", "disable"),
+    ("preserve", "capture"),
     ("person", "prove"),
     ("person", "person"),
     ("confirm", "person"),

@@ -336,8 +336,8 @@ impl Sim {
             Deed::Purge(_) => Seen::DoubtPurge,
             Deed::Retire => Seen::DoubtRetire,
             Deed::Channel(_) => Seen::DoubtChannel,
-            // Nobody starts what is a person's to do.
-            Deed::Task => unreachable!(),
+            // Nobody starts what is a person's to do, so it has no outcome.
+            Deed::Task => return self.hold(Id::P1, Err("a person's task was started".to_owned())),
             Deed::Notify => Seen::DoubtNotify,
         });
     }

@@ -7,8 +7,8 @@ use crate::inventory::Tier;
 use crate::issuer::{Capabilities, Chooser, Task, TaskTime, ValidAtOnce};
 use crate::plan::machine::Flaw;
 use crate::plan::{
-    Approvals, ChannelAct, ChannelInput, Class, ConsumerInput, Lane, Machine, Plan, PlanInput, SecretInput, StepAction, StoreInput,
-    Strategy, compile,
+    Approvals, ChannelAct, ChannelInput, Class, ConsumerInput, Lane, Machine, Plan, PlanInput, SecretInput,
+    StepAction, StoreInput, Strategy, compile,
 };
 
 /// A deliberate mistake.

@@ -92,6 +92,7 @@ impl Many {
             StepEvent::ApprovalRequested { .. }
             | StepEvent::ApprovalGranted { .. }
             | StepEvent::ApprovalRefused { .. }
+            | StepEvent::HandedOver { .. }
             | StepEvent::Retried { .. } => None,
         }
     }

@@ -10,7 +10,7 @@ use quell_app::driver::{self, Ended, Failpoint, Run, short};
 use quell_app::{App, AppError, Options, plan};
 use quell_core::IncidentId;
 use quell_core::incident::{Incident, unmet};
-use quell_core::plan::{Class, StepState};
+use quell_core::plan::{Class, Machine, StepState};
 
 use super::{app_for, incident_id};
 use crate::cli::RespondArgs;
@@ -134,6 +134,13 @@ async fn finish(app: &App, id: IncidentId, ended: Ended, out: &Out) -> Result<u8
             out.hint(format!("`quell approve {id} --plan {hash}`, then `quell respond {id}`"));
             exit::WAITING
         }
+        Ended::NeedsPeople => {
+            for_people(plan::machine(&incident)?, out);
+            out.hint(format!(
+                "done? `quell step resolve {id} STEP --statement WHAT-WAS-SEEN --evidence FILE`, then `quell respond {id}`"
+            ));
+            exit::WAITING
+        }
         Ended::Stuck => {
             let failed: Vec<String> = plan::machine(&incident)?
                 .states()
@@ -156,6 +163,15 @@ async fn finish(app: &App, id: IncidentId, ended: Ended, out: &Out) -> Result<u8
             exit::INTERRUPTED
         }
     })
+}
+
+/// What waits for people, with what to do and why.
+fn for_people(machine: &Machine, out: &Out) {
+    out.status("people have to do this before it goes on:");
+    for (step, _) in machine.states().filter(|(_, state)| **state == StepState::WithPeople) {
+        out.status(format!("  {}: {}", tone(Tone::Name, &step.id), step.what));
+        out.status(tone(Tone::Quiet, format!("      {}", step.why)));
+    }
 }
 
 fn done(incident: &Incident, out: &Out) {

@@ -55,6 +55,10 @@ impl<'a> Show<'a> {
                     step.what
                 ));
             }
+            Progress::ForPeople { step } => {
+                self.clear();
+                self.out.status(format!("{} {}: {}", tone(Tone::Careful, "for you "), step.id, step.what));
+            }
             Progress::Held { hold } => {
                 self.clear();
                 self.out.status(format!(
@@ -117,6 +121,7 @@ impl<'a> Show<'a> {
             }
             StepEvent::ApprovalRequested { .. }
             | StepEvent::ApprovalRefused { .. }
+            | StepEvent::HandedOver { .. }
             | StepEvent::Retried { .. }
             | StepEvent::Skipped { .. }
             | StepEvent::Resolved { .. } => {}

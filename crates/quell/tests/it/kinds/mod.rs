@@ -3,10 +3,12 @@
 
 pub(crate) mod approle;
 pub(crate) mod aws;
+mod channel;
 pub(crate) mod company;
 mod consumer;
 mod many;
 pub(crate) mod mariadb;
+mod person;
 mod pki;
 pub(crate) mod redis;
 pub(crate) mod ssh;

@@ -66,7 +66,9 @@ impl Machine {
                     || !self.pace_lets(i, Phase::Perform, &pace)
                     || !self.approved(i, now)
             }
-            StepState::WithPeople | StepState::Applied | StepState::Skipped | StepState::Failed { .. } => true,
+            StepState::WithPeople | StepState::Applied | StepState::Skipped | StepState::Failed { .. } => {
+                true
+            }
         })
     }
 
@@ -76,6 +78,11 @@ impl Machine {
         self.slots.iter().enumerate().any(|(i, slot)| {
             slot.state == StepState::AwaitingApproval && self.pace_lets(i, Phase::Perform, &pace)
         })
+    }
+
+    /// No step has given up, or somebody has decided about each that did.
+    pub fn gave_up_none(&self) -> bool {
+        !self.slots.iter().any(|slot| matches!(slot.state, StepState::Failed { .. }))
     }
 
     /// Something is a person's to do.
