@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use quell_core::IncidentId;
@@ -9,14 +10,13 @@ use quell_core::event::{Entry, Event, INSTALLATION};
 use quell_core::incident::{Incident, unmet};
 use quell_ledger::bundle::{self, Builder, Report};
 use quell_ledger::{VerifierKey, archive};
-use quell_scan::known::{Known, KnownValue};
 use quell_store::NewEntry;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::Digest as _;
 
 use crate::clock::now;
-use crate::scan::{Target, Tools, Way};
+use crate::scan::KnownOf;
 use crate::{App, AppError};
 
 /// What was exported.
@@ -60,32 +60,36 @@ pub async fn export(app: &App, id: IncidentId, to: &Path) -> Result<Exported, Ap
 /// Largest file that is taken as evidence, in bytes.
 const ATTACHED_MAX: u64 = 32 << 20;
 
-/// Files of people as evidence: name and bytes. Refused if one holds a value of the incident, in any spelling that a scan knows: what is in
-/// the ledger stays there.
+/// Files of people as evidence: name and bytes. Refused if one holds a value of the incident, in any spelling that a scan knows, or cannot be
+/// read through: what is in the ledger stays there. `words` are what the person says; they are looked at, too.
 pub async fn attach(
     app: &App,
     id: IncidentId,
     files: &[PathBuf],
+    words: &str,
 ) -> Result<Vec<(String, Vec<u8>)>, AppError> {
-    if files.is_empty() {
-        return Ok(Vec::new());
+    let known = crate::scan::known_of(app, &app.incident(id).await?).await?;
+    if known.is_in(app, "statement", words.as_bytes())? {
+        return Err(AppError::Usage(
+            "the statement holds a value of this incident, and what the ledger holds stays there; say it without".to_owned(),
+        ));
     }
-    let known = values_of_incident(app, &app.incident(id).await?).await?;
     let mut evidence = Vec::new();
     for path in files {
         let failed = |error| AppError::io(path, error);
-        let size = std::fs::metadata(path).map_err(failed)?.len();
-        if size > ATTACHED_MAX {
-            let (size, most) = (size >> 20, ATTACHED_MAX >> 20);
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(path).map_err(failed)?;
+        file.take(ATTACHED_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+        if u64::try_from(bytes.len()).is_ok_and(|n| n > ATTACHED_MAX) {
             return Err(AppError::Usage(format!(
-                "{} is {size} MiB; evidence may be {most} MiB: take the part that shows it",
-                path.display()
+                "{} is larger than {} MiB; take the part that shows it",
+                path.display(),
+                ATTACHED_MAX >> 20
             )));
         }
-        let bytes = std::fs::read(path).map_err(failed)?;
         let name =
             path.file_name().map_or_else(|| "evidence".to_owned(), |n| n.to_string_lossy().into_owned());
-        if holds_one(app, &known, &name, &bytes)? {
+        if known.is_in(app, &name, &bytes)? || known.is_in(app, "name", name.as_bytes())? {
             return Err(AppError::Usage(format!(
                 "{} holds a value of this incident, and what the ledger holds stays there; black it out and try again",
                 path.display()
@@ -96,30 +100,41 @@ pub async fn attach(
     Ok(evidence)
 }
 
-/// Old and new values, whole and in the parts that stand alone.
-async fn values_of_incident(app: &App, incident: &Incident) -> Result<Known, AppError> {
-    let mut values = Vec::new();
-    for sealed in &incident.sealed {
-        let credential = crate::proof::unseal(app, sealed).await?;
-        let parts = crate::scan::values_of(&credential.value);
-        values.extend(parts.into_iter().map(|value| KnownValue { secret: sealed.secret.clone(), value }));
+/// Blacks out every text of a document that holds a value of the incident, or looks like one of anybody's.
+pub(crate) fn black_out(app: &App, known: &KnownOf, document: &mut Value) -> Result<(), AppError> {
+    let rules = quell_scan::RuleSet::builtin()?;
+    // Each look names one place of a value, so there are as many as there are texts that hold one.
+    loop {
+        let mut lines = Vec::new();
+        texts(document, &mut |text| lines.push(text.replace(['\n', '\r'], " ")));
+        let flagged: BTreeSet<usize> = known
+            .lines_with_one(app, &rules, &lines.join("\n"))?
+            .into_iter()
+            .filter(|line| lines.get(*line).is_some_and(|text| text != BLACK))
+            .collect();
+        if flagged.is_empty() {
+            return Ok(());
+        }
+        let mut at = 0;
+        texts(document, &mut |text| {
+            if flagged.contains(&at) {
+                BLACK.clone_into(text);
+            }
+            at += 1;
+        });
     }
-    Ok(Known::new(&app.store.keys().fingerprint, &values, BTreeSet::new())?)
 }
 
-fn holds_one(app: &App, known: &Known, name: &str, bytes: &[u8]) -> Result<bool, AppError> {
-    let rules = quell_scan::RuleSet::none()?;
-    let tools = Tools {
-        rules: &rules,
-        key: &app.store.keys().fingerprint,
-        baseline: None,
-        ignore_file: None,
-        known: Some(known),
-        way: Way { despite_comments: true, ..Way::default() },
-    };
-    let mut input = bytes;
-    let (report, _) = crate::scan::run(Target::Stream(name, &mut input), tools, &mut |_| {})?;
-    Ok(!report.findings.is_empty())
+/// Stands for a text that held a value.
+const BLACK: &str = "(blacked out: it holds a value, or looks like one)";
+
+fn texts(value: &mut Value, on: &mut dyn FnMut(&mut String)) {
+    match value {
+        Value::String(text) => on(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| texts(item, on)),
+        Value::Object(map) => map.values_mut().for_each(|item| texts(item, on)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 #[expect(
@@ -140,7 +155,7 @@ async fn build(
         match &entry.event {
             Event::Genesis { vkey, .. } => former.push(vkey.parse().map_err(|e| wrong(&e))?),
             Event::KeyRotation(data) => {
-                let vkey = data.get("new_vkey").and_then(serde_json::Value::as_str).unwrap_or_default();
+                let vkey = data.get("new_vkey").and_then(Value::as_str).unwrap_or_default();
                 former.push(vkey.parse().map_err(|e| wrong(&e))?);
                 let bytes = raw(app, INSTALLATION, entry.seq).await?;
                 let proof = app.store.inclusion(entry.seq, size, &checkpoint).await?;
@@ -214,7 +229,7 @@ fn custody(entries: &[Entry]) -> String {
 }
 
 /// What was looked at and what was not.
-fn coverage(incident: &Incident, hunts: &[serde_json::Value]) -> Result<Vec<u8>, AppError> {
+fn coverage(incident: &Incident, hunts: &[Value]) -> Result<Vec<u8>, AppError> {
     let secrets: Vec<_> = incident
         .secrets
         .iter()
@@ -234,8 +249,8 @@ fn coverage(incident: &Incident, hunts: &[serde_json::Value]) -> Result<Vec<u8>,
 }
 
 /// Of a hunt's report, how much it looked at.
-fn hunted(sha256: &str, report: &[u8]) -> Result<serde_json::Value, AppError> {
-    let report: serde_json::Value = serde_json::from_slice(report).map_err(|e| wrong(&e))?;
+fn hunted(sha256: &str, report: &[u8]) -> Result<Value, AppError> {
+    let report: Value = serde_json::from_slice(report).map_err(|e| wrong(&e))?;
     Ok(json!({
         "sha256": sha256,
         "verdict": report.get("verdict"),

@@ -273,6 +273,10 @@ pub enum Change {
     Strategy(StrategyPolicy, String),
     /// Accepts closing without proof for one secret.
     Exception(SecretId, String),
+    /// A person unlocked a channel by hand.
+    Unlocked(String, String),
+    /// Gives up the successor of a secret.
+    Distrust(SecretId, String),
     /// A remark; meets the update clock.
     Note(String),
     /// A message deleted, history rewritten.
@@ -291,7 +295,7 @@ pub enum Change {
 
 /// Carries out a change.
 pub async fn change(app: &App, id: IncidentId, change: &Change) -> Result<Incident, AppError> {
-    if matches!(change, Change::Exception(..)) {
+    if matches!(change, Change::Exception(..) | Change::Distrust(..) | Change::Unlocked(..)) {
         app.named_actor()?;
     }
     let (incident, ()) = app.decide(id, |incident, at| Ok((events_of(incident, change, at)?, ()))).await?;
@@ -322,6 +326,13 @@ pub async fn widen(
         })
         .await?;
     Ok(incident)
+}
+
+fn unlocked(incident: &Incident, channel: &str, reason: &str) -> Result<Vec<Event>, AppError> {
+    if !incident.locked.iter().any(|(name, _)| name == channel) {
+        return Err(AppError::NotFound { what: "lock of the channel", id: channel.to_owned() });
+    }
+    Ok(vec![Event::ChannelUnlocked { channel: channel.to_owned(), reason: reason.to_owned() }])
 }
 
 /// An update was given: it meets every clock that waited for one (a severity that was raised started a second), and
@@ -385,6 +396,11 @@ pub(crate) fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> 
             }
             vec![Event::ExceptionRecorded { secret: secret.clone(), reason: reason.clone() }]
         }
+        Change::Unlocked(channel, reason) => {
+            needs(reason, "how it was unlocked")?;
+            unlocked(incident, channel, reason)?
+        }
+        Change::Distrust(secret, reason) => domain::distrust(incident, secret, reason)?,
         Change::Note(text) => {
             needs(text, "a note")?;
             let mut events = vec![Event::NoteAdded { text: text.clone() }];

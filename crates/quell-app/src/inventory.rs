@@ -74,6 +74,9 @@ pub fn check_offline(options: &Options) -> Result<Inventory, AppError> {
     for name in inventory.channels.keys() {
         crate::systems::build_channel(&inventory, name, &context)?;
     }
+    for name in inventory.policy.notify.values() {
+        drop(crate::systems::notifier(&inventory, name, &context)?);
+    }
     Ok(inventory)
 }
 

@@ -1,5 +1,6 @@
 //! Making a plan from inventory, capabilities and evidence; approving; deciding about single steps.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -28,6 +29,7 @@ pub async fn make(app: &App, id: IncidentId, again: bool) -> Result<Incident, Ap
     }
     refuse_rivals(app, &incident).await?;
     let prepared = prepare(app, &incident).await?;
+    let dead = dead_workers(app, &incident).await?;
     let (incident, ()) = app
         .decide(id, |incident, _| {
             if incident.status == Status::Closed {
@@ -37,7 +39,8 @@ pub async fn make(app: &App, id: IncidentId, again: bool) -> Result<Incident, Ap
                 if !again {
                     return Ok((Vec::new(), ()));
                 }
-                let running: Vec<&str> = machine.workers().into_iter().collect();
+                let running: Vec<&str> =
+                    machine.workers().into_iter().filter(|worker| !dead.contains(*worker)).collect();
                 if !running.is_empty() {
                     return Err(AppError::Usage(format!(
                         "steps of {id} are running ({}); stop `quell respond` first",
@@ -53,15 +56,25 @@ pub async fn make(app: &App, id: IncidentId, again: bool) -> Result<Incident, Ap
     Ok(incident)
 }
 
+/// Workers whose steps count as running and who are gone: what they began is found again by whoever does it next.
+async fn dead_workers(app: &App, incident: &Incident) -> Result<BTreeSet<String>, AppError> {
+    let mut dead = BTreeSet::new();
+    for worker in incident.machine.iter().flat_map(Machine::workers) {
+        if !app.store.is_alive(worker).await? {
+            dead.insert(worker.to_owned());
+        }
+    }
+    Ok(dead)
+}
+
 /// Two plans for one secret would overwrite each other's successor and end each other's sessions.
 async fn refuse_rivals(app: &App, incident: &Incident) -> Result<(), AppError> {
     for other in crate::incident::list(app).await? {
         if other.id == incident.id || other.status == Status::Closed {
             continue;
         }
-        let Some(machine) = other.machine.as_ref().filter(|m| !m.is_done()) else { continue };
-        let shared = machine.plan().secrets.iter().find(|s| incident.secrets.iter().any(|a| a.secret == **s));
-        if let Some(secret) = shared {
+        let Some(machine) = &other.machine else { continue };
+        if let Some(secret) = in_motion(machine, incident) {
             return Err(AppError::Refused(RefusedBecause {
                 what: format!("{} already has a plan in motion for {secret}", other.id),
                 unmet: vec![
@@ -200,6 +213,9 @@ fn compile(app: &App, incident: &Incident, prepared: &Prepared) -> Result<Plan, 
     let mut channels: Vec<String> = policy.notify.values().cloned().collect();
     channels.sort();
     channels.dedup();
+    let (leaked_in, unusable) = leaked_in(app, incident);
+    let mut warnings = prepared.warnings.clone();
+    warnings.extend(unusable);
     let input = PlanInput {
         incident: incident.id,
         revision: incident.revision + 1,
@@ -207,8 +223,8 @@ fn compile(app: &App, incident: &Incident, prepared: &Prepared) -> Result<Plan, 
         secrets: prepared.secrets.clone(),
         approvals,
         channels,
-        leaked_in: leaked_in(app, incident)?,
-        warnings: prepared.warnings.clone(),
+        leaked_in,
+        warnings,
         stop_after: policy.mass.stop_after,
         under_way: policy.mass.under_way,
     };
@@ -222,17 +238,37 @@ fn compile(app: &App, incident: &Incident, prepared: &Prepared) -> Result<Plan, 
     })
 }
 
+/// A secret of the incident that another plan has not done yet. People, and what is done where it leaked, keep nobody from it.
+fn in_motion<'a>(machine: &'a Machine, incident: &Incident) -> Option<&'a SecretId> {
+    let ours = |id: &SecretId| incident.secrets.iter().any(|affected| affected.secret == *id);
+    let open = |(step, state): (&'a Step, &StepState)| {
+        let secret = step.secret.as_ref().filter(|id| ours(id))?;
+        (!state.satisfies() && !step.is_for_people()).then_some(secret)
+    };
+    machine.states().find_map(open)
+}
+
 /// The places where it leaked at which something can be done, each once.
-fn leaked_in(app: &App, incident: &Incident) -> Result<Vec<ChannelInput>, AppError> {
-    let mut places = Vec::new();
+/// One that cannot be used is a warning: no secret waits for the place where it leaked.
+fn leaked_in(app: &App, incident: &Incident) -> (Vec<ChannelInput>, Vec<String>) {
+    let (mut places, mut warnings) = (Vec::new(), Vec::new());
+    let id = incident.id.to_string();
     for name in incident.leaked_in() {
         let exposures = incident.exposures_in(&name);
-        let channel = crate::systems::channel(&app.inventory, &name, &app.context)?;
-        let id = incident.id.to_string();
-        let leak = Leak { incident: &id, exposures: &exposures };
-        places.push(ChannelInput { target: channel.target(), acts: channel.acts(&leak), name });
+        if format!("channel.{name}.preserve").parse::<StepId>().is_err() {
+            warnings.push(format!("nothing is done at the channel `{name}`: its name is too long for steps"));
+            continue;
+        }
+        match crate::systems::channel(&app.inventory, &name, &app.context) {
+            Ok(channel) => {
+                let acts = channel.acts(&Leak { incident: &id, exposures: &exposures });
+                let (target, lock) = (channel.target(), channel.lock_in_words().to_owned());
+                places.push(ChannelInput { target, acts, lock, name });
+            }
+            Err(error) => warnings.push(format!("nothing is done at the channel `{name}`: {error}")),
+        }
     }
-    Ok(places)
+    (places, warnings)
 }
 
 /// Why the secrets of a circle need each other, and what would cut it.
@@ -343,7 +379,7 @@ pub async fn step(
     let evidence = match command {
         StepCommand::Resolve { statement, evidence } => {
             said(&app.incident(id).await?, step, statement)?;
-            crate::evidence::attach(app, id, evidence).await?
+            crate::evidence::attach(app, id, evidence, statement).await?
         }
         StepCommand::Retry | StepCommand::Skip(_) | StepCommand::Refuse(_) => Vec::new(),
     };

@@ -291,6 +291,8 @@ pub trait Channel: Send + Sync {
     fn target(&self) -> String;
     /// Can it be reached, and is what it is asked for allowed? Changes nothing.
     async fn check(&self) -> Vec<Check>;
+    /// What a lock stops, as a clause: `nobody can push`.
+    fn lock_in_words(&self) -> &'static str;
     /// What it can do about such a leak.
     fn acts(&self, leak: &Leak<'_>) -> Vec<ChannelAct>;
     /// The repository of this machine in which the leak can be looked for. Without one [`Channel::preserve`] says

@@ -241,6 +241,9 @@ pub enum Event {
     /// A value was sealed.
     #[serde(rename = "value.sealed")]
     ValueSealed(SealedRef),
+    /// A successor leaked, too, or does not do: it counts as compromised from here on, and another one is needed.
+    #[serde(rename = "successor.distrusted")]
+    SuccessorDistrusted { secret: SecretId, fingerprint: Fingerprint, reason: String },
     /// What a consumer said before anything changed.
     #[serde(rename = "consumer.baseline")]
     Baseline {
@@ -267,6 +270,9 @@ pub enum Event {
     /// A message deleted, history rewritten. Hygiene: never containment.
     #[serde(rename = "channel.cleaned")]
     ChannelCleaned { what: String },
+    /// A person unlocked a place where it leaked by hand.
+    #[serde(rename = "channel.unlocked")]
+    ChannelUnlocked { channel: String, reason: String },
     /// A remark.
     #[serde(rename = "note.added")]
     NoteAdded { text: String },

@@ -64,10 +64,12 @@ async fn preserve(
         "seen": channel.preserve(leak).await?,
     });
     if let (Some(folder), Some(object)) = (channel.repository(), document.as_object_mut()) {
-        let known = leaked(&job.app, incident).await?;
+        let (known, refused) = leaked(&job.app, incident).await?;
         let report = look(job, folder, known).await?;
-        object.insert("leak".to_owned(), found(&report));
+        object.insert("leak".to_owned(), found(&report, &refused));
     }
+    let looked_for = crate::scan::known_of(&job.app, incident).await?;
+    crate::evidence::black_out(&job.app, &looked_for, &mut document)?;
     let body = serde_json::to_vec_pretty(&document)
         .map_err(|error| AppError::Evidence(format!("the evidence cannot be written: {error}")))?;
     let sha256 = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&body));
@@ -84,8 +86,8 @@ async fn preserve(
     Ok(done)
 }
 
-/// The compromised values of the incident, whole and as the parts that stand alone.
-async fn leaked(app: &App, incident: &Incident) -> Result<Known, AppError> {
+/// The compromised values of the incident, whole and as the parts that stand alone; and those that cannot be looked for.
+async fn leaked(app: &App, incident: &Incident) -> Result<(Known, Vec<String>), AppError> {
     let key = &app.store.keys().fingerprint;
     let mut looked_for = Vec::new();
     for affected in &incident.secrets {
@@ -101,7 +103,17 @@ async fn leaked(app: &App, incident: &Incident) -> Result<Known, AppError> {
     }
     // What was reported by its fingerprint alone is found where it stands as a token of its own.
     let names = incident.exposures.iter().filter_map(|e| e.fingerprint).collect();
-    Ok(Known::new(key, &looked_for, names)?)
+    let known = Known::new(key, &looked_for, names)?;
+    let refused = refused(&known);
+    Ok((known, refused))
+}
+
+fn refused(known: &Known) -> Vec<String> {
+    known
+        .refused()
+        .iter()
+        .map(|it| format!("a value of {} is not looked for: {}", it.secret, it.why))
+        .collect()
 }
 
 /// A scan without rules, of everything that the repository holds.
@@ -123,11 +135,13 @@ async fn look(job: &Job, folder: PathBuf, known: Known) -> Result<Report, AppErr
     .map_err(|error| AppError::Usage(format!("the scan ended early: {error}")))?
 }
 
-fn found(report: &Report) -> Value {
+fn found(report: &Report, refused: &[String]) -> Value {
     json!({
         "places": report.findings,
-        "complete": report.complete(),
+        "complete": report.complete() && refused.is_empty(),
         "not_read": report.incomplete,
+        "not_looked_for": refused,
+        "commits": report.commits,
     })
 }
 
@@ -139,19 +153,28 @@ async fn scan(job: &Job, incident: &Incident, channel: &dyn Channel) -> Result<P
     };
     let key = &job.app.store.keys().fingerprint;
     let mut now = current(&job.app).await;
+    // A successor that no store holds is known to the ledger alone.
+    for affected in &incident.secrets {
+        if let Some(new) = incident.new_value(&affected.secret) {
+            let value = unseal(&job.app, new).await?.value;
+            let parts = values_of(&value).into_iter();
+            now.values.extend(parts.map(|value| KnownValue { secret: affected.secret.clone(), value }));
+        }
+    }
     let dead = dead(&job.app, incident).await?;
     now.values.retain(|known| !dead.contains(&key.fingerprint(&known.value)));
-    let looked_for = now.values.len();
     let known = Known::new(key, &now.values, BTreeSet::new())?;
+    let refused = refused(&known);
+    let looked_for = now.values.len() - refused.len();
     let report = look(job, folder, known).await?;
-    let mut files: Vec<&str> = report.findings.iter().map(|f| f.place.file.as_str()).collect();
-    files.truncate(5);
     Ok(if !report.findings.is_empty() {
         Outcome::refused(format!(
-            "{} place(s) hold a value that works now ({}); that is a leak of its own: `quell scan --known` names the secrets",
+            "{} place(s) hold a value that works now; that is a leak of its own: `quell scan --known {}` names secrets and places",
             report.findings.len(),
-            files.join(", ")
+            channel.repository().unwrap_or_default().display()
         ))
+    } else if let Some(why) = refused.first() {
+        Outcome::refused(format!("nothing was found, but {why}; look for it by hand, then skip this step and say so"))
     } else if !report.complete() || !now.missed.is_empty() {
         Outcome::retry(format!(
             "nothing was found, but {} part(s) of the repository and {} store(s) could not be read",
@@ -159,7 +182,11 @@ async fn scan(job: &Job, incident: &Incident, channel: &dyn Channel) -> Result<P
             now.missed.len()
         ))
     } else {
-        Outcome::applied([("blobs", report.blobs.into()), ("values", looked_for.into())])
+        Outcome::applied([
+            ("blobs", report.blobs.into()),
+            ("commits", report.commits.into()),
+            ("values", looked_for.into()),
+        ])
     }
     .into())
 }

@@ -115,6 +115,13 @@ struct Driver<'a> {
     time: crate::clock::Forward,
 }
 
+/// Why a plan does not go on whose successor nobody trusts.
+fn stale(id: IncidentId) -> AppError {
+    AppError::Usage(format!(
+        "the plan of {id} is for a successor that was given up; `quell plan {id} --again` makes one for another"
+    ))
+}
+
 /// Drives the plan of an incident. The plan must exist.
 pub async fn run(
     app: Arc<App>,
@@ -123,6 +130,9 @@ pub async fn run(
     on: &mut (dyn FnMut(&Progress) + Send),
 ) -> Result<Ended, AppError> {
     let incident = app.incident(id).await?;
+    if incident.stale {
+        return Err(stale(id));
+    }
     let machine = take_machine(&incident)?;
     let systems = build_systems(&app, &machine)?;
     let worker = app.store.become_worker().await?;
@@ -198,14 +208,14 @@ impl Driver<'_> {
     ) -> Result<Ended, AppError> {
         loop {
             self.look_for_dead_workers().await?;
-            let stopping = *stop.borrow();
+            let stopping = *stop.borrow() || self.incident.stale;
             if !self.turn(stopping).await? {
                 self.refresh().await?;
                 continue;
             }
             let now = self.time.now(self.incident.last_at);
             if let Some(ended) = self.ended(now, stopping, return_when_idle) {
-                return Ok(ended);
+                return if self.incident.stale { Err(stale(self.id)) } else { Ok(ended) };
             }
             self.wait(&mut stop).await;
             if self.pending.is_empty()
@@ -355,6 +365,7 @@ impl Driver<'_> {
             cutoff: crate::proof::session_cutoff(&self.incident, secret),
             written: step.action == StepAction::Look && self.written(secret),
             seen_valid: self.incident.seen_valid(secret),
+            given_up: self.incident.distrusted_of(secret),
             incident: None,
         }
     }

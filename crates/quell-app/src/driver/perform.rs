@@ -27,6 +27,8 @@ pub(super) struct Known {
     pub(super) cutoff: Option<String>,
     /// For [`StepAction::Look`]: a store of it was written in this incident, or may have been.
     pub(super) written: bool,
+    /// Successors that were given up.
+    pub(super) given_up: usize,
     /// Old values that were valid once.
     pub(super) seen_valid: std::collections::BTreeSet<Fingerprint>,
     /// For notices: the whole incident.
@@ -83,7 +85,7 @@ async fn step(job: &Job) -> Result<Performed, AppError> {
     if let StepAction::Notify { channel, notice } = &job.step.action {
         return notify(job, channel, notice).await;
     }
-    if let StepAction::Channel { channel, act } = &job.step.action {
+    if let StepAction::Channel { channel, act, .. } = &job.step.action {
         return super::channel::perform(job, channel, *act).await;
     }
     let systems =
@@ -403,14 +405,16 @@ async fn accepted_before(
 impl Job {
     /// Unique per installation, incident and step (two installations both have an INC-…-0001): marks what an issuer makes for us.
     fn tag(&self) -> String {
-        format!("{}/{}/{}", self.app.store.keys().install, self.incident, self.step.id)
+        let tag = format!("{}/{}/{}", self.app.store.keys().install, self.incident, self.step.id);
+        // What was made for one that was given up must not be found again.
+        if self.known.given_up == 0 { tag } else { format!("{tag}/{}", self.known.given_up + 1) }
     }
 }
 
 async fn mint(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
     let secret =
         job.step.secret.clone().ok_or_else(|| AppError::Usage("the step names no secret".to_owned()))?;
-    // Chosen once per incident: a second plan, a retry and a crash all find the first choice.
+    // Chosen once per incident, unless it is given up: a second plan, a retry and a crash all find the first choice.
     if let Some(new) = &job.known.new {
         let facts = [
             ("principal", json!(new.principal)),
@@ -447,7 +451,15 @@ async fn mint(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
         }
     };
     let fingerprint = job.app.store.keys().fingerprint.fingerprint(&minted.value);
-    let name = format!("{}/{secret}/new/{}", job.incident, job.attempt);
+    if job.known.old.iter().any(|old| old.fingerprint == fingerprint) {
+        let words = "the issuer gave out the compromised value again; it must be ended there before there can be another (`kill-first`)";
+        return Ok(Outcome::refused(words).into());
+    }
+    // Attempts are counted anew in each plan.
+    let name = match job.known.given_up {
+        0 => format!("{}/{secret}/new/{}", job.incident, job.attempt),
+        n => format!("{}/{secret}/new/{}-{}", job.incident, n + 1, job.attempt),
+    };
     let mut done = Performed::just(Outcome::applied([
         ("principal", json!(minted.principal)),
         ("fingerprint", json!(fingerprint)),
@@ -483,7 +495,12 @@ const LOOK: Duration = Duration::from_millis(50);
 
 async fn confirm(job: &Job, systems: &Systems, name: &str) -> Result<Performed, AppError> {
     let consumer = systems.consumer(name).ok_or_else(|| gone("consumer"))?;
-    let new = job.known.new.as_ref().ok_or_else(|| AppError::Usage("no successor was chosen".to_owned()))?;
+    // Where people made the successor, nobody knows whose it is: then only a generation can show it.
+    let principal = match (&job.known.new, systems.issuer.capabilities().can_mint) {
+        (Some(new), _) => Some(new.principal.as_str()),
+        (None, false) => None,
+        (None, true) => return Err(AppError::Usage("no successor was chosen".to_owned())),
+    };
     let (before, _) = job.known.baselines.get(name).cloned().unwrap_or_default();
     let old = job.known.old.iter().find(|o| o.place != "reported").or_else(|| job.known.old.first());
     let mut why = String::new();
@@ -498,7 +515,7 @@ async fn confirm(job: &Job, systems: &Systems, name: &str) -> Result<Performed, 
                     seen.principal.as_deref(),
                     before.as_deref(),
                     old.map(|o| o.principal.as_str()),
-                    &new.principal,
+                    principal,
                 );
                 match sign {
                     Ok(sign) => {

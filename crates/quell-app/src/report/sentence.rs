@@ -57,6 +57,14 @@ pub(super) fn sentence(entry: &Entry, seen: &mut Seen) -> Said {
         Event::PlanMade { plan, hash } => planned(plan, hash),
         Event::PlanHeld { hold } => held(hold),
         Event::PlanResumed { reason } => Said::new("plan resumed").with(reason).decided(),
+        Event::ChannelUnlocked { channel, reason } => {
+            Said::new(format!("`{channel}` was unlocked by hand")).with(reason).decided()
+        }
+        Event::SuccessorDistrusted { secret, fingerprint, reason } => {
+            Said::new(format!("{secret}: its successor was given up"))
+                .with(format!("{fingerprint}: {reason}"))
+                .decided()
+        }
         Event::Widened { secrets, reason, .. } => {
             Said::new(format!("also affected: {}", about(secrets))).with(reason).decided()
         }

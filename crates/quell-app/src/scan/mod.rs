@@ -6,6 +6,7 @@ pub mod format;
 mod group;
 mod ignore;
 mod ledger;
+mod own;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -26,6 +27,7 @@ pub use group::Group;
 pub use ignore::IgnoreFile;
 pub(crate) use ledger::{earlier, known_and_missed, names_of, values_of};
 pub use ledger::{known, matched, record, recorded};
+pub(crate) use own::{KnownOf, known_of};
 pub(crate) use values::current;
 pub use values::{Values, values};
 

@@ -57,6 +57,11 @@ impl Program {
 
     /// Runs it to its end. Standard error is dropped: it could quote a value.
     pub(crate) async fn run(&self, with_output: bool) -> Ended {
+        self.run_up_to(OUTPUT_MAX, with_output).await
+    }
+
+    /// The same for one that may say more, in bytes.
+    pub(crate) async fn run_up_to(&self, most: u64, with_output: bool) -> Ended {
         let Some((program, arguments)) = self.argv.split_first() else {
             return Ended::NotStarted(std::io::ErrorKind::InvalidInput.into());
         };
@@ -79,7 +84,7 @@ impl Program {
             Err(error) => return Ended::NotStarted(error),
         };
         let group = Group(child.id());
-        let ended = match tokio::time::timeout(self.context.call_limit, finish(&mut child)).await {
+        let ended = match tokio::time::timeout(self.context.call_limit, finish(&mut child, most)).await {
             Ok(ended) => ended,
             Err(_elapsed) => Ended::Late,
         };
@@ -124,15 +129,15 @@ impl fmt::Display for Program {
     }
 }
 
-async fn finish(child: &mut Child) -> Ended {
+async fn finish(child: &mut Child, most: u64) -> Ended {
     let mut output = Vec::new();
     if let Some(stdout) = child.stdout.take()
-        && stdout.take(OUTPUT_MAX + 1).read_to_end(&mut output).await.is_err()
+        && stdout.take(most + 1).read_to_end(&mut output).await.is_err()
     {
         return Ended::Lost("its output could not be read");
     }
-    if u64::try_from(output.len()).is_ok_and(|n| n > OUTPUT_MAX) {
-        return Ended::Lost("it said more than 64 KiB");
+    if u64::try_from(output.len()).is_ok_and(|n| n > most) {
+        return Ended::Lost("it said more than is read");
     }
     match child.wait().await {
         Ok(status) => Ended::Exited(status, output),

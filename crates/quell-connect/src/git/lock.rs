@@ -30,10 +30,18 @@ pub(super) async fn perform(
             return Outcome::refused("git can only lock and unlock");
         }
     };
-    match done {
+    let outcome = match done {
         Ok(()) => observe(repository, folder, act, incident).await,
         Err(error) => error.outcome(),
+    };
+    // A lock that does not hold must not stand there as half of one, with no step that would take it away.
+    if act == ChannelAct::Lock
+        && matches!(outcome, Outcome::NotApplied { retryable: false, .. })
+        && let Err(error) = unlock(repository, folder, incident).await
+    {
+        return error.unseen();
     }
+    outcome
 }
 
 pub(super) async fn observe(

@@ -53,6 +53,9 @@ struct Config {
     path: String,
 }
 
+/// More than this many bytes of git's answers are not read: names of refs are long where robots make them.
+const SAID_MAX: u64 = 8 << 20;
+
 /// One repository.
 #[derive(Debug)]
 struct Repository {
@@ -80,6 +83,10 @@ impl Channel for Repository {
             checks.push(self.check_folder().await);
         }
         checks
+    }
+
+    fn lock_in_words(&self) -> &'static str {
+        "nobody can push (who had begun to may still end)"
     }
 
     fn acts(&self, _leak: &Leak<'_>) -> Vec<ChannelAct> {
@@ -111,10 +118,27 @@ impl Channel for Repository {
 }
 
 impl Repository {
-    /// Where git keeps the repository: the folder itself, `.git` in it, or what a file there points to.
+    /// Where git keeps the repository: the folder itself, `.git` in it, or what a file there points to; of linked work trees the one that all
+    /// share, where the settings are. Git also looks in the folders above: what it finds there is another repository than the one that is named.
     async fn folder(&self) -> Result<PathBuf, ConnectError> {
-        let said = self.git(&self.path, &["rev-parse", "--absolute-git-dir"]).await?;
-        Ok(PathBuf::from(said.trim_end_matches('\n')))
+        let args = ["rev-parse", "--path-format=absolute", "--git-common-dir", "--git-dir"];
+        let said = self.git(&self.path, &args).await?;
+        let mut lines = said.lines().map(PathBuf::from);
+        let (common, own) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+        let is = |folder: &Path| match (folder.canonicalize(), self.path.canonicalize()) {
+            (Ok(folder), Ok(path)) => folder == path,
+            _ => false,
+        };
+        if is(&common) || is(&own) {
+            return Ok(common);
+        }
+        // Without a work tree it ends with an error, and the path is no repository's own.
+        let top = self.end(&self.path, &["rev-parse", "--path-format=absolute", "--show-toplevel"]).await?;
+        if top.0 == Some(0) && is(Path::new(top.1.trim_end_matches('\n'))) {
+            return Ok(common);
+        }
+        let detail = "it is a folder inside of a repository; name the repository itself".to_owned();
+        Err(self.error(ConnectErrorKind::Denied, detail))
     }
 
     async fn check_folder(&self) -> Check {
@@ -158,7 +182,7 @@ impl Repository {
         let mut argv = vec!["git".to_owned(), "-C".to_owned(), folder.display().to_string()];
         argv.extend(["-c", "core.fsmonitor=false", "--no-optional-locks"].map(str::to_owned));
         argv.extend(args.iter().map(|arg| (*arg).to_owned()));
-        match Program::new(argv, &self.context).run(true).await {
+        match Program::new(argv, &self.context).run_up_to(SAID_MAX, true).await {
             Ended::Exited(status, output) => {
                 Ok((status.code(), String::from_utf8_lossy(&output).into_owned()))
             }

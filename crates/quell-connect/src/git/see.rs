@@ -44,7 +44,7 @@ fn reference(line: &str) -> Value {
     json!({"name": next(), "object": next(), "created": next()})
 }
 
-/// Where it was pushed to or fetched from: each may have a copy. What stands before an `@` may be a password.
+/// Where it was pushed to or fetched from: each may have a copy. What stands before an `@`, or after a `?` or `#`, may be a password.
 async fn remotes(repository: &Repository, folder: &Path) -> Result<Vec<Value>, ConnectError> {
     let (code, said) =
         repository.end(folder, &["config", "--get-regexp", r"^remote\..*\.(push)?url$"]).await?;
@@ -54,6 +54,7 @@ async fn remotes(repository: &Repository, folder: &Path) -> Result<Vec<Value>, C
     let remote = |line: &str| {
         let (name, url) = line.split_once(' ')?;
         let bare = url.rsplit_once('@').map_or(url, |(_, rest)| rest);
+        let bare = bare.split(['?', '#']).next().unwrap_or_default();
         Some(json!({"name": name, "place": bare}))
     };
     Ok(said.lines().filter_map(remote).collect())

@@ -141,7 +141,8 @@ async fn a_configuration_that_somebody_writes_is_tried_again_and_nothing_is_left
 async fn what_is_no_repository_is_named_and_never_called_locked() {
     let world = World::new();
     std::fs::create_dir(world.path("empty")).unwrap();
-    for path in ["empty", "missing", "work/file"] {
+    std::fs::create_dir(world.path("work/below")).unwrap();
+    for path in ["empty", "missing", "work/file", "work/below"] {
         let channel = world.channel(path);
         let refused = channel.perform(ChannelAct::Lock, &leak(ONE)).await;
         assert!(matches!(&refused, Outcome::NotApplied { .. }), "{path}: {refused:?}");
@@ -151,6 +152,44 @@ async fn what_is_no_repository_is_named_and_never_called_locked() {
         assert!(channel.check().await.iter().any(|check| !check.ok), "{path}");
     }
     assert!(world.channel("forge.git").check().await.iter().all(|check| check.ok));
+}
+
+#[tokio::test]
+async fn a_linked_work_tree_locks_the_repository_that_it_belongs_to() {
+    let world = World::new();
+    world.git("forge.git", &["worktree", "add", "-q", "../linked", "main", "--force", "--detach"]);
+    let linked = world.channel("linked");
+    act(linked.as_ref(), ChannelAct::Lock, ONE).await;
+    assert!(!world.pushes());
+    act(linked.as_ref(), ChannelAct::Unlock, ONE).await;
+    assert!(world.pushes());
+}
+
+#[tokio::test]
+async fn many_long_names_are_cut_off_and_stop_nothing() {
+    let world = World::new();
+    let tip = world.git("forge.git", &["rev-parse", "main"]);
+    let name =
+        |n: u32| format!("{} refs/heads/dependabot/npm_and_yarn/{}-{n:04}", tip.trim(), "x".repeat(150));
+    let packed = (0..600).map(name).collect::<Vec<_>>().join("\n") + "\n";
+    std::fs::write(world.path("forge.git/packed-refs"), packed).unwrap();
+    let seen = world.channel("forge.git").preserve(&leak(ONE)).await.unwrap();
+    assert_eq!((seen["refs"].as_array().unwrap().len(), &seen["more_refs"]), (500, &json!(true)));
+}
+
+#[tokio::test]
+async fn a_lock_that_does_not_hold_leaves_nothing_behind() {
+    let world = World::new();
+    world.git("forge.git", &["config", "receive.hideRefs", "refs/tags"]);
+    std::fs::write(world.path("shown.conf"), "[receive]\n\thideRefs = !refs/heads/main\n").unwrap();
+    // Read behind everything that the repository says.
+    let forge = world.channel("forge.git");
+    act(forge.as_ref(), ChannelAct::Lock, TWO).await;
+    world.git("forge.git", &["config", "--add", "include.path", "../shown.conf"]);
+    let refused = forge.perform(ChannelAct::Lock, &leak(TWO)).await;
+    assert!(matches!(&refused, Outcome::NotApplied { retryable: false, .. }), "{refused:?}");
+    assert!(!world.path(&format!("forge.git/quell-lock-{TWO}.conf")).exists());
+    assert!(!std::fs::read_to_string(world.path("forge.git/config")).unwrap().contains("quell-lock"));
 }
 
 #[tokio::test]

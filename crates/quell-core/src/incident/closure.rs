@@ -3,7 +3,7 @@
 use super::state::Incident;
 use crate::event::ValueRole;
 use crate::id::SecretId;
-use crate::plan::{ChannelAct, Machine, Step, StepAction, StepState, word};
+use crate::plan::{Machine, Step, StepAction, StepState, word};
 use crate::severity::Severity;
 
 /// Everything that is not yet so; empty when it may close.
@@ -19,8 +19,11 @@ pub fn unmet(incident: &Incident) -> Vec<String> {
             secret_unmet(incident, &affected.secret, &mut out);
         }
     }
-    if let Some(machine) = &incident.machine {
-        still_locked(machine, &mut out);
+    // A place where people work must not stay locked when everybody has gone home.
+    for (name, target) in &incident.locked {
+        out.push(format!(
+            "`{name}` ({target}) may still be locked: let the plan's unlock step run (skip the lock step if that gave up), or unlock it by hand and say so with `quell incident unlocked`"
+        ));
     }
     let tried = |fp| incident.sealed.iter().any(|s| s.role == ValueRole::Old && s.fingerprint == fp);
     let excepted = incident.secrets.iter().any(|a| incident.exceptions.contains_key(&a.secret));
@@ -45,18 +48,6 @@ pub fn unmet(incident: &Incident) -> Vec<String> {
 /// What is said when nobody ever saw a value of a secret work.
 pub fn never_valid(secret: &SecretId) -> String {
     format!("no tried value of {secret} was ever seen to be valid, so its refusal proves nothing")
-}
-
-/// A place where people work must not stay locked when everybody has gone home.
-fn still_locked(machine: &Machine, out: &mut Vec<String>) {
-    for name in &machine.plan().channels() {
-        let of = |act| machine.state(&machine.plan().channel_step(name, act)?.id);
-        let locked = of(ChannelAct::Lock).is_some_and(|state| *state == StepState::Applied);
-        let unlock = of(ChannelAct::Unlock).filter(|state| !state.satisfies());
-        if let (true, Some(state)) = (locked, unlock) {
-            out.push(format!("`{name}` is still locked (channel.{name}.unlock is {})", word(state)));
-        }
-    }
 }
 
 /// Nobody but people can end it; what they say is recorded, and is no proof.

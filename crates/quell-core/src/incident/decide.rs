@@ -7,6 +7,8 @@ use super::state::{ActionItem, Incident, Status};
 use crate::event::{Affected, Event};
 use crate::exposure::Exposure;
 use crate::gate::Gate;
+use crate::id::SecretId;
+use crate::inventory::StrategyPolicy;
 use crate::plan::Hold;
 use crate::severity::{Evidence, Profile, Signal, assess, limits};
 
@@ -209,6 +211,32 @@ pub fn hold(incident: &Incident, hold: &Hold) -> Result<Vec<Event>, RefusedBecau
             Hold { scope: held.scope.max(hold.scope), reason: format!("{}; {}", held.reason, hold.reason) };
     }
     Ok(vec![Event::PlanHeld { hold }])
+}
+
+/// A successor leaked, too, or does not do: it is given up, and whatever is still to be done is done in a new plan, which kills first. Refused
+/// where there is none.
+pub fn distrust(incident: &Incident, secret: &SecretId, reason: &str) -> Result<Vec<Event>, RefusedBecause> {
+    let refused = |why: &str| Err(RefusedBecause::one("the successor was not given up", why));
+    if incident.status == Status::Closed {
+        return refused("the incident is closed; open a new one: what was its successor is what leaked now");
+    }
+    if reason.trim().is_empty() {
+        return refused("say why (--reason)");
+    }
+    let Some(new) = incident.new_value(secret) else {
+        return refused("none was chosen: either it is not about this secret, or its turn has not come");
+    };
+    let mut events = vec![Event::SuccessorDistrusted {
+        secret: secret.clone(),
+        fingerprint: new.fingerprint,
+        reason: reason.to_owned(),
+    }];
+    // Two values are to be refused now, and one of them may stand where the next will: nothing new is made before both are dead.
+    if !matches!(incident.strategy_asked, Some((StrategyPolicy::KillFirst, _, _))) {
+        let reason = format!("the successor of {secret} was given up: {reason}");
+        events.push(Event::StrategyAsked { strategy: StrategyPolicy::KillFirst, reason });
+    }
+    Ok(events)
 }
 
 /// Lets it go on. Refused when it is not held.

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::state::Incident;
 use crate::id::{SecretId, StepId};
+use crate::issuer::TaskTime;
 use crate::outcome::Probe;
 use crate::plan::{Machine, Phase, Proof, Step, StepAction, StepState, word};
 use crate::secret::Fingerprint;
@@ -106,11 +107,17 @@ fn proven(proof: &Proof, untried: &[Fingerprint]) -> (Inert, String) {
     (if lives { Inert::No } else { Inert::CannotTell }, proof.unmet.join("; "))
 }
 
+/// A person's task that ends the old value, where no machine can.
+fn is_end(step: &Step) -> bool {
+    matches!(step.action, StepAction::Person { when: TaskTime::End, .. })
+}
+
 /// Without a proof: what was done to the old value, and whether anybody knows how that went.
 fn unproven(incident: &Incident, steps: &[(&Step, &StepState)]) -> (Inert, String) {
     let Some(machine) = &incident.machine else { return (Inert::No, "there is no plan yet".to_owned()) };
     let ends = |step: &Step| {
-        matches!(step.action, StepAction::Disable | StepAction::Person { .. })
+        matches!(step.action, StepAction::Disable)
+            || is_end(step)
             || step.switches() && matches!(step.action, StepAction::Install | StepAction::Mint)
     };
     let Some((step, state)) = steps.iter().find(|(step, _)| ends(step)) else {
@@ -119,6 +126,9 @@ fn unproven(incident: &Incident, steps: &[(&Step, &StepState)]) -> (Inert, Strin
             "the plan does not cover it; `quell plan --again` makes one that does".to_owned(),
         );
     };
+    if let Some(open) = steps.iter().find(|(step, state)| is_end(step) && **state != StepState::Applied) {
+        return (Inert::No, format!("{} is {}", open.0.id, word(open.1)));
+    }
     let stuck = steps.iter().find_map(|(s, state)| match state {
         StepState::Failed { reason } => Some(format!("{} gave up: {reason}", s.id)),
         StepState::Waiting
@@ -135,7 +145,6 @@ fn unproven(incident: &Incident, steps: &[(&Step, &StepState)]) -> (Inert, Strin
             Inert::CannotTell,
             stuck.unwrap_or_else(|| "people say that it is ended; no machine can try it".to_owned()),
         ),
-        StepState::WithPeople => (Inert::No, format!("{} is for a person to do", step.id)),
         StepState::Applied => {
             let why = stuck.unwrap_or_else(|| "the issuer was told; the proof is not there yet".to_owned());
             (Inert::CannotTell, why)
@@ -149,7 +158,10 @@ fn unproven(incident: &Incident, steps: &[(&Step, &StepState)]) -> (Inert, Strin
         }
         StepState::Skipped => (Inert::No, format!("{} was skipped", step.id)),
         StepState::AwaitingApproval => (Inert::No, format!("{} waits for approval", step.id)),
-        StepState::Waiting | StepState::Deferred { .. } | StepState::Failed { .. } => {
+        StepState::Waiting
+        | StepState::WithPeople
+        | StepState::Deferred { .. }
+        | StepState::Failed { .. } => {
             let why = stuck.or_else(held).unwrap_or_else(|| "its turn has not come".to_owned());
             (Inert::No, why)
         }

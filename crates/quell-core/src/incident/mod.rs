@@ -7,7 +7,8 @@ mod state;
 
 pub use closure::{never_valid, unmet};
 pub use decide::{
-    OpenIncident, RefusedBecause, close, expose, hold, item_done, open, reassess, resume, signal, widen,
+    OpenIncident, RefusedBecause, close, distrust, expose, hold, item_done, open, reassess, resume, signal,
+    widen,
 };
 pub use inertness::{Inert, Inertness, inertness};
-pub use state::{ActionItem, Clock, ClockState, Incident, Status};
+pub use state::{ActionItem, Clock, ClockState, DISTRUSTED, Incident, Status};

@@ -10,7 +10,7 @@ use crate::gate::Gate;
 use crate::id::{IncidentId, SecretId, StepId};
 use crate::inventory::StrategyPolicy;
 use crate::outcome::{ACCEPTED_BEFORE, Facts, Outcome, TAKEN_AWAY};
-use crate::plan::{Machine, Phase, Plan, Proof, StepEvent};
+use crate::plan::{ChannelAct, Machine, Phase, Plan, Proof, StepAction, StepEvent};
 use crate::secret::Fingerprint;
 use crate::severity::{Assessment, Evidence, Profile, Severity, Signal};
 
@@ -83,6 +83,9 @@ pub struct ActionItem {
     pub done: Option<String>,
 }
 
+/// Where a compromised value was that is a successor given up.
+pub const DISTRUSTED: &str = "a successor that was given up";
+
 /// One incident.
 #[derive(Clone, Debug)]
 pub struct Incident {
@@ -120,6 +123,8 @@ pub struct Incident {
     pub machine: Option<Machine>,
     /// How many plans there were.
     pub revision: u32,
+    /// The plan is for a successor that nobody trusts any more: it does not go on, and a new one is needed.
+    pub stale: bool,
     /// Sealed values.
     pub sealed: Vec<SealedRef>,
     /// What consumers said before.
@@ -140,6 +145,8 @@ pub struct Incident {
     pub triaged: Vec<(Triage, String)>,
     /// Hygiene done.
     pub cleaned: Vec<String>,
+    /// Channels that a lock step was begun at, in any plan, and that nothing shows to be unlocked: name and place.
+    pub locked: BTreeSet<(String, String)>,
     /// Things to do afterwards.
     pub items: Vec<ActionItem>,
     /// Next free position in its stream.
@@ -176,6 +183,7 @@ impl Incident {
             strategy_asked: None,
             machine: None,
             revision: 0,
+            stale: false,
             sealed: Vec::new(),
             baselines: BTreeMap::new(),
             facts: BTreeMap::new(),
@@ -186,6 +194,7 @@ impl Incident {
             verdict: None,
             triaged: Vec::new(),
             cleaned: Vec::new(),
+            locked: BTreeSet::new(),
             items: Vec::new(),
             next_pos: first.pos + 1,
             last_at: first.at,
@@ -235,12 +244,10 @@ impl Incident {
             }
             Event::Step(event) => self.step(event),
             Event::ValueSealed(sealed) => self.sealed.push(sealed.clone()),
+            Event::SuccessorDistrusted { secret, fingerprint, .. } => self.distrusted(secret, *fingerprint),
             Event::Baseline { secret, consumer, generation, principal, anew } => {
-                let seen = (generation.clone(), principal.clone());
-                let known = self.baselines.entry((secret.clone(), consumer.clone())).or_insert(seen.clone());
-                if *anew {
-                    *known = seen;
-                }
+                let whose = (secret.clone(), consumer.clone());
+                self.baseline(whose, (generation.clone(), principal.clone()), *anew);
             }
             Event::ProofRecorded { proof } => {
                 self.proofs.entry(proof.secret.clone()).or_default().push(proof.clone());
@@ -252,6 +259,7 @@ impl Incident {
             Event::AnomalyTriaged { triage, .. } => self.triaged(triage, &entry.actor.id),
             // Rule 2: removing is not containing. It is remembered and changes nothing else.
             Event::ChannelCleaned { what } => self.cleaned.push(what.clone()),
+            Event::ChannelUnlocked { channel, .. } => self.locked.retain(|(name, _)| name != channel),
             Event::ActionItemAdded { item, title, owner, due, gate } => self.items.push(ActionItem {
                 item: item.clone(),
                 title: title.clone(),
@@ -281,6 +289,14 @@ impl Incident {
         }
     }
 
+    /// What was seen first holds, unless it was looked at anew.
+    fn baseline(&mut self, whose: (SecretId, String), seen: (Option<String>, Option<String>), anew: bool) {
+        let known = self.baselines.entry(whose).or_insert_with(|| seen.clone());
+        if anew {
+            *known = seen;
+        }
+    }
+
     fn met(&mut self, clock: &str, at: Timestamp) {
         if let Some(found) = self.clocks.iter_mut().find(|c| c.name == clock && c.met.is_none()) {
             found.met = Some(at);
@@ -294,6 +310,7 @@ impl Incident {
 
     fn planned(&mut self, plan: &Plan) {
         self.revision = plan.revision;
+        self.stale = false;
         // What was stopped stays stopped: a new plan is made while people think.
         let mut machine = Machine::new(plan.clone());
         if let Some(before) = self.machine.take() {
@@ -306,6 +323,23 @@ impl Incident {
         self.machine = Some(machine);
     }
 
+    /// From here on it is one of the compromised values: it is killed, proven and purged like the others.
+    fn distrusted(&mut self, secret: &SecretId, fingerprint: Fingerprint) {
+        let new = |s: &&mut SealedRef| s.secret == *secret && s.role == ValueRole::New;
+        for sealed in self.sealed.iter_mut().filter(new).filter(|s| s.fingerprint == fingerprint) {
+            sealed.role = ValueRole::Old;
+            DISTRUSTED.clone_into(&mut sealed.place);
+            self.stale = true;
+        }
+        // Whoever is on the one that was given up is not on the next.
+        self.baselines.retain(|(of, _), _| of != secret);
+    }
+
+    /// How many successors of a secret were given up.
+    pub fn distrusted_of(&self, secret: &SecretId) -> usize {
+        self.sealed.iter().filter(|s| s.secret == *secret && s.place == DISTRUSTED).count()
+    }
+
     fn widened(&mut self, secrets: &[Affected]) {
         for more in secrets {
             if !self.secrets.iter().any(|known| known.secret == more.secret) {
@@ -315,6 +349,7 @@ impl Incident {
     }
 
     fn step(&mut self, event: &StepEvent) {
+        self.lock(event);
         if let Some(machine) = &mut self.machine {
             machine.apply(event);
         }
@@ -355,6 +390,25 @@ impl Incident {
                     known.insert(key.clone(), value);
                 }
             }
+        }
+    }
+
+    /// From the start of a lock on, a place may be locked; until an unlock of the same place is done, or a person says so.
+    fn lock(&mut self, event: &StepEvent) {
+        let step = self.machine.as_ref().and_then(|machine| machine.plan().step(event.step()));
+        let Some(StepAction::Channel { channel, act, target }) = step.map(|step| &step.action) else {
+            return;
+        };
+        let place = (channel.clone(), target.clone());
+        let begins = matches!(event, StepEvent::Started { phase: Phase::Perform, .. });
+        let ends = matches!(
+            event,
+            StepEvent::Finished { outcome: Outcome::Applied { .. }, .. } | StepEvent::Resolved { .. }
+        );
+        if *act == ChannelAct::Lock && begins {
+            self.locked.insert(place);
+        } else if *act == ChannelAct::Unlock && ends {
+            self.locked.remove(&place);
         }
     }
 

@@ -93,7 +93,8 @@ pub fn judge(mut proof: Proof, refusals: &[String]) -> Proof {
 
 /// Is the consumer on the successor? `Ok` with the sign that says so, `Err` with what is missing.
 ///
-/// A principal, when the consumer tells it and it changed with the rotation, is the strong sign. Else its
+/// A principal, when the consumer tells it and it changed with the rotation, is the strong sign. Nobody knows the principal of what people
+/// made (`new_principal` is none). Else its
 /// generation must differ from the one seen before (and be greater, when both are numbers).
 pub fn confirmed(
     healthy: bool,
@@ -101,12 +102,12 @@ pub fn confirmed(
     principal: Option<&str>,
     before: Option<&str>,
     old_principal: Option<&str>,
-    new_principal: &str,
+    new_principal: Option<&str>,
 ) -> Result<String, String> {
     if !healthy {
         return Err("it says that it is not healthy".to_owned());
     }
-    if let Some(seen) = principal {
+    if let (Some(seen), Some(new_principal)) = (principal, new_principal) {
         if seen != new_principal {
             return Err(format!("it is logged in as {seen}, not {new_principal}"));
         }
@@ -176,15 +177,18 @@ mod tests {
 
     #[test]
     fn a_consumer_is_confirmed_by_what_changed() {
-        assert!(confirmed(true, Some("2"), Some("b"), Some("1"), Some("a"), "b").is_ok());
-        assert!(confirmed(true, None, Some("b"), None, Some("a"), "b").is_ok());
-        assert!(confirmed(true, None, Some("a"), None, Some("a"), "b").is_err());
-        assert!(confirmed(true, Some("9"), None, Some("10"), Some("a"), "a").is_err(), "numbers, not text");
-        assert!(confirmed(true, Some("10"), Some("a"), Some("9"), Some("a"), "a").is_ok());
+        assert!(confirmed(true, Some("2"), Some("b"), Some("1"), Some("a"), Some("b")).is_ok());
+        assert!(confirmed(true, None, Some("b"), None, Some("a"), Some("b")).is_ok());
+        assert!(confirmed(true, None, Some("a"), None, Some("a"), Some("b")).is_err());
         assert!(
-            confirmed(true, None, Some("a"), None, Some("a"), "a").is_err(),
+            confirmed(true, Some("9"), None, Some("10"), Some("a"), Some("a")).is_err(),
+            "numbers, not text"
+        );
+        assert!(confirmed(true, Some("10"), Some("a"), Some("9"), Some("a"), Some("a")).is_ok());
+        assert!(
+            confirmed(true, None, Some("a"), None, Some("a"), Some("a")).is_err(),
             "same principal proves nothing"
         );
-        assert!(confirmed(false, Some("2"), Some("b"), Some("1"), Some("a"), "b").is_err());
+        assert!(confirmed(false, Some("2"), Some("b"), Some("1"), Some("a"), Some("b")).is_err());
     }
 }

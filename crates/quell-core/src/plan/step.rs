@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::id::{IncidentId, SecretId, StepId};
+use crate::issuer::TaskTime;
 
 /// Kill the old value first, or make the new one first.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -77,6 +78,8 @@ pub enum StepAction {
     Person {
         /// The name of the task: `force-reset`, `re-consent`.
         task: String,
+        /// When it has its turn.
+        when: TaskTime,
     },
     /// Something at the place where it leaked. None of it contains anything.
     Channel {
@@ -84,6 +87,8 @@ pub enum StepAction {
         channel: String,
         /// What.
         act: ChannelAct,
+        /// The place in words, as it was when the plan was made.
+        target: String,
     },
     /// Tell people.
     Notify {
@@ -290,23 +295,11 @@ impl Plan {
         hex::encode(Sha256::digest(bytes))
     }
 
-    /// Names of the places where it leaked at which something is done.
-    pub fn channels(&self) -> Vec<String> {
-        let mut names: Vec<String> = Vec::new();
-        for step in &self.steps {
-            if let StepAction::Channel { channel, .. } = &step.action
-                && !names.contains(channel)
-            {
-                names.push(channel.clone());
-            }
-        }
-        names
-    }
-
     /// The step that does this at a place where it leaked.
     pub fn channel_step(&self, name: &str, wanted: ChannelAct) -> Option<&Step> {
-        let action = StepAction::Channel { channel: name.to_owned(), act: wanted };
-        self.steps.iter().find(|step| step.action == action)
+        self.steps.iter().find(|step| {
+            matches!(&step.action, StepAction::Channel { channel, act, .. } if channel == name && *act == wanted)
+        })
     }
 
     /// A step by id.

@@ -227,6 +227,30 @@ pub(crate) enum IncidentCommand {
         #[arg(long)]
         reason: String,
     },
+    /// State that a place where it leaked was unlocked by hand
+    Unlocked {
+        /// Which incident
+        id: String,
+        /// The channel of the inventory
+        channel: String,
+        /// How, and how you know
+        #[arg(long)]
+        reason: String,
+    },
+    /// Give up the successor of a secret: it leaked, too, or does not do. It counts as compromised, and a new plan makes another
+    ///
+    /// Never the way back to the leaked value. Example:
+    ///   quell incident distrust INC-2026-0001 orders-db --reason "printed in a CI log" && quell plan INC-2026-0001 --again
+    #[command(verbatim_doc_comment)]
+    Distrust {
+        /// Which incident
+        id: String,
+        /// Which secret
+        secret: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
     /// Add a remark; counts as an update
     Note {
         /// Which incident

@@ -34,6 +34,8 @@ pub(crate) async fn run(options: &Options, command: IncidentCommand, out: &Out) 
             (id, Change::Strategy(policy(strategy), reason))
         }
         IncidentCommand::Exception { id, secret, reason } => (id, Change::Exception(word(&secret)?, reason)),
+        IncidentCommand::Unlocked { id, channel, reason } => (id, Change::Unlocked(channel, reason)),
+        IncidentCommand::Distrust { id, secret, reason } => (id, Change::Distrust(word(&secret)?, reason)),
         IncidentCommand::Note { id, text } => (id, Change::Note(text)),
         IncidentCommand::Cleaned { id, what } => (id, Change::Cleaned(what)),
         IncidentCommand::Action { id, title, owner, due, gate } => {
@@ -73,6 +75,12 @@ fn said(incident: &Incident, change: &Change, out: &Out) {
             out.status("recorded".to_owned());
             out.hint(format!("`quell plan {id} --again` compiles a plan with it"));
         }
+        Change::Distrust(secret, _) => {
+            out.status(format!(
+                "the successor of {secret} counts as compromised now; the plan does not go on"
+            ));
+            out.hint(format!("`quell plan {id} --again`, then `quell respond {id}`: both values are killed, then another one is made"));
+        }
         Change::Cleaned(_) => {
             out.status("recorded as hygiene".to_owned());
             out.warning("removing is not containing: forks, caches, mail and exports keep copies; only the issuer can kill it");
@@ -93,7 +101,11 @@ fn said(incident: &Incident, change: &Change, out: &Out) {
             out.status("it may go on");
             out.hint(format!("`quell respond {id}` does, unless one runs already; `quell step retry {id} STEP` takes up what failed"));
         }
-        Change::Exception(..) | Change::Note(_) | Change::ActionItem(..) | Change::ActionItemDone(..) => {
+        Change::Exception(..)
+        | Change::Unlocked(..)
+        | Change::Note(_)
+        | Change::ActionItem(..)
+        | Change::ActionItemDone(..) => {
             out.status("recorded".to_owned());
         }
     }

@@ -45,8 +45,8 @@ pub(super) fn when_rotated(
     Ok(steps)
 }
 
-/// A look into a whole repository takes its time.
-const SCAN_MS: u64 = 30 * 60_000;
+/// A look into a whole repository takes its time; one that is given up goes on beside the next.
+const SCAN_MS: u64 = 12 * 60 * 60_000;
 
 fn id(input: &PlanInput, channel: &ChannelInput, act: ChannelAct) -> Result<StepId, CannotPlan> {
     let bad = || CannotPlan::BadStepId(input.secrets.first().map_or_else(nobody, |s| s.id.clone()));
@@ -66,8 +66,8 @@ fn step(
     let (class, what, why) = match act {
         ChannelAct::Lock => (
             Class::Reversible,
-            format!("lock {target}: nothing is merged or pushed, no job runs"),
-            "a pipeline that runs on, or a merge, would carry the old value further",
+            format!("lock {target}: {}", channel.lock),
+            "what goes on there would carry the old value further; who began before may still end",
         ),
         ChannelAct::Preserve => (
             Class::Read,
@@ -81,13 +81,13 @@ fn step(
         ),
         ChannelAct::Scan => (
             Class::Read,
-            format!("scan {target} for every value that works now"),
+            format!("scan {target} for every value that the inventory's stores hold now"),
             "a successor that was pushed, too, is the next incident",
         ),
         ChannelAct::Unlock => (
             Class::Reversible,
             format!("unlock {target}"),
-            "everything that leaked is proven inert, and the scan was clean",
+            "what machines can prove is proven, and the scan was clean or somebody answered for it",
         ),
     };
     let approvals = match class {
@@ -98,13 +98,18 @@ fn step(
     Ok(Some(Step {
         id: id(input, channel, act)?,
         secret: None,
-        action: StepAction::Channel { channel: channel.name.clone(), act },
+        action: StepAction::Channel { channel: channel.name.clone(), act, target: channel.target.clone() },
         needs,
         class,
         approvals,
         what,
         why: why.to_owned(),
-        breaks: (act == ChannelAct::Lock).then(|| format!("nobody can push to {target} or release from it")),
+        breaks: (act == ChannelAct::Lock).then(|| {
+            format!(
+                "{target}: {}, until every secret here is proven inert and a scan was clean",
+                channel.lock
+            )
+        }),
         limit_ms: if matches!(act, ChannelAct::Scan | ChannelAct::Preserve) { SCAN_MS } else { CALL_MS },
         max_attempts: 6,
         best_effort: false,

@@ -76,6 +76,8 @@ pub struct ChannelInput {
     pub target: String,
     /// What can be done there.
     pub acts: Vec<ChannelAct>,
+    /// What a lock stops, in words: nobody can push.
+    pub lock: String,
 }
 
 /// Everything that a plan is made from.
@@ -191,7 +193,7 @@ pub fn compile(input: &PlanInput) -> Result<Plan, CannotPlan> {
         steps.extend(channel::at_once(input, channel)?);
     }
     let mut last: BTreeMap<SecretId, (Vec<StepId>, u32)> = BTreeMap::new();
-    let mut proofs = Vec::new();
+    let (mut proofs, mut by_people) = (Vec::new(), Vec::new());
     let mut seen: BTreeMap<String, StepId> = BTreeMap::new();
     let mut lanes = BTreeMap::new();
     for secret in &order {
@@ -210,7 +212,11 @@ pub fn compile(input: &PlanInput) -> Result<Plan, CannotPlan> {
             Chain { input, secret, before, shared, looks, stage, switch, wave: stage, steps: Vec::new() };
         let done = chain.build()?;
         last.insert(secret.id.clone(), (done.usable, switch));
-        proofs.push(done.proof);
+        if secret.is_ended_by_people() {
+            by_people.push(done.proof)
+        } else {
+            proofs.push(done.proof)
+        }
         for consumer in &secret.consumers {
             let confirmed = |s: &&Step| s.action == StepAction::Confirm { consumer: consumer.name.clone() };
             if let Some(step) = chain.steps.iter().find(confirmed) {
@@ -221,15 +227,14 @@ pub fn compile(input: &PlanInput) -> Result<Plan, CannotPlan> {
         steps.extend(chain.steps);
         lanes.extend(secret.lane.clone());
     }
+    // Nobody waits for people, unless there is nobody else.
+    if proofs.is_empty() {
+        proofs = by_people;
+    }
     for channel in &input.channels {
         steps.push(notice(input, channel, "contained", &proofs)?);
     }
-    let captures: Vec<StepId> =
-        steps.iter().filter(|s| s.action == StepAction::Capture).map(|s| s.id.clone()).collect();
-    for channel in &input.leaked_in {
-        steps.extend(channel::when_captured(input, channel, &captures)?);
-        steps.extend(channel::when_rotated(input, channel, &proofs)?);
-    }
+    steps.extend(where_it_leaked(input, &steps, &proofs)?);
     if steps.len() > STEPS_MAX {
         return Err(CannotPlan::TooLarge);
     }
@@ -249,6 +254,18 @@ pub fn compile(input: &PlanInput) -> Result<Plan, CannotPlan> {
             Strategy::MakeBeforeBreak | Strategy::KillFirst => 0,
         },
     })
+}
+
+/// What is done at the places where it leaked, but for their locks.
+fn where_it_leaked(input: &PlanInput, before: &[Step], proofs: &[StepId]) -> Result<Vec<Step>, CannotPlan> {
+    let captures: Vec<StepId> =
+        before.iter().filter(|s| s.action == StepAction::Capture).map(|s| s.id.clone()).collect();
+    let mut steps = Vec::new();
+    for channel in &input.leaked_in {
+        steps.extend(channel::when_captured(input, channel, &captures)?);
+        steps.extend(channel::when_rotated(input, channel, proofs)?);
+    }
+    Ok(steps)
 }
 
 /// Two that write one place at the same moment only keep each other from it.
@@ -434,7 +451,7 @@ impl Chain<'_> {
     /// One after the other. Gives what waits for the last.
     fn tasks(&mut self, when: TaskTime, mut needs: Vec<StepId>) -> Result<Vec<StepId>, CannotPlan> {
         for task in self.secret.tasks.iter().filter(|task| task.when == when) {
-            let action = StepAction::Person { task: task.name.clone() };
+            let action = StepAction::Person { task: task.name.clone(), when };
             needs = vec![self.add(&task.name, action, &needs, Class::Read, &task.what, &task.why, None)?];
         }
         Ok(needs)

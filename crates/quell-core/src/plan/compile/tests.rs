@@ -210,7 +210,12 @@ fn what_leaked_is_preserved_before_it_is_removed_and_unlocked_after_every_proof(
         ChannelAct::Scan,
         ChannelAct::Unlock,
     ];
-    input.leaked_in = vec![ChannelInput { name: "forge".to_owned(), target: "git forge".to_owned(), acts }];
+    input.leaked_in = vec![ChannelInput {
+        name: "forge".to_owned(),
+        target: "git forge".to_owned(),
+        acts,
+        lock: "nobody can push".to_owned(),
+    }];
     let told = |input: &PlanInput| {
         let plan = lines(&compile(input).unwrap());
         plan.lines().filter(|line| line.starts_with("channel")).collect::<Vec<_>>().join("\n")

@@ -115,7 +115,8 @@ impl Machine {
         if self.flaw == Some(Flaw::BelieveAnything) {
             return None;
         }
-        self.plan.steps.get(i).and_then(essential)
+        let step = self.plan.steps.get(i)?;
+        essential(step).or_else(|| self.keeps_evidence(step))
     }
 
     fn settle(&mut self, i: usize, input: &'static str, event: StepEvent) -> Result<(), Refusal> {
@@ -135,6 +136,18 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// What is to be taken away must have been preserved; where nothing is, or a person said so, it may be left out.
+    fn keeps_evidence(&self, step: &Step) -> Option<&'static str> {
+        let StepAction::Channel { channel, act: ChannelAct::Preserve, .. } = &step.action else {
+            return None;
+        };
+        let remove = self.plan.channel_step(channel, ChannelAct::Remove)?;
+        let open = self.state(&remove.id).is_some_and(|state| *state != StepState::Skipped);
+        open.then_some("what is taken away unseen cannot be examined; skip the removal first, or fix the cause and retry it")
+    }
+}
+
 /// Why a person's word cannot stand in for the step.
 fn essential(step: &Step) -> Option<&'static str> {
     match step.action {
@@ -143,9 +156,6 @@ fn essential(step: &Step) -> Option<&'static str> {
         }
         StepAction::Prove | StepAction::ProveRefused => {
             Some("a proof is a test, not a statement; close with a recorded exception if you must")
-        }
-        StepAction::Channel { act: ChannelAct::Preserve, .. } => {
-            Some("what is taken away unseen cannot be examined; fix the cause and retry it")
         }
         StepAction::Install
         | StepAction::Look

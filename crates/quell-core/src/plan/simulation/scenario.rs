@@ -180,7 +180,12 @@ fn tasks() -> Vec<Task> {
 fn leaked_in() -> Vec<ChannelInput> {
     use ChannelAct::{Lock, Preserve, Remove, Scan, Unlock};
     let acts = vec![Lock, Preserve, Remove, Scan, Unlock];
-    vec![ChannelInput { name: "forge".to_owned(), target: "the forge".to_owned(), acts }]
+    vec![ChannelInput {
+        name: "forge".to_owned(),
+        target: "the forge".to_owned(),
+        acts,
+        lock: "nobody can push".to_owned(),
+    }]
 }
 
 /// Takes needs out of a compiled plan.

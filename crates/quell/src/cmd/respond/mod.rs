@@ -148,6 +148,9 @@ async fn finish(app: &App, id: IncidentId, ended: Ended, out: &Out) -> Result<u8
                 .map(|(s, _)| s.id.to_string())
                 .collect();
             out.status(format!("a person must decide about: {}", failed.join(", ")));
+            if plan::machine(&incident)?.is_with_people() {
+                for_people(plan::machine(&incident)?, out);
+            }
             out.hint(format!("fix the cause, then `quell step retry {id} STEP` and `quell respond {id}`; or `quell step skip|resolve`"));
             exit::REMOTE
         }

@@ -103,3 +103,32 @@ fn an_answer_of_redis_that_is_lost_is_found_again() {
     let requests = ["SETUSER", "SAVE", "KILL"];
     survives_lost_answers(&requests, |name, port| kind(&server, name, port), server.port());
 }
+
+/// A successor that leaks, too: the plan stops, both values are killed and proven, and a third one is made.
+#[test]
+fn a_successor_that_is_given_up_is_killed_like_the_leaked_value() {
+    let server = Server::start(Keeps::File).unwrap();
+    for (n, until) in
+        ["orders.confirm-api:after-result", "orders.prove:after-result", ""].into_iter().enumerate()
+    {
+        let mut place = super::Place::new(kind(&server, &format!("given{n}"), server.port()));
+        let id = place.leak(super::MAKE_BEFORE_BREAK.1);
+        let first = place.quell(&["respond", &id], (!until.is_empty()).then_some(until));
+        assert_eq!(first.status.code(), until.is_empty().then_some(0), "{until}");
+        let file = std::fs::read_to_string(place.kind.kept.file(place.folder.path())).unwrap();
+        let second = place.kind.kept.value(&file).to_owned();
+        let mut thief = (place.kind.door)(&second).unwrap();
+        place.ok(&["incident", "distrust", &id, "orders", "--reason", "printed in a log"], None);
+        let stopped = place.quell(&["respond", &id], None);
+        let said = super::text(&stopped.stderr);
+        assert!(!stopped.status.success() && said.contains("was given up"), "{said}");
+        let table = place.ok(&["incident", "secrets", &id, "--json"], None);
+        assert!(!table.contains("\"yes\""), "{table}");
+        place.ok(&["plan", &id, "--again"], None);
+        place.ok(&["respond", &id], None);
+        place.assert_inert(&id);
+        assert!((place.kind.door)(&second).is_none() && !thief.is_alive(), "{until}: the second value lives");
+        let again = place.quell(&["incident", "distrust", &id, "cache", "--reason", "no such"], None);
+        assert!(!again.status.success(), "{}", super::text(&again.stderr));
+    }
+}

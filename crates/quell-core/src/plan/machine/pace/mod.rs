@@ -10,8 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::Flaw;
 use super::{Flow, Hold, HoldScope, Machine, StepEvent, StepState};
 use crate::id::SecretId;
+use crate::issuer::TaskTime;
 use crate::outcome::Outcome;
-use crate::plan::step::{Class, Lane, Phase, Step};
+use crate::plan::step::{Class, Lane, Phase, Step, StepAction};
 
 /// What `advance` may start now, so far as it does not follow from needs and approvals.
 pub(super) struct Pace {
@@ -80,9 +81,12 @@ impl Machine {
         })
     }
 
-    /// No step has given up, or somebody has decided about each that did.
+    /// No step that anything waits for has given up, or somebody has decided about each that did.
     pub fn gave_up_none(&self) -> bool {
-        !self.slots.iter().any(|slot| matches!(slot.state, StepState::Failed { .. }))
+        let failed = |(step, state): (&Step, &StepState)| {
+            !step.best_effort && matches!(state, StepState::Failed { .. })
+        };
+        !self.states().any(failed)
     }
 
     /// Something is a person's to do.
@@ -183,7 +187,9 @@ impl Machine {
             let same = |(own, state): &(&Step, &StepState)| {
                 own.id == step.id && own.what == step.what && **state == StepState::Applied
             };
-            if step.is_for_people() && before.states().any(|it| same(&it)) {
+            // A consent that was given for the last successor is none for the next.
+            let ends = matches!(step.action, StepAction::Person { when: TaskTime::End, .. });
+            if ends && before.states().any(|it| same(&it)) {
                 slot.state = StepState::Applied;
             }
         }
