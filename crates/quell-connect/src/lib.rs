@@ -23,6 +23,7 @@ pub mod http_hook;
 pub mod log;
 mod login;
 pub mod mariadb;
+pub mod oauth;
 pub mod openbao;
 mod password;
 pub mod postgres;
@@ -48,6 +49,7 @@ pub static ALL: &[&connector::Definition] = &[
     &http_hook::CONNECTOR,
     &log::CONNECTOR,
     &mariadb::CONNECTOR,
+    &oauth::CONNECTOR,
     &openbao::CONNECTOR,
     &postgres::CONNECTOR,
     &process::CONNECTOR,
