@@ -7,9 +7,11 @@ pub(crate) mod company;
 mod consumer;
 mod many;
 pub(crate) mod mariadb;
+mod oauth;
 mod pki;
 pub(crate) mod redis;
 pub(crate) mod ssh;
+mod transit;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
