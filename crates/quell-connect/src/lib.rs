@@ -5,6 +5,7 @@
 
 mod aws;
 pub mod aws_iam;
+pub mod aws_kms;
 pub mod aws_secrets_manager;
 pub mod conformance;
 pub mod connector;
@@ -37,11 +38,13 @@ pub mod systemd;
 pub mod tls;
 pub mod webhook;
 mod words;
+mod wrapped;
 mod x509;
 
 /// Every system Quell can speak to, by id, in alphabetical order.
 pub static ALL: &[&connector::Definition] = &[
     &aws_iam::CONNECTOR,
+    &aws_kms::CONNECTOR,
     &aws_secrets_manager::CONNECTOR,
     &env_file::CONNECTOR,
     &exec::CONNECTOR,

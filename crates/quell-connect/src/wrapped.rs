@@ -1,4 +1,4 @@
-//! Wrapped keys: where they are, by which version they were wrapped, and what they encrypt.
+//! Wrapped keys, for the issuers whose keys wrap them: where they are, and what they encrypt.
 
 use quell_core::inventory::{Place, PlaceKind};
 use quell_core::outcome::Outcome;
@@ -11,21 +11,32 @@ use crate::context::Context;
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
 
 /// How many are wrapped anew in one call.
-pub(super) const BATCH: usize = 100;
+pub(crate) const BATCH: usize = 100;
 
 /// The stores of the listed keys.
-pub(super) struct Deks(Vec<Box<dyn Store>>);
+pub(crate) struct Deks {
+    stores: Vec<Box<dyn Store>>,
+    shape: Shape,
+}
+
+/// What a wrapped key looks like.
+#[derive(Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) fits: fn(&SecretValue) -> bool,
+    /// An example.
+    pub(crate) like: &'static str,
+}
 
 /// One of them, as it was read.
-pub(super) struct Dek {
+pub(crate) struct Dek {
     at: usize,
-    pub(super) value: SecretValue,
+    pub(crate) value: SecretValue,
 }
 
 /// What the wrapped keys encrypt, and whether somebody may hold them.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Contents {
+pub(crate) struct Contents {
     /// Whether a stranger may have copies of wrapped keys.
     #[serde(default)]
     wrapped_keys: Held,
@@ -56,24 +67,21 @@ const WRITING: &str = "writing a wrapped key";
 /// The principal of a successor that was asked for and not made yet; its value is the old one.
 const ASKED: &str = "asked for: ";
 
-pub(super) fn ask_for(old: &Credential, tag: &str) -> Credential {
+pub(crate) fn ask_for(old: &Credential, tag: &str) -> Credential {
     Credential { principal: format!("{ASKED}{tag}"), value: old.value.duplicate() }
 }
 
-pub(super) fn is_asked_for(new: &Credential) -> bool {
+pub(crate) fn is_asked_for(new: &Credential) -> bool {
     new.principal.starts_with(ASKED)
 }
 
-/// `vault:v3:…`: 3.
-pub(super) fn version(value: &SecretValue) -> Option<u64> {
-    let (version, text) = value.expose_text()?.strip_prefix("vault:v")?.split_once(':')?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=' | '-' | '_' | ':');
-    (!text.is_empty() && text.chars().all(plain)).then_some(())?;
-    version.parse().ok().filter(|version| *version > 0)
+/// The tag that one was asked for with.
+pub(crate) fn tag(new: &Credential) -> &str {
+    new.principal.strip_prefix(ASKED).unwrap_or_default()
 }
 
 impl Deks {
-    pub(super) fn build(configs: &[Value], ctx: &Context) -> Result<Self, ConfigError> {
+    pub(crate) fn build(configs: &[Value], shape: Shape, ctx: &Context) -> Result<Self, ConfigError> {
         let hint = "Write each as in `stores:`, such as `- file: { path: keys/orders }`.";
         let bad = |why: &str| ConfigError::at("deks", why.to_owned(), hint);
         let one = |config: &Value| {
@@ -81,47 +89,44 @@ impl Deks {
             let build = crate::find(id).and_then(|definition| definition.store);
             build.ok_or_else(|| bad("an entry names no such store"))?(part, ctx)
         };
-        Ok(Self(configs.iter().map(one).collect::<Result<_, _>>()?))
+        Ok(Self { stores: configs.iter().map(one).collect::<Result<_, _>>()?, shape })
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
+    pub(crate) fn len(&self) -> usize {
+        self.stores.len()
     }
 
-    pub(super) fn place(&self, dek: &Dek) -> String {
-        self.0.get(dek.at).map(|store| store.target()).unwrap_or_default()
+    pub(crate) fn place(&self, dek: &Dek) -> String {
+        self.stores.get(dek.at).map(|store| store.target()).unwrap_or_default()
     }
 
     /// Every listed one. One that is missing or something else is an error: it could be lost.
-    pub(super) async fn all(&self, system: &str) -> Result<Vec<Dek>, ConnectError> {
-        let mut all = Vec::with_capacity(self.0.len());
-        for (at, store) in self.0.iter().enumerate() {
+    pub(crate) async fn all(&self, system: &str) -> Result<Vec<Dek>, ConnectError> {
+        let mut all = Vec::with_capacity(self.stores.len());
+        for (at, store) in self.stores.iter().enumerate() {
             let denied = |words: &str| {
                 let words = format!("{} {words}", store.target());
                 ConnectError::new(system, READING, ConnectErrorKind::Denied, words)
             };
             let value = store.read().await?.ok_or_else(|| denied("is empty"))?.value;
-            version(&value).ok_or_else(|| denied("holds something else than a wrapped key (vault:v1:…)"))?;
+            if !(self.shape.fits)(&value) {
+                let words = format!("holds something else than a wrapped key ({})", self.shape.like);
+                return Err(denied(&words));
+            }
             all.push(Dek { at, value });
         }
         Ok(all)
     }
 
-    pub(super) async fn older_than(&self, target: u64, system: &str) -> Result<Vec<Dek>, ConnectError> {
-        let mut all = self.all(system).await?;
-        all.retain(|dek| version(&dek.value).is_none_or(|version| version < target));
-        Ok(all)
-    }
-
     /// Puts `anew` in the place of what was read, if that is still there: a consumer may have made another key meanwhile.
-    pub(super) async fn replace(
+    pub(crate) async fn replace(
         &self,
         dek: &Dek,
         anew: &SecretValue,
         system: &str,
     ) -> Result<(), ConnectError> {
         let failed = |kind, words: String| Err(ConnectError::new(system, WRITING, kind, words));
-        let Some(store) = self.0.get(dek.at) else { return Ok(()) };
+        let Some(store) = self.stores.get(dek.at) else { return Ok(()) };
         match store.read().await? {
             Some(held) if held.value.same_as(&dek.value) => {}
             Some(_) | None => {
@@ -137,16 +142,14 @@ impl Deks {
         }
     }
 
-    pub(super) async fn check(&self) -> Vec<Check> {
+    pub(crate) async fn check(&self) -> Vec<Check> {
         let mut checks = Vec::new();
-        for store in &self.0 {
+        for store in &self.stores {
             let held = store.read().await;
             let what = format!("a wrapped key is in {}", store.target());
             let (ok, detail) = match held {
-                Ok(Some(stored)) => match version(&stored.value) {
-                    Some(version) => (true, format!("wrapped by version {version}")),
-                    None => (false, "it is something else (not vault:v1:…)".to_owned()),
-                },
+                Ok(Some(stored)) if (self.shape.fits)(&stored.value) => (true, "it is".to_owned()),
+                Ok(Some(_)) => (false, format!("it is something else (not {})", self.shape.like)),
                 Ok(None) => (false, "there is nothing".to_owned()),
                 Err(error) => (false, error.to_string()),
             };
@@ -171,12 +174,12 @@ impl Contents {
         ))
     }
 
-    pub(super) fn warnings(&self, key: &str) -> Vec<String> {
+    pub(crate) fn warnings(&self, key: &str) -> Vec<String> {
         self.why(key).into_iter().collect()
     }
 
     /// What is encrypted with the wrapped keys is exposed when those may be.
-    pub(super) fn opens(&self, key: &str, places: &[Place]) -> Opens {
+    pub(crate) fn opens(&self, key: &str, places: &[Place]) -> Opens {
         let mut opens = Opens::default();
         let Some(why) = self.why(key) else { return opens };
         if self.stores.is_empty() && self.data.is_empty() {
@@ -216,7 +219,7 @@ fn single(config: &Value) -> Option<(&str, &Value)> {
 }
 
 /// Schema of what is the same for every key that wraps.
-pub(super) fn schema() -> Value {
+pub(crate) fn schema() -> Value {
     let store = json!({ "type": "object", "minProperties": 1, "maxProperties": 1 });
     let text = json!({ "type": "string", "minLength": 1 });
     json!({
@@ -254,25 +257,6 @@ mod tests {
     use quell_core::SecretId;
 
     use super::*;
-
-    #[test]
-    fn only_what_the_engine_wrapped_has_a_version() {
-        let version = |text: &str| super::version(&SecretValue::from_text(text.to_owned()));
-        assert_eq!(version("vault:v1:AbC+/="), Some(1));
-        assert_eq!(version("vault:v12:AbC"), Some(12));
-        for other in [
-            "",
-            "AbC",
-            "vault:AbC",
-            "vault:v:AbC",
-            "vault:v0:AbC",
-            "vault:v1:",
-            "vault:v1:a b",
-            " vault:v1:a",
-        ] {
-            assert_eq!(version(other), None, "{other}");
-        }
-    }
 
     #[test]
     fn what_is_encrypted_is_exposed_unless_wrapped_keys_are_safe() {

@@ -15,7 +15,6 @@ pub mod sandbox;
 mod store;
 mod token;
 mod transit;
-mod wrapped;
 
 pub use audit::{Hashed, audit_hashes};
 pub(crate) use kv::{copies_exactly, holds};

@@ -18,12 +18,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::api::{Ask, Bao, Session, checked_path};
-use super::wrapped::{self, Contents, Deks};
 use crate::connector::{Check, Issuer, IssuerOp, Opens, Performed};
 use crate::context::Context;
 use crate::effect;
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
 use crate::webhook::sign::wall_clock;
+use crate::wrapped::{self, Contents, Deks, Shape};
 
 /// `{ transit: { mount: transit, key: orders, deks: […], … } }`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -75,6 +75,16 @@ const REFUSAL: &str = "ciphertext or signature version is disallowed by policy (
 /// A version that is younger was made for this answer: by an attempt whose result was lost, or by whoever began it by hand.
 const FRESH: SignedDuration = SignedDuration::from_mins(10);
 
+const SHAPE: Shape = Shape { fits: |value| version(value).is_some(), like: "vault:v1:…" };
+
+/// `vault:v3:…`: 3.
+fn version(value: &SecretValue) -> Option<u64> {
+    let (version, text) = value.expose_text()?.strip_prefix("vault:v")?.split_once(':')?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=' | '-' | '_' | ':');
+    (!text.is_empty() && text.chars().all(plain)).then_some(())?;
+    version.parse().ok().filter(|version| *version > 0)
+}
+
 fn transit() -> String {
     "transit".to_owned()
 }
@@ -89,7 +99,7 @@ pub(super) fn build(config: Config, ctx: &Context) -> Result<Box<dyn Issuer>, Co
         bao: Bao::open(ctx)?,
         mount,
         key,
-        deks: Deks::build(&config.deks, ctx)?,
+        deks: Deks::build(&config.deks, SHAPE, ctx)?,
         trim: config.trim,
         contents: config.contents,
         settle_ms: ConfigError::settle_ms(config.settle, 1000)?,
@@ -108,7 +118,7 @@ impl TransitIssuer {
     /// The version that wrapped it.
     fn version(&self, value: &SecretValue) -> Result<u64, ConnectError> {
         let words = "the value is not what transit wrapped (vault:v1:…): name the part of the store that is";
-        wrapped::version(value).ok_or_else(|| self.bao.error(TRYING, ConnectErrorKind::Denied, words))
+        version(value).ok_or_else(|| self.bao.error(TRYING, ConnectErrorKind::Denied, words))
     }
 
     async fn read(&self, session: &Session<'_>) -> Result<Key, ConnectError> {
@@ -178,7 +188,9 @@ impl TransitIssuer {
     /// Wraps all that are listed and older than `target` anew, each written by itself, so that a crash leaves each whole. How many.
     async fn rewrap_all(&self, session: &Session<'_>, target: u64) -> Result<usize, ConnectError> {
         let mut done = 0;
-        for stale in self.deks.older_than(target, &self.bao.name()).await?.chunks(wrapped::BATCH) {
+        let mut stale = self.deks.all(&self.bao.name()).await?;
+        stale.retain(|dek| version(&dek.value).is_none_or(|version| version < target));
+        for stale in stale.chunks(wrapped::BATCH) {
             let values: Vec<&SecretValue> = stale.iter().map(|dek| &dek.value).collect();
             for (dek, anew) in stale.iter().zip(self.rewrap(session, &values).await?) {
                 let anew = anew.map_err(|why| {
@@ -519,4 +531,28 @@ pub(super) fn schema(path: impl Fn(&str) -> Value) -> Value {
         "required": ["key"],
         "properties": properties,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_engine_wrapped_has_a_version() {
+        let version = |text: &str| super::version(&SecretValue::from_text(text.to_owned()));
+        assert_eq!(version("vault:v1:AbC+/="), Some(1));
+        assert_eq!(version("vault:v12:AbC"), Some(12));
+        for other in [
+            "",
+            "AbC",
+            "vault:AbC",
+            "vault:v:AbC",
+            "vault:v0:AbC",
+            "vault:v1:",
+            "vault:v1:a b",
+            " vault:v1:a",
+        ] {
+            assert_eq!(version(other), None, "{other}");
+        }
+    }
 }
