@@ -267,14 +267,12 @@ pub(super) fn schema() -> Value {
         }
         client
     };
-    let mint = closed(
-        json!([]),
-        json!({
-            "scope": text("Scopes of a successor, with spaces in between"),
-            "resource": text("Resource indicator of a successor (RFC 8707)"),
-            "audience": text("Audience of a successor, where the server asks for one"),
-        }),
-    );
+    let more = json!({
+        "scope": text("Scopes of a successor, with spaces in between"),
+        "resource": text("Resource indicator of a successor (RFC 8707)"),
+        "audience": text("Audience of a successor, where the server asks for one"),
+    });
+    let mint = closed(json!([]), more);
     let token = closed(
         json!(["type"]),
         json!({

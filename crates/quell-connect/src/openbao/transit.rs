@@ -539,7 +539,7 @@ mod tests {
 
     #[test]
     fn only_what_the_engine_wrapped_has_a_version() {
-        let version = |text: &str| super::version(&SecretValue::from_text(text.to_owned()));
+        let version = |text: &str| version(&SecretValue::from_text(text.to_owned()));
         assert_eq!(version("vault:v1:AbC+/="), Some(1));
         assert_eq!(version("vault:v12:AbC"), Some(12));
         for other in [
