@@ -354,6 +354,11 @@ mod tests {
         same("oauth", grant("https://a", "web"), grant("https://a", "mail"));
         apart("oauth", grant("https://a", "web"), grant("https://b", "web"));
 
+        let hsm =
+            |token: &str, key: &str| json!({ "module": "/m.so", "token": token, "pin": "env:A", "key": key });
+        same("pkcs11", hsm("one", "web"), hsm("one", "mail"));
+        apart("pkcs11", hsm("one", "web"), hsm("two", "web"));
+
         let token = json!({ "token": { "policies": ["app"] } });
         let role_id = json!({ "approle": { "role": "app" } });
         let leases = json!({ "database": { "mount": "database", "role": "orders" } });

@@ -27,6 +27,7 @@ pub mod mariadb;
 pub mod oauth;
 pub mod openbao;
 mod password;
+pub mod pkcs11;
 pub mod postgres;
 pub mod process;
 pub mod provider;
@@ -54,6 +55,7 @@ pub static ALL: &[&connector::Definition] = &[
     &mariadb::CONNECTOR,
     &oauth::CONNECTOR,
     &openbao::CONNECTOR,
+    &pkcs11::CONNECTOR,
     &postgres::CONNECTOR,
     &process::CONNECTOR,
     &provider::CONNECTOR,

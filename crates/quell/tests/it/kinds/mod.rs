@@ -9,6 +9,7 @@ mod kms;
 mod many;
 pub(crate) mod mariadb;
 mod oauth;
+mod pkcs11;
 mod pki;
 pub(crate) mod redis;
 pub(crate) mod ssh;
@@ -158,6 +159,10 @@ impl Place {
             .env("HOME", self.folder.path())
             .env("QUELL_DATA_DIR", self.folder.path().join("data"))
             .env("QUELL_ACTOR", "ines");
+        // Where a PKCS#11 module of the tests finds its tokens.
+        if let Some(configuration) = std::env::var_os("SOFTHSM2_CONF") {
+            command.env("SOFTHSM2_CONF", configuration);
+        }
         if let Some(failpoint) = failpoint {
             command.env("QUELL_FAILPOINT", failpoint);
         }
