@@ -5,6 +5,7 @@ use std::time::Duration;
 use quell_connect::conformance::{self, Subject};
 use quell_connect::connector::IssuerOp;
 use quell_core::outcome::Probe;
+use quell_testkit::oidc::OnUpdate;
 use serde_json::json;
 
 use crate::outcome::{fact, failed, reason};
@@ -111,6 +112,28 @@ async fn a_refresh_token_is_not_used_up_by_looking_at_it() {
     assert!(seeing.perform(IssuerOp::Disable { old: &old }).await.outcome.is_applied());
     assert!(refused(&seeing.probe(&old).await, "invalid_grant"));
     assert!(!world.server.is_active(&next).unwrap(), "a revocation of the used one ends the whole family");
+}
+
+#[tokio::test]
+async fn a_client_logs_in_as_it_is_registered() {
+    let world = World::new();
+    for (auth, method) in [("post", "client_secret_post"), ("none", "none")] {
+        let client = world.server.register_as("shop", OnUpdate::Keeps, method).unwrap();
+        let (refresh, access) = world.server.consent(&client, "ines").unwrap();
+        let mut config = world.refresh(&[]);
+        config["client"] = json!({ "id": client.id, "auth": auth });
+        if auth == "post" {
+            config["client"]["secret"] = json!("env:SHOP");
+        }
+        let ctx = context(&[("SHOP", &client.secret), ("QUELL", &world.quell.secret)]);
+        let issuer = quell_connect::oauth::CONNECTOR.issuer.unwrap()(&config, &ctx).unwrap();
+        let old = issuer.identify(&value(&refresh)).unwrap();
+        assert!(accepted(&issuer.probe(&old).await) && accepted(&issuer.control().await), "{auth}");
+        let disabled = issuer.perform(IssuerOp::Disable { old: &old }).await.outcome;
+        assert_eq!(fact(&disabled, "already"), &json!(false), "{auth}");
+        assert!(refused(&issuer.probe(&old).await, "invalid_grant"), "{auth}");
+        assert_eq!(world.server.enter("asks", &access).unwrap(), 401, "{auth}");
+    }
 }
 
 /// The trap: a resource that keeps what it was told notices later.

@@ -138,11 +138,22 @@ impl Server {
 
     /// Registers a client that may use all grants there are.
     pub fn register(&self, name: &str, on_update: OnUpdate) -> anyhow::Result<Client> {
+        self.register_as(name, on_update, "client_secret_basic")
+    }
+
+    /// The same for a client that logs in as `client_secret_post` says, or that has no secret (`none`) and so no grant of its own.
+    pub fn register_as(&self, name: &str, on_update: OnUpdate, method: &str) -> anyhow::Result<Client> {
+        let public = method == "none";
+        let mut grants = vec!["authorization_code", "refresh_token"];
+        if !public {
+            grants.push("client_credentials");
+        }
         let initial = self.act("initial", &json!({ "policy": on_update.policy() }))?;
         let record = json!({
             "client_name": name,
             "redirect_uris": ["https://orders.example.com/callback"],
-            "grant_types": ["authorization_code", "refresh_token", "client_credentials"],
+            "grant_types": grants,
+            "token_endpoint_auth_method": method,
             "response_types": ["code"],
             "scope": "openid offline_access orders",
         });
@@ -152,7 +163,7 @@ impl Server {
         ensure!(answer.status == 201, "registering: {answer:?}");
         Ok(Client {
             id: text(&answer.body, "client_id")?,
-            secret: text(&answer.body, "client_secret")?,
+            secret: if public { String::new() } else { text(&answer.body, "client_secret")? },
             registration_token: text(&answer.body, "registration_access_token")?,
         })
     }
