@@ -1,5 +1,6 @@
 //! What is done: another key, everything wrapped anew, the old key off.
 
+use futures_util::future::join_all;
 use quell_core::outcome::{Outcome, Probe};
 use quell_core::secret::{Credential, SecretValue};
 use serde_json::{Value, json};
@@ -10,7 +11,10 @@ use crate::aws::Keys;
 use crate::connector::Performed;
 use crate::effect;
 use crate::error::{ConnectError, ConnectErrorKind};
-use crate::wrapped;
+use crate::wrapped::{self, Dek};
+
+/// KMS takes thousands of such calls in a second for all of an account, and others need it, too.
+const AT_ONCE: usize = 16;
 
 const LOOKING: &str = "asking for the key";
 const INSTALLING: &str = "letting the alias name another key";
@@ -75,23 +79,30 @@ impl Kms {
         })
     }
 
-    /// Wraps each listed key anew that another key wrapped, one by one: a crash leaves every one whole.
+    /// Wraps each listed key anew that another key wrapped; each is written by itself, so that a crash leaves every one whole.
     async fn rewrap_all(&self, admin: &Keys, current: &Key) -> Result<usize, ConnectError> {
         let mut done = 0;
-        for dek in self.deks.all(&self.cloud.name()).await? {
-            match self.rewrap(admin, &dek.value).await? {
-                Rewrapped::Done { by, .. } if by == current.arn => {}
-                Rewrapped::Done { value, .. } => {
-                    self.deks.replace(&dek, &value, &self.cloud.name()).await?;
-                    done += 1;
-                }
-                Rewrapped::Off(code) | Rewrapped::Refused(code) => {
-                    let words = format!("{} cannot be wrapped anew: {code}", self.deks.place(&dek));
-                    return Err(self.cloud.error(TRYING, ConnectErrorKind::Denied, words));
-                }
+        for some in self.deks.all(&self.cloud.name()).await?.chunks(AT_ONCE) {
+            for moved in join_all(some.iter().map(|dek| self.move_one(admin, current, dek))).await {
+                done += usize::from(moved?);
             }
         }
         Ok(done)
+    }
+
+    /// Whether it was another key's.
+    async fn move_one(&self, admin: &Keys, current: &Key, dek: &Dek) -> Result<bool, ConnectError> {
+        match self.rewrap(admin, &dek.value).await? {
+            Rewrapped::Done { by, .. } if by == current.arn => Ok(false),
+            Rewrapped::Done { value, .. } => {
+                self.deks.replace(dek, &value, &self.cloud.name()).await?;
+                Ok(true)
+            }
+            Rewrapped::Off(code) | Rewrapped::Refused(code) => {
+                let words = format!("{} cannot be wrapped anew: {code}", self.deks.place(dek));
+                Err(self.cloud.error(TRYING, ConnectErrorKind::Denied, words))
+            }
+        }
     }
 
     pub(super) async fn disable(&self, old: &Credential) -> Result<Outcome, ConnectError> {

@@ -4,12 +4,15 @@ use quell_core::outcome::{Outcome, Probe};
 use quell_core::secret::{Credential, SecretValue};
 use serde_json::json;
 
-use super::hsm::{Held, Hsm, Opened, id_for};
+use super::hsm::{Held, Hsm, Opened, Wrapped, id_for};
 use super::{GONE, Keys, OFF};
 use crate::connector::{Check, Performed};
 use crate::effect;
 use crate::error::{ConnectError, ConnectErrorKind};
 use crate::wrapped;
+
+/// Wrapped anew, or why not.
+type Anew = Result<SecretValue, String>;
 
 const MAKING: &str = "making another key";
 const REWRAPPING: &str = "wrapping a key anew";
@@ -74,33 +77,37 @@ impl Keys {
         })
     }
 
-    async fn rewrap(
-        &self,
-        value: &SecretValue,
-        by: &[u8],
-    ) -> Result<Result<SecretValue, String>, ConnectError> {
-        let (wrapped, by) = (self.parse(value)?, by.to_vec());
-        self.with(REWRAPPING, move |hsm| {
-            Ok(hsm.rewrap(&wrapped, &by)?.map(|anew| anew.value()).map_err(|seen| why(&seen)))
-        })
-        .await
+    async fn rewrap(&self, value: &SecretValue, by: &[u8]) -> Result<Anew, ConnectError> {
+        let mut all = self.rewrap_each(&[value], by).await?;
+        let none = || self.error(REWRAPPING, ConnectErrorKind::Unexpected, "there is no result");
+        all.pop().ok_or_else(none)
     }
 
-    /// Wraps each listed key anew that another key wrapped, one by one: a crash leaves every one whole.
+    /// In one session.
+    async fn rewrap_each(&self, values: &[&SecretValue], by: &[u8]) -> Result<Vec<Anew>, ConnectError> {
+        let wrapped = values.iter().map(|value| self.parse(value)).collect::<Result<Vec<_>, _>>()?;
+        let by = by.to_vec();
+        let one = move |hsm: &Hsm, wrapped: &Wrapped| {
+            Ok(hsm.rewrap(wrapped, &by)?.map(|anew| anew.value()).map_err(|seen| why(&seen)))
+        };
+        self.with(REWRAPPING, move |hsm| wrapped.iter().map(|wrapped| one(hsm, wrapped)).collect()).await
+    }
+
+    /// Wraps each listed key anew that another key wrapped; each is written by itself, so that a crash leaves every one whole.
     async fn rewrap_all(&self, by: &[u8]) -> Result<usize, ConnectError> {
-        let mut done = 0;
-        for dek in self.deks.all(&self.name()).await? {
-            if self.parse(&dek.value)?.by == by {
-                continue;
+        let mut stale = self.deks.all(&self.name()).await?;
+        stale.retain(|dek| self.parse(&dek.value).is_ok_and(|wrapped| wrapped.by != by));
+        for some in stale.chunks(wrapped::BATCH) {
+            let values: Vec<&SecretValue> = some.iter().map(|dek| &dek.value).collect();
+            for (dek, anew) in some.iter().zip(self.rewrap_each(&values, by).await?) {
+                let anew = anew.map_err(|why| {
+                    let words = format!("{} cannot be wrapped anew: {why}", self.deks.place(dek));
+                    self.error(REWRAPPING, ConnectErrorKind::Denied, words)
+                })?;
+                self.deks.replace(dek, &anew, &self.name()).await?;
             }
-            let anew = self.rewrap(&dek.value, by).await?.map_err(|why| {
-                let words = format!("{} cannot be wrapped anew: {why}", self.deks.place(&dek));
-                self.error(REWRAPPING, ConnectErrorKind::Denied, words)
-            })?;
-            self.deks.replace(&dek, &anew, &self.name()).await?;
-            done += 1;
         }
-        Ok(done)
+        Ok(stale.len())
     }
 
     pub(super) async fn disable(&self, old: &Credential) -> Result<Outcome, ConnectError> {
@@ -148,15 +155,19 @@ impl Keys {
 
     /// Every listed key is opened by the token once more as it stands in its store, before the old one goes.
     async fn open_all(&self) -> Result<(), ConnectError> {
-        for dek in self.deks.all(&self.name()).await? {
-            let wrapped = self.parse(&dek.value)?;
-            let seen = self.with(TRYING, move |hsm| hsm.unwrap(&wrapped).map(|seen| verdict(&seen))).await?;
+        let all = self.deks.all(&self.name()).await?;
+        let wrapped = all.iter().map(|dek| self.parse(&dek.value)).collect::<Result<Vec<_>, _>>()?;
+        let trying = self.with(TRYING, move |hsm| {
+            let one = |wrapped: &Wrapped| hsm.unwrap(wrapped).map(|seen| verdict(&seen));
+            wrapped.iter().map(one).collect::<Result<Vec<_>, _>>()
+        });
+        for (dek, seen) in all.iter().zip(trying.await?) {
             let why = match seen {
                 Verdict::In => continue,
                 Verdict::Refused(code) => code.to_owned(),
                 Verdict::Unclear(why) => why,
             };
-            let words = format!("{} does not open: {why}", self.deks.place(&dek));
+            let words = format!("{} does not open: {why}", self.deks.place(dek));
             return Err(self.error(TRYING, ConnectErrorKind::Denied, words));
         }
         Ok(())

@@ -115,6 +115,21 @@ async fn a_refresh_token_is_not_used_up_by_looking_at_it() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_another_door_is_no_refusal_of_the_token() {
+    let world = World::new();
+    let token = value(&world.server.mint(&world.orders, "").unwrap());
+    // Good, and not for this: the resource let it in far enough to say so.
+    let narrow = world.issuer(&world.access("refunds"));
+    let old = narrow.identify(&token).unwrap();
+    assert!(accepted(&narrow.probe(&old).await));
+    // The resource takes tokens of another kind, and the server says that this one is good.
+    let other = world.issuer(&world.access("local"));
+    assert!(inconclusive(&other.probe(&old).await).contains("may be good for another resource"));
+    assert!(narrow.perform(IssuerOp::Disable { old: &old }).await.outcome.is_applied());
+    assert!(refused(&narrow.probe(&old).await, "invalid_token"));
+}
+
+#[tokio::test]
 async fn a_client_logs_in_as_it_is_registered() {
     let world = World::new();
     for (auth, method) in [("post", "client_secret_post"), ("none", "none")] {

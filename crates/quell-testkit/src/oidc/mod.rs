@@ -131,7 +131,7 @@ impl Server {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The address of a resource: `asks` introspects each time, `caches` keeps the answer, `local` checks signatures, `open` lets everybody in.
+    /// The address of a resource: `asks` introspects each time, `refunds` does too and wants another scope, `caches` keeps the answer, `local` checks signatures, `open` lets everybody in.
     pub fn resource(&self, name: &str) -> String {
         format!("http://127.0.0.1:{}/{name}", self.resource)
     }

@@ -88,16 +88,20 @@ const remembered = async (token) => {
 const keys = createRemoteJWKSet(new URL(`${issuer}/jwks`));
 const local = (token) => jwtVerify(token, keys, { issuer, audience: 'urn:local' }).then(() => true, () => false);
 
-// `/asks` introspects each time, `/caches` keeps what it was told, `/local` checks a signature, `/open` lets everybody in.
+const narrow = (response) =>
+  say(response, 403, {}, { 'www-authenticate': 'Bearer realm="orders", error="insufficient_scope", scope="refunds"' });
+
+// `/asks` introspects each time, `/refunds` does too and wants a scope that nobody has, `/caches` keeps what it was told, `/local` checks a signature, `/open` lets everybody in.
 const resource = createServer(async (request, response) => {
   const [scheme, token] = (request.headers.authorization ?? '').split(' ');
   const path = request.url.split('?')[0];
   if (path === '/open') return say(response, 200, {});
   if (path === '/wall') return response.writeHead(401, { 'content-type': 'text/html' }).end('<html>Log in</html>');
-  const check = { '/asks': asked, '/caches': remembered, '/local': local }[path];
+  const check = { '/asks': asked, '/refunds': asked, '/caches': remembered, '/local': local }[path];
   if (!check) return say(response, 404, {});
   if (scheme !== 'Bearer' || !token) return say(response, 401, {}, { 'www-authenticate': 'Bearer realm="orders"' });
-  return (await check(token)) ? say(response, 200, { orders: 3 }) : invalid(response);
+  if (!(await check(token))) return invalid(response);
+  return path === '/refunds' ? narrow(response) : say(response, 200, { orders: 3 });
 });
 const resourcePort = await listen(resource);
 
