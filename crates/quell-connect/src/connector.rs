@@ -388,11 +388,27 @@ mod tests {
         same("ssh", key_of("web", "a"), key_of("mail", "a:22"));
         apart("ssh", key_of("web", "a"), key_of("web", "b"));
 
+        let kms = |admin: &str, alias: &str| json!({ "admin": admin, "alias": alias });
+        same("aws_kms", kms("env:A", "alias/web"), kms("env:A", "alias/mail"));
+        apart("aws_kms", kms("env:A", "alias/web"), kms("env:B", "alias/web"));
+        let grant = |issuer: &str, client: &str| {
+            let client = json!({ "id": client, "secret": "env:A" });
+            json!({ "issuer": issuer, "client": client, "token": { "type": "refresh_token" } })
+        };
+        same("oauth", grant("https://a", "web"), grant("https://a", "mail"));
+        apart("oauth", grant("https://a", "web"), grant("https://b", "web"));
+
+        let hsm =
+            |token: &str, key: &str| json!({ "module": "/m.so", "token": token, "pin": "env:A", "key": key });
+        same("pkcs11", hsm("one", "web"), hsm("one", "mail"));
+        apart("pkcs11", hsm("one", "web"), hsm("two", "web"));
+
         let token = json!({ "token": { "policies": ["app"] } });
         let role_id = json!({ "approle": { "role": "app" } });
         let leases = json!({ "database": { "mount": "database", "role": "orders" } });
         let certificate = json!({ "pki": { "mount": "pki", "role": "web", "common_name": "web.internal" } });
-        for config in [&token, &role_id, &leases, &certificate] {
+        let wraps = json!({ "transit": { "key": "web" } });
+        for config in [&token, &role_id, &leases, &certificate, &wraps] {
             same("openbao", token.clone(), config.clone());
             assert_ne!(lane("openbao", config, one), lane("openbao", config, other), "{config}");
         }

@@ -5,6 +5,7 @@
 
 mod aws;
 pub mod aws_iam;
+pub mod aws_kms;
 pub mod aws_secrets_manager;
 pub mod conformance;
 pub mod connector;
@@ -24,9 +25,11 @@ pub mod http_hook;
 pub mod log;
 mod login;
 pub mod mariadb;
+pub mod oauth;
 pub mod openbao;
 mod password;
 pub mod person;
+pub mod pkcs11;
 pub mod postgres;
 pub mod process;
 pub mod provider;
@@ -38,11 +41,13 @@ pub mod systemd;
 pub mod tls;
 pub mod webhook;
 mod words;
+mod wrapped;
 mod x509;
 
 /// Every system Quell can speak to, by id, in alphabetical order.
 pub static ALL: &[&connector::Definition] = &[
     &aws_iam::CONNECTOR,
+    &aws_kms::CONNECTOR,
     &aws_secrets_manager::CONNECTOR,
     &env_file::CONNECTOR,
     &exec::CONNECTOR,
@@ -51,8 +56,10 @@ pub static ALL: &[&connector::Definition] = &[
     &http_hook::CONNECTOR,
     &log::CONNECTOR,
     &mariadb::CONNECTOR,
+    &oauth::CONNECTOR,
     &openbao::CONNECTOR,
     &person::CONNECTOR,
+    &pkcs11::CONNECTOR,
     &postgres::CONNECTOR,
     &process::CONNECTOR,
     &provider::CONNECTOR,

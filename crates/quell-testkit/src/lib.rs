@@ -3,8 +3,10 @@
 //! A missing program is an error that names `dev/setup`; nothing is skipped. Only tests and benchmarks use this
 //! crate. It blocks and depends on no crate of ours, so any test can use it.
 
+pub mod hsm;
 pub mod mariadb;
 pub mod moto;
+pub mod oidc;
 pub mod openbao;
 pub mod postgres;
 pub mod redis;
@@ -30,12 +32,16 @@ pub fn python() -> anyhow::Result<PathBuf> {
 /// Finds a program on `PATH`, in the folder that `dev/setup` fills, or in `also`.
 pub fn program(name: &str, also: &[&str]) -> anyhow::Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let dev = std::env::var_os("QUELL_DEV_DIR").map_or_else(|| home.join(".cache/quell-dev"), PathBuf::from);
     std::env::split_paths(&path)
-        .chain([dev.join("venv/bin")])
+        .chain([dev().join("venv/bin")])
         .chain(also.iter().map(PathBuf::from))
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
         .ok_or_else(|| anyhow::anyhow!("`{name}` is not on this machine; run dev/setup"))
+}
+
+/// The folder that `dev/setup` fills.
+fn dev() -> PathBuf {
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    std::env::var_os("QUELL_DEV_DIR").map_or_else(|| home.join(".cache/quell-dev"), PathBuf::from)
 }

@@ -26,6 +26,7 @@ pub(crate) enum Service {
     Iam,
     Sts,
     CloudTrail,
+    Kms,
     SecretsManager,
 }
 
@@ -140,7 +141,7 @@ impl Cloud {
         self.refusal(what, &answer, text("Code"), text("Message")).map(Err)
     }
 
-    /// An operation of a JSON 1.1 service (Secrets Manager, CloudTrail).
+    /// An operation of a JSON 1.1 service (Secrets Manager, CloudTrail, KMS).
     pub(crate) async fn json(
         &self,
         keys: &Keys,
@@ -151,6 +152,8 @@ impl Cloud {
     ) -> Reply<Value> {
         let prefix = match service {
             Service::CloudTrail => "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101",
+            // KMS API reference: the name that it had first.
+            Service::Kms => "TrentService",
             Service::SecretsManager | Service::Iam | Service::Sts => "secretsmanager",
         };
         let target = format!("{prefix}.{operation}");
@@ -158,6 +161,11 @@ impl Cloud {
         let answer = self.send(keys, service, what, &headers, body.to_string().into_bytes()).await?;
         let mut body = answer.json();
         if (200..300).contains(&answer.status) {
+            // Operations of KMS that give nothing answer with an empty body.
+            let nothing = service == Service::Kms && matches!(&**answer.body, b"" | b"null");
+            if nothing {
+                body = json!({});
+            }
             if !body.is_object() {
                 return Err(self.odd(what));
             }
@@ -212,7 +220,7 @@ impl Cloud {
             (Service::Iam, _) => (format!("iam.{global}"), global),
             // Where the trail of IAM's and the global STS's events is.
             (Service::CloudTrail, _) => (format!("{name}.{global}"), global),
-            (Service::Sts | Service::SecretsManager, _) => {
+            (Service::Kms | Service::Sts | Service::SecretsManager, _) => {
                 (format!("{name}.{}", self.region), self.region.as_str())
             }
         };
@@ -270,8 +278,14 @@ impl Cloud {
             | "EntityTemporarilyUnmodifiable" => {
                 (ConnectErrorKind::Transient { retry_after: *retry_after }, String::new())
             }
+            // A new key, for a moment.
+            "KMSInternalException" | "DependencyTimeoutException" | "KeyUnavailableException" => {
+                (ConnectErrorKind::Lost, String::new())
+            }
             "ConcurrentModification" => (ConnectErrorKind::Conflict, String::new()),
-            "NoSuchEntity" | "ResourceNotFoundException" => (ConnectErrorKind::Missing, String::new()),
+            "NoSuchEntity" | "NotFoundException" | "ResourceNotFoundException" => {
+                (ConnectErrorKind::Missing, String::new())
+            }
             "SignatureDoesNotMatch" | "RequestExpired" | "InvalidSignatureException" if clock(message) => {
                 (ConnectErrorKind::Denied, "; this machine's clock is wrong".to_owned())
             }
@@ -322,6 +336,7 @@ impl Service {
             Self::Iam => "iam",
             Self::Sts => "sts",
             Self::CloudTrail => "cloudtrail",
+            Self::Kms => "kms",
             Self::SecretsManager => "secretsmanager",
         }
     }

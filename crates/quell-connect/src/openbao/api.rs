@@ -318,7 +318,7 @@ impl Session<'_> {
         let errors = reply.body.get("errors").and_then(Value::as_array).into_iter().flatten();
         let mut text = errors.filter_map(Value::as_str).collect::<Vec<_>>().join("; ");
         let mut hide = vec![self.token.expose_text().unwrap_or_default()];
-        for name in ["data", "input", "private_key", "secret_id"] {
+        for name in ["batch_input", "data", "input", "private_key", "secret_id"] {
             if let Some(data) = ask.body.as_ref().and_then(|body| body.get(name)) {
                 super::kv::leaves(data, &mut hide);
             }

@@ -1,5 +1,5 @@
-//! OpenBao (and Vault, whose API it keeps): KV v2 as a store; tokens, `AppRole` secret ids, TLS certificates and dynamic
-//! database credentials as issuers.
+//! OpenBao (and Vault, whose API it keeps): KV v2 as a store; tokens, `AppRole` secret ids, TLS certificates, dynamic
+//! database credentials and keys that wrap others (transit) as issuers.
 
 mod api;
 mod approle;
@@ -14,6 +14,7 @@ mod role;
 pub mod sandbox;
 mod store;
 mod token;
+mod transit;
 
 pub use audit::{Hashed, audit_hashes};
 pub(crate) use kv::{copies_exactly, holds};
@@ -33,7 +34,7 @@ use api::{Ask, Bao, Session};
 /// The registration of this connector.
 pub static CONNECTOR: Definition = Definition {
     id: "openbao",
-    summary: "OpenBao or Vault: KV v2 store; tokens, AppRole secret ids, TLS certificates and dynamic database credentials as issuers",
+    summary: "OpenBao or Vault: KV v2 store; tokens, AppRole secret ids, TLS certificates, dynamic database credentials and transit keys as issuers",
     readme: include_str!("README.md"),
     schemas,
     issuer: Some(build_issuer),
@@ -114,12 +115,18 @@ fn schemas() -> Vec<(&'static str, Value)> {
                 "required": ["database"],
                 "properties": { "database": database },
             },
+            {
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["transit"],
+                "properties": { "transit": transit::schema(path) },
+            },
         ],
     });
     vec![("issuer", issuer), ("store", store)]
 }
 
-/// What is revoked: one token, one `AppRole` secret id, one certificate, or the dynamic credentials of one role.
+/// What is revoked: one token, one `AppRole` secret id, one certificate, the dynamic credentials of one role, or versions of a key that wraps others.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum IssuerConfig {
@@ -127,6 +134,7 @@ enum IssuerConfig {
     Pki(pki::Config),
     Token(token::Config),
     Database(database::Config),
+    Transit(transit::Config),
 }
 
 fn build_issuer(config: &Value, ctx: &Context) -> Result<Box<dyn Issuer>, ConfigError> {
@@ -135,6 +143,7 @@ fn build_issuer(config: &Value, ctx: &Context) -> Result<Box<dyn Issuer>, Config
         IssuerConfig::Pki(config) => pki::build(config, ctx),
         IssuerConfig::Token(config) => token::build(config, ctx),
         IssuerConfig::Database(config) => database::build(config, ctx),
+        IssuerConfig::Transit(config) => transit::build(config, ctx),
     }
 }
 
@@ -153,6 +162,10 @@ pub async fn held_policies(ctx: &Context, config: &Value, value: &SecretValue) -
         IssuerConfig::Token(config) => token::bearer(&bao, config, &session, value).await?,
         IssuerConfig::Pki(_) => {
             let words = "a certificate has no policies of OpenBao";
+            return Err(bao.error(WHAT, ConnectErrorKind::Denied, words));
+        }
+        IssuerConfig::Transit(_) => {
+            let words = "what a transit key wrapped has no policies of OpenBao";
             return Err(bao.error(WHAT, ConnectErrorKind::Denied, words));
         }
         IssuerConfig::Database(_) => {

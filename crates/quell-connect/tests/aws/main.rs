@@ -10,6 +10,7 @@
 
 mod failures;
 mod keys;
+mod kms;
 mod mint;
 mod store;
 

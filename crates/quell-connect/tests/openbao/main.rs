@@ -16,6 +16,7 @@ mod proxy;
 mod reach;
 mod store;
 mod token;
+mod transit;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -63,7 +64,7 @@ fn unknown(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Unknown { .. })
 }
 
-/// The n-th policy of the operator's page: store, token, database, `AppRole`, certificate, reach.
+/// The n-th policy of the operator's page: store, token, database, `AppRole`, certificate, reach, transit.
 fn policy(n: usize) -> String {
     CONNECTOR.readme.split("```hcl").nth(n + 1).unwrap().split("```").next().unwrap().to_owned()
 }

@@ -3,6 +3,7 @@
 * A key that is not active is unknown (moto looks only for its id).
 * `aws:TokenIssueTime`: a deny of older sessions holds for sessions that are older, and for no long-term key (moto takes any condition of a
   policy to be unmet, and denies everything then).
+* A key of KMS that is disabled, or about to be deleted, neither opens nor wraps anything (KMS developer guide, "Key states").
 * The account of a key stands in its id, so that AWS tells it of deleted keys and of strangers' (moto says the caller's for what it does not know).
 
 Nothing is added that refuses more than AWS would, nor anything that accepts more.
@@ -14,9 +15,11 @@ import sys
 from datetime import datetime, timezone
 
 from moto import server
+from moto.core.exceptions import JsonRESTError
 from moto.iam import access_control
 from moto.iam.models import Policy
 from moto.iam.utils import ACCOUNT_OFFSET, AWS_ROLE_ALPHABET
+from moto.kms.models import KmsBackend
 from moto.sts.models import AssumedRole, STSBackend
 
 KEY = "aws:TokenIssueTime"
@@ -92,6 +95,32 @@ def account_in_the_id(self, access_key_id):
     return {"Account": f"{2 * half + odd:012}"}
 
 
+def must_be_on(key):
+    if key.key_state == "PendingDeletion":
+        raise JsonRESTError("KMSInvalidStateException", f"{key.arn} is pending deletion.")
+    if key.key_state != "Enabled":
+        raise JsonRESTError("DisabledException", f"{key.arn} is disabled.")
+
+
+def opens_when_on(decrypt=KmsBackend.decrypt):
+    def wrapped(self, *args, **kwargs):
+        plaintext, arn = decrypt(self, *args, **kwargs)
+        must_be_on(next(key for key in self.keys.values() if key.arn == arn))
+        return plaintext, arn
+
+    return wrapped
+
+
+def wraps_when_on(encrypt=KmsBackend.encrypt):
+    def wrapped(self, key_id, *args, **kwargs):
+        must_be_on(self.keys[self.any_id_to_key_id(key_id)])
+        return encrypt(self, key_id, *args, **kwargs)
+
+    return wrapped
+
+
+KmsBackend.decrypt = opens_when_on()
+KmsBackend.encrypt = wraps_when_on()
 STSBackend.get_access_key_info = account_in_the_id
 of_user.__init__ = only_active()
 of_user.collect_policies = of_the_user()

@@ -1,4 +1,4 @@
-//! IAM, STS and Secrets Manager on loopback, with every signature and permission checked as AWS does.
+//! IAM, STS, KMS and Secrets Manager on loopback, with every signature and permission checked as AWS does.
 //!
 //! moto checks both when `/moto-api/reset-auth` says so (<https://docs.getmoto.org/en/latest/docs/iam.html>). `as_aws.py` beside this file adds
 //! what it leaves out, and says what that is. `CloudTrail`'s event history is not there.
@@ -127,12 +127,16 @@ impl Aws {
     /// An operation of Secrets Manager as `boss`.
     pub fn secrets(&self, operation: &str, body: &Value) -> anyhow::Result<Value> {
         let target = format!("secretsmanager.{operation}");
-        let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target.as_str())];
-        let body = body.to_string();
-        let (status, answer) =
-            self.caller().signed("secretsmanager", &self.admin, &headers, body.as_bytes())?;
+        let (status, answer) = self.caller().json("secretsmanager", &self.admin, &target, body)?;
         ensure!(status == 200, "{operation}: {status} {answer}");
-        Ok(serde_json::from_str(&answer)?)
+        Ok(answer)
+    }
+
+    /// An operation of KMS as `boss`.
+    pub fn kms(&self, operation: &str, body: &Value) -> anyhow::Result<Value> {
+        let (status, answer) = self.caller().kms(&self.admin, operation, body)?;
+        ensure!(status == 200, "{operation}: {status} {answer}");
+        Ok(answer)
     }
 
     /// Makes a role that a user may assume and that may do `actions`; its ARN.
@@ -172,6 +176,17 @@ impl Caller {
             pairs.map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
         let headers = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
         self.signed(service, keys, &headers, form.join("&").as_bytes())
+    }
+
+    /// An operation of KMS: its status and JSON.
+    pub fn kms(self, keys: &Keys, operation: &str, body: &Value) -> anyhow::Result<(u16, Value)> {
+        self.json("kms", keys, &format!("TrentService.{operation}"), body)
+    }
+
+    fn json(self, service: &str, keys: &Keys, target: &str, body: &Value) -> anyhow::Result<(u16, Value)> {
+        let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target)];
+        let (status, answer) = self.signed(service, keys, &headers, body.to_string().as_bytes())?;
+        Ok((status, serde_json::from_str(&answer).unwrap_or_default()))
     }
 
     /// Who a key is: the ARN, or AWS's code when it is refused.

@@ -1,7 +1,7 @@
 //! A leaked OpenBao token, and what its policies allowed: that counts as exposed and is replaced with it.
 
 use quell_testkit::openbao;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::world::{Roles, Servers, World, private, text};
 
@@ -60,6 +60,57 @@ fn what_a_tokens_policies_allowed_is_exposed_and_replaced_with_it() {
     let lookup = openbao::ask(servers.openbao.port(), &token, "GET", "auth/token/lookup-self", &Value::Null);
     assert_eq!(lookup.unwrap().0, 403);
     world.ok(&["ledger", "verify"]);
+}
+
+/// A key that wraps others leaked, and somebody may hold what it wrapped: to wrap that anew closes nothing, so what it encrypts is changed.
+#[test]
+fn what_wrapped_keys_encrypt_is_exposed_and_replaced_unless_nobody_can_hold_them() {
+    let servers = Servers::start();
+    let bao = &servers.openbao;
+    bao.request("POST", "sys/mounts/transit", &json!({"type": "transit"})).unwrap();
+    for (name, held) in [("wra", "unknown"), ("wrs", "safe")] {
+        let world = World::new(&servers, name, Roles::Alternating, "{ approvals: { destructive: 0 } }");
+        bao.request("POST", &format!("transit/keys/{name}"), &json!({})).unwrap();
+        let path = format!("transit/datakey/wrapped/{name}");
+        let wrapped = bao.request("POST", &path, &json!({})).unwrap();
+        let wrapped = wrapped["data"]["ciphertext"].as_str().unwrap();
+        private(&world.path("kek.env"), &format!("KEY={wrapped}\n"));
+        let contents = json!({
+            "wrapped_keys": held,
+            "stores": [{"openbao": {"mount": "kv", "path": format!("apps/{name}")}}],
+            "data": ["cards of orders"],
+        });
+        let entry = json!([{
+            "id": format!("{name}-kek"), "kind": "key-encryption-key", "env": "prod",
+            "issuer": {"openbao": {"transit": {"key": name, "settle": "50ms", "contents": contents}}},
+            "stores": [{"env_file": {"path": "kek.env", "key": "KEY"}}],
+        }]);
+        let entry = entry.to_string();
+        let entry = entry.strip_prefix('[').and_then(|entry| entry.strip_suffix(']')).unwrap();
+        world.edit("secrets:\n", &format!("secrets:\n  - {entry}\n"));
+        let opened =
+            world.run(&["incident", "open", "--secret", &format!("{name}-kek"), "--channel", "chat"]);
+        let said = text(&opened.stderr);
+        assert!(opened.status.success(), "{said}");
+        let id = text(&opened.stdout).trim().to_owned();
+        world.ok(&["respond", &id]);
+        let shown = world.json(&["incident", "show", &id]);
+        assert!(shown["secrets"].as_array().unwrap().iter().all(|it| it["inert"] == true), "{shown}");
+        let plan = world.ok(&["plan", &id]);
+        let why = "wrapping them anew closes nothing there";
+        if held == "unknown" {
+            assert!(said.contains(&format!("exposed too: {name}-db")), "{said}");
+            let because = affected(&world, &id).into_iter().find(|it| it.starts_with(&format!("{name}-db")));
+            assert!(because.unwrap().contains(why));
+            assert!(plan.contains(why) && plan.contains("cards of orders"), "{plan}");
+            assert!(World::login(&world.old_url).is_err(), "what it encrypts is dead, too");
+        } else {
+            assert_eq!(affected(&world, &id), [format!("{name}-kek: it leaked")]);
+            assert!(!plan.contains(why), "{plan}");
+            assert!(World::login(&world.old_url).is_ok(), "nothing else is touched");
+        }
+        world.ok(&["ledger", "verify"]);
+    }
 }
 
 #[test]

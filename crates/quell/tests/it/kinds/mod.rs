@@ -6,12 +6,16 @@ pub(crate) mod aws;
 mod channel;
 pub(crate) mod company;
 mod consumer;
+mod kms;
 mod many;
 pub(crate) mod mariadb;
+mod oauth;
 mod person;
+mod pkcs11;
 mod pki;
 pub(crate) mod redis;
 pub(crate) mod ssh;
+mod transit;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -157,6 +161,10 @@ impl Place {
             .env("HOME", self.folder.path())
             .env("QUELL_DATA_DIR", self.folder.path().join("data"))
             .env("QUELL_ACTOR", "ines");
+        // Where a PKCS#11 module of the tests finds its tokens.
+        if let Some(configuration) = std::env::var_os("SOFTHSM2_CONF") {
+            command.env("SOFTHSM2_CONF", configuration);
+        }
         if let Some(failpoint) = failpoint {
             command.env("QUELL_FAILPOINT", failpoint);
         }
