@@ -20,6 +20,10 @@ pub mod file;
 mod fleet;
 pub mod http;
 pub mod http_hook;
+mod kept;
+mod kubernetes;
+pub mod kubernetes_rollout;
+pub mod kubernetes_secret;
 pub mod log;
 mod login;
 pub mod mariadb;
@@ -29,6 +33,7 @@ pub mod postgres;
 pub mod process;
 pub mod provider;
 pub mod redis;
+mod rest;
 mod shape;
 pub mod source;
 pub mod ssh;
@@ -46,6 +51,8 @@ pub static ALL: &[&connector::Definition] = &[
     &exec::CONNECTOR,
     &file::CONNECTOR,
     &http_hook::CONNECTOR,
+    &kubernetes_rollout::CONNECTOR,
+    &kubernetes_secret::CONNECTOR,
     &log::CONNECTOR,
     &mariadb::CONNECTOR,
     &openbao::CONNECTOR,

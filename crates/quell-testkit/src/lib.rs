@@ -4,6 +4,7 @@
 //! crate. It blocks and depends on no crate of ours, so any test can use it.
 
 pub mod mariadb;
+pub mod model;
 pub mod moto;
 pub mod openbao;
 pub mod postgres;
