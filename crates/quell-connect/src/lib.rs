@@ -18,6 +18,9 @@ pub mod error;
 pub mod exec;
 pub mod file;
 mod fleet;
+mod github;
+pub mod github_actions;
+pub mod github_actions_run;
 pub mod http;
 pub mod http_hook;
 mod kept;
@@ -50,6 +53,8 @@ pub static ALL: &[&connector::Definition] = &[
     &env_file::CONNECTOR,
     &exec::CONNECTOR,
     &file::CONNECTOR,
+    &github_actions::CONNECTOR,
+    &github_actions_run::CONNECTOR,
     &http_hook::CONNECTOR,
     &kubernetes_rollout::CONNECTOR,
     &kubernetes_secret::CONNECTOR,

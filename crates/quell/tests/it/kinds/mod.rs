@@ -5,6 +5,7 @@ pub(crate) mod approle;
 pub(crate) mod aws;
 pub(crate) mod company;
 mod consumer;
+mod github;
 mod kubernetes;
 mod many;
 pub(crate) mod mariadb;
