@@ -21,6 +21,9 @@ mod fleet;
 mod github;
 pub mod github_actions;
 pub mod github_actions_run;
+mod gitlab;
+pub mod gitlab_ci;
+pub mod gitlab_ci_pipeline;
 pub mod http;
 pub mod http_hook;
 mod kept;
@@ -55,6 +58,8 @@ pub static ALL: &[&connector::Definition] = &[
     &file::CONNECTOR,
     &github_actions::CONNECTOR,
     &github_actions_run::CONNECTOR,
+    &gitlab_ci::CONNECTOR,
+    &gitlab_ci_pipeline::CONNECTOR,
     &http_hook::CONNECTOR,
     &kubernetes_rollout::CONNECTOR,
     &kubernetes_secret::CONNECTOR,

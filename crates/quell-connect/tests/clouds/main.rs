@@ -9,6 +9,7 @@
 )]
 
 mod github;
+mod gitlab;
 mod kubernetes;
 
 use std::collections::BTreeMap;

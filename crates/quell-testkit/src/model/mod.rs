@@ -6,6 +6,7 @@
 #![expect(clippy::indexing_slicing, reason = "a member of a JSON value that is not there reads as null")]
 
 pub mod github;
+pub mod gitlab;
 pub mod kubernetes;
 
 use std::collections::BTreeMap;

@@ -6,6 +6,7 @@ pub(crate) mod aws;
 pub(crate) mod company;
 mod consumer;
 mod github;
+mod gitlab;
 mod kubernetes;
 mod many;
 pub(crate) mod mariadb;
