@@ -18,6 +18,9 @@ pub mod error;
 pub mod exec;
 pub mod file;
 mod fleet;
+mod gcp;
+pub mod gcp_secret_manager;
+pub mod gcp_service_account_key;
 mod github;
 pub mod github_actions;
 pub mod github_actions_run;
@@ -56,6 +59,8 @@ pub static ALL: &[&connector::Definition] = &[
     &env_file::CONNECTOR,
     &exec::CONNECTOR,
     &file::CONNECTOR,
+    &gcp_secret_manager::CONNECTOR,
+    &gcp_service_account_key::CONNECTOR,
     &github_actions::CONNECTOR,
     &github_actions_run::CONNECTOR,
     &gitlab_ci::CONNECTOR,

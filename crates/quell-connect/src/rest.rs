@@ -5,6 +5,7 @@ use reqwest::Method;
 use reqwest::header::HeaderValue;
 use serde_json::Value;
 use url::{Host, Url};
+use zeroize::Zeroizing;
 
 use crate::context::Context;
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
@@ -27,7 +28,7 @@ pub(crate) struct Ask<'a> {
     path: Vec<&'a str>,
     query: Vec<(&'static str, String)>,
     /// Its type and what it says.
-    body: Option<(&'static str, Value)>,
+    body: Option<(&'static str, Zeroizing<String>)>,
 }
 
 impl std::fmt::Debug for Rest {
@@ -52,12 +53,21 @@ impl<'a> Ask<'a> {
         self
     }
 
-    pub(crate) fn json(self, body: Value) -> Self {
+    pub(crate) fn json(self, body: &Value) -> Self {
         self.typed("application/json", body)
     }
 
-    pub(crate) fn typed(self, content_type: &'static str, body: Value) -> Self {
-        Self { body: Some((content_type, body)), ..self }
+    pub(crate) fn typed(self, content_type: &'static str, body: &Value) -> Self {
+        Self { body: Some((content_type, Zeroizing::new(body.to_string()))), ..self }
+    }
+
+    /// A form, as endpoints for tokens take it.
+    pub(crate) fn form(self, pairs: &[(&str, &str)]) -> Self {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in pairs {
+            form.append_pair(name, value);
+        }
+        Self { body: Some(("application/x-www-form-urlencoded", Zeroizing::new(form.finish()))), ..self }
     }
 }
 
@@ -110,7 +120,7 @@ impl Rest {
             request = request.header(*name, value.clone());
         }
         if let Some((content_type, body)) = &ask.body {
-            request = request.header("content-type", *content_type).body(body.to_string());
+            request = request.header("content-type", *content_type).body(body.as_bytes().to_vec());
         }
         let sent = self.http.send(&self.name, ask.what, request);
         match tokio::time::timeout(self.context.call_limit, sent).await {
@@ -131,7 +141,7 @@ impl Rest {
         if !text.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(bad());
         }
-        let whole = zeroize::Zeroizing::new(format!("{prefix}{text}"));
+        let whole = Zeroizing::new(format!("{prefix}{text}"));
         let mut header = HeaderValue::from_str(&whole).map_err(|_e| bad())?;
         header.set_sensitive(true);
         Ok(header)

@@ -7,7 +7,7 @@ use super::tree::Tree;
 
 const FOLDER: &str = "crates/quell-connect/src/";
 /// Folders there that are no system.
-const OTHERS: [&str; 6] = ["aws", "conformance", "consumer_sandbox", "github", "gitlab", "kubernetes"];
+const OTHERS: [&str; 7] = ["aws", "conformance", "consumer_sandbox", "gcp", "github", "gitlab", "kubernetes"];
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let folders: BTreeSet<&str> = tree

@@ -68,7 +68,7 @@ impl Actions {
         body.insert("encrypted_value".to_owned(), json!(BASE64_STANDARD.encode(sealed)));
         body.insert("key_id".to_owned(), json!(key_id));
         let path = self.at.path(&[&self.name]);
-        let ask = Ask::new(WHAT, Method::PUT, &path).json(Value::Object(body));
+        let ask = Ask::new(WHAT, Method::PUT, &path).json(&Value::Object(body));
         match self.github.ask(&ask, self.at.needs()).await {
             Ok(said) if matches!(said.status, 201 | 204) => Ok(Ok(())),
             Ok(said) => {

@@ -18,7 +18,7 @@ impl Runs {
         match self.by {
             By::Dispatch => {
                 let path = self.path(&["workflows", &self.workflow, "dispatches"]);
-                let ask = Ask::new(WHAT, Method::POST, &path).json(json!({ "ref": self.branch }));
+                let ask = Ask::new(WHAT, Method::POST, &path).json(&json!({ "ref": self.branch }));
                 let said = self.github.ask(&ask, WRITE).await.map_err(|mut error| {
                     // "Create a workflow dispatch event".
                     if error.detail.contains("workflow_dispatch") {

@@ -102,7 +102,7 @@ impl Variables {
         let path = self.at.path(&[&self.key]);
         let ask = Ask::new(WRITING, Method::PUT, &path)
             .query("filter[environment_scope]", self.scope.as_str())
-            .json(json!({ "value": text }));
+            .json(&json!({ "value": text }));
         let after = self.gitlab.ask(&ask, self.at.needs(), &[text]).await.map_err(|mut error| {
             if error.detail.starts_with("refused with 400") && flag(&before, "masked") {
                 error.detail = format!(

@@ -22,7 +22,7 @@ impl Pipelines {
     pub(super) async fn try_start(&self) -> Result<Outcome, ConnectError> {
         const WHAT: &str = "starting a pipeline";
         let path = ["projects", &self.project, "pipeline"];
-        let ask = Ask::new(WHAT, Method::POST, &path).json(json!({ "ref": self.branch }));
+        let ask = Ask::new(WHAT, Method::POST, &path).json(&json!({ "ref": self.branch }));
         let made = self.gitlab.ask(&ask, NEEDS, &[]).await?;
         Ok(Outcome::applied([("pipeline", made.get("id").cloned().unwrap_or_default())]))
     }

@@ -207,7 +207,7 @@ impl Cluster {
             } },
         });
         let path = ["apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"];
-        let ask = Ask::new(WHAT, Method::POST, &path).json(body);
+        let ask = Ask::new(WHAT, Method::POST, &path).json(&body);
         let review = Right {
             verb: "create",
             group: "authorization.k8s.io",

@@ -23,7 +23,7 @@ impl Rollout {
         let change = json!({
             "spec": { "template": { "metadata": { "annotations": { (RESTARTED): at } } } },
         });
-        let ask = Ask::new(WHAT, Method::PATCH, &self.path()).typed("application/merge-patch+json", change);
+        let ask = Ask::new(WHAT, Method::PATCH, &self.path()).typed("application/merge-patch+json", &change);
         let after = self.cluster.ask(&ask, self.needs("patch"), &[]).await?;
         let generation = |object: &Value| object.pointer("/metadata/generation").and_then(Value::as_u64);
         Ok(Outcome::applied([

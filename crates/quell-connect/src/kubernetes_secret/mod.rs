@@ -119,7 +119,7 @@ impl Secret {
         if let Some(Value::Object(metadata)) = change.get_mut("metadata") {
             metadata.insert("resourceVersion".to_owned(), json!(version));
         }
-        let ask = Ask::new(what, Method::PATCH, &self.path()).typed("application/merge-patch+json", change);
+        let ask = Ask::new(what, Method::PATCH, &self.path()).typed("application/merge-patch+json", &change);
         let object = self.cluster.ask(&ask, self.needs("patch"), hide).await;
         self.here(object)
     }

@@ -5,6 +5,8 @@ pub(crate) mod approle;
 pub(crate) mod aws;
 pub(crate) mod company;
 mod consumer;
+mod gcp;
+mod gcp_key;
 mod github;
 mod gitlab;
 mod kubernetes;
