@@ -6,6 +6,8 @@
 mod aws;
 pub mod aws_iam;
 pub mod aws_secrets_manager;
+mod azure;
+pub mod azure_key_vault;
 pub mod conformance;
 pub mod connector;
 pub mod consumer_sandbox;
@@ -56,6 +58,7 @@ mod x509;
 pub static ALL: &[&connector::Definition] = &[
     &aws_iam::CONNECTOR,
     &aws_secrets_manager::CONNECTOR,
+    &azure_key_vault::CONNECTOR,
     &env_file::CONNECTOR,
     &exec::CONNECTOR,
     &file::CONNECTOR,

@@ -5,6 +5,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "a member of a JSON value that is not there reads as null")]
 
+pub mod azure;
 pub mod gcp;
 pub mod github;
 pub mod gitlab;

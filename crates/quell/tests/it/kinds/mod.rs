@@ -3,6 +3,7 @@
 
 pub(crate) mod approle;
 pub(crate) mod aws;
+mod azure;
 pub(crate) mod company;
 mod consumer;
 mod gcp;
