@@ -7,6 +7,7 @@ mod aws;
 pub mod aws_iam;
 pub mod aws_secrets_manager;
 mod azure;
+pub mod azure_app_password;
 pub mod azure_key_vault;
 pub mod conformance;
 pub mod connector;
@@ -58,6 +59,7 @@ mod x509;
 pub static ALL: &[&connector::Definition] = &[
     &aws_iam::CONNECTOR,
     &aws_secrets_manager::CONNECTOR,
+    &azure_app_password::CONNECTOR,
     &azure_key_vault::CONNECTOR,
     &env_file::CONNECTOR,
     &exec::CONNECTOR,

@@ -29,6 +29,14 @@ pub(crate) enum Login {
     Token(SecretSource),
 }
 
+/// Why no token is given ("Microsoft Entra authentication and authorization error codes").
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    /// `7000215`.
+    pub(crate) codes: Vec<u64>,
+    pub(crate) said: String,
+}
+
 /// One API, such as a vault.
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
@@ -113,10 +121,24 @@ impl Api {
             Login::Application { tenant, client, secret } => (tenant, client, secret),
         };
         let value = secret.resolve(&self.rest.context).await?;
-        let denied =
-            |words: String| ConnectError::new(secret.to_string(), WHAT, ConnectErrorKind::Denied, words);
-        let text = value.expose_text().ok_or_else(|| denied("the client secret is not text".to_owned()))?;
-        let ask = Ask::new(WHAT, Method::POST, &[tenant, "oauth2", "v2.0", "token"]).form(&[
+        let refused = |refusal: Refusal| {
+            let words = format!("{}; renew what `secret` refers to", refusal.said);
+            ConnectError::new(secret.to_string(), WHAT, ConnectErrorKind::Denied, words)
+        };
+        self.grant(WHAT, (tenant, client), &value).await?.map_err(refused)
+    }
+
+    /// Asks for a token with the client secret of an application.
+    pub(crate) async fn grant(
+        &self,
+        what: &'static str,
+        (tenant, client): (&str, &str),
+        secret: &SecretValue,
+    ) -> Result<Result<SecretValue, Refusal>, ConnectError> {
+        let text = secret
+            .expose_text()
+            .ok_or_else(|| self.error(what, ConnectErrorKind::Denied, "the client secret is not text"))?;
+        let ask = Ask::new(what, Method::POST, &[tenant, "oauth2", "v2.0", "token"]).form(&[
             ("grant_type", "client_credentials"),
             ("client_id", client),
             ("client_secret", text),
@@ -126,24 +148,44 @@ impl Api {
         let body = answer.json();
         let said = |name: &str| told(body.get(name).and_then(Value::as_str).unwrap_or_default(), &[text]);
         match (answer.status, body.get("access_token").and_then(Value::as_str)) {
-            (200, Some(token)) => Ok(SecretValue::from_text(token.to_owned())),
+            (200, Some(token)) => Ok(Ok(SecretValue::from_text(token.to_owned()))),
             (400 | 401, _) if !said("error").is_empty() => {
-                let words = format!(
-                    "{}: {}; renew what `secret` refers to",
-                    said("error"),
-                    said("error_description")
-                );
-                Err(denied(words))
+                let codes = body.get("error_codes").and_then(Value::as_array).into_iter().flatten();
+                let codes = codes.filter_map(Value::as_u64).collect();
+                Ok(Err(Refusal { codes, said: format!("{}: {}", said("error"), said("error_description")) }))
             }
             (429 | 503, _) => {
                 let kind = ConnectErrorKind::Transient { retry_after: answer.retry_after };
-                Err(self.error(WHAT, kind, format!("no token now ({})", answer.status)))
+                Err(self.error(what, kind, format!("no token now ({})", answer.status)))
             }
             // Nothing was changed by asking for a token.
             (status, _) => {
                 let words = format!("it answered {status}, and gives no token; is a proxy in between?");
-                Err(self.error(WHAT, ConnectErrorKind::Unexpected, words))
+                Err(self.error(what, ConnectErrorKind::Unexpected, words))
             }
+        }
+    }
+
+    /// Whether our own login gives a token, when it is an application's: by the same door as others.
+    pub(crate) async fn own(&self, what: &'static str) -> Result<Result<SecretValue, Refusal>, ConnectError> {
+        match &self.login {
+            Login::Token(source) => {
+                let words =
+                    "a control must be an application with a client secret: set `login: { application: … }`";
+                Err(ConnectError::new(source.to_string(), what, ConnectErrorKind::Denied, words))
+            }
+            Login::Application { tenant, client, secret } => {
+                let value = secret.resolve(&self.rest.context).await?;
+                self.grant(what, (tenant, client), &value).await
+            }
+        }
+    }
+
+    /// The application that we are, when we are one.
+    pub(crate) fn client(&self) -> Option<&str> {
+        match &self.login {
+            Login::Token(_) => None,
+            Login::Application { client, .. } => Some(client),
         }
     }
 
@@ -154,7 +196,8 @@ impl Api {
         let answer = self.rest.send(ask, &[("authorization", header)]).await?;
         let body = answer.json();
         if (200..300).contains(&answer.status) {
-            if !body.is_object() {
+            // `removePassword` answers with nothing.
+            if !body.is_object() && !answer.body.is_empty() {
                 let words = "the answer is not JSON; is a proxy in between?";
                 return Err(self.error(ask.what, ConnectErrorKind::Unexpected, words));
             }

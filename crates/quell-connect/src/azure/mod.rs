@@ -5,4 +5,4 @@
 
 mod api;
 
-pub(crate) use api::{Api, Login, endpoint_schema, login_schema};
+pub(crate) use api::{Api, Login, Refusal, endpoint_schema, login_schema};

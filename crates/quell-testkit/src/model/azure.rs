@@ -1,4 +1,5 @@
-//! Azure Key Vault and the token endpoint before it, as a model: Key Vault REST API 7.4, "Microsoft identity platform and the OAuth 2.0 client
+//! Azure Key Vault, the token endpoint before it and the passwords of applications in Microsoft Graph, as a model: Key Vault REST API 7.4, Graph v1.0
+//! (`addPassword`, `removePassword`, `passwordCredential`), "Microsoft identity platform and the OAuth 2.0 client
 //! credentials flow", "Azure Key Vault throttling guidance", read 2026-11-23.
 //!
 //! What it keeps to: a new version has no tags and no content type but its own; disabled versions are not read (403, `SecretDisabled`);
@@ -23,8 +24,11 @@ pub struct Azure {
 struct State {
     /// What each access token may do: `get`, `*`.
     tokens: BTreeMap<String, Vec<String>>,
-    /// Client secrets by application, and whether each has expired.
-    applications: BTreeMap<String, Vec<(String, bool)>>,
+    /// Client secrets by application.
+    applications: BTreeMap<String, Vec<Password>>,
+    made: u32,
+    /// How many grants a removed one is still good for.
+    lag: u32,
     secrets: BTreeMap<String, Vec<Version>>,
     limited: u32,
     /// Whoever writes just after the next write.
@@ -37,6 +41,18 @@ struct Version {
     value: String,
     enabled: bool,
     more: Value,
+}
+
+#[derive(Clone, Debug)]
+struct Password {
+    id: String,
+    name: String,
+    text: String,
+    expired: bool,
+    /// Of the service principal, not of the application.
+    of_principal: bool,
+    /// Removed, and good for so many grants more.
+    removed: Option<u32>,
 }
 
 /// The one directory of the model.
@@ -76,8 +92,29 @@ impl Azure {
 
     /// Makes a client secret of an application.
     pub fn client_secret(&self, client: &str, secret: &str, expired: bool) {
-        let mut state = locked(&self.state);
-        state.applications.entry(client.to_owned()).or_default().push((secret.to_owned(), expired));
+        locked(&self.state).add(client, "by hand", secret, expired, false);
+    }
+
+    /// Makes one of its service principal.
+    pub fn principal_secret(&self, client: &str, secret: &str) {
+        locked(&self.state).add(client, "by hand", secret, false, true);
+    }
+
+    /// Names and texts of the client secrets of an application that are not removed.
+    pub fn passwords(&self, client: &str) -> Vec<(String, String)> {
+        let state = locked(&self.state);
+        let all = state.applications.get(client).into_iter().flatten().filter(|one| one.removed.is_none());
+        all.map(|one| (one.name.clone(), one.text.clone())).collect()
+    }
+
+    /// Whether a client secret is good.
+    pub fn takes(&self, client: &str, secret: &str) -> bool {
+        self.passwords(client).iter().any(|(_, text)| text == secret)
+    }
+
+    /// From now on what is removed stays good for so many grants.
+    pub fn let_removals_lag(&self, grants: u32) {
+        locked(&self.state).lag = grants;
     }
 
     /// The next so many requests are too many.
@@ -128,8 +165,12 @@ impl Azure {
 impl State {
     fn answer(&mut self, request: &Request) -> Reply {
         let path = request.segments();
-        if let ("POST", [TENANT, "oauth2", "v2.0", "token"]) = (request.method.as_str(), path.as_slice()) {
-            return self.give_token(request);
+        match (request.method.as_str(), path.as_slice()) {
+            ("POST", [TENANT, "oauth2", "v2.0", "token"]) => return self.give_token(request),
+            ("POST", [_, "oauth2", "v2.0", "token"]) => {
+                return grant_refused(90_002, "Tenant not found.");
+            }
+            _ => {}
         }
         let token = request.header("authorization").strip_prefix("Bearer ").unwrap_or_default();
         let Some(may) = self.tokens.get(token).cloned() else {
@@ -139,6 +180,9 @@ impl State {
             self.limited -= 1;
             let words = "Request was not processed because too many requests were received.";
             return error(429, "Throttled", "", words).header("retry-after", "10");
+        }
+        if let ["v1.0", object, rest @ ..] = path.as_slice() {
+            return self.on_graph(object, rest, request, &may);
         }
         if request.query.get("api-version").map(String::as_str) != Some("7.4") {
             return error(400, "BadParameter", "", "api-version must be specified");
@@ -166,18 +210,22 @@ impl State {
     fn give_token(&mut self, request: &Request) -> Reply {
         let pairs = form(&String::from_utf8_lossy(&request.body));
         let at = |name: &str| pairs.get(name).map_or("", String::as_str);
-        let held = self.applications.get(at("client_id")).into_iter().flatten();
-        let found =
-            held.clone().find(|(secret, _)| secret == at("client_secret")).map(|(_, expired)| *expired);
-        let refused = |code: u32, words: &str| {
-            let said = format!("AADSTS{code}: {words} Trace ID: 0 Correlation ID: 0");
-            Reply::json(
-                401,
-                &json!({ "error": "invalid_client", "error_description": said, "error_codes": [code] }),
-            )
+        let Some(held) = self.applications.get_mut(at("client_id")) else {
+            return grant_refused(700_016, "Application was not found in the directory.");
         };
-        match found {
-            Some(false) if at("scope") == "https://vault.azure.net/.default" => {
+        let mut good = None;
+        for one in held.iter_mut().filter(|one| one.text == at("client_secret")) {
+            match &mut one.removed {
+                None => good = Some(one.expired),
+                Some(0) => {}
+                Some(left) => {
+                    *left -= 1;
+                    good = Some(one.expired);
+                }
+            }
+        }
+        match good {
+            Some(false) if at("scope").ends_with("/.default") => {
                 let token = format!("eyJ0.{}", self.tokens.len());
                 self.tokens.insert(token.clone(), vec!["*".to_owned()]);
                 Reply::json(
@@ -185,11 +233,71 @@ impl State {
                     &json!({ "access_token": token, "expires_in": 3599, "token_type": "Bearer" }),
                 )
             }
-            Some(false) => {
-                Reply::json(400, &json!({ "error": "invalid_scope", "error_description": "AADSTS70011" }))
+            Some(false) => grant_refused(70_011, "The provided value for scope is not valid."),
+            Some(true) => grant_refused(7_000_222, "The provided client secret keys for app are expired."),
+            None => grant_refused(7_000_215, "Invalid client secret provided."),
+        }
+    }
+
+    fn add(&mut self, client: &str, name: &str, text: &str, expired: bool, of_principal: bool) -> Value {
+        self.made += 1;
+        let id = format!("00000000-0000-0000-0000-{:012}", self.made);
+        let (name, text) = (name.to_owned(), text.to_owned());
+        let password = Password { id, name, text, expired, of_principal, removed: None };
+        let mut object = password.object();
+        object["secretText"] = json!(password.text);
+        self.applications.entry(client.to_owned()).or_default().push(password);
+        object
+    }
+
+    fn on_graph(&mut self, object: &str, rest: &[&str], request: &Request, may: &[String]) -> Reply {
+        if !may.iter().any(|it| it == "*" || it == "graph") {
+            return error(
+                403,
+                "Authorization_RequestDenied",
+                "",
+                "Insufficient privileges to complete the operation.",
+            );
+        }
+        let parts = object.strip_suffix("')").and_then(|object| object.split_once("(appId='"));
+        let known = parts.filter(|(_, client)| self.applications.contains_key(*client));
+        let Some((place, client)) = known else {
+            return error(
+                404,
+                "Request_ResourceNotFound",
+                "",
+                "Resource does not exist or one of its queried reference-property objects are not present.",
+            );
+        };
+        let of_principal = place == "servicePrincipals";
+        let body = request.json();
+        match (request.method.as_str(), rest) {
+            ("GET", []) => {
+                let all = self.applications.get(client).into_iter().flatten();
+                let some = all.filter(|one| one.removed.is_none() && one.of_principal == of_principal);
+                let some: Vec<Value> = some.map(Password::object).collect();
+                Reply::json(200, &json!({ "id": "1", "passwordCredentials": some }))
             }
-            Some(true) => refused(7_000_222, "The provided client secret keys for app are expired."),
-            None => refused(7_000_215, "Invalid client secret provided."),
+            ("POST", ["addPassword"]) => {
+                let text = format!("{:03}8Q~canary{}", 100 + self.made, self.made);
+                let name = body["passwordCredential"]["displayName"].as_str().unwrap_or_default().to_owned();
+                Reply::json(200, &self.add(client, &name, &text, false, of_principal))
+            }
+            ("POST", ["removePassword"]) => {
+                let lag = self.lag;
+                let mut all = self.applications.get_mut(client).into_iter().flatten();
+                let found = all.find(|one| {
+                    one.id == body["keyId"] && one.removed.is_none() && one.of_principal == of_principal
+                });
+                match found {
+                    Some(found) => {
+                        found.removed = Some(lag);
+                        Reply::empty(204)
+                    }
+                    None => error(400, "Request_BadRequest", "", "No password credential found with keyId."),
+                }
+            }
+            _ => error(405, "MethodNotAllowed", "", "not a call of the model"),
         }
     }
 
@@ -258,6 +366,21 @@ impl State {
             format!("{}/secrets/{name}/versions?api-version=7.4&$skiptoken={}", self.address, from + 2);
         Reply::json(200, &json!({ "value": some, "nextLink": more.then_some(next) }))
     }
+}
+
+impl Password {
+    /// Never with its text; `hint` is how that begins.
+    fn object(&self) -> Value {
+        let hint: String = self.text.chars().take(3).collect();
+        json!({ "keyId": self.id, "displayName": self.name, "hint": hint, "endDateTime": "2028-11-23T08:00:00Z", "secretText": null })
+    }
+}
+
+/// "Microsoft Entra authentication and authorization error codes".
+fn grant_refused(code: u32, words: &str) -> Reply {
+    let said = format!("AADSTS{code}: {words} Trace ID: 0 Correlation ID: 0");
+    let body = json!({ "error": "invalid_client", "error_description": said, "error_codes": [code] });
+    Reply::json(401, &body)
 }
 
 fn missing(name: &str) -> Reply {

@@ -4,6 +4,7 @@
 pub(crate) mod approle;
 pub(crate) mod aws;
 mod azure;
+mod azure_password;
 pub(crate) mod company;
 mod consumer;
 mod gcp;
