@@ -1,4 +1,5 @@
-//! GitHub Actions: secrets and runs, on a model of the REST API.
+//! GitHub: secrets and runs of Actions on a model of the REST API, and tokens (those of GitLab, too).
 
 mod run;
 mod secret;
+mod token;
