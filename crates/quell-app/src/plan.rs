@@ -124,7 +124,7 @@ async fn prepare(app: &App, incident: &Incident) -> Result<Prepared, AppError> {
 async fn ask(app: &App, secret: &Secret, because: &str) -> Result<(SecretInput, Vec<String>), AppError> {
     let systems = Systems::build(secret, &app.context)?;
     // A store that is down must not stop the planning; the capture step will say so.
-    let current = match systems.stores.first() {
+    let current = match systems.stores.iter().find(|store| store.readable()) {
         Some(store) => store.read().await.ok().flatten(),
         None => None,
     };

@@ -109,7 +109,7 @@ async fn one(app: &App, secret: &Secret, leaked: Option<&SecretValue>, places: &
     };
     // The value that is in use, and the one that leaked: it may be an older one with other rights.
     let mut values: Vec<SecretValue> = leaked.map(SecretValue::duplicate).into_iter().collect();
-    if let Some(store) = systems.stores.first()
+    if let Some(store) = systems.stores.iter().find(|store| store.readable())
         && let Ok(Some(stored)) = store.read().await
         && !values.iter().any(|value| value.same_as(&stored.value))
     {

@@ -148,7 +148,7 @@ fn cautions(review: &Review, sources: &Sources) -> Vec<String> {
 /// The value in use; empty when no store has it, and then the inventory's accessor decides.
 async fn in_use(app: &App, secret: &Secret) -> Result<SecretValue, AppError> {
     let systems = Systems::build(secret, &app.context)?;
-    let stored = match systems.stores.first() {
+    let stored = match systems.stores.iter().find(|store| store.readable()) {
         Some(store) => store.read().await?,
         None => None,
     };

@@ -210,6 +210,11 @@ pub trait Store: Send + Sync {
     fn target(&self) -> String;
     /// Reaches the store and says which permission is missing. Changes nothing.
     async fn check(&self) -> Vec<Check>;
+    /// Whether what it holds can be read back. A store that only takes values, as CI does with secrets, says no: its `read` fails, a `write`
+    /// whose answer was lost is made up for by another one of the same value, and `observe_write` is never `Applied`.
+    fn readable(&self) -> bool {
+        true
+    }
     /// The current value. `Ok(None)` when the place is empty.
     async fn read(&self) -> Result<Option<Stored>, ConnectError>;
     /// Writes `new` as the current version, compare-and-set against what is current, keeping neighbours in
@@ -244,6 +249,8 @@ pub struct Seen {
     pub principal: Option<String>,
     /// Whether it says that it is healthy.
     pub healthy: bool,
+    /// Why it is not, when that is known: `1 of 3 pods is of the newest template`.
+    pub why: Option<String>,
 }
 
 /// Tells which value a consumer uses. Changes nothing.

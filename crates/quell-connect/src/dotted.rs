@@ -132,7 +132,12 @@ impl Fields {
             Some(path) if healthy => path.text(answer).map(Some),
             Some(path) => Ok(path.text(answer).ok()),
         };
-        Ok(Seen { generation: field(&self.generation)?, principal: field(&self.principal)?, healthy })
+        Ok(Seen {
+            generation: field(&self.generation)?,
+            principal: field(&self.principal)?,
+            healthy,
+            why: None,
+        })
     }
 }
 
@@ -186,7 +191,10 @@ mod tests {
         let path = |text: &str| Some(text.parse::<Dotted>().unwrap());
         let fields = Fields { generation: path(".gen"), principal: path(".user"), healthy: path(".status") };
         let seen = fields.seen(&json!({ "status": "failing", "gen": 3 }), true).unwrap();
-        assert_eq!(seen, Seen { generation: Some("3".to_owned()), principal: None, healthy: false });
+        assert_eq!(
+            seen,
+            Seen { generation: Some("3".to_owned()), principal: None, healthy: false, why: None }
+        );
         assert_eq!(
             fields.seen(&json!({ "status": "ok", "gen": 3 }), true).unwrap_err(),
             "`.user` is not in the answer"

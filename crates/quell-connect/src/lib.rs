@@ -7,6 +7,9 @@ mod aws;
 pub mod aws_iam;
 pub mod aws_kms;
 pub mod aws_secrets_manager;
+mod azure;
+pub mod azure_app_password;
+pub mod azure_key_vault;
 pub mod conformance;
 pub mod connector;
 pub mod consumer_sandbox;
@@ -19,9 +22,22 @@ pub mod error;
 pub mod exec;
 pub mod file;
 mod fleet;
+mod gcp;
+pub mod gcp_secret_manager;
+pub mod gcp_service_account_key;
 pub mod git;
+mod github;
+pub mod github_actions;
+pub mod github_actions_run;
+mod gitlab;
+pub mod gitlab_ci;
+pub mod gitlab_ci_pipeline;
 pub mod http;
 pub mod http_hook;
+mod kept;
+mod kubernetes;
+pub mod kubernetes_rollout;
+pub mod kubernetes_secret;
 pub mod log;
 mod login;
 pub mod mariadb;
@@ -34,6 +50,7 @@ pub mod postgres;
 pub mod process;
 pub mod provider;
 pub mod redis;
+mod rest;
 mod shape;
 pub mod source;
 pub mod ssh;
@@ -49,11 +66,21 @@ pub static ALL: &[&connector::Definition] = &[
     &aws_iam::CONNECTOR,
     &aws_kms::CONNECTOR,
     &aws_secrets_manager::CONNECTOR,
+    &azure_app_password::CONNECTOR,
+    &azure_key_vault::CONNECTOR,
     &env_file::CONNECTOR,
     &exec::CONNECTOR,
     &file::CONNECTOR,
     &git::CONNECTOR,
+    &gcp_secret_manager::CONNECTOR,
+    &gcp_service_account_key::CONNECTOR,
+    &github_actions::CONNECTOR,
+    &github_actions_run::CONNECTOR,
+    &gitlab_ci::CONNECTOR,
+    &gitlab_ci_pipeline::CONNECTOR,
     &http_hook::CONNECTOR,
+    &kubernetes_rollout::CONNECTOR,
+    &kubernetes_secret::CONNECTOR,
     &log::CONNECTOR,
     &mariadb::CONNECTOR,
     &oauth::CONNECTOR,

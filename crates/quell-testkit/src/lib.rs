@@ -5,6 +5,7 @@
 
 pub mod hsm;
 pub mod mariadb;
+pub mod model;
 pub mod moto;
 pub mod oidc;
 pub mod openbao;

@@ -15,7 +15,7 @@ use quell_store::{NewEntry, Sealed};
 use serde_json::{Value, json};
 
 use crate::proof::{Old, cutoff_for, prove, unseal, unseal_old};
-use crate::systems::Systems;
+use crate::systems::{ConsumerSystem, Systems};
 use crate::{App, AppError};
 
 /// What the ledger knows about the step's secret.
@@ -265,6 +265,18 @@ where
     Ok(worst.unwrap_or(Outcome::Applied { facts }).into())
 }
 
+/// What a consumer says now: an answer may be lost, and what is not known now can never be compared later. One that is down must not hold up
+/// the killing.
+async fn before(consumer: &ConsumerSystem) -> (Option<String>, Option<String>) {
+    let mut seen = consumer.observe.see().await.ok();
+    if seen.is_none() {
+        seen = tokio::time::timeout(SECOND_LOOK, consumer.observe.see()).await.ok().and_then(Result::ok);
+    }
+    seen.map(|seen| (seen.generation, seen.principal)).unwrap_or_default()
+}
+
+const SECOND_LOOK: Duration = Duration::from_secs(1);
+
 /// Seals what stores hold now as old values, and records what consumers say now. Read-only outside, so that the
 /// observing phase may simply do it again.
 async fn capture(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
@@ -278,6 +290,10 @@ async fn capture(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
     let mut found = Vec::new();
     let key = &job.app.store.keys().fingerprint;
     for (i, store) in systems.stores.iter().enumerate() {
+        if !store.readable() {
+            facts.insert(store.target(), json!("it only takes values: what stands there is not known"));
+            continue;
+        }
         match store.read().await {
             Ok(Some(stored)) => {
                 let fingerprint = key.fingerprint(&stored.value);
@@ -322,7 +338,7 @@ async fn capture(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
     if names.is_empty() || blind {
         done.outcome = failed.unwrap_or_else(|| {
             Outcome::refused(
-                "no store holds a value and none was reported; open the incident with --value-file",
+                "no store holds a value that can be read and none was reported; open the incident with --value-file",
             )
         });
         return Ok(Performed::just(done.outcome));
@@ -332,8 +348,7 @@ async fn capture(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
         Err(why) => return Ok(Outcome::refused(why).into()),
     };
     for consumer in &systems.consumers {
-        let seen = consumer.observe.see().await;
-        let (generation, principal) = seen.map(|s| (s.generation, s.principal)).unwrap_or_default();
+        let (generation, principal) = before(consumer).await;
         let event = Event::Baseline {
             secret: secret.clone(),
             consumer: consumer.name.clone(),
@@ -428,7 +443,8 @@ async fn mint(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
     }
     // The value that stores hold decides the shape and, with alternating principals, who is idle.
     // A reported value says nothing about who is idle; without a store's word the issuer is asked (`choose(None)`).
-    let reported = job.known.old.first().filter(|_| systems.stores.is_empty());
+    let blind = systems.stores.iter().all(|store| !store.readable());
+    let reported = job.known.old.first().filter(|_| blind);
     let in_use = job.known.old.iter().find(|o| o.place != "reported").or(reported);
     let old = match in_use {
         Some(sealed) => Some(unseal(&job.app, sealed).await?),
@@ -526,7 +542,9 @@ async fn confirm(job: &Job, systems: &Systems, name: &str) -> Result<Performed, 
                         ])
                         .into());
                     }
-                    Err(missing) => why = missing,
+                    Err(missing) => {
+                        why = seen.why.map_or(missing.clone(), |more| format!("{missing}: {more}"));
+                    }
                 }
             }
             Err(error) => why = error.to_string(),

@@ -84,8 +84,10 @@ pub(super) async fn read_all(app: &App) -> Vec<Read> {
                 what: format!("a value of the secret {}: {place}", secret.id),
                 why,
             };
+            let mut closed = None;
             for store in stores_of(&secret, &context) {
                 match store {
+                    Ok(store) if !store.readable() => closed = Some(store.target()),
                     Err(error) => read.missed.push(missed("its stores", error.to_string())),
                     Ok(store) => match store.read().await {
                         Ok(Some(stored)) => read.values.push(stored.value),
@@ -93,6 +95,10 @@ pub(super) async fn read_all(app: &App) -> Vec<Read> {
                         Err(error) => read.missed.push(missed(&store.target(), error.to_string())),
                     },
                 }
+            }
+            // Another store that can be read has the same value.
+            if let Some(target) = closed.filter(|_| read.values.is_empty() && read.missed.is_empty()) {
+                read.missed.push(missed(&target, "it only takes values".to_owned()));
             }
             read
         });

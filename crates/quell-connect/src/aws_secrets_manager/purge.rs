@@ -6,11 +6,11 @@
 
 use quell_core::outcome::Outcome;
 use quell_core::secret::SecretValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::api::{CURRENT, Labelled};
 use super::{ConnectError, Keys, SecretsManager};
-use crate::openbao::holds;
+use crate::kept::keeps;
 
 /// What a purge finds before it acts.
 #[derive(Default)]
@@ -93,17 +93,6 @@ impl SecretsManager {
         }
         Ok(done(&find, None))
     }
-}
-
-/// Does a version hold the value, as text, in JSON, or anywhere in its bytes when it is binary?
-fn keeps(bytes: &[u8], value: &SecretValue) -> bool {
-    let Ok(text) = std::str::from_utf8(bytes) else {
-        let wanted = value.expose();
-        return !wanted.is_empty() && bytes.windows(wanted.len()).any(|window| window == wanted);
-    };
-    let whole = Map::from_iter([("all".to_owned(), Value::String(text.to_owned()))]);
-    holds(&whole, value)
-        || serde_json::from_str::<Map<String, Value>>(text).is_ok_and(|data| holds(&data, value))
 }
 
 fn done(find: &Find, stripped: Option<Vec<Value>>) -> Outcome {

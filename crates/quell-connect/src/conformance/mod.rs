@@ -4,7 +4,7 @@
 //! checks know only the traits of [`crate::connector`]; they change the system they are pointed at, so point
 //! them at a decoy. Each returns the first [`Violation`]; no value is ever part of one.
 //!
-//! * [`issuer()`], [`store()`], [`reload`], [`observe`], [`notify`]: the contract of one role;
+//! * [`issuer()`], [`store()`], [`write_only_store`], [`reload`], [`observe`], [`notify`]: the contract of one role;
 //! * [`hung()`]: a system that accepts the connection and never answers;
 //! * [`FlakyProxy`]: a TCP proxy that loses things on command, for tests of lost answers and crashes.
 
@@ -20,7 +20,7 @@ pub use consumer::{notify, observe, reload};
 pub use hung::{Subject, hung};
 pub use issuer::issuer;
 pub use proxy::{Fault, FlakyProxy};
-pub use store::store;
+pub use store::{store, write_only_store};
 
 use quell_core::outcome::{Facts, Outcome};
 

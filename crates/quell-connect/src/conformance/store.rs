@@ -24,6 +24,42 @@ pub async fn store(store: &dyn Store, fresh: impl Fn() -> SecretValue) -> Result
     check.purges(&old, &new, &never).await
 }
 
+/// The same for a store that only takes values. Ends with a fresh value in the place.
+pub async fn write_only_store(store: &dyn Store, fresh: impl Fn() -> SecretValue) -> Result<(), Violation> {
+    let (old, new) = (fresh(), fresh());
+    let canaries = Canaries::of(&[&old, &new]);
+    require("a store that only takes values says so", !store.readable(), String::new)?;
+    canaries.absent("target", &store.target())?;
+    let checks = store.check().await;
+    canaries.absent_in("check", &checks)?;
+    require("`check` of a working store holds", checks.iter().all(|c| c.ok), || format_checks(&checks))?;
+    for value in [&old, &new, &new] {
+        let before = store.observe_write(value).await;
+        canaries.absent_in("observe_write", &before)?;
+        require("what cannot be read is never seen", !before.is_applied(), || "applied".to_owned())?;
+        let written = store.write(value).await;
+        canaries.absent_in("write", &written)?;
+        let facts = applied("`write` is applied, and repeated it is as well", &written)?;
+        require("`write` tells when", facts.contains_key("version"), || format!("{facts:?}"))?;
+    }
+    let read = store.read().await;
+    canaries.absent_in("read", &read)?;
+    require("`read` fails", read.is_err(), || "it gave an answer".to_owned())?;
+    for rule in ["`purge` is applied", "`purge` repeated is applied"] {
+        let purged = store.purge(&[&old]).await;
+        canaries.absent_in("purge", &purged)?;
+        let facts = applied(rule, &purged)?;
+        require(
+            "it claims no history",
+            facts.get("history") == Some(&serde_json::Value::Bool(false)),
+            || format!("{facts:?}"),
+        )?;
+    }
+    let seen = store.observe_purge(&[&old]).await;
+    canaries.absent_in("observe_purge", &seen)?;
+    applied("`observe_purge` is applied", &seen).map(drop)
+}
+
 struct Checked<'a> {
     store: &'a dyn Store,
     canaries: Canaries,

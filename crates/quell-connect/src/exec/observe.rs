@@ -84,6 +84,6 @@ impl Observe for Ask {
         }
         let generation = crate::dotted::short(text.trim())
             .map_err(|words| failed(ConnectErrorKind::Unexpected, format!("its output {words}")))?;
-        Ok(Seen { generation: Some(generation), principal: None, healthy: true })
+        Ok(Seen { generation: Some(generation), principal: None, healthy: true, why: None })
     }
 }

@@ -167,6 +167,7 @@ impl Observe for Watched {
                 generation: Some(format!("{}@{}", found.pid, found.started)),
                 principal: None,
                 healthy: true,
+                why: None,
             }),
             Err(Absent::Dead) => Ok(Seen::default()),
             Err(absent @ Absent::NoFile) => {

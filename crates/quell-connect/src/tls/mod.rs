@@ -177,6 +177,6 @@ impl Observe for Handshake {
 
     async fn see(&self) -> Result<Seen, ConnectError> {
         let serial = self.context.within(|| self.target(), WHAT, self.serial()).await?;
-        Ok(Seen { generation: Some(serial.clone()), principal: Some(serial), healthy: true })
+        Ok(Seen { generation: Some(serial.clone()), principal: Some(serial), healthy: true, why: None })
     }
 }

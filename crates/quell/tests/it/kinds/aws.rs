@@ -6,7 +6,8 @@ use quell_testkit::moto::{Aws, Caller, Keys};
 use serde_json::json;
 
 use super::{
-    Kept, Kind, STEPS, Session, is_answered, is_answered_in, survives_crashes_at, survives_lost_answers,
+    Around, Kept, Kind, STEPS, Session, is_answered, is_answered_in, survives_crashes_at,
+    survives_lost_answers,
 };
 
 /// A key has no connection: each request is asked anew whether the key is good.
@@ -97,7 +98,7 @@ fn copies_in_secrets_manager_follow_and_the_previous_one_goes() {
         let store = json!({"aws_secrets_manager": {
             "credentials": "file:admin.url", "secret": secret, "key": "key", "endpoint": aws.addr(),
         }});
-        (kind, vec![store])
+        (kind, Around { stores: vec![store], ..Around::default() })
     });
     for name in ["kf", "mb"] {
         let secret = format!("apps/{name}");

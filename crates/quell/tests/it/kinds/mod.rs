@@ -3,10 +3,17 @@
 
 pub(crate) mod approle;
 pub(crate) mod aws;
+mod azure;
+mod azure_password;
 mod channel;
 pub(crate) mod company;
 mod consumer;
+mod gcp;
+mod gcp_key;
+mod github;
+mod gitlab;
 mod kms;
+mod kubernetes;
 mod many;
 pub(crate) mod mariadb;
 mod oauth;
@@ -104,6 +111,14 @@ pub(crate) struct Kind {
     pub(crate) door: Door,
 }
 
+/// What stands around a credential besides the env file and the service that reads it.
+#[derive(Default)]
+pub(crate) struct Around {
+    /// They hold the value already.
+    pub(crate) stores: Vec<Value>,
+    pub(crate) consumers: Vec<Value>,
+}
+
 struct Place {
     folder: tempfile::TempDir,
     kind: Kind,
@@ -114,11 +129,10 @@ struct Place {
 
 impl Place {
     fn new(kind: Kind) -> Self {
-        Self::with_stores(kind, &[])
+        Self::with(kind, Around::default())
     }
 
-    /// With more stores than the env file; they hold the value already.
-    fn with_stores(kind: Kind, more: &[Value]) -> Self {
+    fn with(kind: Kind, around: Around) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         let store = kind.kept.file(path);
@@ -127,7 +141,13 @@ impl Place {
         let consumer = Consumer::start(store, kind.kept, Arc::clone(&kind.door));
         let at = |what: &str| format!("http://127.0.0.1:{}/{what}", consumer.port());
         let mut stores = vec![kind.kept.store("")];
-        stores.extend_from_slice(more);
+        stores.extend(around.stores);
+        let mut consumers = vec![json!({
+            "name": "api",
+            "reload": {"http": {"url": at("reload")}},
+            "observe": {"http": at("healthz"), "generation": ".gen"},
+        })];
+        consumers.extend(around.consumers);
         let inventory = json!({
             "connections": kind.connections,
             "secrets": [{
@@ -136,11 +156,7 @@ impl Place {
                 "env": "prod",
                 "issuer": kind.issuer,
                 "stores": stores,
-                "consumers": [{
-                    "name": "api",
-                    "reload": {"http": {"url": at("reload")}},
-                    "observe": {"http": at("healthz"), "generation": ".gen"},
-                }],
+                "consumers": consumers,
             }],
             "policy": {"approvals": {"destructive": 0}},
         });
@@ -320,16 +336,16 @@ fn leaky(folder: &Path, value: &str) -> PathBuf {
 
 /// The whole way, in both orders.
 pub(crate) fn is_answered(make: impl Fn(&str) -> Kind) {
-    is_answered_in(|name| (make(name), Vec::new()));
+    is_answered_in(|name| (make(name), Around::default()));
 }
 
-/// The same with more stores, which [`Kind::old`] was written to.
-pub(crate) fn is_answered_in(make: impl Fn(&str) -> (Kind, Vec<Value>)) {
+/// The same with more stores, which [`Kind::old`] was written to, and more consumers.
+pub(crate) fn is_answered_in(make: impl Fn(&str) -> (Kind, Around)) {
     for (name, channel, strategy) in
         [("kf", "public-repo", "kill-first"), ("mb", "chat", "make-before-break")]
     {
-        let (kind, stores) = make(name);
-        let mut place = Place::with_stores(kind, &stores);
+        let (kind, around) = make(name);
+        let mut place = Place::with(kind, around);
         let id = place.leak(channel);
         place.ok(&["respond", &id], None);
         let shown: Value =
@@ -352,10 +368,20 @@ pub(crate) fn survives_crashes_at(steps: &[&str], make: impl Fn(&str) -> Kind) {
 }
 
 /// The same in one order, for an issuer that takes long.
-pub(crate) fn survives_crashes_in((name, channel): Order, steps: &[&str], make: impl Fn(&str) -> Kind) {
+pub(crate) fn survives_crashes_in(order: Order, steps: &[&str], make: impl Fn(&str) -> Kind) {
+    survives_crashes_around(order, steps, |name| (make(name), Around::default()));
+}
+
+/// The same with what stands around.
+pub(crate) fn survives_crashes_around(
+    (name, channel): Order,
+    steps: &[&str],
+    make: impl Fn(&str) -> (Kind, Around),
+) {
     for (n, step) in steps.iter().enumerate() {
         for (m, at) in PLACES.into_iter().enumerate() {
-            let mut place = Place::new(make(&format!("{name}{n}{m}")));
+            let (kind, around) = make(&format!("{name}{n}{m}"));
+            let mut place = Place::with(kind, around);
             let id = place.leak(channel);
             let failpoint = format!("orders.{step}:{at}");
             let killed = place.quell(&["respond", &id], Some(&failpoint));
@@ -369,10 +395,20 @@ pub(crate) fn survives_crashes_in((name, channel): Order, steps: &[&str], make: 
 
 /// The answer to one of these requests is lost, after its effect; the next command finds what was done.
 pub(crate) fn survives_lost_answers(requests: &[&str], make: impl Fn(&str, u16) -> Kind, upstream: u16) {
+    survives_lost_answers_around(requests, |name, port| (make(name, port), Around::default()), upstream);
+}
+
+/// The same with what stands around.
+pub(crate) fn survives_lost_answers_around(
+    requests: &[&str],
+    make: impl Fn(&str, u16) -> (Kind, Around),
+    upstream: u16,
+) {
     use quell_connect::conformance::Fault;
     for (n, request) in requests.iter().enumerate() {
         let proxy = super::fault::Proxy::to(upstream);
-        let mut place = Place::new(make(&format!("l{n}"), proxy.port()));
+        let (kind, around) = make(&format!("l{n}"), proxy.port());
+        let mut place = Place::with(kind, around);
         let id = place.leak("chat");
         proxy.once(Fault::DropAnswerTo(request.as_bytes().to_vec()));
         let first = place.quell(&["respond", &id], None);

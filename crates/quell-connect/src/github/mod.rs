@@ -1,0 +1,12 @@
+//! What the connectors of GitHub share: who they speak to, with whose token, what its answers mean, and boxes that only GitHub can open.
+//!
+//! Source: GitHub REST API, version 2022-11-28: "Actions secrets", "Workflow runs", "Workflow jobs", "Rate limits", "Secrets reference" (when
+//! Actions reads secrets), read 2026-11.
+
+mod api;
+mod sealed;
+mod secret;
+
+pub(crate) use api::{Access, GitHub, access_properties};
+pub(crate) use sealed::seal;
+pub(crate) use secret::{Level, level_properties};

@@ -1,0 +1,4 @@
+//! Google Cloud, on models of its APIs.
+
+mod key;
+mod secret;
