@@ -10,7 +10,7 @@
 
 use async_trait::async_trait;
 use quell_core::inventory::Place;
-use quell_core::issuer::Capabilities;
+use quell_core::issuer::{Capabilities, Overlap};
 use quell_core::outcome::{Outcome, Probe};
 use quell_core::secret::{Credential, SecretValue};
 use serde::Serialize;
@@ -123,6 +123,10 @@ pub trait Issuer: Send + Sync {
     /// at which the old credential was disabled, whose `cutoff` it gave with that.
     fn severs_by_time(&self) -> bool {
         false
+    }
+    /// Whether a leaked value may be valid beside its successor for as long as consumers are moved.
+    fn overlap(&self) -> Overlap {
+        Overlap::Allowed
     }
     /// Whether it keeps what it refuses, and can delete that: the plan then has a step for it, after the proof.
     fn retires(&self) -> bool {

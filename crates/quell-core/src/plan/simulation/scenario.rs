@@ -4,7 +4,7 @@ use super::rng::Rng;
 use super::seen::{Coverage, Seen};
 use super::world::{Deed, Order, World};
 use crate::inventory::Tier;
-use crate::issuer::{Capabilities, Chooser, ValidAtOnce};
+use crate::issuer::{Capabilities, Chooser, Overlap, ValidAtOnce};
 use crate::plan::machine::Flaw;
 use crate::plan::{
     Approvals, Class, ConsumerInput, Lane, Machine, Plan, PlanInput, SecretInput, StepAction, StoreInput,
@@ -144,6 +144,8 @@ fn secret(rng: &mut Rng, i: usize) -> SecretInput {
         target: "issuer".to_owned(),
         capabilities,
         retires: rng.chance(40),
+        overlap: Overlap::Allowed,
+        has_control: true,
         stores: (0..stores)
             .map(|_| StoreInput { target: "kv".to_owned(), lane: rng.chance(30).then(|| "kv".to_owned()) })
             .collect(),
