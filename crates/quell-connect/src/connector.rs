@@ -209,6 +209,16 @@ pub trait Store: Send + Sync {
     /// Writes `new` as the current version, compare-and-set against what is current, keeping neighbours in
     /// the same place. Finding `new` already current is `Applied`. Facts carry `version`.
     async fn write(&self, new: &SecretValue) -> Outcome;
+    /// Writes `new` as the current version if what was read as `version` is still current: somebody who changed it meanwhile is asked
+    /// again, never overwritten.
+    async fn swap(&self, version: &str, new: &SecretValue) -> Outcome {
+        match self.read().await {
+            Ok(Some(now)) if now.version == version => self.write(new).await,
+            Ok(_) => Outcome::retry(format!("{}: somebody changed it meanwhile", self.target())),
+            // Nothing was sent to change it.
+            Err(error) => Outcome::retry(error.to_string()),
+        }
+    }
     /// `Applied` when the current value is `new`, `NotApplied` when it is another.
     async fn observe_write(&self, new: &SecretValue) -> Outcome;
     /// Destroys every version still readable that holds one of `compromised`; never the current one.
