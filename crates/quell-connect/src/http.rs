@@ -33,6 +33,8 @@ pub struct Answer {
     pub retry_after: Option<Duration>,
     /// `Date`: the server's clock, when given (RFC 9110, section 6.6.1).
     pub date: Option<Timestamp>,
+    /// `WWW-Authenticate`: why a credential was refused, all of them in one line (RFC 9110, section 11.6.1).
+    pub challenge: Option<String>,
     /// The body. May hold secrets: never log it.
     pub body: zeroize::Zeroizing<Vec<u8>>,
 }
@@ -107,6 +109,9 @@ impl Client {
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         let date = header("date").and_then(http_date);
         let retry_after = header("retry-after").and_then(|text| wait(text, date.unwrap_or_else(wall_clock)));
+        let challenges = response.headers().get_all("www-authenticate").iter();
+        let challenges: Vec<&str> = challenges.filter_map(|value| value.to_str().ok()).collect();
+        let challenge = (!challenges.is_empty()).then(|| challenges.join(", "));
         let mut body = zeroize::Zeroizing::new(Vec::new());
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > ANSWER_MAX {
@@ -119,7 +124,7 @@ impl Client {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, retry_after, date, body })
+        Ok(Answer { status, retry_after, date, challenge, body })
     }
 }
 

@@ -20,6 +20,7 @@ pub mod file;
 mod fleet;
 pub mod http;
 pub mod http_hook;
+pub mod jwks;
 pub mod log;
 mod login;
 pub mod mariadb;
@@ -46,6 +47,7 @@ pub static ALL: &[&connector::Definition] = &[
     &exec::CONNECTOR,
     &file::CONNECTOR,
     &http_hook::CONNECTOR,
+    &jwks::CONNECTOR,
     &log::CONNECTOR,
     &mariadb::CONNECTOR,
     &openbao::CONNECTOR,

@@ -5,6 +5,7 @@ pub(crate) mod approle;
 pub(crate) mod aws;
 pub(crate) mod company;
 mod consumer;
+mod jwks;
 mod many;
 pub(crate) mod mariadb;
 mod pki;
