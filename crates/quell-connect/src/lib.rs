@@ -24,12 +24,14 @@ pub mod jwks;
 pub mod log;
 mod login;
 pub mod mariadb;
+pub mod minisign;
 pub mod openbao;
 mod password;
 pub mod postgres;
 pub mod process;
 pub mod provider;
 pub mod redis;
+pub mod session_key;
 mod shape;
 pub mod source;
 pub mod ssh;
@@ -50,11 +52,13 @@ pub static ALL: &[&connector::Definition] = &[
     &jwks::CONNECTOR,
     &log::CONNECTOR,
     &mariadb::CONNECTOR,
+    &minisign::CONNECTOR,
     &openbao::CONNECTOR,
     &postgres::CONNECTOR,
     &process::CONNECTOR,
     &provider::CONNECTOR,
     &redis::CONNECTOR,
+    &session_key::CONNECTOR,
     &ssh::CONNECTOR,
     &systemd::CONNECTOR,
     &tls::CONNECTOR,

@@ -5,6 +5,7 @@
 
 pub mod jwks;
 pub mod mariadb;
+pub mod minisign;
 pub mod moto;
 pub mod openbao;
 pub mod postgres;

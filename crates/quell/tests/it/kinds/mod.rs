@@ -8,8 +8,10 @@ mod consumer;
 mod jwks;
 mod many;
 pub(crate) mod mariadb;
+mod minisign;
 mod pki;
 pub(crate) mod redis;
+mod session_key;
 pub(crate) mod ssh;
 
 use std::path::{Path, PathBuf};
