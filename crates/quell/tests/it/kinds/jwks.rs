@@ -106,6 +106,7 @@ fn whatever_the_strategy_the_old_key_is_dropped_first() {
     let place = Place::new(kind(&service, "s", service.port()));
     let id = place.leak(MAKE_BEFORE_BREAK.1);
     let plan: Value = serde_json::from_str(&place.ok(&["plan", &id, "--json"], None)).unwrap();
+    let plan = &plan["plan"];
     let steps: Vec<&str> =
         plan["steps"].as_array().unwrap().iter().map(|step| step["id"].as_str().unwrap()).collect();
     let at = |name: &str| steps.iter().position(|step| *step == format!("orders.{name}"));
