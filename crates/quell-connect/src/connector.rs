@@ -209,8 +209,8 @@ pub trait Store: Send + Sync {
     /// Writes `new` as the current version, compare-and-set against what is current, keeping neighbours in
     /// the same place. Finding `new` already current is `Applied`. Facts carry `version`.
     async fn write(&self, new: &SecretValue) -> Outcome;
-    /// Writes `new` as the current version if what was read as `version` is still current: somebody who changed it meanwhile is asked
-    /// again, never overwritten.
+    /// Writes `new` as the current version if what was read as `version` is still current: what somebody wrote meanwhile is not
+    /// overwritten. As it is here it looks and then writes; a store that can do both at once does.
     async fn swap(&self, version: &str, new: &SecretValue) -> Outcome {
         match self.read().await {
             Ok(Some(now)) if now.version == version => self.write(new).await,

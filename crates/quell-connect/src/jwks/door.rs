@@ -316,7 +316,7 @@ async fn refresh(doors: &[Door]) -> Vec<String> {
     join_all(each).await.into_iter().flatten().collect()
 }
 
-/// How often it is looked whether verifiers have seen a change, at most.
+/// The first pause between two looks at verifiers that have not seen a change; each is half as long again, since each look is a refused login there.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// After a change was written: has verifiers read their keys again, waits for as long as they may keep old ones, and says what is seen then,
@@ -324,15 +324,16 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(crate) async fn told(issuer: &dyn Issuer, doors: &[Door], op: IssuerOp<'_>, done: Facts) -> Outcome {
     let missed = refresh(doors).await;
     let settle = Duration::from_millis(issuer.capabilities().settle_ms);
-    let mut waited = Duration::ZERO;
+    let (mut waited, mut pause) = (Duration::ZERO, PAUSE);
     let mut outcome = loop {
         let outcome = issuer.observe(op).await.outcome;
         if !matches!(outcome, Outcome::NotApplied { .. }) || waited >= settle {
             break outcome;
         }
-        let pause = PAUSE.min(settle.saturating_sub(waited));
+        pause = pause.min(settle.saturating_sub(waited));
         tokio::time::sleep(pause).await;
         waited += pause;
+        pause = pause.mul_f32(1.5);
     };
     match &mut outcome {
         Outcome::Applied { facts } => facts.extend(done),

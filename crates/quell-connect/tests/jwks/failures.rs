@@ -68,6 +68,60 @@ async fn a_writer_in_between_is_not_overwritten() {
     assert!(store.swap(&now.version, &stale).await.is_applied() && kids(&service).is_empty());
 }
 
+#[tokio::test]
+async fn a_set_in_a_vault_survives_lost_answers_and_refusals() {
+    let vault = quell_testkit::openbao::Server::start().unwrap();
+    let old = Service::key("ed25519").unwrap();
+    let service = start(&old, Some("2025"));
+    let set = std::fs::read_to_string(service.set_file()).unwrap();
+    vault.request("POST", "kv/data/id", &json!({ "data": { "jwks": set, "neighbor": "kept" } })).unwrap();
+    let url = format!("{}/v1/kv/data/id", vault.addr());
+    service.publish_from(&url, vault.root_token(), "jwks").unwrap();
+    let upstream = std::net::SocketAddr::from(([127, 0, 0, 1], vault.port()));
+    let proxy = FlakyProxy::start(upstream).unwrap();
+    let issuer = |token: &str| {
+        let mut config = usual(&service);
+        config["publish"] = json!({ "openbao": { "mount": "kv", "path": "id", "key": "jwks" } });
+        let http = quell_connect::http::Client::new(Duration::from_secs(5), None).unwrap();
+        let mut context = quell_connect::context::Context::new("/".into(), http);
+        context.environment = std::sync::Arc::new(std::collections::BTreeMap::from([
+            ("BAO_ADDR".to_owned(), format!("http://{}", proxy.address())),
+            ("BAO_TOKEN".to_owned(), token.to_owned()),
+        ]));
+        CONNECTOR.issuer.unwrap()(&config, &context).unwrap()
+    };
+    // A token that may only read.
+    let reader = vault.token_with("reader", "path \"kv/data/id\" { capabilities = [\"read\"] }").unwrap();
+    let limited = issuer(&reader);
+    let old = credential(&*limited, &old);
+    assert!(is_accepted(&limited.probe(&old).await));
+    let outcome = limited.perform(IssuerOp::Disable { old: &old }).await.outcome;
+    assert!(!again(&outcome) && reason(&outcome).contains("kv/data/id"), "{outcome:?}");
+    assert!(
+        failed(&limited.check().await).iter().any(|it| it.contains("update") && it.contains("kv/data/id"))
+    );
+    assert!(is_accepted(&limited.probe(&old).await), "nothing was done");
+
+    let issuer = issuer(vault.root_token());
+    proxy.once(Fault::DropAnswerTo(b"\"cas\"".to_vec())).await;
+    let outcome = issuer.perform(IssuerOp::Disable { old: &old }).await.outcome;
+    assert!(matches!(outcome, Outcome::Unknown { .. }) && proxy.struck() == 1, "{outcome:?}");
+    // It was written, and nobody was told: that is seen, and a repeat tells them.
+    let seen = issuer.observe(IssuerOp::Disable { old: &old }).await.outcome;
+    assert!(again(&seen) && reason(&seen).contains("still takes the key"), "{seen:?}");
+    let repeated = issuer.perform(IssuerOp::Disable { old: &old }).await.outcome;
+    assert_eq!(fact(&repeated, "already"), true);
+    let new = issuer.choose(Some(&old), "tag").await.unwrap();
+    proxy.once(Fault::DropAnswerTo(b"\"cas\"".to_vec())).await;
+    let install = IssuerOp::Install { new: &new };
+    assert!(matches!(issuer.perform(install).await.outcome, Outcome::Unknown { .. }));
+    assert!(issuer.perform(install).await.outcome.is_applied() && is_accepted(&issuer.probe(&new).await));
+    let held = vault.request("GET", "kv/data/id", &Value::Null).unwrap();
+    assert_eq!(held["data"]["data"]["neighbor"], "kept");
+    let set: Value = serde_json::from_str(held["data"]["data"]["jwks"].as_str().unwrap()).unwrap();
+    assert_eq!((set["keys"].as_array().unwrap().len(), &set["keys"][0]["kid"]), (1, &json!(new.principal)));
+}
+
 fn built_store(service: &Service) -> Box<dyn quell_connect::connector::Store> {
     let http = quell_connect::http::Client::new(Duration::from_secs(1), None).unwrap();
     let context = quell_connect::context::Context::new("/".into(), http);

@@ -78,6 +78,12 @@ impl Service {
         Ok(serde_json::from_str(&std::fs::read_to_string(self.set_file())?)?)
     }
 
+    /// From now on the set is what a key of a secret holds in a vault, at `http://…/v1/MOUNT/data/PATH`.
+    pub fn publish_from(&self, url: &str, token: &str, key: &str) -> anyhow::Result<()> {
+        let vault = json!({ "url": url, "token": token, "key": key });
+        Ok(std::fs::write(self.folder.path().join("vault.json"), vault.to_string())?)
+    }
+
     /// Publishes the public part of a private key (PEM or JSON), under a name if there is one.
     pub fn publish(&self, private: &str, kid: Option<&str>) -> anyhow::Result<()> {
         let mut entry = self.public(private)?;
