@@ -278,7 +278,8 @@ impl Answers {
         if refused.is_empty() {
             return Outcome::Applied { facts: seen };
         }
-        not_yet(format!("the key is published, and {} does not know it yet", refused.join(", ")), seen)
+        let why = "it keeps a copy, or wants other `claims`; give it a `refresh`, or a `settle` as long as it keeps one";
+        not_yet(format!("the key is published, and {} refuses it: {why}", refused.join(", ")), seen)
     }
 
     /// Whether a key that is not published any more is dead. `why`: how one that takes it can know it.
