@@ -6,6 +6,7 @@
 mod aws;
 pub mod aws_iam;
 pub mod aws_secrets_manager;
+pub mod blob_key;
 pub mod conformance;
 pub mod connector;
 pub mod consumer_sandbox;
@@ -31,6 +32,7 @@ pub mod postgres;
 pub mod process;
 pub mod provider;
 pub mod redis;
+mod releases;
 pub mod session_key;
 mod shape;
 pub mod source;
@@ -45,6 +47,7 @@ mod x509;
 pub static ALL: &[&connector::Definition] = &[
     &aws_iam::CONNECTOR,
     &aws_secrets_manager::CONNECTOR,
+    &blob_key::CONNECTOR,
     &env_file::CONNECTOR,
     &exec::CONNECTOR,
     &file::CONNECTOR,

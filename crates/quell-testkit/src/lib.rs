@@ -8,6 +8,7 @@ pub mod mariadb;
 pub mod minisign;
 pub mod moto;
 pub mod openbao;
+pub mod openssl;
 pub mod postgres;
 pub mod redis;
 pub mod sshd;

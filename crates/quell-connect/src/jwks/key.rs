@@ -201,7 +201,7 @@ impl Key {
         };
         let pkcs8 = pkcs8.map_err(|_e| BAD)?;
         let text = match before.and_then(|key| key.json.as_ref()) {
-            None => pem(&pkcs8),
+            None => pem("PRIVATE KEY", &pkcs8),
             Some(json) => {
                 let pair = Pair::of_pkcs8(&pkcs8).ok_or(BAD)?;
                 Self { pair, algorithm, json: Some(json.clone()) }.json_text(&pkcs8).ok_or(BAD)?
@@ -347,9 +347,10 @@ fn secret(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(bytes.to_vec())
 }
 
-fn pem(der: &[u8]) -> Zeroizing<String> {
+/// As RFC 7468 has it.
+pub(crate) fn pem(label: &str, der: &[u8]) -> Zeroizing<String> {
     let encoded = Zeroizing::new(STANDARD.encode(der));
-    let mut text = Zeroizing::new("-----BEGIN PRIVATE KEY-----\n".to_owned());
+    let mut text = Zeroizing::new(format!("-----BEGIN {label}-----\n"));
     let mut rest = encoded.as_str();
     while !rest.is_empty() {
         let (line, after) = rest.split_at_checked(64).unwrap_or((rest, ""));
@@ -357,7 +358,9 @@ fn pem(der: &[u8]) -> Zeroizing<String> {
         text.push('\n');
         rest = after;
     }
-    text.push_str("-----END PRIVATE KEY-----\n");
+    for part in ["-----END ", label, "-----\n"] {
+        text.push_str(part);
+    }
     text
 }
 

@@ -28,6 +28,7 @@ use crate::source::SecretSource;
 
 use config::schemas;
 use door::Door;
+pub(crate) use key::pem;
 use key::{Algorithm, Key};
 
 /// Signing keys of tokens.

@@ -14,35 +14,35 @@ use base64::engine::general_purpose::STANDARD;
 use quell_core::secret::SecretValue;
 use zeroize::Zeroizing;
 
-pub(super) const COMMENT: &str = "untrusted comment: ";
+pub(crate) const COMMENT: &str = "untrusted comment: ";
 const TRUSTED: &str = "trusted comment: ";
 
 /// A public key with the name that its owner gave it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Public {
+pub(crate) struct Public {
     id: [u8; 8],
     key: [u8; 32],
 }
 
 /// A secret key. `Debug` shows its name only.
-pub(super) struct Secret {
+pub(crate) struct Secret {
     pair: Ed25519KeyPair,
     public: Public,
 }
 
 /// A signature, of which nothing is verified yet.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Signature {
-    pub(super) hashed: bool,
+pub(crate) struct Signature {
+    pub(crate) hashed: bool,
     id: [u8; 8],
     bytes: Vec<u8>,
-    pub(super) comment: String,
+    pub(crate) comment: String,
     global: Vec<u8>,
 }
 
 /// Why a key does not take a signature.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// It is by another key.
     OtherKey,
     /// It has the key's name, and is not of it, or not of this file.
@@ -62,32 +62,32 @@ fn name(id: [u8; 8]) -> String {
 
 impl Public {
     /// Reads the second line of a key file.
-    pub(super) fn read(line: &str) -> Option<Self> {
+    pub(crate) fn read(line: &str) -> Option<Self> {
         let bytes = STANDARD.decode(line.trim()).ok()?;
         let (algorithm, rest) = bytes.split_first_chunk::<2>()?;
         let (id, key) = rest.split_first_chunk::<8>()?;
         (algorithm == b"Ed").then_some(Self { id: *id, key: key.try_into().ok()? })
     }
 
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         name(self.id)
     }
 
     /// Tells it from another one that was given the same name.
-    pub(super) fn digest(&self) -> String {
+    pub(crate) fn digest(&self) -> String {
         use sha2::Digest as _;
         let digest = sha2::Sha256::digest([&self.id[..], &self.key].concat());
         format!("SHA256:{}", base64::engine::general_purpose::STANDARD_NO_PAD.encode(digest))
     }
 
     /// Both lines of a key file.
-    pub(super) fn lines(&self) -> String {
+    pub(crate) fn lines(&self) -> String {
         let line = STANDARD.encode([&b"Ed"[..], &self.id, &self.key].concat());
         format!("{COMMENT}minisign public key {}\n{line}\n", self.name())
     }
 
     /// Verifies a signature and its comment. `message` is the file, or its hash for a signature that is `hashed`.
-    pub(super) fn verify(&self, signature: &Signature, message: &[u8]) -> Result<(), Refusal> {
+    pub(crate) fn verify(&self, signature: &Signature, message: &[u8]) -> Result<(), Refusal> {
         if signature.id != self.id {
             return Err(Refusal::OtherKey);
         }
@@ -101,7 +101,7 @@ impl Public {
 
 impl Secret {
     /// Reads a key file. What is wrong is said without any of it.
-    pub(super) fn read(value: &SecretValue) -> Result<Self, &'static str> {
+    pub(crate) fn read(value: &SecretValue) -> Result<Self, &'static str> {
         const NONE: &str =
             "it is no secret key of minisign (two lines, the second of which begins with RWQAAE)";
         const DAMAGED: &str = "the secret key is damaged";
@@ -135,7 +135,7 @@ impl Secret {
     }
 
     /// A fresh key file. `newline`: whether a line break ends it.
-    pub(super) fn fresh(newline: bool) -> Result<SecretValue, &'static str> {
+    pub(crate) fn fresh(newline: bool) -> Result<SecretValue, &'static str> {
         const BAD: &str = "the system made no key";
         let pair = Ed25519KeyPair::generate().map_err(|_e| BAD)?;
         let seed = pair.seed().and_then(|seed| seed.as_be_bytes()).map_err(|_e| BAD)?;
@@ -152,12 +152,12 @@ impl Secret {
         Ok(SecretValue::new(text.as_bytes().to_vec()))
     }
 
-    pub(super) fn public(&self) -> &Public {
+    pub(crate) fn public(&self) -> &Public {
         &self.public
     }
 
     /// Signs the hash of a file.
-    pub(super) fn sign(&self, hash: &[u8], comment: String) -> Result<Signature, &'static str> {
+    pub(crate) fn sign(&self, hash: &[u8], comment: String) -> Result<Signature, &'static str> {
         const BAD: &str = "the key signs nothing";
         let signature = self.pair.try_sign(hash).map_err(|_e| BAD)?.as_ref().to_vec();
         let global = [signature.as_slice(), comment.as_bytes()].concat();
@@ -168,7 +168,7 @@ impl Secret {
 
 impl Signature {
     /// Reads the four lines of a `.minisig`.
-    pub(super) fn read(text: &str) -> Option<Self> {
+    pub(crate) fn read(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         lines.next().filter(|line| line.starts_with(COMMENT))?;
         let bytes = STANDARD.decode(lines.next()?.trim()).ok()?;
@@ -186,7 +186,7 @@ impl Signature {
     }
 
     /// As it stands in a `.minisig`.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let algorithm: &[u8] = if self.hashed { b"ED" } else { b"Ed" };
         let line = STANDARD.encode([algorithm, &self.id, &self.bytes].concat());
         let global = STANDARD.encode(&self.global);
@@ -194,12 +194,12 @@ impl Signature {
     }
 
     /// By whose key it says that it is.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         name(self.id)
     }
 
     /// When it says that it was made. Whoever has the key writes there what he likes.
-    pub(super) fn said_at(&self) -> Option<String> {
+    pub(crate) fn said_at(&self) -> Option<String> {
         let seconds = self.comment.split('\t').find_map(|part| part.strip_prefix("timestamp:"))?;
         let at = jiff::Timestamp::from_second(seconds.parse().ok()?).ok()?;
         Some(at.to_string())

@@ -1,31 +1,15 @@
-//! Keys that sign files, the places where verifiers keep what they trust, and the files.
-//!
-//! Who holds such a key signs what he likes, and every machine takes it that trusts the key. So a leaked one is taken out of every trust root before
-//! its successor is put in, what is current is signed anew, and only if it is what it was built to be.
+//! Keys as minisign writes them.
 
-mod artifact;
-mod change;
-mod check;
-mod config;
 mod key;
-mod root;
 
-use std::fmt;
-use std::path::PathBuf;
-
-use async_trait::async_trait;
-use quell_core::issuer::{Capabilities, Chooser, Overlap, ValidAtOnce};
-use quell_core::outcome::Probe;
-use quell_core::secret::{Credential, SecretValue};
 use serde_json::Value;
 
-use crate::connector::{Check, Definition, Issuer, IssuerOp, Performed, Store};
-use crate::context::Context;
-use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
-use crate::source::SecretSource;
+use crate::connector::Definition;
+use crate::releases::root::Part;
+use crate::releases::{Hashes, Scheme, build, schema};
+use quell_core::secret::SecretValue;
 
-use config::schemas;
-use key::Secret;
+use key::{COMMENT, Public, Secret, Signature};
 
 /// minisign.
 pub static CONNECTOR: Definition = Definition {
@@ -33,147 +17,144 @@ pub static CONNECTOR: Definition = Definition {
     summary: "minisign keys: trust roots everywhere, and current artifacts signed anew",
     readme: include_str!("README.md"),
     schemas,
-    issuer: Some(build),
+    issuer: Some(build::<Minisign>),
     store: None,
     reload: None,
     observe: None,
     notify: None,
 };
 
-/// The code of a refusal.
-const REFUSED: &str = "not trusted";
-
-/// The issuer.
-struct Minisign {
-    context: Context,
-    roots: Vec<Box<dyn Store>>,
-    manifest: Option<PathBuf>,
-    control: Option<SecretSource>,
-    settle_ms: u64,
+fn schemas() -> Vec<(&'static str, Value)> {
+    vec![("issuer", schema("minisign keys as issuer"))]
 }
 
-impl fmt::Debug for Minisign {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Minisign").field("manifest", &self.manifest).finish_non_exhaustive()
+/// The scheme of minisign.
+#[derive(Debug)]
+pub(crate) struct Minisign;
+
+impl Scheme for Minisign {
+    type Public = Public;
+    type Secret = Secret;
+
+    const DROPPED: &'static str = "untrusted comment: taken away by Quell: ";
+    const NAME: &'static str = "minisign";
+    const ROOT: &'static str = "file of public keys of minisign";
+    const SUFFIX: &'static str = "minisig";
+
+    fn read(value: &SecretValue) -> Result<Secret, &'static str> {
+        Secret::read(value)
+    }
+
+    fn fresh(_before: Option<&Secret>, newline: bool) -> Result<SecretValue, &'static str> {
+        Secret::fresh(newline)
+    }
+
+    fn public(secret: &Secret) -> &Public {
+        secret.public()
+    }
+
+    fn name(public: &Public) -> String {
+        public.name()
+    }
+
+    fn digest(public: &Public) -> String {
+        public.digest()
+    }
+
+    fn lines(public: &Public) -> String {
+        public.lines()
+    }
+
+    /// The comment above a key is the key's.
+    fn parts(text: &str) -> Option<Vec<Part<Public>>> {
+        let mut parts: Vec<Part<Public>> = Vec::new();
+        for line in text.split_inclusive('\n') {
+            if let Some(key) = Public::read(line) {
+                let own = |part: &mut Part<Public>| match part {
+                    Part::Line(line) => {
+                        line.starts_with(COMMENT.trim_end()) && !line.starts_with(Self::DROPPED)
+                    }
+                    Part::Key(..) => false,
+                };
+                let comment = match parts.pop_if(own) {
+                    Some(Part::Line(comment) | Part::Key(_, comment)) => comment,
+                    None => String::new(),
+                };
+                parts.push(Part::Key(key, format!("{comment}{line}")));
+            } else if line.trim().is_empty() || line.starts_with(COMMENT.trim_end()) {
+                parts.push(Part::Line(line.to_owned()));
+            } else {
+                return None;
+            }
+        }
+        Some(parts)
+    }
+
+    fn sign(secret: &Secret, hashes: &Hashes, file: &str, at: i64) -> Result<String, &'static str> {
+        let comment = format!("timestamp:{at}\tfile:{file}\thashed");
+        Ok(secret.sign(&hashes.blake2b, comment)?.text())
+    }
+
+    fn is_signed(public: &Public, signature: &str, hashes: &Hashes) -> bool {
+        let signature = Signature::read(signature);
+        signature.is_some_and(|it| it.hashed && public.verify(&it, &hashes.blake2b).is_ok())
+    }
+
+    fn names(public: &Public, signature: &str) -> Option<bool> {
+        Some(Signature::read(signature).is_some_and(|it| it.name() == public.name()))
+    }
+
+    fn said_at(signature: &str) -> Option<String> {
+        Signature::read(signature)?.said_at()
     }
 }
 
-fn build(config: &Value, context: &Context) -> Result<Box<dyn Issuer>, ConfigError> {
-    Ok(Box::new(Minisign::new(config, context)?))
-}
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
 
-impl Minisign {
-    fn target_text(&self) -> String {
-        let first = self.roots.first().map(|root| root.target()).unwrap_or_default();
-        match self.roots.len() {
-            0 | 1 => format!("minisign {first}"),
-            more => format!("minisign {first} and {} more", more - 1),
+    use super::*;
+    use crate::releases::root::Root;
+
+    fn key() -> Public {
+        Secret::read(&Secret::fresh(false).unwrap()).unwrap().public().clone()
+    }
+
+    #[test]
+    fn a_successor_stands_where_the_old_key_stood() {
+        let now: Timestamp = "2026-11-23T09:00:00Z".parse().unwrap();
+        let (first, old, new) = (key(), key(), key());
+        let text = format!("{}{}", first.lines(), old.lines());
+        let mut root = Root::<Minisign>::read(&text).unwrap();
+        assert!(root.holds(&old) && root.drop_key(&old, now) && !root.drop_key(&old, now));
+        assert!(!root.holds(&old) && root.was_dropped(&old) && !root.was_dropped(&first));
+        root.add(&new);
+        let keys: Vec<&Public> = root.keys().collect();
+        assert_eq!(keys, [&first, &new]);
+        assert!(root.text().starts_with(&first.lines()), "a neighbor stays as it was");
+
+        // Alone in its file, where minisign reads the first two lines.
+        let mut root = Root::<Minisign>::read(old.lines().trim_end()).unwrap();
+        root.drop_key(&old, now);
+        let text = root.text();
+        assert!(text.starts_with("untrusted comment: taken away by Quell: ") && text.lines().count() == 1);
+        let mut root = Root::<Minisign>::read(text.trim_end()).unwrap();
+        root.add(&new);
+        assert!(root.text().starts_with(&new.lines()));
+        // Nothing was taken away: at the end.
+        let mut root = Root::<Minisign>::read(old.lines().trim_end()).unwrap();
+        root.add(&new);
+        assert_eq!(root.text(), format!("{}{}", old.lines(), new.lines()));
+    }
+
+    #[test]
+    fn what_holds_no_key_is_something_else() {
+        for text in ["", "\n", "untrusted comment: x\n", "<html>", "untrusted comment: x\nRWQ\n"] {
+            assert!(Root::<Minisign>::read(text).is_none(), "{text:?}");
         }
-    }
-
-    fn failed(&self, what: &'static str, kind: ConnectErrorKind, detail: impl Into<String>) -> ConnectError {
-        ConnectError::new(self.target_text(), what, kind, detail)
-    }
-
-    fn read(&self, value: &SecretValue) -> Result<Secret, ConnectError> {
-        let failed = |why| self.failed("reading the key", ConnectErrorKind::Denied, why);
-        Secret::read(value).map_err(failed)
-    }
-
-    fn key(&self, credential: &Credential) -> Result<Secret, ConnectError> {
-        let key = self.read(&credential.value)?;
-        if key.public().name() == credential.principal {
-            return Ok(key);
-        }
-        let why = format!("it is another key than {}", credential.principal);
-        Err(self.failed("reading the key", ConnectErrorKind::Denied, why))
-    }
-}
-
-#[async_trait]
-impl Issuer for Minisign {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            chooser: Chooser::Client,
-            valid_at_once: ValidAtOnce::Many,
-            sessions_survive: false,
-            can_disable: true,
-            self_revocable: false,
-            can_mint: true,
-            can_probe: true,
-            settle_ms: self.settle_ms,
-            refusals: vec![REFUSED.to_owned()],
-        }
-    }
-
-    fn target(&self) -> String {
-        self.target_text()
-    }
-
-    fn lane(&self) -> (String, Option<u16>) {
-        let roots: Vec<String> = self.roots.iter().map(|root| root.target()).collect();
-        (format!("minisign {}", roots.join(", ")), Some(1))
-    }
-
-    async fn check(&self) -> Vec<Check> {
-        self.checks().await
-    }
-
-    async fn warnings(&self, current: Option<&SecretValue>) -> Vec<String> {
-        self.all_warnings(current).await
-    }
-
-    fn identify(&self, value: &SecretValue) -> Result<Credential, ConnectError> {
-        Ok(Credential { principal: self.read(value)?.public().name(), value: value.duplicate() })
-    }
-
-    async fn choose(&self, old: Option<&Credential>, _tag: &str) -> Result<Credential, ConnectError> {
-        let newline = old.is_some_and(|old| old.value.expose().ends_with(b"\n"));
-        let failed =
-            |why| self.failed("making a key", ConnectErrorKind::Transient { retry_after: None }, why);
-        let value = Secret::fresh(newline).map_err(failed)?;
-        Ok(Credential { principal: self.read(&value)?.public().name(), value })
-    }
-
-    async fn perform(&self, op: IssuerOp<'_>) -> Performed {
-        self.change(op).await.unwrap_or_else(|error| error.outcome()).into()
-    }
-
-    async fn observe(&self, op: IssuerOp<'_>) -> Performed {
-        self.look(op).await.unwrap_or_else(|error| error.unseen()).into()
-    }
-
-    async fn probe(&self, credential: &Credential) -> Probe {
-        let tried = async { self.try_key(&self.key(credential)?).await };
-        tried.await.unwrap_or_else(|error| Probe::Inconclusive { reason: error.to_string() })
-    }
-
-    async fn elsewhere(&self, credential: &Credential) -> Option<String> {
-        self.is_elsewhere(credential).await
-    }
-
-    async fn control(&self) -> Probe {
-        let Some(control) = &self.control else {
-            let reason =
-                "no `control` is configured: another secret key that all trust roots trust".to_owned();
-            return Probe::Inconclusive { reason };
-        };
-        let tried = async { self.try_key(&self.read(&control.resolve(&self.context).await?)?).await };
-        tried.await.unwrap_or_else(|error| Probe::Inconclusive { reason: error.to_string() })
-    }
-
-    fn has_control(&self) -> bool {
-        self.control.is_some()
-    }
-
-    fn overlap(&self) -> Overlap {
-        Overlap::Never {
-            why: "while a trust root has the old key, whoever holds it signs what all machines install",
-        }
-    }
-
-    /// A trust root that takes signatures of the key counts as one.
-    async fn sessions(&self, old: &Credential, _cutoff: Option<&str>) -> Result<u64, ConnectError> {
-        self.takers(&self.key(old)?).await
+        let text = format!("{}hunter2\n", key().lines());
+        assert!(Root::<Minisign>::read(&text).is_none(), "a line that is neither");
+        let line = key().lines();
+        assert!(Root::<Minisign>::read(line.lines().nth(1).unwrap()).is_some(), "a key without a comment");
     }
 }

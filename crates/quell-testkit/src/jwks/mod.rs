@@ -109,16 +109,7 @@ impl Service {
 
     /// A private key as PEM, made by openssl: `ed25519`, `P-256`, `P-384`, `rsa`.
     pub fn key(kind: &str) -> anyhow::Result<String> {
-        let mut command = Command::new(crate::program("openssl", &[])?);
-        command.args(["genpkey", "-quiet", "-algorithm"]);
-        match kind {
-            "ed25519" => command.arg("ed25519"),
-            "rsa" => command.args(["rsa", "-pkeyopt", "rsa_keygen_bits:2048"]),
-            curve => command.args(["EC", "-pkeyopt", &format!("ec_paramgen_curve:{curve}")]),
-        };
-        let output = command.stdin(Stdio::null()).output().context("running openssl")?;
-        ensure!(output.status.success(), "openssl: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(String::from_utf8(output.stdout)?)
+        crate::openssl::key(kind)
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod approle;
 pub(crate) mod aws;
+mod blob_key;
 pub(crate) mod company;
 mod consumer;
 mod jwks;

@@ -4,10 +4,8 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 
+use aws_lc_rs::digest::{Context, Digest, SHA256};
 use blake2::{Blake2b512, Digest as _};
-use sha2::Sha256;
-
-use super::key::{Public, Signature};
 
 /// A line of the manifest.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -19,12 +17,43 @@ pub(super) struct Artifact {
     sha256: String,
 }
 
+/// What signatures are of.
+#[derive(Clone, Debug)]
+pub(crate) struct Hashes {
+    pub(crate) blake2b: Vec<u8>,
+    pub(crate) sha256: Digest,
+}
+
 /// A file, read once.
 pub(super) struct Read {
-    /// What a signature is of.
-    pub(super) hash: Vec<u8>,
+    pub(super) hashes: Hashes,
     /// It is what the manifest says.
     pub(super) as_listed: bool,
+}
+
+impl Hashes {
+    /// Of bytes that are at hand.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let sha256 = aws_lc_rs::digest::digest(&SHA256, bytes);
+        Self { blake2b: Blake2b512::digest(bytes).to_vec(), sha256 }
+    }
+
+    /// Of a file.
+    pub(super) fn read(path: &Path) -> std::io::Result<Self> {
+        let mut file = File::open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(std::io::Error::other("it is not a regular file"));
+        }
+        let (mut blake, mut sha) = (Blake2b512::new(), Context::new(&SHA256));
+        let mut part = vec![0_u8; 1 << 16];
+        loop {
+            let count = file.read(&mut part)?;
+            let Some(read) = part.get(..count).filter(|read| !read.is_empty()) else { break };
+            blake.update(read);
+            sha.update(read);
+        }
+        Ok(Self { blake2b: blake.finalize().to_vec(), sha256: sha.finish() })
+    }
 }
 
 /// More lines are no manifest of artifacts that are current.
@@ -62,49 +91,30 @@ pub(super) fn manifest(text: &str, folder: &Path) -> Result<Vec<Artifact>, Strin
 
 impl Artifact {
     /// Where its signature is.
-    pub(super) fn signature_path(&self) -> PathBuf {
+    pub(super) fn signature_path(&self, suffix: &str) -> PathBuf {
         let mut name = self.path.clone().into_os_string();
-        name.push(".minisig");
+        name.push(".");
+        name.push(suffix);
         name.into()
     }
 
     /// Reads it, once for both hashes.
     pub(super) fn read(&self) -> Result<Read, String> {
-        let failed = |error: std::io::Error| format!("{}: {}", self.name, error.kind());
-        let mut file = File::open(&self.path).map_err(failed)?;
-        if !file.metadata().map_err(failed)?.is_file() {
-            return Err(format!("{}: it is not a regular file", self.name));
-        }
-        let (mut blake, mut sha) = (Blake2b512::new(), Sha256::new());
-        let mut part = vec![0_u8; 1 << 16];
-        loop {
-            let count = file.read(&mut part).map_err(failed)?;
-            let Some(read) = part.get(..count).filter(|read| !read.is_empty()) else { break };
-            blake.update(read);
-            sha.update(read);
-        }
-        Ok(Read { hash: blake.finalize().to_vec(), as_listed: hex::encode(sha.finalize()) == self.sha256 })
-    }
-
-    /// Its signature, if there is one that can be read.
-    pub(super) fn signature(&self) -> Option<Signature> {
-        signature_in(&self.signature_path())
-    }
-
-    /// Whether its signature is a good one by this key.
-    pub(super) fn is_signed_by(&self, key: &Public, read: &Read) -> bool {
-        self.signature().is_some_and(|it| it.hashed && key.verify(&it, &read.hash).is_ok())
+        let hashes = Hashes::read(&self.path).map_err(|error| format!("{}: {error}", self.name))?;
+        let as_listed = hex::encode(hashes.sha256.as_ref()) == self.sha256;
+        Ok(Read { hashes, as_listed })
     }
 }
 
 /// No signature is longer: 8 KiB of a comment, and three short lines.
 const SIGNATURE_MAX: u64 = 16 << 10;
 
-pub(super) fn signature_in(path: &Path) -> Option<Signature> {
+/// What stands in the file of a signature.
+pub(super) fn signature_in(path: &Path) -> Option<String> {
     let file = File::open(path).ok().filter(|file| file.metadata().is_ok_and(|it| it.is_file()))?;
     let mut text = String::new();
     file.take(SIGNATURE_MAX).read_to_string(&mut text).ok()?;
-    Signature::read(&text)
+    Some(text)
 }
 
 #[cfg(test)]
@@ -119,7 +129,7 @@ mod tests {
         let found = manifest(&text, Path::new("/r")).unwrap();
         let names: Vec<&str> = found.iter().map(|it| it.name.as_str()).collect();
         assert_eq!(names, ["one.tar", "sub/two.tar", "./three"]);
-        assert_eq!(found.first().unwrap().signature_path(), Path::new("/r/one.tar.minisig"));
+        assert_eq!(found.first().unwrap().signature_path("minisig"), Path::new("/r/one.tar.minisig"));
         assert!(found.iter().all(|it| it.sha256 == hash));
         for (line, why) in [
             ("one.tar".to_owned(), "HASH  PATH"),

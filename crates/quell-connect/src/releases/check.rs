@@ -3,19 +3,18 @@
 use quell_core::outcome::Probe;
 use quell_core::secret::SecretValue;
 
-use super::Minisign;
 use super::artifact::Artifact;
-use super::key::Secret;
+use super::{Releases, Scheme};
 use crate::connector::{Check, Issuer as _};
 
-impl Minisign {
+impl<S: Scheme> Releases<S> {
     pub(super) async fn checks(&self) -> Vec<Check> {
         let mut checks = Vec::new();
         for store in &self.roots {
             checks.extend(store.check().await);
             let (ok, detail) = match self.open(&**store).await {
                 Ok((_, root)) => {
-                    let keys: Vec<String> = root.keys().map(|key| key.name()).collect();
+                    let keys: Vec<String> = root.keys().map(S::name).collect();
                     (true, if keys.is_empty() { "it trusts no key now".to_owned() } else { keys.join(", ") })
                 }
                 Err(error) => (false, error.detail),
@@ -67,14 +66,14 @@ impl Minisign {
                     .to_owned(),
             );
         }
-        let key = current.and_then(|value| Secret::read(value).ok());
+        let key = current.and_then(|value| S::read(value).ok());
         if let Some(key) = key {
-            let (suspect, more) = self.suspect(key.public()).await;
+            let (suspect, more) = self.suspect(S::public(&key)).await;
             let count = suspect.as_array().map_or(0, Vec::len) + more;
             if count > 0 {
                 warnings.push(format!(
                     "{count} signatures of {} are suspect from now on; the facts of the kill list them",
-                    key.public().name()
+                    S::name(S::public(&key))
                 ));
             }
         }

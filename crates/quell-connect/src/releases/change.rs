@@ -2,16 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use blake2::{Blake2b512, Digest as _};
 use futures_util::future::join_all;
 use quell_core::outcome::{Facts, Outcome, Probe};
 use quell_core::secret::{Credential, SecretValue};
 use serde_json::{Value, json};
 
-use super::artifact::{self, Artifact, Read, manifest};
-use super::key::{Public, Secret};
+use super::artifact::{self, Artifact, Hashes, Read, manifest};
 use super::root::Root;
-use super::{Minisign, REFUSED};
+use super::{REFUSED, Releases, Scheme};
 use crate::connector::{IssuerOp, Store, Stored};
 use crate::effect::{facts, not_yet};
 use crate::error::{ConnectError, ConnectErrorKind};
@@ -34,8 +32,8 @@ struct Tried {
     dropped: bool,
 }
 
-impl Minisign {
-    pub(super) async fn open(&self, store: &dyn Store) -> Result<(Stored, Root), ConnectError> {
+impl<S: Scheme> Releases<S> {
+    pub(super) async fn open(&self, store: &dyn Store) -> Result<(Stored, Root<S>), ConnectError> {
         const WHAT: &str = "reading a trust root";
         let failed = |kind, why: &str| ConnectError::new(store.target(), WHAT, kind, why);
         let stored = store.read().await?;
@@ -48,7 +46,8 @@ impl Minisign {
         };
         let stored = stored.ok_or_else(missing)?;
         let text = stored.value.expose_text().unwrap_or_default();
-        let root = Root::read(text).map_err(|why| failed(ConnectErrorKind::Unexpected, why))?;
+        let odd = || failed(ConnectErrorKind::Unexpected, &format!("it is no {}", S::ROOT));
+        let root = Root::read(text).ok_or_else(odd)?;
         Ok((stored, root))
     }
 
@@ -62,15 +61,15 @@ impl Minisign {
         }
     }
 
-    async fn disable(&self, key: &Secret) -> Result<Outcome, ConnectError> {
-        let each = self.roots.iter().map(|store| self.take_out(&**store, key.public()));
-        let named = facts([("key", key.public().name().into())]);
+    async fn disable(&self, key: &S::Secret) -> Result<Outcome, ConnectError> {
+        let each = self.roots.iter().map(|store| self.take_out(&**store, S::public(key)));
+        let named = facts([("key", S::name(S::public(key)).into())]);
         let done = fleet::together::<String>(named, ROOTS, join_all(each).await);
         let Outcome::Applied { facts: seen } = done else { return Ok(done) };
         Ok(with(self.look_disabled(key).await.unwrap_or_else(|error| error.unseen()), seen))
     }
 
-    async fn take_out(&self, store: &dyn Store, key: &Public) -> Result<Done<String>, Stop> {
+    async fn take_out(&self, store: &dyn Store, key: &S::Public) -> Result<Done<String>, Stop> {
         let (stored, mut root) = self.open(store).await?;
         let found = root.drop_key(key, wall_clock());
         if found {
@@ -79,10 +78,10 @@ impl Minisign {
         Ok(Done { name: store.target(), facts: json!({ "already": !found }), bound: None })
     }
 
-    async fn install(&self, key: &Secret) -> Result<Outcome, ConnectError> {
+    async fn install(&self, key: &S::Secret) -> Result<Outcome, ConnectError> {
         let artifacts = self.artifacts().await?;
-        let each = self.roots.iter().map(|store| self.put_in(&**store, key.public()));
-        let named = facts([("key", key.public().name().into())]);
+        let each = self.roots.iter().map(|store| self.put_in(&**store, S::public(key)));
+        let named = facts([("key", S::name(S::public(key)).into())]);
         let done = fleet::together::<String>(named, ROOTS, join_all(each).await);
         let Outcome::Applied { facts: mut seen } = done else { return Ok(done) };
         let mut signed = Vec::new();
@@ -98,7 +97,7 @@ impl Minisign {
         Ok(with(self.look_installed(key).await.unwrap_or_else(|error| error.unseen()), seen))
     }
 
-    async fn put_in(&self, store: &dyn Store, key: &Public) -> Result<Done<String>, Stop> {
+    async fn put_in(&self, store: &dyn Store, key: &S::Public) -> Result<Done<String>, Stop> {
         let (stored, mut root) = self.open(store).await?;
         if root.was_dropped(key) {
             let why = "this key was taken away before: it has no way back; choose again";
@@ -113,19 +112,19 @@ impl Minisign {
     }
 
     /// Signs one artifact anew, if it is what it must be. `Err` is how the writing went.
-    async fn sign(&self, key: &Secret, artifact: &Artifact) -> Result<bool, Outcome> {
+    async fn sign(&self, key: &S::Secret, artifact: &Artifact) -> Result<bool, Outcome> {
         let Ok(read) = self.file(artifact).await else { return Ok(false) };
-        if !read.as_listed || artifact.is_signed_by(key.public(), &read) {
+        if !read.as_listed || is_signed::<S>(key, artifact, &read) {
             return Ok(false);
         }
         let name = artifact.path.file_name().unwrap_or_default().to_string_lossy();
         let name: String = name.chars().map(|c| if c.is_control() { '_' } else { c }).collect();
-        let comment = format!("timestamp:{}\tfile:{name}\thashed", wall_clock().as_second());
-        let signature = key.sign(&read.hash, comment).map_err(Outcome::retry)?;
-        let place = json!({ "path": artifact.signature_path(), "mode": "0644" });
+        let at = wall_clock().as_second();
+        let signature = S::sign(key, &read.hashes, &name, at).map_err(Outcome::retry)?;
+        let place = json!({ "path": artifact.signature_path(S::SUFFIX), "mode": "0644" });
         let store = crate::env_file::whole(&place, &self.context)
             .map_err(|error| Outcome::refused(format!("{}: {error}", artifact.name)))?;
-        let written = store.write(&SecretValue::from_text(signature.text().trim_end().to_owned())).await;
+        let written = store.write(&SecretValue::from_text(signature.trim_end().to_owned())).await;
         if written.is_applied() { Ok(true) } else { Err(written) }
     }
 
@@ -139,7 +138,7 @@ impl Minisign {
         }
     }
 
-    async fn look_installed(&self, key: &Secret) -> Result<Outcome, ConnectError> {
+    async fn look_installed(&self, key: &S::Secret) -> Result<Outcome, ConnectError> {
         let Tried { answers, .. } = self.tried(key).await?;
         let seen = facts([("canaries", answers.facts())]);
         if let Some(why) = answers.unclear() {
@@ -156,7 +155,7 @@ impl Minisign {
                 Ok(read) if !read.as_listed => {
                     odd.push(format!("{}: it is not what the manifest says", artifact.name))
                 }
-                Ok(read) if !artifact.is_signed_by(key.public(), &read) => left.push(artifact.name),
+                Ok(read) if !is_signed::<S>(key, &artifact, &read) => left.push(artifact.name),
                 Ok(_) => {}
             }
         }
@@ -170,7 +169,7 @@ impl Minisign {
         Ok(Outcome::Applied { facts: seen })
     }
 
-    async fn look_disabled(&self, key: &Secret) -> Result<Outcome, ConnectError> {
+    async fn look_disabled(&self, key: &S::Secret) -> Result<Outcome, ConnectError> {
         let Tried { answers, held, .. } = self.tried(key).await?;
         let mut seen = facts([("canaries", answers.facts())]);
         let accepted = answers.accepted();
@@ -180,7 +179,7 @@ impl Minisign {
         if let Some(why) = answers.unclear() {
             return Ok(Outcome::unknown(why));
         }
-        let (suspect, more) = self.suspect(key.public()).await;
+        let (suspect, more) = self.suspect(S::public(key)).await;
         seen.insert("suspect".to_owned(), suspect);
         if more > 0 {
             seen.insert("more_suspect".to_owned(), more.into());
@@ -189,14 +188,14 @@ impl Minisign {
     }
 
     /// Signs something that nobody else did, and has every trust root verify it.
-    async fn tried(&self, key: &Secret) -> Result<Tried, ConnectError> {
+    async fn tried(&self, key: &S::Secret) -> Result<Tried, ConnectError> {
         let failed =
             |why| self.failed("signing a canary", ConnectErrorKind::Transient { retry_after: None }, why);
         let mut random = [0_u8; 32];
         getrandom::fill(&mut random).map_err(|_e| failed("the system gave no randomness"))?;
-        let hash = Blake2b512::digest(random);
-        let comment = format!("timestamp:{}\tfile:quell-canary\thashed", wall_clock().as_second());
-        let signature = key.sign(&hash, comment).map_err(failed)?;
+        let hashes = Hashes::of(&random);
+        let at = wall_clock().as_second();
+        let signature = S::sign(key, &hashes, "quell-canary", at).map_err(failed)?;
         let mut tried =
             Tried { answers: Answers { each: Vec::new(), shown: Vec::new() }, held: false, dropped: false };
         for (store, opened) in
@@ -204,9 +203,9 @@ impl Minisign {
         {
             let seen = match opened {
                 Ok((_, root)) => {
-                    tried.held |= root.holds(key.public());
-                    tried.dropped |= root.was_dropped(key.public());
-                    let taken = root.keys().any(|it| it.verify(&signature, &hash).is_ok());
+                    tried.held |= root.holds(S::public(key));
+                    tried.dropped |= root.was_dropped(S::public(key));
+                    let taken = root.keys().any(|it| S::is_signed(it, &signature, &hashes));
                     if taken { Seen::Accepted } else { Seen::Refused }
                 }
                 Err(error) => Seen::Unclear(error.to_string()),
@@ -217,11 +216,11 @@ impl Minisign {
     }
 
     /// One that is trusted must be by all; one that was taken away must be by none.
-    pub(super) async fn try_key(&self, key: &Secret) -> Result<Probe, ConnectError> {
+    pub(super) async fn try_key(&self, key: &S::Secret) -> Result<Probe, ConnectError> {
         let Tried { answers, dropped, .. } = self.tried(key).await?;
         let (accepted, refused) = (answers.accepted(), answers.refused());
         if !accepted.is_empty() && (dropped || accepted.len() == answers.each.len()) {
-            let seen = facts([("key", key.public().name().into()), ("canaries", answers.facts())]);
+            let seen = facts([("key", S::name(S::public(key)).into()), ("canaries", answers.facts())]);
             return Ok(Probe::Accepted { facts: seen });
         }
         if let Some(reason) = answers.unclear() {
@@ -234,12 +233,12 @@ impl Minisign {
             });
         }
         let message =
-            format!("a canary of {} verifies with no key of {}", key.public().name(), refused.join(", "));
+            format!("a canary of {} verifies with no key of {}", S::name(S::public(key)), refused.join(", "));
         Ok(Probe::Refused { code: REFUSED.to_owned(), message })
     }
 
     /// How many trust roots take the key.
-    pub(super) async fn takers(&self, key: &Secret) -> Result<u64, ConnectError> {
+    pub(super) async fn takers(&self, key: &S::Secret) -> Result<u64, ConnectError> {
         let Tried { answers, .. } = self.tried(key).await?;
         match answers.unclear() {
             Some(why) => Err(self.failed("asking who trusts the key", ConnectErrorKind::Lost, why)),
@@ -250,15 +249,11 @@ impl Minisign {
     /// A key that no trust root ever had signs for somebody else.
     pub(super) async fn is_elsewhere(&self, credential: &Credential) -> Option<String> {
         let key = self.key(credential).ok()?;
+        let name = S::name(S::public(&key));
         match self.tried(&key).await {
             Ok(tried) if tried.held || tried.dropped => None,
             Ok(tried) => Some(tried.answers.unclear().map_or_else(
-                || {
-                    format!(
-                        "no trust root has or had the key {}: it signs for somebody else",
-                        key.public().name()
-                    )
-                },
+                || format!("no trust root has or had the key {name}: it signs for somebody else"),
                 |why| format!("whether a trust root had it is not known: {why}"),
             )),
             Err(error) => Some(error.to_string()),
@@ -287,44 +282,55 @@ impl Minisign {
         read.unwrap_or_else(|error| Err(error.to_string()))
     }
 
-    /// Signatures that say that they are of the key, beside what is current; and how many more there are than are named. Whoever has the key may
-    /// have made any of them, and writes what time he likes.
-    pub(super) async fn suspect(&self, key: &Public) -> (Value, usize) {
+    /// Signatures of the key, beside what is current; and how many more there are than are named. Whoever has the key may have made any of
+    /// them, and writes what time he likes.
+    pub(super) async fn suspect(&self, key: &S::Public) -> (Value, usize) {
         let Ok(artifacts) = self.artifacts().await else { return (json!("the manifest cannot be read"), 0) };
-        let name = key.name();
-        let found =
-            tokio::task::spawn_blocking(move || suspects(&artifacts, &name)).await.unwrap_or_default();
+        let key = key.clone();
+        let found = tokio::task::spawn_blocking(move || suspects::<S>(&artifacts, &key)).await;
+        let found = found.unwrap_or_default();
         let more = found.len().saturating_sub(NAMED);
         (found.into_iter().take(NAMED).collect(), more)
     }
 }
 
-fn suspects(artifacts: &[Artifact], key: &str) -> Vec<Value> {
-    let current: Vec<PathBuf> = artifacts.iter().map(Artifact::signature_path).collect();
+fn is_signed<S: Scheme>(key: &S::Secret, artifact: &Artifact, read: &Read) -> bool {
+    let signature = artifact::signature_in(&artifact.signature_path(S::SUFFIX));
+    signature.is_some_and(|it| S::is_signed(S::public(key), &it, &read.hashes))
+}
+
+fn suspects<S: Scheme>(artifacts: &[Artifact], key: &S::Public) -> Vec<Value> {
+    let current: Vec<PathBuf> = artifacts.iter().map(|it| it.signature_path(S::SUFFIX)).collect();
     let mut folders: Vec<&Path> = current.iter().filter_map(|path| path.parent()).collect();
     folders.sort();
     folders.dedup();
     let mut paths: Vec<PathBuf> = Vec::new();
     for folder in folders {
         let inside = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-        paths.extend(inside.filter(|path| path.extension().is_some_and(|it| it == "minisig")));
+        paths.extend(inside.filter(|path| path.extension().is_some_and(|it| it == S::SUFFIX)));
     }
     paths.sort();
-    let found = paths
-        .iter()
-        .filter_map(|path| Some((path, artifact::signature_in(path).filter(|it| it.name() == key)?)));
-    let described = found.map(|(path, signature)| {
-        json!({
-            "file": path.display().to_string(),
-            "said_at": signature.said_at(),
-            "current": current.contains(path),
-        })
-    });
-    described.collect()
+    let mut found = Vec::new();
+    for path in paths {
+        let Some(signature) = artifact::signature_in(&path) else { continue };
+        let of_file = || {
+            let hashes = Hashes::read(&path.with_extension("")).ok()?;
+            Some(S::is_signed(key, &signature, &hashes))
+        };
+        // Where it does not say whose it is, only one that verifies is the key's.
+        if S::names(key, &signature).or_else(of_file) == Some(true) {
+            found.push(json!({
+                "file": path.display().to_string(),
+                "said_at": S::said_at(&signature),
+                "current": current.contains(&path),
+            }));
+        }
+    }
+    found
 }
 
 /// Puts a trust root back, if nobody changed it meanwhile.
-async fn written(store: &dyn Store, stored: &Stored, root: &Root) -> Result<(), Stop> {
+async fn written<S: Scheme>(store: &dyn Store, stored: &Stored, root: &Root<S>) -> Result<(), Stop> {
     const WHAT: &str = "writing a trust root";
     let text = SecretValue::from_text(root.text().trim_end().to_owned());
     let failed = |kind, why: String| Stop::Failed(ConnectError::new(store.target(), WHAT, kind, why));

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Minisign;
+use super::{Releases, Scheme};
 use crate::context::Context;
 use crate::error::ConfigError;
 use crate::jwks::config::{public, store};
@@ -27,10 +27,11 @@ struct Config {
     settle: Option<SignedDuration>,
 }
 
-pub(super) fn schemas() -> Vec<(&'static str, Value)> {
-    let schema = json!({
+/// Schema of the issuer of a scheme, which is called `title`.
+pub(crate) fn schema(title: &str) -> Value {
+    json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "minisign keys as issuer",
+        "title": title,
         "type": "object",
         "additionalProperties": false,
         "required": ["trust_roots"],
@@ -42,15 +43,14 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
                 "items": { "type": "object", "minProperties": 1, "maxProperties": 1 },
                 "description": "Every file of public keys that verifiers read, each a store: { file: { path: /etc/app/minisign.pub } }",
             },
-            "manifest": { "type": "string", "minLength": 1, "description": "What is current, as sha256sum writes it; each file has its .minisig beside it and is signed anew" },
+            "manifest": { "type": "string", "minLength": 1, "description": "What is current, as sha256sum writes it; each file has its signature beside it and is signed anew" },
             "control": { "type": "string", "description": "Reference to another secret key that all trust roots trust, for a proof before the successor exists" },
             "settle": { "type": "string", "description": "How long verifiers keep what they trust: 10m (1s)" },
         },
-    });
-    vec![("issuer", schema)]
+    })
 }
 
-impl Minisign {
+impl<S: Scheme> Releases<S> {
     pub(super) fn new(config: &Value, context: &Context) -> Result<Self, ConfigError> {
         let config: Config = ConfigError::parse(config)?;
         if config.trust_roots.is_empty() || config.trust_roots.len() > ROOTS_MAX {
@@ -75,6 +75,7 @@ impl Minisign {
             manifest: config.manifest.as_deref().map(|path| context.path(path)),
             control: config.control,
             settle_ms: ConfigError::settle_ms(config.settle, SETTLE_MS)?,
+            scheme: std::marker::PhantomData,
         })
     }
 }
@@ -82,6 +83,7 @@ impl Minisign {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::minisign::Minisign;
 
     #[test]
     fn bad_configurations_name_the_key() {
@@ -89,7 +91,7 @@ mod tests {
         let context = Context::new("/x".into(), http);
         let root = |path: &str| json!({ "file": { "path": path } });
         let good = json!({ "trust_roots": [root("a.pub"), root("/etc/b.pub")], "manifest": "SHA256SUMS" });
-        let built = Minisign::new(&good, &context).unwrap();
+        let built = Releases::<Minisign>::new(&good, &context).unwrap();
         assert_eq!(built.target_text(), "minisign file /x/a.pub and 1 more");
         assert_eq!(built.manifest.unwrap().display().to_string(), "/x/SHA256SUMS");
         for (key, config) in [
@@ -99,7 +101,7 @@ mod tests {
             ("trust_roots.path", json!({ "trust_roots": [root("")] })),
             ("settle", json!({ "trust_roots": [root("a.pub")], "settle": "-1s" })),
         ] {
-            let error = Minisign::new(&config, &context).map(drop).unwrap_err();
+            let error = Releases::<Minisign>::new(&config, &context).map(drop).unwrap_err();
             assert_eq!(error.key.as_deref(), Some(key), "{config}");
             assert!(error.hint.is_some());
         }
