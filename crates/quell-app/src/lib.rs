@@ -29,4 +29,4 @@ pub mod tighten;
 
 pub use app::{App, Options};
 pub use error::AppError;
-pub use quell_store::{KekSource, Store, StoreError};
+pub use quell_store::{KekSource, SignedSince, Store, StoreError};

@@ -164,6 +164,8 @@ fn secret_input(app: &App, secret: &Secret, systems: &Systems, because: &str) ->
         target: systems.issuer.target(),
         capabilities: systems.issuer.capabilities(),
         retires: systems.issuer.retires(),
+        overlap: systems.issuer.overlap(),
+        has_control: systems.issuer.has_control(),
         stores: systems
             .stores
             .iter()

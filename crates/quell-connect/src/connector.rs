@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use quell_core::exposure::Exposure;
 use quell_core::inventory::Place;
-use quell_core::issuer::{Capabilities, Task};
+use quell_core::issuer::{Capabilities, Overlap, Task};
 use quell_core::outcome::{Outcome, Probe};
 use quell_core::plan::ChannelAct;
 use quell_core::secret::{Credential, SecretValue};
@@ -134,6 +134,10 @@ pub trait Issuer: Send + Sync {
     fn severs_by_time(&self) -> bool {
         false
     }
+    /// Whether a leaked value may be valid beside its successor for as long as consumers are moved.
+    fn overlap(&self) -> Overlap {
+        Overlap::Allowed
+    }
     /// Whether it keeps what it refuses, and can delete that: the plan then has a step for it, after the proof.
     fn retires(&self) -> bool {
         false
@@ -220,6 +224,16 @@ pub trait Store: Send + Sync {
     /// Writes `new` as the current version, compare-and-set against what is current, keeping neighbours in
     /// the same place. Finding `new` already current is `Applied`. Facts carry `version`.
     async fn write(&self, new: &SecretValue) -> Outcome;
+    /// Writes `new` as the current version if what was read as `version` is still current: what somebody wrote meanwhile is not
+    /// overwritten. As it is here it looks and then writes; a store that can do both at once does.
+    async fn swap(&self, version: &str, new: &SecretValue) -> Outcome {
+        match self.read().await {
+            Ok(Some(now)) if now.version == version => self.write(new).await,
+            Ok(_) => Outcome::retry(format!("{}: somebody changed it meanwhile", self.target())),
+            // Nothing was sent to change it.
+            Err(error) => Outcome::retry(error.to_string()),
+        }
+    }
     /// `Applied` when the current value is `new`, `NotApplied` when it is another.
     async fn observe_write(&self, new: &SecretValue) -> Outcome;
     /// Destroys every version still readable that holds one of `compromised`; never the current one.

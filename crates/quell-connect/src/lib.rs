@@ -10,6 +10,7 @@ pub mod aws_secrets_manager;
 mod azure;
 pub mod azure_app_password;
 pub mod azure_key_vault;
+pub mod blob_key;
 pub mod conformance;
 pub mod connector;
 pub mod consumer_sandbox;
@@ -34,6 +35,7 @@ pub mod gitlab_ci;
 pub mod gitlab_ci_pipeline;
 pub mod http;
 pub mod http_hook;
+pub mod jwks;
 mod kept;
 mod kubernetes;
 pub mod kubernetes_rollout;
@@ -41,6 +43,7 @@ pub mod kubernetes_secret;
 pub mod log;
 mod login;
 pub mod mariadb;
+pub mod minisign;
 pub mod oauth;
 pub mod openbao;
 mod password;
@@ -50,7 +53,9 @@ pub mod postgres;
 pub mod process;
 pub mod provider;
 pub mod redis;
+mod releases;
 mod rest;
+pub mod session_key;
 mod shape;
 pub mod source;
 pub mod ssh;
@@ -68,21 +73,24 @@ pub static ALL: &[&connector::Definition] = &[
     &aws_secrets_manager::CONNECTOR,
     &azure_app_password::CONNECTOR,
     &azure_key_vault::CONNECTOR,
+    &blob_key::CONNECTOR,
     &env_file::CONNECTOR,
     &exec::CONNECTOR,
     &file::CONNECTOR,
-    &git::CONNECTOR,
     &gcp_secret_manager::CONNECTOR,
     &gcp_service_account_key::CONNECTOR,
+    &git::CONNECTOR,
     &github_actions::CONNECTOR,
     &github_actions_run::CONNECTOR,
     &gitlab_ci::CONNECTOR,
     &gitlab_ci_pipeline::CONNECTOR,
     &http_hook::CONNECTOR,
+    &jwks::CONNECTOR,
     &kubernetes_rollout::CONNECTOR,
     &kubernetes_secret::CONNECTOR,
     &log::CONNECTOR,
     &mariadb::CONNECTOR,
+    &minisign::CONNECTOR,
     &oauth::CONNECTOR,
     &openbao::CONNECTOR,
     &person::CONNECTOR,
@@ -91,6 +99,7 @@ pub static ALL: &[&connector::Definition] = &[
     &process::CONNECTOR,
     &provider::CONNECTOR,
     &redis::CONNECTOR,
+    &session_key::CONNECTOR,
     &ssh::CONNECTOR,
     &systemd::CONNECTOR,
     &tls::CONNECTOR,

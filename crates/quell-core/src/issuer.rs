@@ -49,6 +49,19 @@ pub struct Task {
     pub why: String,
 }
 
+/// Whether the old value and its successor may be valid at the same time when the old one has leaked.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Overlap {
+    /// The strategy decides.
+    #[default]
+    Allowed,
+    /// The old value is killed first, whatever the strategy.
+    Never {
+        /// Why, for people.
+        why: &'static str,
+    },
+}
+
 /// An issuer's declared capabilities.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Capabilities {

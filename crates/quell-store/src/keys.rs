@@ -23,6 +23,15 @@ use crate::db::on_db;
 use crate::sealed::{Kek, random_key};
 use crate::{Batch, Db, NewEntry, Store, StoreError};
 
+/// Checkpoints of a signing key that somebody else had, too.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SignedSince {
+    /// Of the suspect ones: how many entries each is over.
+    pub sizes: Vec<u64>,
+    /// The last one before the leak, and what it is over.
+    pub before: Option<(u64, String)>,
+}
+
 /// Where the key-encryption key comes from.
 #[derive(Debug)]
 pub enum KekSource {
@@ -221,6 +230,25 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// What the signing key signed since a moment: whoever had it then could have signed something else of the same size.
+    pub async fn signed_since(&self, since: Timestamp) -> Result<SignedSince, StoreError> {
+        const SINCE: &str = "SELECT c.size FROM checkpoint c JOIN event e ON e.seq = c.size - 1 WHERE e.at_us >= $1 \
+             AND c.size > (SELECT COALESCE(MAX(seq), 0) FROM event WHERE kind = 'key.rotation') ORDER BY c.size";
+        const BEFORE: &str = "SELECT c.size, c.note FROM checkpoint c JOIN event e ON e.seq = c.size - 1 \
+             WHERE e.at_us < $1 ORDER BY c.size DESC LIMIT 1";
+        let at = since.as_microsecond();
+        let sizes =
+            on_db!(&self.db, pool => sqlx::query_scalar::<_, i64>(SINCE).bind(at).fetch_all(pool).await?);
+        let before = on_db!(&self.db, pool => {
+            sqlx::query_as::<_, (i64, String)>(BEFORE).bind(at).fetch_optional(pool).await?
+        });
+        let size = |size: i64| u64::try_from(size).unwrap_or(0);
+        Ok(SignedSince {
+            sizes: sizes.into_iter().map(size).collect(),
+            before: before.map(|(at, note)| (size(at), note)),
+        })
     }
 
     /// True when the key-encryption key comes from a passphrase.

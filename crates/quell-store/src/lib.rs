@@ -16,7 +16,7 @@ mod tests;
 
 pub use db::Db;
 pub use error::StoreError;
-pub use keys::{KekSource, Keyring};
+pub use keys::{KekSource, Keyring, SignedSince};
 pub use ledger::{Batch, NewEntry};
 pub use sealed::Sealed;
 pub use verify::LedgerReport;

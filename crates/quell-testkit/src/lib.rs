@@ -4,11 +4,14 @@
 //! crate. It blocks and depends on no crate of ours, so any test can use it.
 
 pub mod hsm;
+pub mod jwks;
 pub mod mariadb;
+pub mod minisign;
 pub mod model;
 pub mod moto;
 pub mod oidc;
 pub mod openbao;
+pub mod openssl;
 pub mod postgres;
 pub mod redis;
 pub mod sshd;

@@ -7,7 +7,7 @@ use quell_connect::connector::{IssuerOp, Notice, Performed as Issued};
 use quell_core::IncidentId;
 use quell_core::event::{Actor, Event, SealedRef, ValueRole};
 use quell_core::incident::Incident;
-use quell_core::issuer::Chooser;
+use quell_core::issuer::{Chooser, Overlap};
 use quell_core::outcome::{ACCEPTED_BEFORE, Facts, Outcome, Probe, TAKEN_AWAY, took_away};
 use quell_core::plan::{Phase, Step, StepAction, Strategy, confirmed};
 use quell_core::secret::{Credential, Fingerprint, SecretValue};
@@ -334,7 +334,8 @@ async fn capture(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
         }
     }
     // Make-before-break must know what is in use; kill-first must not wait for a store that is down.
-    let blind = job.strategy == Strategy::MakeBeforeBreak && failed.is_some();
+    let kills_first = job.strategy == Strategy::KillFirst || systems.issuer.overlap() != Overlap::Allowed;
+    let blind = !kills_first && failed.is_some();
     if names.is_empty() || blind {
         done.outcome = failed.unwrap_or_else(|| {
             Outcome::refused(

@@ -112,7 +112,12 @@ impl Store for EnvFile {
 
     async fn write(&self, new: &SecretValue) -> Outcome {
         let new = new.duplicate();
-        self.outcome(move |file| file.write(&new)).await
+        self.outcome(move |file| file.write(&new, None)).await
+    }
+
+    async fn swap(&self, version: &str, new: &SecretValue) -> Outcome {
+        let (version, new) = (version.to_owned(), new.duplicate());
+        self.outcome(move |file| file.write(&new, Some(&version))).await
     }
 
     async fn observe_write(&self, new: &SecretValue) -> Outcome {
@@ -191,7 +196,8 @@ impl Inner {
         self.part.value(&content.text)
     }
 
-    fn write(&self, new: &SecretValue) -> Result<Outcome, Trouble> {
+    /// `expected`: the version that must still be there.
+    fn write(&self, new: &SecretValue, expected: Option<&str>) -> Result<Outcome, Trouble> {
         let Some(text) = new.expose_text().filter(|text| !text.contains('\0') && !text.is_empty()) else {
             return Err(Trouble::Refused(
                 "the value is empty, or not text, so no file of text can hold it".to_owned(),
@@ -200,6 +206,10 @@ impl Inner {
         let place = Place::find(&self.path)?;
         let _lock = place.lock()?;
         let before = place.read()?;
+        let there = before.as_ref().map(|content| content.version.as_str());
+        if expected.is_some_and(|expected| there != Some(expected)) {
+            return Err(Trouble::Busy("somebody changed it meanwhile".to_owned()));
+        }
         let after = self.part.with(before.as_ref().map_or("", |content| &content.text), text)?;
         let version = match &before {
             Some(content) if after.there => content.version.clone(),
@@ -326,7 +336,8 @@ impl Inner {
             );
         }
         if let Ok(metadata) = fs::metadata(&place.file) {
-            let open = metadata.mode() & 0o007 != 0;
+            // What the inventory gives to everybody (`mode`) is meant to be so.
+            let open = metadata.mode() & 0o007 & !self.mode != 0;
             let mode = metadata.mode() & 0o7777;
             let advice = if open { "; anybody here can read or change it: chmod o=" } else { "" };
             push("keep others from the file".to_owned(), !open, format!("mode {mode:04o}{advice}"));

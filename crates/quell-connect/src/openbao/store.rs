@@ -58,13 +58,17 @@ impl KvStore {
         Ok(session)
     }
 
-    async fn try_write(&self, new: &SecretValue) -> Result<Outcome, ConnectError> {
+    /// `expected`: the version that must still be current.
+    async fn try_write(&self, new: &SecretValue, expected: Option<&str>) -> Result<Outcome, ConnectError> {
         const WHAT: &str = "writing the secret";
         let Some(text) = new.expose_text() else {
             return Ok(Outcome::refused("the value is not text; KV holds JSON text only"));
         };
         let session = self.enter(WHAT).await?;
         let current = self.place.current(&session, WHAT).await?;
+        if expected.is_some_and(|expected| expected != current.version.to_string()) {
+            return Ok(Outcome::retry("somebody changed it meanwhile"));
+        }
         let mut data = current.data.unwrap_or_default();
         // A value of another type is replaced, so it is no obstacle.
         if data.get(&self.key).and_then(Value::as_str).is_some_and(|held| same(held, new)) {
@@ -219,7 +223,11 @@ impl Store for KvStore {
     }
 
     async fn write(&self, new: &SecretValue) -> Outcome {
-        self.try_write(new).await.unwrap_or_else(|error| error.outcome())
+        self.try_write(new, None).await.unwrap_or_else(|error| error.outcome())
+    }
+
+    async fn swap(&self, version: &str, new: &SecretValue) -> Outcome {
+        self.try_write(new, Some(version)).await.unwrap_or_else(|error| error.outcome())
     }
 
     async fn observe_write(&self, new: &SecretValue) -> Outcome {

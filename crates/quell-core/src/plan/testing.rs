@@ -2,7 +2,7 @@
 
 use super::{Approvals, ConsumerInput, PlanInput, SecretInput, StoreInput, Strategy};
 use crate::inventory::Tier;
-use crate::issuer::{Capabilities, Chooser, ValidAtOnce};
+use crate::issuer::{Capabilities, Chooser, Overlap, ValidAtOnce};
 
 pub(crate) fn capabilities(valid_at_once: ValidAtOnce) -> Capabilities {
     Capabilities {
@@ -30,6 +30,8 @@ pub(crate) fn secret_with(id: &str, valid_at_once: ValidAtOnce) -> SecretInput {
         target: "postgres".to_owned(),
         capabilities: capabilities(valid_at_once),
         retires: false,
+        overlap: Overlap::Allowed,
+        has_control: true,
         stores: vec![StoreInput { target: "kv".to_owned(), lane: None }],
         consumers: vec![consumer("api"), consumer("worker")],
         after: Vec::new(),

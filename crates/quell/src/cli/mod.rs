@@ -607,6 +607,9 @@ pub(crate) enum KeysCommand {
         /// The old key is compromised: it does not get to sign
         #[arg(long)]
         compromised: bool,
+        /// Since when somebody else may have had the old key (RFC 3339): checkpoints that it signed since are named as suspect
+        #[arg(long, value_name = "TIME", requires = "compromised")]
+        since: Option<jiff::Timestamp>,
     },
 }
 

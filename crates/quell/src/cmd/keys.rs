@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use quell_app::KekSource;
 use quell_app::app::{open_store, read_passphrase};
 use quell_app::clock::now;
-use quell_app::{AppError, Options};
+use quell_app::{AppError, Options, SignedSince, Store};
 use serde_json::json;
 
 use super::init::new_passphrase;
@@ -34,18 +35,65 @@ pub(crate) async fn run(options: &Options, command: &KeysCommand, out: &Out) -> 
                 out.warning("if somebody may hold a copy of the old data folder *and* the old key, rotate what it held, too");
             }
         }
-        KeysCommand::RotateLedger { reason, compromised } => {
-            let store = store.rotate_signing_key(reason, *compromised, now()).await?;
-            let vkey = store.signing_key().verifier().to_string();
-            if out.json() {
-                out.object(&json!({"vkey": vkey}))?;
-            } else {
-                out.status("from now on this key signs; the rotation is an entry of the ledger:");
-                out.data(&vkey)?;
-            }
+        KeysCommand::RotateLedger { reason, compromised, since } => {
+            rotate_ledger(store, (reason, *compromised), *since, out).await?;
         }
     }
     Ok(exit::OK)
+}
+
+/// The reason, as the ledger keeps it, says what is suspect.
+async fn rotate_ledger(
+    store: Store,
+    (reason, compromised): (&str, bool),
+    since: Option<Timestamp>,
+    out: &Out,
+) -> Result<(), AppError> {
+    let signed = match since {
+        Some(since) => Some((since, store.signed_since(since).await?)),
+        None => None,
+    };
+    let mut reason = reason.to_owned();
+    if let Some((since, signed)) = &signed {
+        reason = format!("{reason} (others may have had the old key since {since}: {})", suspects(signed));
+    }
+    let store = store.rotate_signing_key(&reason, compromised, now()).await?;
+    let vkey = store.signing_key().verifier().to_string();
+    if out.json() {
+        let suspect = signed.as_ref().map(|(since, signed)| {
+            let before = signed.before.as_ref().map(|(size, note)| json!({"size": size, "checkpoint": note}));
+            json!({"since": since, "sizes": signed.sizes, "before": before})
+        });
+        return out.object(&json!({"vkey": vkey, "suspect": suspect}));
+    }
+    out.status("from now on this key signs; the rotation is an entry of the ledger:");
+    out.data(&vkey)?;
+    if let Some((_, signed)) = &signed {
+        out.warning(format!(
+            "{}; compare them with copies that others kept, such as those in notices",
+            suspects(signed)
+        ));
+        if let Some((size, _)) = &signed.before {
+            out.status(format!(
+                "the last one before that is over {size} entries: a copy of it vouches for those"
+            ));
+        }
+    } else if compromised {
+        out.warning("say with --since when the old key leaked, and what it signed after that is named");
+    }
+    Ok(())
+}
+
+fn suspects(signed: &SignedSince) -> String {
+    match (signed.sizes.first(), signed.sizes.last()) {
+        (Some(first), Some(last)) => {
+            format!(
+                "{} checkpoints of the old key are suspect, over {first} to {last} entries",
+                signed.sizes.len()
+            )
+        }
+        _ => "the old key signed no checkpoint since".to_owned(),
+    }
 }
 
 pub(crate) async fn issue(options: &Options, args: &IssueArgs, out: &Out) -> Result<u8, AppError> {

@@ -171,8 +171,19 @@ fn a_bundle_verifies_only_with_its_own_key_through_all_rotations() {
     assert_verdict(&finished.bundle, Some(new_key), false);
 
     // A key that leaked vouches for nothing any more.
-    let lost = ["keys", "rotate-ledger", "--reason", "stolen laptop", "--compromised", "--json"];
-    let third: Value = serde_json::from_str(&finished.ok(&lost)).unwrap();
+    let lost = ["keys", "rotate-ledger", "--reason", "stolen laptop", "--compromised", "--json", "--since"];
+    let third: Value =
+        serde_json::from_str(&finished.ok(&[&lost[..], &["2001-01-01T00:00:00Z"]].concat())).unwrap();
+    // What the key before it signed is not its own; what it signed itself is.
+    let suspect = &third["suspect"];
+    let sizes: Vec<u64> =
+        suspect["sizes"].as_array().unwrap().iter().map(|it| it.as_u64().unwrap()).collect();
+    let entries: u64 = finished.ok(&["ledger", "checkpoint"]).lines().nth(1).unwrap().parse().unwrap();
+    assert!(
+        sizes.last() == Some(&(entries - 1)) && sizes.len() < usize::try_from(entries).unwrap() / 2,
+        "{suspect}"
+    );
+    assert!(suspect["before"].is_null(), "all of it is later");
     let third = third["vkey"].as_str().unwrap();
     let bundle = finished.export("after-compromise.tar");
     assert_verdict(&bundle, Some(third), true);
@@ -180,6 +191,13 @@ fn a_bundle_verifies_only_with_its_own_key_through_all_rotations() {
     assert_verdict(&bundle, Some(&finished.vkey), false);
     finished.ok(&["ledger", "verify", "--key", third]);
     assert_eq!(finished.ok(&["ledger", "key"]).trim(), third);
+    // From a moment in between; the ledger keeps what was said.
+    let late =
+        ["keys", "rotate-ledger", "--reason", "again", "--compromised", "--since", "2100-01-01T00:00:00Z"];
+    let said = finished.run(&late);
+    assert!(text(&said.stderr).contains("the old key signed no checkpoint since"), "{}", text(&said.stderr));
+    let alone = finished.run(&["keys", "rotate-ledger", "--reason", "x", "--since", "2100-01-01T00:00:00Z"]);
+    assert_eq!(alone.status.code(), Some(2), "{}", text(&alone.stderr));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use quell_core::event::{Actor, Affected, Entry, Event, EvidenceRef, SealedRef, V
 use quell_core::exposure::{Channel, Exposure};
 use quell_core::incident::{Incident, OpenIncident, open};
 use quell_core::inventory::Tier;
-use quell_core::issuer::{Capabilities, Chooser, ValidAtOnce};
+use quell_core::issuer::{Capabilities, Chooser, Overlap, ValidAtOnce};
 use quell_core::outcome::{Facts, Outcome, Probe};
 use quell_core::plan::{
     Action, Approval, Approvals, ConsumerInput, Machine, OldProof, Phase, PlanInput, Proof, SecretInput,
@@ -135,6 +135,8 @@ impl Story {
                 refusals: vec!["28P01".to_owned()],
             },
             retires: false,
+            overlap: Overlap::Allowed,
+            has_control: true,
             stores: vec![StoreInput { target: "kv".to_owned(), lane: None }],
             consumers: vec![consumer],
             after: Vec::new(),

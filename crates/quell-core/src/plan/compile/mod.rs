@@ -8,7 +8,7 @@ use super::step::{Approvals, ChannelAct, Class, Lane, Plan, STEPS_MAX, Step, Ste
 use crate::exposure::Audience;
 use crate::id::{IncidentId, SecretId, StepId};
 use crate::inventory::{StrategyPolicy, Tier};
-use crate::issuer::{Capabilities, Chooser, Task, TaskTime, ValidAtOnce};
+use crate::issuer::{Capabilities, Chooser, Overlap, Task, TaskTime, ValidAtOnce};
 use crate::severity::{Evidence, Signal};
 
 /// A store as the compiler sees it.
@@ -44,6 +44,10 @@ pub struct SecretInput {
     pub capabilities: Capabilities,
     /// The issuer keeps what it refuses, and can delete it (an inactive access key).
     pub retires: bool,
+    /// Whether old and new may be valid at the same time.
+    pub overlap: Overlap,
+    /// Another principal can serve as control before a successor exists.
+    pub has_control: bool,
     /// Where consumers read it.
     pub stores: Vec<StoreInput>,
     /// What breaks.
@@ -202,11 +206,11 @@ pub fn compile(input: &PlanInput) -> Result<Plan, CannotPlan> {
         let mut before: Vec<StepId> = before().flat_map(|(usable, _)| usable).cloned().collect();
         let shared = shared_with_earlier(secret, &seen);
         // With kill-first nobody waits with the killing; what is looked at waits.
-        if input.strategy.0 == Strategy::MakeBeforeBreak {
+        if strategy(input, secret) == Strategy::MakeBeforeBreak {
             before.extend(shared.iter().filter(|s| !before.contains(s)).cloned().collect::<Vec<_>>());
         }
         let looks = order.len() > 1 && shares(secret, &order);
-        let late = input.strategy.0 == Strategy::KillFirst || needs_what_ends_at_once(&order, secret);
+        let late = strategy(input, secret) == Strategy::KillFirst || needs_what_ends_at_once(&order, secret);
         let stage = if late { switch } else { switch.min(STAGE) };
         let mut chain =
             Chain { input, secret, before, shared, looks, stage, switch, wave: stage, steps: Vec::new() };
@@ -242,7 +246,7 @@ pub fn compile(input: &PlanInput) -> Result<Plan, CannotPlan> {
         incident: input.incident,
         revision: input.revision,
         strategy: input.strategy.0,
-        reasons: input.strategy.1.clone(),
+        reasons: reasons(input, &order),
         warnings: input.warnings.clone(),
         inventory: String::new(),
         secrets: order.iter().map(|s| s.id.clone()).collect(),
@@ -266,6 +270,27 @@ fn where_it_leaked(input: &PlanInput, before: &[Step], proofs: &[StepId]) -> Res
         steps.extend(channel::when_rotated(input, channel, proofs)?);
     }
     Ok(steps)
+}
+
+/// The order of one secret: the plan's, unless its old value may not be valid beside the new one.
+fn strategy(input: &PlanInput, secret: &SecretInput) -> Strategy {
+    match secret.overlap {
+        Overlap::Never { .. } if secret.capabilities.can_disable => Strategy::KillFirst,
+        Overlap::Never { .. } | Overlap::Allowed => input.strategy.0,
+    }
+}
+
+/// The reasons of the plan's strategy, and of each secret that has another one.
+fn reasons(input: &PlanInput, order: &[&SecretInput]) -> Vec<String> {
+    let mut reasons = input.strategy.1.clone();
+    for secret in order {
+        if let Overlap::Never { why } = &secret.overlap
+            && strategy(input, secret) != input.strategy.0
+        {
+            reasons.push(format!("`{}` is killed first all the same: {why}", secret.id));
+        }
+    }
+    reasons
 }
 
 /// Two that write one place at the same moment only keep each other from it.
@@ -302,7 +327,7 @@ fn needs_what_ends_at_once(order: &[&SecretInput], secret: &SecretInput) -> bool
 /// that breaks nothing; then one tier goes after the other. With kill-first nobody waits for anybody but what he
 /// needs: all of it is down already, and the order of tiers is only who comes first where a system is busy.
 fn own_wave(input: &PlanInput, order: &[&SecretInput], secret: &SecretInput) -> u32 {
-    if order.len() < 2 || input.strategy.0 == Strategy::KillFirst {
+    if order.len() < 2 || strategy(input, secret) == Strategy::KillFirst {
         return 0;
     }
     let earlier: BTreeSet<Tier> = order.iter().map(|s| s.tier).filter(|t| *t < secret.tier).collect();
@@ -403,9 +428,9 @@ impl Chain<'_> {
         }
         let capabilities = &self.secret.capabilities;
         let because = self.secret.because.clone();
-        let kill_first = self.input.strategy.0 == Strategy::KillFirst && capabilities.can_disable;
+        let kill_first = self.strategy() == Strategy::KillFirst && capabilities.can_disable;
         // What it depends on works with its old value until it is switched itself; unless that is dead by then.
-        let late = self.input.strategy.0 == Strategy::KillFirst || self.stage == self.switch;
+        let late = self.strategy() == Strategy::KillFirst || self.stage == self.switch;
         let before = if late { std::mem::take(&mut self.before) } else { Vec::new() };
         let capture = self.add(
             "capture",
@@ -457,6 +482,10 @@ impl Chain<'_> {
         Ok(needs)
     }
 
+    fn strategy(&self) -> Strategy {
+        strategy(self.input, self.secret)
+    }
+
     /// Steps from here on do. Gives what the first of them needs.
     fn switched(&mut self, mut needs: Vec<StepId>) -> Vec<StepId> {
         self.wave = self.switch;
@@ -466,8 +495,14 @@ impl Chain<'_> {
 
     fn kill_first(&mut self, capture: &StepId) -> Result<Done, CannotPlan> {
         let dead = self.kill(std::slice::from_ref(capture))?;
-        let refused = self.prove(StepAction::ProveRefused, "prove-refused", &dead)?;
-        let made = self.make(&[refused], false)?;
+        // Without another principal the refusal cannot be proven now, and what may not overlap cannot wait for one: the successor is the
+        // control of the last proof.
+        let made = if matches!(self.secret.overlap, Overlap::Never { .. }) && !self.secret.has_control {
+            self.make(&dead, false)?
+        } else {
+            let refused = self.prove(StepAction::ProveRefused, "prove-refused", &dead)?;
+            self.make(&[refused], false)?
+        };
         let moved = self.move_consumers(&made)?;
         let proof = self.prove(StepAction::Prove, "prove", &moved)?;
         self.purge(&proof)?;
@@ -614,11 +649,11 @@ impl Chain<'_> {
 
     fn kill(&mut self, needs: &[StepId]) -> Result<Vec<StepId>, CannotPlan> {
         let target = self.secret.target.clone();
-        let harm = (self.input.strategy.0 == Strategy::KillFirst
+        let harm = (self.strategy() == Strategy::KillFirst
             && !self.secret.consumers.is_empty()
             && self.secret.capabilities.can_mint)
             .then(|| format!("{} cannot log in until the successor reaches them", self.consumers()));
-        let why = match self.input.strategy.0 {
+        let why = match self.strategy() {
             Strategy::KillFirst => "only the issuer can kill it, and it is killed before anything else",
             Strategy::MakeBeforeBreak => "only the issuer can kill it, and nobody needs it any more",
         };

@@ -75,6 +75,32 @@ fn kill_first() {
 }
 
 #[test]
+fn what_may_not_overlap_is_killed_first_whatever_the_strategy() {
+    let mut key = secret("key", ValidAtOnce::Many);
+    key.overlap = Overlap::Never { why: "whoever holds it can sign as anybody" };
+    key.has_control = false;
+    let other = secret("other", ValidAtOnce::Many);
+    let plan = compile(&input(Strategy::MakeBeforeBreak, vec![key.clone(), other])).unwrap();
+    assert_eq!(plan.reasons, ["`key` is killed first all the same: whoever holds it can sign as anybody"]);
+    let needs = |step: &str| plan.step(&step.parse().unwrap()).unwrap().needs.clone();
+    assert_eq!(needs("key.disable"), ["key.capture".parse().unwrap()]);
+    // No other principal: nothing is proven in between, and the successor is the control of the last proof.
+    assert_eq!(needs("key.mint"), ["key.sever".parse().unwrap()]);
+    assert!(plan.step(&"key.prove-refused".parse().unwrap()).is_none());
+    assert!(needs("other.disable").contains(&"other.confirm-api".parse().unwrap()));
+    let waves: Vec<u32> = ["key.disable", "key.install", "other.disable"]
+        .map(|step| plan.step(&step.parse().unwrap()).unwrap().wave)
+        .to_vec();
+    assert!(waves == [0, 0, 2], "{waves:?}");
+
+    key.has_control = true;
+    let plan = compile(&input(Strategy::KillFirst, vec![key])).unwrap();
+    assert!(plan.reasons.is_empty());
+    let mint = plan.step(&"key.mint".parse().unwrap()).unwrap();
+    assert_eq!(mint.needs, ["key.prove-refused".parse().unwrap()]);
+}
+
+#[test]
 fn one_shared_principal_has_no_disable_and_says_what_breaks() {
     let plan = compile(&input(Strategy::MakeBeforeBreak, vec![secret("db", ValidAtOnce::One)])).unwrap();
     assert!(!plan.steps.iter().any(|s| s.action == StepAction::Disable));

@@ -4,7 +4,7 @@ use super::rng::Rng;
 use super::seen::{Coverage, Seen};
 use super::world::{Deed, Order, World};
 use crate::inventory::Tier;
-use crate::issuer::{Capabilities, Chooser, Task, TaskTime, ValidAtOnce};
+use crate::issuer::{Capabilities, Chooser, Overlap, Task, TaskTime, ValidAtOnce};
 use crate::plan::machine::Flaw;
 use crate::plan::{
     Approvals, ChannelAct, ChannelInput, Class, ConsumerInput, Lane, Machine, Plan, PlanInput, SecretInput,
@@ -145,6 +145,12 @@ fn secret(rng: &mut Rng, i: usize) -> SecretInput {
         target: "issuer".to_owned(),
         capabilities,
         retires: rng.chance(40),
+        overlap: if rng.chance(15) {
+            Overlap::Never { why: "whoever holds it is whoever he says he is" }
+        } else {
+            Overlap::Allowed
+        },
+        has_control: true,
         stores: (0..stores)
             .map(|_| StoreInput { target: "kv".to_owned(), lane: rng.chance(30).then(|| "kv".to_owned()) })
             .collect(),

@@ -5,7 +5,7 @@
 //! perform; for it the fate of a request is decided before an observation of the same step reads.
 
 use super::rng::Rng;
-use crate::issuer::{Chooser, ValidAtOnce};
+use crate::issuer::{Chooser, Overlap, ValidAtOnce};
 use crate::plan::{ChannelAct, PlanInput, StepAction, Strategy};
 
 /// A value, by number. 0 is the compromised one.
@@ -180,16 +180,15 @@ impl World {
         let place = |id: &crate::id::SecretId| input.secrets.iter().position(|s| s.id == *id);
         let secrets = input.secrets.iter().map(|s| {
             let c = &s.capabilities;
-            let order = match input.strategy.0 {
-                _ if !c.can_mint => Order::RevokeOnly,
-                Strategy::KillFirst if c.can_disable => Order::KillFirst,
-                Strategy::KillFirst | Strategy::MakeBeforeBreak => {
-                    if c.valid_at_once == ValidAtOnce::One {
-                        Order::Shared
-                    } else {
-                        Order::MakeBeforeBreak
-                    }
-                }
+            let kill = input.strategy.0 == Strategy::KillFirst || s.overlap != Overlap::Allowed;
+            let order = if !c.can_mint {
+                Order::RevokeOnly
+            } else if kill && c.can_disable {
+                Order::KillFirst
+            } else if c.valid_at_once == ValidAtOnce::One {
+                Order::Shared
+            } else {
+                Order::MakeBeforeBreak
             };
             let stores = s.stores.len();
             Secret {

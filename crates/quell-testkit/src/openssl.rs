@@ -1,0 +1,63 @@
+//! The program `openssl`: keys as PEM, and signatures of files as base64 beside them.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, ensure};
+
+/// A private key: `ed25519`, `P-256`, `P-384`, `rsa`.
+pub fn key(kind: &str) -> anyhow::Result<String> {
+    let curve = format!("ec_paramgen_curve:{kind}");
+    let options: &[&str] = match kind {
+        "ed25519" => &["ed25519"],
+        "rsa" => &["rsa", "-pkeyopt", "rsa_keygen_bits:2048"],
+        _ => &["EC", "-pkeyopt", &curve],
+    };
+    run(&[&["genpkey", "-quiet", "-algorithm"], options].concat(), "")
+}
+
+/// The public part of a private key.
+pub fn public(private: &str) -> anyhow::Result<String> {
+    run(&["pkey", "-pubout"], private)
+}
+
+/// Signs a file with a private key, into `FILE.sig`.
+pub fn sign(private: &str, file: &Path) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (key, raw) = (folder.path().join("key"), folder.path().join("raw"));
+    std::fs::write(&key, format!("{}\n", private.trim_end()))?;
+    run(&["dgst", "-sha256", "-sign", text(&key)?, "-out", text(&raw)?, text(file)?], "")?;
+    let encoded = run(&["base64", "-A", "-in", text(&raw)?], "")?;
+    Ok(std::fs::write(format!("{}.sig", text(file)?), encoded)?)
+}
+
+/// Whether `FILE.sig` verifies with the first key of a file.
+pub fn verify(public: &Path, file: &Path) -> anyhow::Result<bool> {
+    let folder = tempfile::tempdir()?;
+    let raw = folder.path().join("raw");
+    let signature = format!("{}.sig", text(file)?);
+    run(&["base64", "-d", "-A", "-in", &signature, "-out", text(&raw)?], "")?;
+    let verified = Command::new(crate::program("openssl", &[])?)
+        .args(["dgst", "-sha256", "-verify", text(public)?, "-signature", text(&raw)?, text(file)?])
+        .output()?;
+    Ok(verified.status.success())
+}
+
+fn text(path: &Path) -> anyhow::Result<&str> {
+    path.to_str().context("a path that is not text")
+}
+
+fn run(arguments: &[&str], input: &str) -> anyhow::Result<String> {
+    let mut child = Command::new(crate::program("openssl", &[])?)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("running openssl")?;
+    child.stdin.take().context("no standard input")?.write_all(input.as_bytes())?;
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "openssl: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
