@@ -7,7 +7,7 @@ use super::tree::Tree;
 
 const FOLDER: &str = "crates/quell-connect/src/";
 /// Folders there that are no system.
-const OTHERS: [&str; 3] = ["aws", "conformance", "consumer_sandbox"];
+const OTHERS: [&str; 4] = ["aws", "conformance", "consumer_sandbox", "releases"];
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let folders: BTreeSet<&str> = tree
