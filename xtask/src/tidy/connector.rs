@@ -7,8 +7,8 @@ use super::tree::Tree;
 
 const FOLDER: &str = "crates/quell-connect/src/";
 /// Folders there that are no system.
-const OTHERS: [&str; 8] =
-    ["aws", "azure", "conformance", "consumer_sandbox", "gcp", "github", "gitlab", "kubernetes"];
+const OTHERS: [&str; 9] =
+    ["aws", "azure", "conformance", "consumer_sandbox", "gcp", "github", "gitlab", "kubernetes", "releases"];
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let folders: BTreeSet<&str> = tree

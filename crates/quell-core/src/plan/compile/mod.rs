@@ -210,7 +210,8 @@ pub fn compile(input: &PlanInput) -> Result<Plan, CannotPlan> {
             before.extend(shared.iter().filter(|s| !before.contains(s)).cloned().collect::<Vec<_>>());
         }
         let looks = order.len() > 1 && shares(secret, &order);
-        let late = strategy(input, secret) == Strategy::KillFirst || needs_what_ends_at_once(&order, secret);
+        let late =
+            strategy(input, secret) == Strategy::KillFirst || needs_what_ends_at_once(input, &order, secret);
         let stage = if late { switch } else { switch.min(STAGE) };
         let mut chain =
             Chain { input, secret, before, shared, looks, stage, switch, wave: stage, steps: Vec::new() };
@@ -316,10 +317,12 @@ fn shared_with_earlier(secret: &SecretInput, seen: &BTreeMap<String, StepId>) ->
 /// The wave in which successors are made, where there is more than one secret.
 const STAGE: u32 = 1;
 
-/// It depends on a secret whose old value ends in the instant in which the successor is set, before stores have that:
-/// nothing of this one is begun in between.
-fn needs_what_ends_at_once(order: &[&SecretInput], secret: &SecretInput) -> bool {
-    let one = |s: &&&SecretInput| s.capabilities.valid_at_once == ValidAtOnce::One;
+/// It depends on a secret whose old value ends before stores have the successor, in the instant in which that is set or because it may not
+/// overlap: nothing of this one is begun in between.
+fn needs_what_ends_at_once(input: &PlanInput, order: &[&SecretInput], secret: &SecretInput) -> bool {
+    let one = |s: &&&SecretInput| {
+        s.capabilities.valid_at_once == ValidAtOnce::One || strategy(input, s) == Strategy::KillFirst
+    };
     order.iter().filter(one).any(|s| secret.after.contains(&s.id))
 }
 

@@ -93,6 +93,13 @@ fn what_may_not_overlap_is_killed_first_whatever_the_strategy() {
         .to_vec();
     assert!(waves == [0, 0, 2], "{waves:?}");
 
+    // What depends on it does not begin with a value that is about to end.
+    let mut user = secret("user", ValidAtOnce::Many);
+    user.after = vec!["key".parse().unwrap()];
+    let plan = compile(&input(Strategy::MakeBeforeBreak, vec![key.clone(), user])).unwrap();
+    let capture = plan.step(&"user.capture".parse().unwrap()).unwrap();
+    assert!(capture.needs.contains(&"key.confirm-api".parse().unwrap()), "{:?}", capture.needs);
+
     key.has_control = true;
     let plan = compile(&input(Strategy::KillFirst, vec![key])).unwrap();
     assert!(plan.reasons.is_empty());
