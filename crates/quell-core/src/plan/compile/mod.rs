@@ -202,7 +202,13 @@ pub fn compile(input: &PlanInput) -> Result<Plan, CannotPlan> {
     let mut lanes = BTreeMap::new();
     for secret in &order {
         let before = || secret.after.iter().filter_map(|id| last.get(id));
-        let switch = before().map(|(_, wave)| *wave).fold(own_wave(input, &order, secret), u32::max);
+        let inherited = before().map(|(_, wave)| *wave).fold(own_wave(input, &order, secret), u32::max);
+        // One that is killed first whatever the others do has no wave: later ones would wait for it, and it for a consumer that it shares with
+        // them. What depends on it comes after what it depends on.
+        let switch = match strategy(input, secret) {
+            Strategy::KillFirst => 0,
+            Strategy::MakeBeforeBreak => inherited,
+        };
         let mut before: Vec<StepId> = before().flat_map(|(usable, _)| usable).cloned().collect();
         let shared = shared_with_earlier(secret, &seen);
         // With kill-first nobody waits with the killing; what is looked at waits.
@@ -216,7 +222,7 @@ pub fn compile(input: &PlanInput) -> Result<Plan, CannotPlan> {
         let mut chain =
             Chain { input, secret, before, shared, looks, stage, switch, wave: stage, steps: Vec::new() };
         let done = chain.build()?;
-        last.insert(secret.id.clone(), (done.usable, switch));
+        last.insert(secret.id.clone(), (done.usable, inherited));
         if secret.is_ended_by_people() {
             by_people.push(done.proof)
         } else {
@@ -330,7 +336,7 @@ fn needs_what_ends_at_once(input: &PlanInput, order: &[&SecretInput], secret: &S
 /// that breaks nothing; then one tier goes after the other. With kill-first nobody waits for anybody but what he
 /// needs: all of it is down already, and the order of tiers is only who comes first where a system is busy.
 fn own_wave(input: &PlanInput, order: &[&SecretInput], secret: &SecretInput) -> u32 {
-    if order.len() < 2 || strategy(input, secret) == Strategy::KillFirst {
+    if order.len() < 2 || input.strategy.0 == Strategy::KillFirst {
         return 0;
     }
     let earlier: BTreeSet<Tier> = order.iter().map(|s| s.tier).filter(|t| *t < secret.tier).collect();

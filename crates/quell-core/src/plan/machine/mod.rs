@@ -67,6 +67,8 @@ pub struct Machine {
     needs: Vec<Vec<usize>>,
     /// Which secret each step is about, by its place in the plan.
     secret_of: Vec<Option<usize>>,
+    /// Which secrets of the plan have steps in waves.
+    waved: Vec<bool>,
     slots: Vec<Slot>,
     events: VecDeque<StepEvent>,
     actions: VecDeque<Action>,
@@ -96,8 +98,14 @@ impl Machine {
             .collect();
         let places: BTreeMap<&SecretId, usize> =
             plan.secrets.iter().enumerate().map(|(i, id)| (id, i)).collect();
-        let secret_of =
+        let secret_of: Vec<Option<usize>> =
             plan.steps.iter().map(|s| s.secret.as_ref().and_then(|id| places.get(id).copied())).collect();
+        let mut waved = vec![false; plan.secrets.len()];
+        for (step, secret) in plan.steps.iter().zip(&secret_of) {
+            if let Some(waves) = secret.and_then(|secret| waved.get_mut(secret)) {
+                *waves |= step.wave > 0;
+            }
+        }
         let fresh = Slot {
             state: StepState::Waiting,
             attempts: 0,
@@ -113,6 +121,7 @@ impl Machine {
             index,
             needs,
             secret_of,
+            waved,
             plan,
             events: VecDeque::new(),
             actions: VecDeque::new(),

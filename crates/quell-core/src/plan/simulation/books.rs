@@ -25,6 +25,8 @@ pub(super) struct Entry {
     pub(super) needs: Vec<usize>,
     /// A machine makes it or tests it; no statement can replace it.
     pub(super) essential: bool,
+    /// The step that preserves what this one takes away.
+    pub(super) takes_away: Option<usize>,
     pub(super) secret: Option<usize>,
     pub(super) wave: u32,
     /// Nobody of a later wave waits for it.
@@ -64,6 +66,12 @@ impl Books {
                     grants: Vec::new(),
                     approvals: s.approvals,
                     needs: s.needs.iter().map(|n| index[n]).collect(),
+                    takes_away: match &s.action {
+                        StepAction::Channel { channel, act: ChannelAct::Remove, .. } => {
+                            plan.channel_step(channel, ChannelAct::Preserve).map(|kept| index[&kept.id])
+                        }
+                        _ => None,
+                    },
                     essential: matches!(
                         s.action,
                         StepAction::Capture
@@ -110,6 +118,9 @@ impl Books {
     /// Takes one committed event in.
     pub(super) fn fold(&mut self, event: &StepEvent) {
         let i = self.index[event.step()];
+        if let (StepEvent::Skipped { .. }, Some(kept)) = (event, self.steps[i].takes_away) {
+            self.steps[kept].essential = false;
+        }
         let step = &mut self.steps[i];
         match event {
             StepEvent::HandedOver { .. } | StepEvent::ApprovalRequested { .. } => {}

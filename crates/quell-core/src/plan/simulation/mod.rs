@@ -62,7 +62,12 @@ fn story(seed: u64, ran: &Ran) -> String {
 fn simulation_holds_for_100_000_seeds() {
     if let Ok(seed) = std::env::var("QUELL_SIM_SEED") {
         let seed = seed.parse().unwrap();
-        let ran = run(seed, &Scenario::of(seed, None), true);
+        let scenario = Scenario::of(seed, None);
+        for step in &scenario.plan.steps {
+            let needs: Vec<&str> = step.needs.iter().map(crate::id::StepId::as_str).collect();
+            eprintln!("{:>3} {} <- {}", step.wave, step.id, needs.join(" "));
+        }
+        let ran = run(seed, &scenario, true);
         eprintln!("{}", story(seed, &ran));
         assert!(ran.breaches.is_empty());
         return;

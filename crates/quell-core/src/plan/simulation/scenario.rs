@@ -145,7 +145,7 @@ fn secret(rng: &mut Rng, i: usize) -> SecretInput {
         target: "issuer".to_owned(),
         capabilities,
         retires: rng.chance(40),
-        overlap: Overlap::Allowed,
+        overlap: if rng.chance(15) { Overlap::Never { why: "x" } } else { Overlap::Allowed },
         has_control: true,
         stores: (0..stores)
             .map(|_| StoreInput { target: "kv".to_owned(), lane: rng.chance(30).then(|| "kv".to_owned()) })

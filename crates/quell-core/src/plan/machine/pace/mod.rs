@@ -141,7 +141,12 @@ impl Machine {
                 self.began(i, step, &mut pace);
             }
         }
-        pace.busy = pace.under_way.intersection(&open).copied().collect();
+        pace.busy = pace
+            .under_way
+            .intersection(&open)
+            .copied()
+            .filter(|secret| self.goes_in_waves(*secret))
+            .collect();
         pace
     }
 
@@ -174,7 +179,14 @@ impl Machine {
     pub(super) fn room_under_way(&self, i: usize, pace: &Pace) -> bool {
         let (Some(step), Some(secret)) = (self.plan.steps.get(i), self.secret(i)) else { return true };
         let most = usize::try_from(self.plan.under_way).unwrap_or(usize::MAX);
-        most == 0 || !step.switches() || pace.under_way.contains(&secret) || pace.busy.len() < most
+        let free = || pace.under_way.contains(&secret) || pace.busy.len() < most;
+        most == 0 || !step.switches() || !self.goes_in_waves(secret) || free()
+    }
+
+    /// One that is killed first whatever the others do has no wave: it waits for nobody's room and takes none, since whoever has to be
+    /// switched before its consumers could then wait for it.
+    fn goes_in_waves(&self, secret: usize) -> bool {
+        self.waved.get(secret).copied().unwrap_or(false)
     }
 
     /// Takes over from the plan before: what that had begun to switch, and is not `done`, is under way here, too.
@@ -253,7 +265,7 @@ impl Machine {
         if step.wave > 0 {
             pace.in_wave.insert((secret, step.wave));
         }
-        if step.switches() && pace.under_way.insert(secret) {
+        if step.switches() && pace.under_way.insert(secret) && self.goes_in_waves(secret) {
             pace.busy.insert(secret);
         }
     }
