@@ -363,7 +363,8 @@ impl Driver<'_> {
                 .map(|((_, consumer), seen)| (consumer.clone(), seen.clone()))
                 .collect(),
             cutoff: crate::proof::session_cutoff(&self.incident, secret),
-            written: step.action == StepAction::Look && self.written(secret),
+            written: matches!(step.action, StepAction::Look | StepAction::WriteStore { .. })
+                && self.written(secret),
             seen_valid: self.incident.seen_valid(secret),
             given_up: self.incident.distrusted_of(secret),
             incident: None,

@@ -7,7 +7,7 @@ use quell_connect::connector::{IssuerOp, Notice, Performed as Issued};
 use quell_core::IncidentId;
 use quell_core::event::{Actor, Event, SealedRef, ValueRole};
 use quell_core::incident::Incident;
-use quell_core::issuer::{Chooser, Overlap};
+use quell_core::issuer::{Chooser, Overlap, ValidAtOnce};
 use quell_core::outcome::{ACCEPTED_BEFORE, Facts, Outcome, Probe, TAKEN_AWAY, took_away};
 use quell_core::plan::{Phase, Step, StepAction, Strategy, confirmed};
 use quell_core::secret::{Credential, Fingerprint, SecretValue};
@@ -103,15 +103,7 @@ async fn step(job: &Job) -> Result<Performed, AppError> {
             let new = new_value(job).await?;
             Ok(accepted(bound(systems, &new).await).into())
         }
-        StepAction::WriteStore { store } => {
-            let new = new_value(job).await?;
-            let store = systems.stores.get(*store).ok_or_else(|| gone("store"))?;
-            Ok(match job.phase {
-                Phase::Perform => store.write(&new.value).await,
-                Phase::Observe => store.observe_write(&new.value).await,
-            }
-            .into())
-        }
+        StepAction::WriteStore { store } => write_store(job, systems, *store).await,
         StepAction::Reload { consumer } => reload(job, systems, consumer).await,
         StepAction::Confirm { consumer } => confirm(job, systems, consumer).await,
         StepAction::Disable => disable(job, systems).await,
@@ -149,6 +141,40 @@ async fn step(job: &Job) -> Result<Performed, AppError> {
             Err(AppError::Usage("handled above".to_owned()))
         }
     }
+}
+
+async fn write_store(job: &Job, systems: &Systems, store: usize) -> Result<Performed, AppError> {
+    let new = new_value(job).await?;
+    let seen = before_the_write(job, systems).await;
+    let store = systems.stores.get(store).ok_or_else(|| gone("store"))?;
+    let mut done = Performed::just(match job.phase {
+        Phase::Perform => store.write(&new.value).await,
+        Phase::Observe => store.observe_write(&new.value).await,
+    });
+    done.entries = seen;
+    Ok(done)
+}
+
+/// What consumers say in the last moment before the successor can reach them. Between the capture and now somebody may have restarted one of them with
+/// the old value, and that must not count as having moved. Who says nothing keeps what was seen first. Where several stores are written side by
+/// side, one of them may be ahead of this look, so it is left out.
+async fn before_the_write(job: &Job, systems: &Systems) -> Vec<NewEntry> {
+    let only = job.phase == Phase::Perform && !job.known.written && systems.stores.len() == 1;
+    let Some(secret) = job.step.secret.as_ref().filter(|_| only) else { return Vec::new() };
+    let mut entries = Vec::new();
+    for consumer in &systems.consumers {
+        let Ok(seen) = consumer.observe.see().await else { continue };
+        let known = job.known.baselines.get(&consumer.name);
+        let generation = seen.generation.or_else(|| known.and_then(|(generation, _)| generation.clone()));
+        let principal = seen.principal.or_else(|| known.and_then(|(_, principal)| principal.clone()));
+        if known == Some(&(generation.clone(), principal.clone())) {
+            continue;
+        }
+        let (secret, consumer) = (secret.clone(), consumer.name.clone());
+        let event = Event::Baseline { secret, consumer, generation, principal, anew: true };
+        entries.push(NewEntry::new(job.actor.clone(), event));
+    }
+    entries
 }
 
 async fn disable(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
@@ -445,7 +471,9 @@ async fn mint(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
     // The value that stores hold decides the shape and, with alternating principals, who is idle.
     // A reported value says nothing about who is idle; without a store's word the issuer is asked (`choose(None)`).
     let blind = systems.stores.iter().all(|store| !store.readable());
-    let reported = job.known.old.first().filter(|_| blind);
+    let alternates = systems.issuer.capabilities().valid_at_once == ValidAtOnce::AlternatePrincipals;
+    let decides = blind && (systems.stores.is_empty() || !alternates);
+    let reported = job.known.old.first().filter(|_| decides);
     let in_use = job.known.old.iter().find(|o| o.place != "reported").or(reported);
     let old = match in_use {
         Some(sealed) => Some(unseal(&job.app, sealed).await?),
@@ -608,7 +636,7 @@ async fn notify(job: &Job, channel: &str, kind: &str) -> Result<Performed, AppEr
         }
         "contained" => (
             format!("{}: proven inert: {}", incident.id, secrets.join(", ")),
-            "Every old value is refused by its issuer beside an accepted control, and no session is left."
+            "Every old value is refused by its issuer beside an accepted control, and no session is left that the issuer counts; the plan's warnings say what lives on elsewhere."
                 .to_owned(),
         ),
         _ => (

@@ -59,6 +59,13 @@ impl Consumer {
         self.port
     }
 
+    /// Somebody starts it anew, with what the store holds.
+    pub(super) fn restart(&self) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.write_all(b"POST /reload HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();
+        std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+    }
+
     /// The value that it uses, and whether its session answers.
     pub(super) fn state(&self) -> (String, bool) {
         let mut held = self.shared.held.lock().unwrap();

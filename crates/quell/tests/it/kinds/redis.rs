@@ -132,3 +132,23 @@ fn a_successor_that_is_given_up_is_killed_like_the_leaked_value() {
         assert!(!again.status.success(), "{}", super::text(&again.stderr));
     }
 }
+
+/// Somebody restarts the consumer with the old value while the plan waits: that is not taken for having moved.
+#[test]
+fn a_restart_with_the_old_value_before_the_write_is_no_confirmation() {
+    let server = Server::start(Keeps::File).unwrap();
+    let place = super::Place::new(kind(&server, "restarted", server.port()));
+    let id = place.leak(super::MAKE_BEFORE_BREAK.1);
+    for (failpoint, generation) in
+        [("orders.probe-new:after-result", "1"), ("orders.store-0:after-result", "2")]
+    {
+        let killed = place.quell(&["respond", &id], Some(failpoint));
+        assert_eq!(killed.status.code(), None, "{}", super::text(&killed.stderr));
+        let events = place.ok(&["incident", "timeline", &id, "--json"], None);
+        let baselines: Vec<&str> = events.lines().filter(|line| line.contains("consumer.baseline")).collect();
+        let seen =
+            baselines.last().is_some_and(|line| line.contains(&format!("\"generation\":\"{generation}\"")));
+        assert!(seen, "{failpoint}: {baselines:?}");
+        place.consumer.restart();
+    }
+}
