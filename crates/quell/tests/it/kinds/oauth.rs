@@ -5,6 +5,7 @@ use std::sync::Arc;
 use quell_testkit::oidc::{Client, OnUpdate, Options, Server, enter};
 use serde_json::{Value, json};
 
+use super::transit::is_not_believed_of_another;
 use super::{
     KILL_FIRST, Kept, Kind, Place, Session, is_answered, survives_crashes_at, survives_lost_answers,
 };
@@ -215,4 +216,26 @@ fn an_answer_about_a_refresh_token_that_is_lost_is_found_again() {
         place.ok(&["respond", &id], None);
     }
     assert_only_dead(&mut place, &id);
+}
+
+/// A token that another server issued, and that its own resource takes: here it gets the refusal of what nobody ever had.
+#[test]
+fn a_token_of_another_server_is_not_believed_dead() {
+    let (server, other) = (start(true), start(true));
+    let place = Place::new(access_token(&server, "orders", server.port()));
+    let theirs = other.register("orders", OnUpdate::Keeps).unwrap();
+    let foreign = other.mint(&theirs, "").unwrap();
+    let opens = || other.enter("asks", &foreign).unwrap() == 200;
+    is_not_believed_of_another(place, &foreign, "nobody saw this one accepted here", opens);
+}
+
+/// A token of the same server for a resource that looks at its signature alone, while the one in the inventory refuses it.
+#[test]
+fn a_token_for_another_resource_is_not_believed_dead() {
+    let server = start(true);
+    let place = Place::new(access_token(&server, "orders", server.port()));
+    let theirs = server.register("mail", OnUpdate::Keeps).unwrap();
+    let foreign = server.mint(&theirs, "&resource=urn:local").unwrap();
+    let opens = || server.enter("local", &foreign).unwrap() == 200;
+    is_not_believed_of_another(place, &foreign, "is for others than the resource", opens);
 }
