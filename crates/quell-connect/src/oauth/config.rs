@@ -261,7 +261,13 @@ fn text(description: &str) -> Value {
 }
 
 fn closed(required: Value, properties: Value) -> Value {
-    json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties })
+    let fields = [
+        ("type", json!("object")),
+        ("additionalProperties", json!(false)),
+        ("required", required),
+        ("properties", properties),
+    ];
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Schema of [`TokenConfig`].

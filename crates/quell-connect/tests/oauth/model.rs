@@ -23,6 +23,8 @@ pub(crate) enum Scope {
     Never,
 }
 
+type OnRecord = Box<dyn Fn(&str) + Send>;
+
 /// What the server is and holds.
 pub(crate) struct State {
     pub(crate) introspects: bool,
@@ -45,8 +47,10 @@ pub(crate) struct State {
     pub(crate) live: BTreeSet<String>,
     pub(crate) minted: BTreeSet<String>,
     pub(crate) revoked: Vec<String>,
-    /// What happens when a record is read.
-    pub(crate) on_record: Option<Box<dyn Fn() + Send>>,
+    /// How often a record was asked for: each answer has another registration access token.
+    records: u32,
+    /// What happens before a record is answered, by the request's method.
+    pub(crate) on_record: Option<OnRecord>,
 }
 
 pub(crate) struct Model {
@@ -70,6 +74,7 @@ impl Model {
             live: BTreeSet::new(),
             minted: BTreeSet::new(),
             revoked: Vec::new(),
+            records: 0,
             on_record: None,
         };
         change(&mut state);
@@ -257,9 +262,11 @@ fn refresh(state: &mut State, token: &str, asks_scope: bool) -> Said {
 
 fn record(state: &mut State, method: &str) -> Said {
     if let Some(on_record) = &state.on_record {
-        on_record();
+        on_record(method);
     }
-    let mut record = json!({ "client_id": "orders", "registration_access_token": format!("next-{method}") });
+    state.records += 1;
+    let mut record =
+        json!({ "client_id": "orders", "registration_access_token": format!("next-{}", state.records) });
     if method == "PUT" && !state.keeps_secret {
         state.secret = format!("{}-next", state.secret);
     }

@@ -257,10 +257,13 @@ async fn a_secret_that_was_leaked_is_not_taken_for_its_successor() {
     assert!(reason(&made.outcome).contains("the server keeps the secret"), "{made:?}");
 }
 
-/// Moves the folder of the token away whenever a record is asked for, and back after a while.
-fn moving(model: &Model, folder: &Path, back: Option<Duration>) {
+/// Moves the folder of the token away whenever a record is asked for so, and back after a while.
+fn moving(model: &Model, methods: &'static [&'static str], folder: &Path, back: Option<Duration>) {
     let (folder, away) = (folder.join("tokens"), folder.join("away"));
-    model.state().on_record = Some(Box::new(move || {
+    model.state().on_record = Some(Box::new(move |method| {
+        if !methods.contains(&method) {
+            return;
+        }
         std::fs::rename(&folder, &away).ok();
         if let Some(wait) = back {
             let (folder, away) = (folder.clone(), away.clone());
@@ -280,19 +283,27 @@ async fn the_next_registration_token_is_written_until_it_is_kept() {
     let issuer = modelled(&model, &file);
     let old = issuer.identify(&value("leaked")).unwrap();
     let new = issuer.choose(Some(&old), "tag").await.unwrap();
-    moving(&model, folder.path(), Some(Duration::from_millis(130)));
+    moving(&model, &["GET", "PUT"], folder.path(), Some(Duration::from_millis(130)));
     let made = issuer.perform(IssuerOp::Install { new: &new }).await;
     assert_eq!(fact(&made.outcome, "client"), &json!("orders"), "{made:?}");
     assert!(!format!("{made:?}").contains("registration_token_lost"), "{made:?}");
-    assert_eq!(std::fs::read_to_string(&file).unwrap().trim(), "next-PUT");
+    assert_eq!(std::fs::read_to_string(&file).unwrap().trim(), "next-2");
 
-    // For good: it is said what only people can do, and the secret stays.
-    moving(&model, folder.path(), None);
+    // For good, after the secret was changed: the new one is kept, and it is said what only people can do.
+    moving(&model, &["PUT"], folder.path(), None);
     let asked = issuer.choose(Some(&made.minted.unwrap()), "tag").await.unwrap();
+    let made = issuer.perform(IssuerOp::Install { new: &asked }).await;
+    let lost = fact(&made.outcome, "registration_token_lost").as_str().unwrap();
+    assert!(lost.contains("Have an administrator of the server make a new one"), "{lost}");
+    assert_eq!(made.minted.unwrap().value.expose_text(), Some("leaked-next-next"));
+
+    // Before that: the secret stays.
+    std::fs::rename(folder.path().join("away"), folder.path().join("tokens")).unwrap();
+    moving(&model, &["GET"], folder.path(), None);
     let lost = issuer.perform(IssuerOp::Install { new: &asked }).await.outcome;
     assert!(reason(&lost).contains("Have an administrator of the server make a new one"), "{lost:?}");
     assert!(reason(&lost).contains("the secret was not changed"), "{lost:?}");
-    assert_eq!(model.state().secret, "leaked-next");
+    assert_eq!(model.state().secret, "leaked-next-next");
 }
 
 #[tokio::test]
