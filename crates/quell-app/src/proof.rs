@@ -113,7 +113,7 @@ pub async fn prove(
         unseen.push(quell_core::incident::never_valid(secret));
     }
     for o in old.iter().filter(|o| !seen_valid.contains(&o.sealed.fingerprint)) {
-        if let Some(why) = systems.issuer.elsewhere(&o.credential).await {
+        if let Some(why) = systems.issuer.unproven(&o.credential).await {
             unseen.push(format!("{} ({}): {why}", o.sealed.fingerprint, o.credential.principal));
         }
     }

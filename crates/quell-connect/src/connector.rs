@@ -159,6 +159,11 @@ pub trait Issuer: Send + Sync {
     async fn elsewhere(&self, _credential: &Credential) -> Option<String> {
         None
     }
+    /// Why a refusal of this value is no proof, unless it was seen to be valid here: the issuer refuses strangers' values in the same words. Unlike
+    /// [`Issuer::elsewhere`] this does not say that it belongs elsewhere: a store that holds a dead value goes on. Changes nothing.
+    async fn unproven(&self, credential: &Credential) -> Option<String> {
+        self.elsewhere(credential).await
+    }
     /// A fresh acceptance by the same door for a principal known to be good (the admin), used as control
     /// before a successor exists.
     async fn control(&self) -> Probe;

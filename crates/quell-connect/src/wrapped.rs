@@ -127,6 +127,11 @@ impl Deks {
     ) -> Result<(), ConnectError> {
         let failed = |kind, words: String| Err(ConnectError::new(system, WRITING, kind, words));
         let Some(store) = self.stores.get(dek.at) else { return Ok(()) };
+        // It takes the place of the only copy.
+        if !(self.shape.fits)(anew) {
+            let words = format!("what should go into {} is no wrapped key", store.target());
+            return failed(ConnectErrorKind::Unexpected, words);
+        }
         match store.read().await? {
             Some(held) if held.value.same_as(&dek.value) => {}
             Some(_) | None => {

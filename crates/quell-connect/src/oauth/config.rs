@@ -71,6 +71,9 @@ pub(super) struct TokenConfig {
     pub(super) kind: Kind,
     /// The door that takes access tokens.
     pub(super) resource: Option<String>,
+    /// Names in `aud` of a JWT that stand for the resource alone, or for others that ask the server each time.
+    #[serde(default)]
+    pub(super) audience: Vec<String>,
     /// Where consumers keep other tokens of the same grant.
     #[serde(default)]
     pub(super) family: Vec<SecretSource>,
@@ -220,6 +223,14 @@ impl TokenConfig {
                 let hint = "Give the refresh token an entry of its own.";
                 Err(ConfigError::at("token.family", "only a refresh token has one", hint))
             }
+            Kind::RefreshToken if !self.family.is_empty() && self.resource.is_none() => {
+                let hint = "Name `resource`, an address that takes access tokens and changes nothing.";
+                Err(ConfigError::at(
+                    "token.family",
+                    "without a door nobody can tell whether they are dead",
+                    hint,
+                ))
+            }
             Kind::RefreshToken if self.mint.is_some() => {
                 let hint = "People must consent again; remove it.";
                 Err(ConfigError::at("token.mint", "a refresh token cannot be asked for", hint))
@@ -245,10 +256,45 @@ impl Client {
     }
 }
 
+fn text(description: &str) -> Value {
+    json!({ "type": "string", "minLength": 1, "description": description })
+}
+
+fn closed(required: Value, properties: Value) -> Value {
+    let fields = [
+        ("type", json!("object")),
+        ("additionalProperties", json!(false)),
+        ("required", required),
+        ("properties", properties),
+    ];
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Schema of [`TokenConfig`].
+fn token_schema() -> Value {
+    let more = json!({
+        "scope": text("Scopes of a successor, with spaces in between"),
+        "resource": text("Resource indicator of a successor (RFC 8707)"),
+        "audience": text("Audience of a successor, where the server asks for one"),
+    });
+    let list = |description: &str| {
+        let item = json!({ "type": "string", "minLength": 1 });
+        json!({ "type": "array", "items": item, "description": description })
+    };
+    closed(
+        json!(["type"]),
+        json!({
+            "type": { "enum": ["access_token", "refresh_token"], "description": "Which token it is" },
+            "resource": text("An address that takes access tokens and changes nothing: https://api.example.com/me"),
+            "audience": list("Names in `aud` of a JWT that stand for `resource` alone, or for resources that ask the server each time"),
+            "family": list("References to other tokens of the same grant, as consumers keep them: file:/run/orders/access-token"),
+            "mint": closed(json!([]), more),
+        }),
+    )
+}
+
 /// Schema of [`Config`].
 pub(super) fn schema() -> Value {
-    let text = |description: &str| json!({ "type": "string", "minLength": 1, "description": description });
-    let closed = |required: Value, properties: Value| json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties });
     let client = |description: &str| {
         let mut client = closed(
             json!(["id"]),
@@ -267,25 +313,6 @@ pub(super) fn schema() -> Value {
         }
         client
     };
-    let more = json!({
-        "scope": text("Scopes of a successor, with spaces in between"),
-        "resource": text("Resource indicator of a successor (RFC 8707)"),
-        "audience": text("Audience of a successor, where the server asks for one"),
-    });
-    let mint = closed(json!([]), more);
-    let token = closed(
-        json!(["type"]),
-        json!({
-            "type": { "enum": ["access_token", "refresh_token"], "description": "Which token it is" },
-            "resource": text("An address that takes access tokens and changes nothing: https://api.example.com/me"),
-            "family": {
-                "type": "array",
-                "items": { "type": "string", "minLength": 1 },
-                "description": "References to other tokens of the same grant, as consumers keep them: file:/run/orders/access-token",
-            },
-            "mint": mint,
-        }),
-    );
     let registration = closed(
         json!(["uri", "token"]),
         json!({
@@ -313,7 +340,7 @@ pub(super) fn schema() -> Value {
                 "scope": text("Scopes of the control's token"),
                 "resource": text("Resource indicator of the control's token (RFC 8707)"),
             })),
-            "token": token,
+            "token": token_schema(),
             "client_secret": closed(json!(["registration"]), json!({ "registration": registration })),
             "settle": text("How long until every resource notices, such as the life of its cache: 2s (the default)"),
         }),

@@ -20,6 +20,8 @@ pub(super) const INVALID_CLIENT: &str = "invalid_client";
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Door {
     In,
+    /// It asks for a token, and says nothing of the one that it was shown.
+    Login,
     Out,
     Unclear(String),
 }
@@ -32,6 +34,21 @@ pub(super) enum Offered {
     Taken,
     Refused,
     Unclear(String),
+}
+
+impl Door {
+    /// Whether the bearer is let in, or why that is not known.
+    pub(super) fn lets_in(self) -> Result<bool, String> {
+        match self {
+            Self::In => Ok(true),
+            Self::Out => Ok(false),
+            Self::Login => {
+                Err("the resource answered 401 without `invalid_token`, as a login page or a proxy does"
+                    .to_owned())
+            }
+            Self::Unclear(why) => Err(why),
+        }
+    }
 }
 
 const ENTERING: &str = "trying the token at the resource";
@@ -66,22 +83,25 @@ impl Server {
             401 if names(INVALID_TOKEN) => Door::Out,
             // The token is good, and not for this.
             403 if names("insufficient_scope") => Door::In,
-            401 => Door::Unclear(
-                "the resource answered 401 without `invalid_token`, as a login page or a proxy does"
-                    .to_owned(),
-            ),
+            401 => Door::Login,
             status => Door::Unclear(format!("the resource answered {status}")),
         })
     }
 
     /// Tries a refresh token without using it up: the scope that is asked for was granted to nobody, and a server that knows the token must
-    /// refuse that with `invalid_scope` (RFC 6749, section 6), one that does not know it with `invalid_grant`.
+    /// refuse that with `invalid_scope` (RFC 6749, section 6), one that does not know it with `invalid_grant`. A token that nobody has goes
+    /// first: where that is not refused as such, nothing can be told of another.
     pub(super) async fn offer(&self, login: &Login, token: &str) -> Result<Offered, ConnectError> {
-        let url = self.endpoint(OFFERING, Endpoint::Token).await?;
         let random = |words: &str| self.error(OFFERING, ConnectErrorKind::Denied, words);
         let scope = format!("quell-{}", *nobodys().map_err(random)?);
-        let pairs = [("grant_type", "refresh_token"), ("refresh_token", token), ("scope", &scope)];
-        let reply = self.post(OFFERING, &url, login, &pairs).await?;
+        let unknown = self.ask_with(login, &nobodys().map_err(random)?, &scope).await?;
+        if !unknown.is(INVALID_GRANT) {
+            return Ok(Offered::Unclear(format!(
+                "the token endpoint does not tell a refresh token that nobody has from one that is good: it answers {} to both",
+                unknown.said()
+            )));
+        }
+        let reply = self.ask_with(login, token, &scope).await?;
         if reply.is(INVALID_GRANT) {
             return Ok(Offered::Refused);
         }
@@ -98,6 +118,12 @@ impl Server {
             return Ok(Offered::Taken);
         }
         Ok(Offered::Unclear(self.failure(OFFERING, login, &reply).detail))
+    }
+
+    async fn ask_with(&self, login: &Login, token: &str, scope: &str) -> Result<Reply, ConnectError> {
+        let url = self.endpoint(OFFERING, Endpoint::Token).await?;
+        let pairs = [("grant_type", "refresh_token"), ("refresh_token", token), ("scope", scope)];
+        self.post(OFFERING, &url, login, &pairs).await
     }
 
     /// A token by client credentials (RFC 6749, section 4.4), and for how many seconds it is good.
@@ -129,7 +155,8 @@ impl Server {
         match reply.status {
             200..300 if !reply.is_page => Ok(reply),
             _ if reply.is("unsupported_token_type") => Ok(reply),
-            _ => Err(self.failure(REVOKING, login, &reply)),
+            // RFC 7009, section 2.2.1: with 503 the token still exists.
+            _ => Err(self.failure_of_harmless(REVOKING, login, &reply)),
         }
     }
 }

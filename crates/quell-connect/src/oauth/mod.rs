@@ -4,11 +4,14 @@
 
 mod config;
 mod door;
+mod family;
 mod jwt;
+mod look;
 mod registration;
 mod secret;
 mod server;
 mod token;
+mod trial;
 
 use serde_json::Value;
 

@@ -3,6 +3,8 @@
 //! The server may give another registration access token with each answer, and the one before is then dead (section 3): the next one is written
 //! to its store before anything else is done with the answer. A lost answer loses it, and only people can make a new one.
 
+use std::time::Duration;
+
 use quell_core::outcome::Outcome;
 use quell_core::secret::SecretValue;
 use reqwest::Method;
@@ -39,6 +41,13 @@ const NOT_SENT: [&str; 5] = [
     "registration_access_token",
     "registration_client_uri",
 ];
+
+/// How often the next token is written before it counts as lost, and how long to wait in between.
+const KEEPS: u32 = 4;
+const WAIT: Duration = Duration::from_millis(100);
+
+/// A check of a file that others may read: that stops no answer to a leak.
+const OPEN: &str = "keep others";
 
 const READING: &str = "reading the client's record";
 const UPDATING: &str = "updating the client's record";
@@ -93,6 +102,11 @@ impl Registration {
         let stored = self.token.read().await?;
         let token =
             stored.ok_or_else(|| denied(format!("there is no registration access token in {place}")))?;
+        self.can_keep(&token.value).await.map_err(|why| {
+            denied(format!(
+                "the next registration access token could not be kept in {place} ({why}); nothing was asked"
+            ))
+        })?;
         let text = token.value.expose_text().unwrap_or_default();
         let header = Zeroizing::new(format!("Bearer {text}"));
         let mut header = HeaderValue::from_str(&header)
@@ -112,7 +126,7 @@ impl Registration {
                 let lost = self.keep(&fields, &token.value).await;
                 Ok(Record { fields, lost })
             }
-            (429 | 503, _) => {
+            (429, _) => {
                 let kind = ConnectErrorKind::Transient { retry_after: answer.retry_after };
                 Err(server.error(what, kind, "it has no time"))
             }
@@ -121,8 +135,8 @@ impl Registration {
             }
             (401, _) => Err(denied(format!(
                 "it refuses the registration access token ({code}): it changes with each use at some servers, and somebody else used it, or \
-                 the answer with the next one was lost. Have an administrator of the server make a new one, put it into {place}, and \
-                 retry the step"
+                 the answer with the next one was lost. {}",
+                self.instead()
             ))),
             (400..500, _) if !code.is_empty() => Err(denied(format!("it refused: {code}"))),
             (status, _) => {
@@ -139,9 +153,38 @@ impl Registration {
         if next.same_as(used) {
             return None;
         }
-        match self.token.write(&next).await {
-            Outcome::Applied { .. } => None,
-            Outcome::NotApplied { reason, .. } | Outcome::Unknown { reason } => Some(reason),
+        let mut why = String::new();
+        for _ in 0..KEEPS {
+            match self.token.write(&next).await {
+                Outcome::Applied { .. } => return None,
+                Outcome::NotApplied { reason, .. } | Outcome::Unknown { reason } => why = reason,
+            }
+            tokio::time::sleep(WAIT).await;
+        }
+        let instead = self.instead();
+        Some(format!(
+            "the server changed the registration access token, and the next one could not be kept ({why}). {instead}"
+        ))
+    }
+
+    /// What only people can do.
+    fn instead(&self) -> String {
+        format!(
+            "Have an administrator of the server make a new one, put it into {}, and retry the step",
+            self.token.target()
+        )
+    }
+
+    /// Whether the store takes what it holds once more, and says that it may be written to: one that finds nothing to change writes nothing.
+    async fn can_keep(&self, current: &SecretValue) -> Result<(), String> {
+        if let Some(failed) =
+            self.token.check().await.into_iter().find(|check| !check.ok && !check.what.starts_with(OPEN))
+        {
+            return Err(format!("{}: {}", failed.what, failed.detail));
+        }
+        match self.token.write(current).await {
+            Outcome::Applied { .. } => Ok(()),
+            Outcome::NotApplied { reason, .. } | Outcome::Unknown { reason } => Err(reason),
         }
     }
 }

@@ -9,8 +9,9 @@ use quell_core::issuer::{Capabilities, Chooser, ValidAtOnce};
 use quell_core::outcome::{Outcome, Probe};
 use quell_core::secret::{Credential, SecretValue};
 use serde_json::json;
+use url::Url;
 
-use super::config::{Client, Config, Control, SecretConfig};
+use super::config::{Auth, Client, Config, Control, SecretConfig};
 use super::door::{INVALID_CLIENT, INVALID_GRANT, nobodys};
 use super::registration::Registration;
 use super::server::{Endpoint, Login, Reply, Server};
@@ -31,6 +32,9 @@ pub(super) struct Secrets {
 const LOOKING: &str = "looking at the secret";
 const TRYING: &str = "logging in as the client";
 const CHANGING: &str = "changing the secret";
+
+/// Of a client that may not use the grant, and in some servers of a wrong secret.
+const UNAUTHORIZED_CLIENT: &str = "unauthorized_client";
 
 impl Secrets {
     pub(super) fn new(
@@ -64,31 +68,74 @@ impl Secrets {
         Ok(text)
     }
 
+    /// Tries a client, and right after it the same client with a secret that was made up: only what the door tells apart says anything.
     async fn tried(&self, login: &Login) -> Result<Probe, ConnectError> {
         let random = |words: &str| self.server.error(TRYING, ConnectErrorKind::Denied, words);
         let nobodys = nobodys().map_err(random)?;
-        let url = self.server.endpoint(TRYING, Endpoint::Token).await?;
         let pairs = [("grant_type", "refresh_token"), ("refresh_token", nobodys.as_str())];
-        let reply = self.server.post(TRYING, &url, login, &pairs).await?;
-        if reply.is(INVALID_GRANT) || reply.is("unauthorized_client") {
-            return Ok(accepted(login, "token endpoint"));
+        let url = self.server.endpoint(TRYING, Endpoint::Token).await?;
+        let (reply, other) = self.both(&url, login, &pairs).await?;
+        if reply.is(INVALID_GRANT) || reply.status == 400 && reply.is(UNAUTHORIZED_CLIENT) {
+            return Ok(accepted(login, "token endpoint", &other));
         }
-        if let Some(refused) = refused(&reply) {
+        if let Some(refused) = refused(&reply, &other) {
             return Ok(refused);
         }
         // Some servers say of a grant that is not the client's what they say of a bad request.
         let revocation = self.server.find(Endpoint::Revocation).await?;
         if let (Some(url), true) = (revocation, reply.is("invalid_request")) {
             let pairs = [("token", nobodys.as_str()), ("token_type_hint", "refresh_token")];
-            let reply = self.server.post(TRYING, &url, login, &pairs).await?;
+            let (reply, other) = self.both(&url, login, &pairs).await?;
             if reply.status == 200 && !reply.is_page {
-                return Ok(accepted(login, "revocation endpoint"));
+                return Ok(accepted(login, "revocation endpoint", &other));
             }
-            if let Some(refused) = refused(&reply) {
+            if let Some(refused) = refused(&reply, &other) {
                 return Ok(refused);
             }
         }
         Err(self.server.failure(TRYING, login, &reply))
+    }
+
+    async fn both(
+        &self,
+        url: &Url,
+        login: &Login,
+        pairs: &[(&str, &str)],
+    ) -> Result<(Reply, Reply), ConnectError> {
+        let reply = self.server.post(TRYING, url, login, pairs).await?;
+        Ok((reply, self.server.post(TRYING, url, &self.made_up(&login.id, login.auth)?, pairs).await?))
+    }
+
+    fn made_up(&self, id: &str, auth: Auth) -> Result<Login, ConnectError> {
+        let random = |words: &str| self.server.error(TRYING, ConnectErrorKind::Denied, words);
+        let secret = SecretValue::from_text(nobodys().map_err(random)?.to_string());
+        Ok(Login { id: id.to_owned(), secret: Some(secret), auth })
+    }
+
+    /// With a secret that nobody has: what says nothing of that one says nothing of another.
+    async fn check_door(&self) -> Check {
+        let tried = async { self.tried(&self.made_up(&self.client.id, self.client.auth)?).await };
+        let (ok, detail) = match tried.await {
+            Ok(Probe::Refused { code, .. }) => (true, code),
+            Ok(Probe::Accepted { .. }) => (false, "it lets in a secret that was made up".to_owned()),
+            Ok(Probe::Inconclusive { reason }) => (false, reason),
+            Err(error) => (false, error.detail),
+        };
+        Check { what: "the token endpoint refuses a secret that was made up".to_owned(), ok, detail }
+    }
+
+    async fn check_control(&self, control: &Control) -> Check {
+        let tried = async { self.tried(&Login::of(&control.client, self.server.ctx()).await?).await };
+        let (ok, detail) = match tried.await {
+            Ok(Probe::Accepted { .. }) => (true, "it is let in".to_owned()),
+            Ok(Probe::Refused { code, .. }) => (
+                false,
+                format!("{code}: its secret has expired or was changed; renew what the inventory refers to"),
+            ),
+            Ok(Probe::Inconclusive { reason }) => (false, reason),
+            Err(error) => (false, error.detail),
+        };
+        Check { what: format!("log in as `{}`", control.client.id), ok, detail }
     }
 
     async fn try_value(&self, value: &SecretValue) -> Result<Probe, ConnectError> {
@@ -109,9 +156,7 @@ impl Secrets {
         let record = self.registration.read(&self.server).await?;
         let before = record.secret().map(|secret| SecretValue::from_text(secret.to_owned()));
         if let Some(why) = record.lost {
-            let words = format!(
-                "the server changed the registration access token, and the next one could not be kept ({why}); nothing else was done"
-            );
+            let words = format!("{why}; the secret was not changed");
             return Err(self.server.error(CHANGING, ConnectErrorKind::Denied, words));
         }
         let record = self.registration.update(&self.server, record).await?;
@@ -120,7 +165,8 @@ impl Secrets {
             return Err(self.server.error(CHANGING, ConnectErrorKind::Unexpected, words));
         };
         let value = SecretValue::from_text(secret.to_owned());
-        if before.is_some_and(|before| before.same_as(&value)) {
+        // What was asked for holds the old value: not every server shows it when a record is read.
+        if before.is_some_and(|before| before.same_as(&value)) || new.value.same_as(&value) {
             return Ok(Outcome::refused(
                 "the server keeps the secret when a record is updated, as RFC 7592 leaves to it: change it in the server's administration",
             )
@@ -161,14 +207,28 @@ impl Secrets {
     }
 }
 
-fn accepted(login: &Login, door: &str) -> Probe {
+fn accepted(login: &Login, door: &str, other: &Reply) -> Probe {
+    if !is_of_the_client(other) {
+        let reason = format!(
+            "the {door} does not tell the client's secret from one that was made up: to that it answers {}",
+            other.said()
+        );
+        return Probe::Inconclusive { reason };
+    }
     Probe::Accepted { facts: effect::facts([("client", json!(login.id)), ("door", json!(door))]) }
 }
 
-fn refused(reply: &Reply) -> Option<Probe> {
-    reply
-        .is(INVALID_CLIENT)
-        .then(|| Probe::Refused { code: INVALID_CLIENT.to_owned(), message: reply.said() })
+fn refused(reply: &Reply, other: &Reply) -> Option<Probe> {
+    let same = reply.status == other.status && reply.code == other.code;
+    let code = if reply.is(INVALID_CLIENT) { INVALID_CLIENT } else { UNAUTHORIZED_CLIENT };
+    (reply.is(INVALID_CLIENT) || same && is_of_the_client(reply))
+        .then(|| Probe::Refused { code: code.to_owned(), message: reply.said() })
+}
+
+/// A refusal of who asks. Keycloak answers 401 with `unauthorized_client`, `Invalid client or Invalid client credentials`
+/// (keycloak/keycloak#16923, 2023-02); with 400 it is a client that may not use the grant (RFC 6749, section 5.2).
+fn is_of_the_client(reply: &Reply) -> bool {
+    reply.is(INVALID_CLIENT) || reply.status == 401 && reply.is(UNAUTHORIZED_CLIENT)
 }
 
 #[async_trait]
@@ -183,7 +243,7 @@ impl Issuer for Secrets {
             can_mint: true,
             can_probe: true,
             settle_ms: self.settle_ms,
-            refusals: vec![INVALID_CLIENT.to_owned()],
+            refusals: vec![INVALID_CLIENT.to_owned(), UNAUTHORIZED_CLIENT.to_owned()],
         }
     }
 
@@ -197,17 +257,9 @@ impl Issuer for Secrets {
 
     async fn check(&self) -> Vec<Check> {
         let mut checks = Vec::new();
-        match self.server.endpoint(LOOKING, Endpoint::Token).await {
-            Ok(url) => checks.push(Check {
-                what: "log in as the client".to_owned(),
-                ok: true,
-                detail: url.to_string(),
-            }),
-            Err(error) => checks.push(Check {
-                what: "log in as the client".to_owned(),
-                ok: false,
-                detail: error.detail,
-            }),
+        checks.push(self.check_door().await);
+        if let Some(control) = &self.control {
+            checks.push(self.check_control(control).await);
         }
         let store = self.registration.store();
         let mut held = store.check().await;

@@ -24,6 +24,8 @@ use crate::words::{one_line, without};
 pub(super) struct Server {
     ctx: Context,
     issuer: String,
+    /// The client whose credential leaks.
+    client: String,
     given: Endpoints,
     metadata: OnceCell<Value>,
 }
@@ -71,10 +73,28 @@ pub(super) enum Standing {
 /// What it says of a token that is good.
 #[derive(Debug)]
 pub(super) struct Seen {
+    /// As the server names it; it could be anything.
     pub(super) client: Option<String>,
+    /// The same in one short line, without what was sent.
+    pub(super) shown: Option<String>,
     pub(super) expires: Option<Timestamp>,
     pub(super) issued: Option<Timestamp>,
 }
+
+/// Codes of the RFCs: nothing that was sent is in them, whatever it was.
+const CODES: [&str; 11] = [
+    "access_denied",
+    "invalid_client",
+    "invalid_grant",
+    "invalid_request",
+    "invalid_scope",
+    "invalid_target",
+    "server_error",
+    "temporarily_unavailable",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "unsupported_token_type",
+];
 
 const FINDING: &str = "reading the server's metadata";
 const INTROSPECTING: &str = "introspecting the token";
@@ -107,7 +127,9 @@ impl Reply {
         let plain = |text: &&str| {
             text.len() <= 40 && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
         };
-        let code = said("error").filter(plain).map(str::to_owned);
+        let repeats = |text: &&str| sent.iter().any(|value| !value.is_empty() && text.contains(value));
+        let code = said("error").filter(plain).filter(|code| CODES.contains(code) || !repeats(code));
+        let code = code.map(str::to_owned);
         let words = said("error_description").unwrap_or_default();
         let words = sent.iter().fold(words.to_owned(), |words, value| without(&words, value));
         let Answer { status, retry_after, date, .. } = *answer;
@@ -143,6 +165,7 @@ impl Server {
         Self {
             ctx: ctx.clone(),
             issuer: config.issuer.trim_end_matches('/').to_owned(),
+            client: config.client.id.clone(),
             given: config.endpoints.clone(),
             metadata: OnceCell::new(),
         }
@@ -272,10 +295,10 @@ impl Server {
     /// What a reply means that is not the hoped-for one.
     pub(super) fn failure(&self, what: &'static str, login: &Login, reply: &Reply) -> ConnectError {
         let (kind, words) = match (reply.status, reply.code.as_deref()) {
-            // RFC 7009, section 2.2.1: with 503 the token still exists.
-            (429 | 503, _) => {
+            (429, _) => {
                 (ConnectErrorKind::Transient { retry_after: reply.retry_after }, "it has no time".to_owned())
             }
+            // A proxy may say so of what was done behind it.
             (500.., _) => (ConnectErrorKind::Lost, format!("it answered {}", reply.status)),
             (400 | 401, Some("invalid_client")) => (
                 ConnectErrorKind::Denied,
@@ -299,6 +322,20 @@ impl Server {
         self.error(what, kind, words)
     }
 
+    /// The same where 503 says that nothing was done.
+    pub(super) fn failure_of_harmless(
+        &self,
+        what: &'static str,
+        login: &Login,
+        reply: &Reply,
+    ) -> ConnectError {
+        if reply.status == 503 {
+            let kind = ConnectErrorKind::Transient { retry_after: reply.retry_after };
+            return self.error(what, kind, "it has no time");
+        }
+        self.failure(what, login, reply)
+    }
+
     /// RFC 7662. Changes nothing.
     pub(super) async fn introspect(
         &self,
@@ -310,6 +347,7 @@ impl Server {
             return Ok((Standing::Blind, None));
         };
         let pairs = [("token", token), ("token_type_hint", hint)];
+        let known = [self.client.as_str(), login.id.as_str()];
         let reply = self.post(INTROSPECTING, &url, login, &pairs).await?;
         let moment = |name: &str| {
             let seconds = reply.body.get(name).and_then(Value::as_i64)?;
@@ -318,12 +356,19 @@ impl Server {
         match reply.body.get("active").and_then(Value::as_bool) {
             Some(active) if reply.status == 200 => Ok(if active {
                 let client = reply.body.get("client_id").and_then(Value::as_str).map(str::to_owned);
-                let seen = Seen { client, expires: moment("exp"), issued: moment("iat") };
+                let secret = login.secret.as_ref().and_then(SecretValue::expose_text).unwrap_or_default();
+                let clean = |client: &str| one_line(&without(&without(client, token), secret));
+                // What the inventory has is no secret, whatever it looks like.
+                let clean = |client: &String| {
+                    if known.contains(&client.as_str()) { client.clone() } else { clean(client) }
+                };
+                let shown = client.as_ref().map(clean);
+                let seen = Seen { client, shown, expires: moment("exp"), issued: moment("iat") };
                 (Standing::Active(seen), reply.date)
             } else {
                 (Standing::Inactive, reply.date)
             }),
-            _ => Err(self.failure(INTROSPECTING, login, &reply)),
+            _ => Err(self.failure_of_harmless(INTROSPECTING, login, &reply)),
         }
     }
 }

@@ -60,6 +60,8 @@ struct Key {
     refused_below: u64,
     /// Versions below are deleted.
     available_from: u64,
+    /// Versions below wrap nothing any more.
+    wraps_from: u64,
     made: Option<Timestamp>,
 }
 
@@ -142,6 +144,7 @@ impl TransitIssuer {
             latest,
             refused_below,
             available_from: number("min_available_version").unwrap_or_default(),
+            wraps_from: number("min_encryption_version").unwrap_or_default(),
             made: made.and_then(|at| Timestamp::from_second(at).ok()),
         })
     }
@@ -185,6 +188,26 @@ impl TransitIssuer {
         all.pop().ok_or_else(|| self.bao.error(TRYING, ConnectErrorKind::Unexpected, "there is no result"))
     }
 
+    /// What was wrapped anew, if it is wrapped with `target` or later: it takes the place of the only copy.
+    fn anew(
+        &self,
+        anew: Result<SecretValue, String>,
+        target: u64,
+        place: &str,
+    ) -> Result<SecretValue, ConnectError> {
+        let failed = |kind, why: &str| {
+            Err(self.bao.error(TRYING, kind, format!("{place} cannot be wrapped anew: {why}")))
+        };
+        match anew {
+            Ok(anew) if version(&anew).is_some_and(|version| version >= target) => Ok(anew),
+            Ok(_) => {
+                let words = format!("the answer is no key that version {target} wrapped");
+                failed(ConnectErrorKind::Unexpected, &words)
+            }
+            Err(why) => failed(ConnectErrorKind::Denied, &why),
+        }
+    }
+
     /// Wraps all that are listed and older than `target` anew, each written by itself, so that a crash leaves each whole. How many.
     async fn rewrap_all(&self, session: &Session<'_>, target: u64) -> Result<usize, ConnectError> {
         let mut done = 0;
@@ -193,10 +216,7 @@ impl TransitIssuer {
         for stale in stale.chunks(wrapped::BATCH) {
             let values: Vec<&SecretValue> = stale.iter().map(|dek| &dek.value).collect();
             for (dek, anew) in stale.iter().zip(self.rewrap(session, &values).await?) {
-                let anew = anew.map_err(|why| {
-                    let words = format!("{} cannot be wrapped anew: {why}", self.deks.place(dek));
-                    self.bao.error(TRYING, ConnectErrorKind::Denied, words)
-                })?;
+                let anew = self.anew(anew, target, &self.deks.place(dek))?;
                 self.deks.replace(dek, &anew, &self.bao.name()).await?;
                 done += 1;
             }
@@ -211,21 +231,19 @@ impl TransitIssuer {
         let used = self.version(&new.value)?;
         let session = self.bao.login().await?;
         let mut key = self.read(&session).await?;
+        // Before anything is changed: does it open at all, and is every listed key there?
+        if let Err(why) = self.one(&session, &new.value).await? {
+            let words = format!("the wrapped key cannot be wrapped anew: {why}; is it another key's?");
+            return Ok(Outcome::refused(words).into());
+        }
+        self.deks.all(&self.bao.name()).await?;
         let made = key.latest > used && key.is_fresh();
         if !made {
             session.ok(&Ask::post(ROTATING, self.keys("/rotate"), json!({}))).await?;
             key = self.read(&session).await.map_err(effect::after_effect)?;
         }
-        // From here on a failure is a lost result: the next attempt finds the version.
-        let after = |error: ConnectError| if made { error } else { effect::after_effect(error) };
-        let rewrapped = self.rewrap_all(&session, key.latest).await.map_err(after)?;
-        let value = match self.one(&session, &new.value).await.map_err(after)? {
-            Ok(value) => value,
-            Err(why) => {
-                let words = format!("the wrapped key cannot be wrapped anew: {why}; is it another key's?");
-                return Ok(Outcome::refused(words).into());
-            }
-        };
+        let (rewrapped, value) =
+            self.move_all(&session, &new.value, &key).await.map_err(|error| after_version(&key, error))?;
         let outcome = Outcome::applied([
             ("version", json!(key.latest)),
             ("made_before", json!(made)),
@@ -233,6 +251,18 @@ impl TransitIssuer {
             ("listed", json!(self.deks.len())),
         ]);
         Ok(Performed { outcome, minted: Some(Credential { principal: self.principal(), value }) })
+    }
+
+    /// Every listed key, and the one that leaks, wrapped with the latest version.
+    async fn move_all(
+        &self,
+        session: &Session<'_>,
+        leaked: &SecretValue,
+        key: &Key,
+    ) -> Result<(usize, SecretValue), ConnectError> {
+        let rewrapped = self.rewrap_all(session, key.latest).await?;
+        let value = self.one(session, leaked).await?;
+        Ok((rewrapped, self.anew(value, key.latest, "the wrapped key")?))
     }
 
     async fn observe_install(&self, new: &Credential) -> Result<Outcome, ConnectError> {
@@ -260,18 +290,24 @@ impl TransitIssuer {
         let session = self.bao.login().await?;
         let key = self.read(&session).await?;
         if key.refused_below > used {
-            return Ok(refused_facts(&key, Some(true)));
+            // Whether it ever opened with this key cannot be told any more.
+            return Ok(refused_facts(&key, None));
         }
         if key.latest <= used {
-            let words =
-                format!("version {used} is the latest: what it wrapped would be lost; make a new one first");
+            let words = if key.latest < used {
+                format!("there is no version {used} of this key: another one wrapped it")
+            } else {
+                format!("version {used} is the latest: what it wrapped would be lost; make a new one first")
+            };
             return Ok(Outcome::refused(words));
         }
         // What was wrapped with an older version since is moved, too; whoever cannot be moved stops this.
         let rewrapped = self.rewrap_all(&session, key.latest).await?;
-        self.sample(&session).await?;
+        // No further than needed: the key may have been rotated again since the successor was wrapped.
+        let floor = used + 1;
+        self.sample(&session, floor).await?;
         let was_good = self.one(&session, &old.value).await?.is_ok();
-        let body = json!({ "min_decryption_version": key.latest });
+        let body = json!({ "min_decryption_version": floor });
         session.ok(&Ask::post(RAISING, self.keys("/config"), body)).await?;
         let key = self.read(&session).await.map_err(effect::after_effect)?;
         if key.refused_below <= used {
@@ -284,15 +320,19 @@ impl TransitIssuer {
         Ok(outcome)
     }
 
-    /// Every listed key is opened by the server once more as it stands in its store, before the older versions go.
-    async fn sample(&self, session: &Session<'_>) -> Result<(), ConnectError> {
+    /// Every listed key is opened by the server once more as it stands in its store, before the older versions go; and is not one of those.
+    async fn sample(&self, session: &Session<'_>, floor: u64) -> Result<(), ConnectError> {
         for held in self.deks.all(&self.bao.name()).await?.chunks(wrapped::BATCH) {
             let values: Vec<&SecretValue> = held.iter().map(|dek| &dek.value).collect();
             for (dek, opened) in held.iter().zip(self.rewrap(session, &values).await?) {
-                if let Err(why) = opened {
-                    let words = format!("{} does not open: {why}", self.deks.place(dek));
-                    return Err(self.bao.error(TRYING, ConnectErrorKind::Denied, words));
-                }
+                let stale = version(&dek.value).is_none_or(|version| version < floor);
+                let why = match opened {
+                    Ok(_) if !stale => continue,
+                    Ok(_) => format!("would not open any more: it is older than version {floor}"),
+                    Err(why) => format!("does not open: {why}"),
+                };
+                let words = format!("{} {why}", self.deks.place(dek));
+                return Err(self.bao.error(TRYING, ConnectErrorKind::Denied, words));
             }
         }
         Ok(())
@@ -320,9 +360,12 @@ impl TransitIssuer {
         if !act || key.refused_below <= used {
             return Ok(Outcome::retry(format!("version {used} is kept")));
         }
-        let from = key.refused_below;
-        let body = json!({ "min_encryption_version": key.latest });
-        session.ok(&Ask::post(TRIMMING, self.keys("/config"), body)).await?;
+        // Only what leaked: others may have refused more, and want it kept.
+        let from = used + 1;
+        if key.wraps_from < from {
+            let body = json!({ "min_encryption_version": from });
+            session.ok(&Ask::post(TRIMMING, self.keys("/config"), body)).await?;
+        }
         session
             .ok(&Ask::post(TRIMMING, self.keys("/trim"), json!({ "min_available_version": from })))
             .await?;
@@ -361,6 +404,12 @@ impl Key {
     fn is_fresh(&self) -> bool {
         self.made.is_some_and(|made| wall_clock().duration_since(made) < FRESH)
     }
+}
+
+/// There is a new version: a failure is a lost result, and the next attempt finds the version.
+fn after_version(key: &Key, error: ConnectError) -> ConnectError {
+    let detail = format!("{}; version {} is there, and what was moved stays so", error.detail, key.latest);
+    effect::after_effect(ConnectError { detail, ..error })
 }
 
 fn refused_facts(key: &Key, already: Option<bool>) -> Outcome {
@@ -483,6 +532,13 @@ impl Issuer for TransitIssuer {
     async fn probe(&self, credential: &Credential) -> Probe {
         let tried = self.tried(&credential.value).await;
         tried.unwrap_or_else(|error| Probe::Inconclusive { reason: error.to_string() })
+    }
+
+    async fn unproven(&self, _credential: &Credential) -> Option<String> {
+        Some(format!(
+            "it is refused by its version, whichever key wrapped it, and nobody saw it open with `{}`",
+            self.principal()
+        ))
     }
 
     async fn control(&self) -> Probe {

@@ -148,6 +148,7 @@ fn a_configuration_that_could_prove_nothing_is_refused() {
     assert_eq!(refused(json!({})), "token");
     assert_eq!(refused(json!({ "token": { "type": "access_token" } })), "token.resource");
     assert_eq!(refused(json!({ "token": { "type": "refresh_token", "mint": {} } })), "token.mint");
+    assert_eq!(refused(json!({ "token": { "type": "refresh_token", "family": ["env:A"] } })), "token.family");
     assert_eq!(refused(json!({ "token": refresh, "issuer": "http://login.example.com" })), "issuer");
     assert_eq!(
         refused(json!({ "token": refresh, "issuer": "https://CANARY:x@login.example.com" })),

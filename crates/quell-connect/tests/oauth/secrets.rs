@@ -2,7 +2,7 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use quell_connect::conformance::{self, Subject};
@@ -10,6 +10,7 @@ use quell_connect::connector::{Issuer, IssuerOp};
 use quell_testkit::oidc::{OnUpdate, Options};
 use serde_json::{Value, json};
 
+use crate::model::Model;
 use crate::outcome::{fact, failed, reason};
 use crate::proxy::{Fault, Proxy};
 use crate::{World, accepted, context, inconclusive, refused, retryable, unknown, value};
@@ -188,4 +189,171 @@ async fn other_refusals_than_the_clients_prove_nothing() {
         warnings.iter().any(|line| line.contains("live on until they end by themselves")),
         "{warnings:?}"
     );
+}
+
+/// The trap: Keycloak says `unauthorized_client` of a wrong secret, which elsewhere is said of one that is right.
+#[tokio::test]
+async fn a_door_is_believed_only_where_it_tells_a_made_up_secret_apart() {
+    let model = |wrong: (u16, &'static str), secret: &str| {
+        let secret = secret.to_owned();
+        Model::start(move |state| {
+            state.wrong_secret = wrong;
+            state.secret = secret;
+        })
+    };
+    let tried = async |model: &Model, secret: &str| {
+        let issuer = modelled(model, Path::new("none"));
+        let checks = issuer.check().await;
+        let door = checks.iter().find(|check| check.what.contains("made up")).unwrap().ok;
+        (issuer.probe(&issuer.identify(&value(secret)).unwrap()).await, door)
+    };
+    let keycloak = model((401, "unauthorized_client"), "right");
+    let (seen, door) = tried(&keycloak, "wrong").await;
+    assert!(refused(&seen, "unauthorized_client") && door, "{seen:?}");
+    assert!(accepted(&tried(&keycloak, "right").await.0));
+    // 400 is said of a client that may not refresh, and here of every secret: nothing is told apart.
+    let (seen, door) = tried(&model((400, "unauthorized_client"), "right"), "wrong").await;
+    assert!(
+        inconclusive(&seen).contains("does not tell the client's secret from one that was made up") && !door
+    );
+    // One that lets in everybody.
+    let (seen, door) = tried(&model((401, "invalid_client"), ""), "any").await;
+    assert!(inconclusive(&seen).contains("made up") && !door, "{seen:?}");
+}
+
+/// The client `orders` of a model, whose registration access token is in a file.
+fn modelled(model: &Model, token: &Path) -> Box<dyn Issuer> {
+    let registration = json!({ "uri": model.at("/reg"), "token": { "file": { "path": token } } });
+    let config = json!({
+        "issuer": model.at(""),
+        "client": { "id": "orders" },
+        "client_secret": { "registration": registration },
+        "settle": "50ms",
+    });
+    quell_connect::oauth::CONNECTOR.issuer.unwrap()(&config, &context(&[])).unwrap()
+}
+
+fn held(folder: &Path) -> PathBuf {
+    let file = folder.join("token");
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(&file, "first").unwrap();
+    std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    file
+}
+
+/// A record may be read without its secret, so that only the update shows it.
+#[tokio::test]
+async fn a_secret_that_was_leaked_is_not_taken_for_its_successor() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = Model::start(|state| {
+        state.secret = "leaked".to_owned();
+        state.keeps_secret = true;
+    });
+    let issuer = modelled(&model, &held(folder.path()));
+    let old = issuer.identify(&value("leaked")).unwrap();
+    let new = issuer.choose(Some(&old), "tag").await.unwrap();
+    let made = issuer.perform(IssuerOp::Install { new: &new }).await;
+    assert!(made.minted.is_none(), "{made:?}");
+    assert!(reason(&made.outcome).contains("the server keeps the secret"), "{made:?}");
+}
+
+/// Moves the folder of the token away whenever a record is asked for so, and back after a while.
+fn moving(model: &Model, methods: &'static [&'static str], folder: &Path, back: Option<Duration>) {
+    let (folder, away) = (folder.join("tokens"), folder.join("away"));
+    model.state().on_record = Some(Box::new(move |method| {
+        if !methods.contains(&method) {
+            return;
+        }
+        std::fs::rename(&folder, &away).ok();
+        if let Some(wait) = back {
+            let (folder, away) = (folder.clone(), away.clone());
+            std::thread::spawn(move || {
+                std::thread::sleep(wait);
+                std::fs::rename(&away, &folder).unwrap();
+            });
+        }
+    }));
+}
+
+#[tokio::test]
+async fn the_next_registration_token_is_written_until_it_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = Model::start(|state| state.secret = "leaked".to_owned());
+    let file = held(&folder.path().join("tokens"));
+    let issuer = modelled(&model, &file);
+    let old = issuer.identify(&value("leaked")).unwrap();
+    let new = issuer.choose(Some(&old), "tag").await.unwrap();
+    moving(&model, &["GET", "PUT"], folder.path(), Some(Duration::from_millis(130)));
+    let made = issuer.perform(IssuerOp::Install { new: &new }).await;
+    assert_eq!(fact(&made.outcome, "client"), &json!("orders"), "{made:?}");
+    assert!(!format!("{made:?}").contains("registration_token_lost"), "{made:?}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap().trim(), "next-2");
+
+    // For good, after the secret was changed: the new one is kept, and it is said what only people can do.
+    moving(&model, &["PUT"], folder.path(), None);
+    let asked = issuer.choose(Some(&made.minted.unwrap()), "tag").await.unwrap();
+    let made = issuer.perform(IssuerOp::Install { new: &asked }).await;
+    let lost = fact(&made.outcome, "registration_token_lost").as_str().unwrap();
+    assert!(lost.contains("Have an administrator of the server make a new one"), "{lost}");
+    assert_eq!(made.minted.unwrap().value.expose_text(), Some("leaked-next-next"));
+
+    // Before that: the secret stays.
+    std::fs::rename(folder.path().join("away"), folder.path().join("tokens")).unwrap();
+    moving(&model, &["GET"], folder.path(), None);
+    let lost = issuer.perform(IssuerOp::Install { new: &asked }).await.outcome;
+    assert!(reason(&lost).contains("Have an administrator of the server make a new one"), "{lost:?}");
+    assert!(reason(&lost).contains("the secret was not changed"), "{lost:?}");
+    assert_eq!(model.state().secret, "leaked-next-next");
+}
+
+#[tokio::test]
+async fn a_busy_answer_to_an_update_is_unknown() {
+    let world = World::new();
+    let busy = "HTTP/1.1 503 x\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n";
+    let proxy = Proxy::start(world.server.port(), "PUT /reg", Fault::Say(busy), 1).await;
+    let port = proxy.addr.rsplit(':').next().unwrap().parse().unwrap();
+    let issuer = world.issuer(&config(&world, port));
+    let old = issuer.identify(&value(&world.orders.secret)).unwrap();
+    let new = issuer.choose(Some(&old), "tag").await.unwrap();
+    assert!(unknown(&issuer.perform(IssuerOp::Install { new: &new }).await.outcome));
+}
+
+#[tokio::test]
+async fn the_checks_log_in_as_the_control() {
+    let world = World::new();
+    assert_eq!(failed(&direct(&world).check().await), [""; 0]);
+    let ctx = context(&[("QUELL", "CANARY-stale")]);
+    let config = config(&world, world.server.port());
+    let stale = quell_connect::oauth::CONNECTOR.issuer.unwrap()(&config, &ctx).unwrap();
+    let checks = stale.check().await;
+    assert!(failed(&checks)[0].starts_with("invalid_client: its secret has expired"), "{checks:?}");
+}
+
+/// The trap: the next token is shown once. Whoever cannot keep it must not ask.
+#[tokio::test]
+async fn a_store_that_may_not_be_written_to_stops_before_the_token_is_used() {
+    let world = World::new();
+    let bao = quell_testkit::openbao::Server::start().unwrap();
+    let body = json!({ "type": "kv", "options": { "version": "2" } });
+    bao.request("POST", "sys/mounts/reg", &body).unwrap();
+    let held = json!({ "data": { "token": world.orders.registration_token } });
+    bao.request("POST", "reg/data/orders", &held).unwrap();
+    let reader = bao.token_with("reader", "path \"reg/*\" { capabilities = [\"read\"] }").unwrap();
+    let mut config = config(&world, world.server.port());
+    let store = json!({ "openbao": { "mount": "reg", "path": "orders", "key": "token" } });
+    config["client_secret"]["registration"]["token"] = store;
+    let addr = bao.addr();
+    let with = |token: &str| {
+        let ctx = context(&[("QUELL", &world.quell.secret), ("BAO_ADDR", &addr), ("BAO_TOKEN", token)]);
+        quell_connect::oauth::CONNECTOR.issuer.unwrap()(&config, &ctx).unwrap()
+    };
+    let issuer = with(&reader);
+    let old = issuer.identify(&value(&world.orders.secret)).unwrap();
+    let new = issuer.choose(Some(&old), "tag").await.unwrap();
+    let stopped = issuer.perform(IssuerOp::Install { new: &new }).await.outcome;
+    assert_eq!(retryable(&stopped), Some(false), "{stopped:?}");
+    assert!(reason(&stopped).contains("could not be kept in openbao"), "{stopped:?}");
+    assert!(reason(&stopped).contains("nothing was asked"), "{stopped:?}");
+    let made = with(bao.root_token()).perform(IssuerOp::Install { new: &new }).await;
+    assert!(made.outcome.is_applied(), "the token was not used up: {made:?}");
 }

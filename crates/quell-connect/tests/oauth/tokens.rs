@@ -181,10 +181,11 @@ async fn a_token_that_is_checked_without_the_server_lives_until_it_ends() {
     assert_eq!(retryable(&disabled), Some(false), "{disabled:?}");
     assert!(reason(&disabled).contains("goes on until it ends by itself at 2"), "{disabled:?}");
     assert!(accepted(&issuer.probe(&old).await));
-    assert_eq!(issuer.elsewhere(&old).await, None);
+    let unseen = issuer.unproven(&old).await.unwrap();
+    assert!(unseen.contains("nobody saw this one accepted here"), "{unseen}");
     let other = World::new();
     let there = other.issuer(&other.access("local"));
-    let named = there.elsewhere(&there.identify(&value(&token)).unwrap()).await.unwrap();
+    let named = there.unproven(&there.identify(&value(&token)).unwrap()).await.unwrap();
     assert!(named.contains("another server issued it"), "{named}");
 }
 

@@ -168,7 +168,7 @@ async fn a_key_that_is_missing_or_damaged_stops_the_refusal_and_the_next_attempt
     assert_eq!((fact(&disabled, "rewrapped"), fact(&disabled, "already")), (&json!(1), &json!(false)));
     assert!(world.held(2).starts_with("vault:v2:") && world.inside(&world.held(2)).is_some());
     let again = issuer.perform(disable).await.outcome;
-    assert_eq!(fact(&again, "already"), &json!(true));
+    assert_eq!(fact(&again, "already"), &Value::Null, "its number alone is refused");
     assert!(issuer.warnings(None).await.iter().any(|line| line.contains("`trim: true` deletes them")));
     assert!(!issuer.retires());
 }
@@ -191,12 +191,73 @@ async fn what_another_key_wrapped_is_refused_alike_and_so_must_have_been_seen_to
     let new = issuer.choose(Some(&stranger), "tag").await.unwrap();
     let refused = issuer.perform(IssuerOp::Install { new: &new }).await.outcome;
     assert!(reason(&refused).contains("is it another key's?"), "{refused:?}");
+    assert_eq!(retryable(&refused), Some(false));
+    assert_eq!(world.key()["latest_version"], 1, "nothing was done");
+    let own = issuer.identify(&value(&world.wrapped())).unwrap();
+    let new = issuer.choose(Some(&own), "tag").await.unwrap();
+    assert!(issuer.perform(IssuerOp::Install { new: &new }).await.outcome.is_applied());
     let disabled = issuer.perform(IssuerOp::Disable { old: &stranger }).await.outcome;
     assert_eq!(fact(&disabled, "already"), &Value::Null, "it was never seen to open");
     let seen = issuer.probe(&stranger).await;
     assert!(matches!(&seen, Probe::Refused { code, .. } if code == TOO_OLD), "{seen:?}");
+    let why = issuer.unproven(&stranger).await.unwrap();
+    assert!(why.contains("whichever key wrapped it"), "{why}");
+    let later = issuer.identify(&value("vault:v9:AAAA")).unwrap();
+    let disabled = issuer.perform(IssuerOp::Disable { old: &later }).await.outcome;
+    assert!(reason(&disabled).contains("there is no version 9 of this key"), "{disabled:?}");
     for bad in ["", "plain", "vault:v0:a", "aws:kms:1", "{\"key\":\"vault:v1:a\"}"] {
         assert!(issuer.identify(&value(bad)).unwrap_err().detail.contains("not what transit wrapped"));
+    }
+}
+
+/// The trap: `min_decryption_version` counts versions, and the latest need not be the one that the successor was wrapped with.
+#[tokio::test]
+async fn a_key_that_is_rotated_meanwhile_leaves_the_successor_open() {
+    let world = World::new();
+    let (_, config) = world.listed(1, true);
+    let issuer = world.issuer(&config);
+    let old = issuer.identify(&value(&world.wrapped())).unwrap();
+    let new = issuer.choose(Some(&old), "tag").await.unwrap();
+    let made = issuer.perform(IssuerOp::Install { new: &new }).await.minted.unwrap();
+    let made = made.value.expose_text().unwrap();
+    assert!(made.starts_with("vault:v2:"));
+    // `auto_rotate_period`, an operator, another incident.
+    world.server.request("POST", "transit/keys/orders/rotate", &json!({})).unwrap();
+    assert!(issuer.perform(IssuerOp::Disable { old: &old }).await.outcome.is_applied());
+    assert!(world.inside(made).is_some(), "consumers hold it");
+    assert!(world.inside(old.value.expose_text().unwrap()).is_none());
+    assert!(world.held(0).starts_with("vault:v3:") && world.inside(&world.held(0)).is_some());
+    assert!(issuer.retire(&old).await.is_applied());
+    assert!(world.inside(made).is_some());
+    let key = world.key();
+    assert_eq!((&key["min_decryption_version"], &key["min_available_version"]), (&json!(2), &json!(2)));
+}
+
+/// It would take the place of the only copy.
+#[tokio::test]
+async fn what_is_no_wrapped_key_is_written_nowhere() {
+    let world = World::new();
+    let (keys, config) = world.listed(1, false);
+    let old = value(&world.wrapped());
+    for answer in ["", "plain", "vault:v1:AAAA"] {
+        let body = json!({ "data": { "batch_results": [{ "ciphertext": answer }] } }).to_string();
+        let answer: &str = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).leak();
+        let proxy = Proxy::start(world.server.port(), "rewrap/orders", Fault::Say(answer), 9).await;
+        let through = |config: &Value| issuer(&context(&proxy.addr, world.server.root_token()), config);
+        for (config, place) in
+            [(&config, "dek-0"), (&json!({ "transit": { "key": "orders" } }), "wrapped key")]
+        {
+            let issuer = through(config);
+            let old = issuer.identify(&old).unwrap();
+            let new = issuer.choose(Some(&old), "tag").await.unwrap();
+            let made = issuer.perform(IssuerOp::Install { new: &new }).await;
+            assert!(unknown(&made.outcome) && made.minted.is_none(), "{made:?}");
+            let words =
+                format!("{place} cannot be wrapped anew: the answer is no key that version 2 wrapped");
+            assert!(reason(&made.outcome).contains(&words), "{made:?}");
+            assert!(reason(&made.outcome).contains("version 2 is there"), "{made:?}");
+        }
+        assert_eq!(world.held(0), keys[0]);
     }
 }
 
@@ -248,7 +309,7 @@ async fn a_missing_permission_and_a_key_that_does_not_fit_are_named() {
     let new = issuer.choose(Some(&old), "tag").await.unwrap();
     let outcome = issuer.perform(IssuerOp::Install { new: &new }).await.outcome;
     assert_eq!(retryable(&outcome), Some(false));
-    assert!(reason(&outcome).contains("`update` on `transit/keys/orders/rotate`"), "{outcome:?}");
+    assert!(reason(&outcome).contains("`update` on `transit/rewrap/orders`"), "{outcome:?}");
     for (name, body, words) in [
         ("derived", json!({ "derived": true }), "needs a context of its own"),
         ("signing", json!({ "type": "ed25519" }), "it only signs"),

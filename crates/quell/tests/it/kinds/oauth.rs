@@ -5,6 +5,7 @@ use std::sync::Arc;
 use quell_testkit::oidc::{Client, OnUpdate, Options, Server, enter};
 use serde_json::{Value, json};
 
+use super::transit::is_not_believed_of_another;
 use super::{
     KILL_FIRST, Kept, Kind, Place, Session, is_answered, survives_crashes_at, survives_crashes_in,
     survives_lost_answers,
@@ -196,9 +197,34 @@ fn a_refresh_token_dies_with_its_family_whatever_is_killed_meanwhile() {
             let killed = place.quell(&["respond", &id], Some(failpoint));
             assert_eq!(killed.status.code(), None, "{failpoint} was not reached: {}", text(&killed.stderr));
         }
-        place.ok(&["respond", &id], None);
+        let answered = place.quell(&["respond", &id], None);
+        assert_eq!(answered.status.code(), Some(4), "{}", text(&answered.stderr));
         assert_only_dead(&mut place, &id);
     }
+}
+
+/// What nobody but people can do is a step of its own, with what they saw.
+#[test]
+fn consent_is_asked_for_again_and_recorded() {
+    let server = start(true);
+    let mut place = Place::new(refresh_token(&server, "consent", server.port()));
+    let path = place.folder.path().join("quell.yaml");
+    let mut inventory: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    inventory["secrets"][0]["consumers"] = json!([]);
+    std::fs::write(&path, inventory.to_string()).unwrap();
+    let id = place.leak(KILL_FIRST.1);
+    let answered = place.quell(&["respond", &id], None);
+    assert_eq!(answered.status.code(), Some(4), "{}", text(&answered.stderr));
+    assert!(text(&answered.stderr).contains("consent again"), "{}", text(&answered.stderr));
+    assert_only_dead(&mut place, &id);
+    let open = place.quell(&["incident", "close", &id, "--summary", "done"], None);
+    assert!(text(&open.stderr).contains("orders.re-consent is for a person to do"), "{}", text(&open.stderr));
+    std::fs::write(place.folder.path().join("log.txt"), "03:20 consent of ines for the client").unwrap();
+    let seen = "the server's log shows the new consent";
+    let resolve = ["step", "resolve", &id, "orders.re-consent", "--statement", seen, "--evidence", "log.txt"];
+    place.ok(&resolve, None);
+    place.ok(&["respond", &id], None);
+    assert_only_dead(&mut place, &id);
 }
 
 #[test]
@@ -211,8 +237,31 @@ fn an_answer_about_a_refresh_token_that_is_lost_is_found_again() {
     proxy.once(Fault::DropAnswerTo(b"token/revocation".to_vec()));
     let first = place.quell(&["respond", &id], None);
     assert_eq!(proxy.struck(), 1, "{}", text(&first.stderr));
-    if !first.status.success() {
-        place.ok(&["respond", &id], None);
+    if first.status.code() != Some(4) {
+        let again = place.quell(&["respond", &id], None);
+        assert_eq!(again.status.code(), Some(4), "{}", text(&again.stderr));
     }
     assert_only_dead(&mut place, &id);
+}
+
+/// A token that another server issued, and that its own resource takes: here it gets the refusal of what nobody ever had.
+#[test]
+fn a_token_of_another_server_is_not_believed_dead() {
+    let (server, other) = (start(true), start(true));
+    let place = Place::new(access_token(&server, "orders", server.port()));
+    let theirs = other.register("orders", OnUpdate::Keeps).unwrap();
+    let foreign = other.mint(&theirs, "").unwrap();
+    let opens = || other.enter("asks", &foreign).unwrap() == 200;
+    is_not_believed_of_another(place, &foreign, "nobody saw this one accepted here", opens);
+}
+
+/// A token of the same server for a resource that looks at its signature alone, while the one in the inventory refuses it.
+#[test]
+fn a_token_for_another_resource_is_not_believed_dead() {
+    let server = start(true);
+    let place = Place::new(access_token(&server, "orders", server.port()));
+    let theirs = server.register("mail", OnUpdate::Keeps).unwrap();
+    let foreign = server.mint(&theirs, "&resource=urn:local").unwrap();
+    let opens = || server.enter("local", &foreign).unwrap() == 200;
+    is_not_believed_of_another(place, &foreign, "is for others than the resource", opens);
 }

@@ -140,15 +140,16 @@ fn a_restart_with_the_old_value_before_the_write_is_no_confirmation() {
     let place = super::Place::new(kind(&server, "restarted", server.port()));
     let id = place.leak(super::MAKE_BEFORE_BREAK.1);
     for (failpoint, generation) in
-        [("orders.probe-new:after-result", "1"), ("orders.store-0:after-result", "2")]
+        [("orders.probe-new:after-result", "1"), ("orders.reload-api:after-intent", "2")]
     {
         let killed = place.quell(&["respond", &id], Some(failpoint));
         assert_eq!(killed.status.code(), None, "{}", super::text(&killed.stderr));
         let events = place.ok(&["incident", "timeline", &id, "--json"], None);
-        let baselines: Vec<&str> = events.lines().filter(|line| line.contains("consumer.baseline")).collect();
-        let seen =
-            baselines.last().is_some_and(|line| line.contains(&format!("\"generation\":\"{generation}\"")));
-        assert!(seen, "{failpoint}: {baselines:?}");
+        let events: serde_json::Value = serde_json::from_str(&events).unwrap();
+        let rows = events["timeline"].as_array().unwrap().iter();
+        let looks = rows.filter(|row| row["what"].as_str().unwrap().starts_with("api looked at"));
+        let seen = looks.last().unwrap()["detail"].as_str().unwrap().to_owned();
+        assert!(seen.contains(&format!("generation {generation}")), "{failpoint}: {seen}");
         place.consumer.restart();
     }
 }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use quell_testkit::openbao::{Server, ask};
 use serde_json::{Value, json};
 
-use super::{KILL_FIRST, Kept, Kind, Session, is_answered, survives_crashes_in, survives_lost_answers};
+use super::{
+    KILL_FIRST, Kept, Kind, Place, Session, is_answered, survives_crashes_in, survives_lost_answers,
+};
+use crate::world::{private, text};
 
 /// A wrapped key has no connection: each time the server is asked anew.
 struct Unwraps {
@@ -96,4 +99,37 @@ fn an_answer_about_a_wrapped_key_that_is_lost_is_found_again() {
     let requests = ["/rotate", "/v1/transit/rewrap", "/config", "/trim"];
     survives_lost_answers(&requests, |name, port| kind(&server, name, port), server.port());
     assert_one_new_version_each(&server);
+}
+
+/// What leaked is good somewhere else; the store's value is this issuer's, and is killed. Nothing is proven of the other.
+pub(super) fn is_not_believed_of_another(
+    mut place: Place,
+    stranger: &str,
+    why: &str,
+    is_good: impl Fn() -> bool,
+) {
+    private(&place.folder.path().join("leaked"), stranger);
+    let args =
+        ["incident", "open", "--secret", "orders", "--channel", KILL_FIRST.1, "--value-file", "leaked"];
+    let opened: Value = serde_json::from_str(&place.ok(&[&args[..], &["--json"]].concat(), None)).unwrap();
+    let id = opened["incident"].as_str().unwrap();
+    let answered = place.quell(&["respond", id], None);
+    let said = text(&answered.stderr);
+    assert!(!answered.status.success() && said.contains(why), "{said}");
+    let shown: Value = serde_json::from_str(&place.ok(&["incident", "show", id, "--json"], None)).unwrap();
+    assert_eq!(shown["secrets"][0]["inert"], false, "{shown}");
+    assert!((place.kind.door)(&place.kind.old).is_none() && !place.stranger.is_alive());
+    assert!(is_good());
+}
+
+/// The trap: its version is refused as well.
+#[test]
+fn what_another_key_wrapped_is_not_believed_dead() {
+    let server = start();
+    let place = Place::new(kind(&server, "orders", server.port()));
+    server.request("POST", "transit/keys/mail", &json!({})).unwrap();
+    let foreign = wrapped(&server, "mail");
+    let body = json!({"ciphertext": foreign});
+    let opens = || server.request("POST", "transit/decrypt/mail", &body).is_ok();
+    is_not_believed_of_another(place, &foreign, "whichever key wrapped it", opens);
 }
