@@ -366,9 +366,14 @@ impl Driver<'_> {
             written: matches!(step.action, StepAction::Look | StepAction::WriteStore { .. })
                 && self.written(secret),
             seen_valid: self.incident.seen_valid(secret),
+            ended: self.was_disabled(secret),
             given_up: self.incident.distrusted_of(secret),
             incident: None,
         }
+    }
+
+    fn was_disabled(&self, secret: &SecretId) -> bool {
+        self.incident.facts.keys().any(|step| step.as_str().strip_prefix(secret.as_str()) == Some(".disable"))
     }
 
     /// A store of it was written in this plan or an earlier one, or may have been.

@@ -27,6 +27,8 @@ pub(super) struct Known {
     pub(super) cutoff: Option<String>,
     /// For [`StepAction::Look`]: a store of it was written in this incident, or may have been.
     pub(super) written: bool,
+    /// The issuer was told to refuse the old values, in this plan or an earlier one.
+    pub(super) ended: bool,
     /// Successors that were given up.
     pub(super) given_up: usize,
     /// Old values that were valid once.
@@ -333,6 +335,11 @@ async fn capture(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
                     done.entries.push(NewEntry::new(job.actor.clone(), Event::ValueSealed(seen)));
                 }
                 if names.contains(&fingerprint) || ours == Some(fingerprint) {
+                    continue;
+                }
+                // Nobody but people can make the successor: what came after the kill is theirs, and is not killed for being there.
+                if job.known.ended && !systems.issuer.capabilities().can_mint {
+                    facts.insert(format!("{} (came after the kill)", store.target()), json!(fingerprint));
                     continue;
                 }
                 names.push(fingerprint);

@@ -658,10 +658,14 @@ impl Chain<'_> {
 
     fn kill(&mut self, needs: &[StepId]) -> Result<Vec<StepId>, CannotPlan> {
         let target = self.secret.target.clone();
-        let harm = (self.strategy() == Strategy::KillFirst
-            && !self.secret.consumers.is_empty()
-            && self.secret.capabilities.can_mint)
-            .then(|| format!("{} cannot log in until the successor reaches them", self.consumers()));
+        let harm = match (self.secret.capabilities.can_mint, self.strategy()) {
+            _ if self.secret.consumers.is_empty() => None,
+            (true, Strategy::KillFirst) => {
+                Some(format!("{} cannot log in until the successor reaches them", self.consumers()))
+            }
+            (true, Strategy::MakeBeforeBreak) => None,
+            (false, _) => Some(format!("{} is cut off until people give it another", self.consumers())),
+        };
         let why = match self.strategy() {
             Strategy::KillFirst => "only the issuer can kill it, and it is killed before anything else",
             Strategy::MakeBeforeBreak => "only the issuer can kill it, and nobody needs it any more",

@@ -10,7 +10,7 @@ use super::{
     KILL_FIRST, Kept, Kind, Place, Session, is_answered, survives_crashes_at, survives_crashes_in,
     survives_lost_answers,
 };
-use crate::world::text;
+use crate::world::{private, text};
 
 /// An access token that somebody holds.
 struct Bearer {
@@ -97,6 +97,10 @@ fn client_secret(server: &Server, name: &str, port: u16) -> Kind {
 
 /// A grant that somebody gave; the session is the access token that a stranger made of it.
 fn refresh_token(server: &Server, name: &str, port: u16) -> Kind {
+    refresh_token_of(server, name, port).1
+}
+
+fn refresh_token_of(server: &Server, name: &str, port: u16) -> (Client, Kind) {
     let client = server.register(name, OnUpdate::Keeps).unwrap();
     let control = server.register("quell", OnUpdate::Keeps).unwrap();
     let secret = server.folder().join(format!("control-{name}"));
@@ -113,18 +117,19 @@ fn refresh_token(server: &Server, name: &str, port: u16) -> Kind {
         },
     });
     let (direct, resource, owner) = (server.port(), server.resource_port(), client.clone());
-    Kind {
+    let kind = Kind {
         name: "oauth-refresh-token",
         issuer: issuer(server, &client, port, &more),
         connections: json!({}),
-        admin: client.secret,
+        admin: client.secret.clone(),
         old: refresh,
         kept: Kept::Key,
         door: Arc::new(move |value| {
             let known = owner.introspects(direct, value).unwrap();
             known.then(|| Box::new(Bearer { resource, token: access.clone() }) as Box<dyn Session>)
         }),
-    }
+    };
+    (client, kind)
 }
 
 /// Nothing takes the place of a refresh token: it is dead, proven so, and people are told what they must do.
@@ -207,7 +212,8 @@ fn a_refresh_token_dies_with_its_family_whatever_is_killed_meanwhile() {
 #[test]
 fn consent_is_asked_for_again_and_recorded() {
     let server = start(true);
-    let mut place = Place::new(refresh_token(&server, "consent", server.port()));
+    let (client, kind) = refresh_token_of(&server, "consent", server.port());
+    let mut place = Place::new(kind);
     let path = place.folder.path().join("quell.yaml");
     let mut inventory: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     inventory["secrets"][0]["consumers"] = json!([]);
@@ -223,7 +229,15 @@ fn consent_is_asked_for_again_and_recorded() {
     let seen = "the server's log shows the new consent";
     let resolve = ["step", "resolve", &id, "orders.re-consent", "--statement", seen, "--evidence", "log.txt"];
     place.ok(&resolve, None);
+    // The new grant is theirs: a new plan does not kill it for standing in the store.
+    let (refresh, _) = server.consent(&client, "ines").unwrap();
+    let file = place.kind.kept.file(place.folder.path());
+    private(&file, &place.kind.kept.text(&refresh));
     place.ok(&["respond", &id], None);
+    place.ok(&["plan", &id, "--again"], None);
+    let again = place.quell(&["respond", &id], None);
+    assert_eq!(again.status.code(), Some(4), "{}", text(&again.stderr));
+    assert!((place.kind.door)(&refresh).is_some(), "the new grant was killed");
     assert_only_dead(&mut place, &id);
 }
 
