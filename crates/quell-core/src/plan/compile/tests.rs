@@ -1,4 +1,5 @@
 use super::*;
+use crate::issuer::Chooser;
 use crate::plan::testing::{input, secret_with as secret};
 
 fn lines(plan: &Plan) -> String {

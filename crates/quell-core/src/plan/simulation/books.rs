@@ -66,11 +66,12 @@ impl Books {
                     grants: Vec::new(),
                     approvals: s.approvals,
                     needs: s.needs.iter().map(|n| index[n]).collect(),
-                    takes_away: match &s.action {
-                        StepAction::Channel { channel, act: ChannelAct::Remove, .. } => {
-                            plan.channel_step(channel, ChannelAct::Preserve).map(|kept| index[&kept.id])
-                        }
-                        _ => None,
+                    takes_away: if let StepAction::Channel { channel, act: ChannelAct::Remove, .. } =
+                        &s.action
+                    {
+                        plan.channel_step(channel, ChannelAct::Preserve).map(|kept| index[&kept.id])
+                    } else {
+                        None
                     },
                     essential: matches!(
                         s.action,
