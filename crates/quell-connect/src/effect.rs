@@ -1,11 +1,13 @@
 //! What several issuers and stores say about an effect in the same way.
 
+use jiff::{SignedDuration, Timestamp};
 use quell_core::outcome::{Facts, Outcome, Probe};
 use quell_core::secret::{Credential, SecretValue};
 use serde_json::Value;
 
 use crate::connector::{IssuerOp, Stored};
 use crate::error::{ConnectError, ConnectErrorKind};
+use crate::webhook::sign::wall_clock;
 
 impl<'a> IssuerOp<'a> {
     /// The credential that it is about.
@@ -42,6 +44,33 @@ pub(crate) fn installed(tried: Probe) -> Outcome {
         }
         Probe::Inconclusive { reason } => Outcome::unknown(reason),
     }
+}
+
+/// While tokens that were issued with the old value before `cutoff` may live nothing is said of sessions: an error with until when.
+pub(crate) fn tokens_are_over(
+    target: &str,
+    cutoff: Option<&str>,
+    life: SignedDuration,
+) -> Result<(), ConnectError> {
+    const WHAT: &str = "waiting for access tokens to end";
+    if life.is_zero() {
+        return Ok(());
+    }
+    let failed = |kind, words: String| Err(ConnectError::new(target.to_owned(), WHAT, kind, words));
+    let Some(disabled) = cutoff.and_then(|text| text.parse::<Timestamp>().ok()) else {
+        let words = "when the credential was disabled is not known, so tokens that were issued with it may live; disable it by a plan, or set `token_life: 0s`";
+        return failed(ConnectErrorKind::Denied, words.to_owned());
+    };
+    let left = disabled.checked_add(life).map_or(SignedDuration::MAX, |end| end.duration_since(wall_clock()));
+    if !left.is_positive() {
+        return Ok(());
+    }
+    let end = disabled.checked_add(life).map(|end| end.to_string()).unwrap_or_default();
+    let retry_after = std::time::Duration::try_from(left).ok();
+    let words = format!(
+        "access tokens that were issued before {disabled} may live until {end}; wait, or set `token_life` if that is too long"
+    );
+    failed(ConnectErrorKind::Transient { retry_after }, words)
 }
 
 /// Whether the old value's sessions are gone, by a count of those that are `live`.

@@ -104,6 +104,22 @@ impl ConfigError {
         }
     }
 
+    /// How long what was issued with a credential lives: `token_life` as it is configured, or `otherwise`.
+    pub(crate) fn token_life(
+        life: Option<SignedDuration>,
+        otherwise: SignedDuration,
+    ) -> Result<SignedDuration, Self> {
+        let life = life.unwrap_or(otherwise);
+        if life.is_negative() {
+            return Err(Self::at(
+                "token_life",
+                "it is negative",
+                "Write a duration such as 1h, or 0s to wait for none.",
+            ));
+        }
+        Ok(life)
+    }
+
     /// Reads a connector's configuration into its own type (which should `deny_unknown_fields`).
     pub fn parse<T: serde::de::DeserializeOwned>(config: &serde_json::Value) -> Result<T, Self> {
         T::deserialize(config).map_err(|error| Self { key: None, message: error.to_string(), hint: None })

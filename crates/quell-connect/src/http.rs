@@ -12,6 +12,9 @@ use crate::webhook::sign::wall_clock;
 /// Largest answer that is read, in bytes.
 pub const ANSWER_MAX: usize = 4 << 20;
 
+/// What is said of a longer one.
+pub(crate) const TOO_LARGE: &str = "the answer is larger than 4 MiB";
+
 /// Cheap to clone; all clones share one pool. The platform's roots are read with the first request: most commands send none,
 /// and to read them takes as long as everything else that they do at their start.
 #[derive(Clone, Debug)]
@@ -115,12 +118,7 @@ impl Client {
         let mut body = zeroize::Zeroizing::new(Vec::new());
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > ANSWER_MAX {
-                return Err(ConnectError::new(
-                    system,
-                    what,
-                    ConnectErrorKind::Unexpected,
-                    "the answer is larger than 4 MiB",
-                ));
+                return Err(ConnectError::new(system, what, ConnectErrorKind::Unexpected, TOO_LARGE));
             }
             body.extend_from_slice(&chunk);
         }

@@ -44,7 +44,7 @@ pub(crate) struct Api {
     tokens: Rest,
     login: Login,
     /// For which API a token is: `https://vault.azure.net/.default`.
-    scope: &'static str,
+    scope: String,
 }
 
 /// The schema of `login`.
@@ -78,7 +78,7 @@ impl Api {
     pub(crate) fn new(
         context: &Context,
         base: Url,
-        scope: &'static str,
+        scope: String,
         login: Option<Login>,
         login_url: Option<&str>,
     ) -> Result<Self, ConfigError> {
@@ -142,7 +142,7 @@ impl Api {
             ("grant_type", "client_credentials"),
             ("client_id", client),
             ("client_secret", text),
-            ("scope", self.scope),
+            ("scope", self.scope.as_str()),
         ]);
         let answer = self.tokens.send(&ask, &[]).await?;
         let body = answer.json();

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Application, Check, ConnectError, ConnectErrorKind, Issuer as _, Performed, TOKENS};
 use crate::rest::Ask;
+use crate::webhook::sign::wall_clock;
 
 /// Stands for a client secret until there is one.
 pub(super) const TO_BE: &str = "quell:client-secret";
@@ -75,6 +76,7 @@ impl Application {
         if new.value.expose_text() != Some(TO_BE) {
             return self.observe_install(new).await.map(Performed::from);
         }
+        self.not_our_own(WHAT)?;
         let name = purpose(&new.principal);
         let strangers: Vec<Held> =
             self.list(WHAT).await?.into_iter().filter(|one| one.name == name).collect();
@@ -123,6 +125,7 @@ impl Application {
     pub(super) async fn disable(&self, old: &Credential) -> Result<Outcome, ConnectError> {
         const WHAT: &str = "removing the client secret";
         self.identify(&old.value)?;
+        self.not_our_own(WHAT)?;
         let found = match self.found(WHAT, old).await? {
             Ok(Some(found)) => found,
             Ok(None) => return Ok(removed(None)),
@@ -147,30 +150,50 @@ impl Application {
         })
     }
 
-    /// The password that a value is, or why that cannot be said.
+    /// Without its own secret Quell could do nothing any more.
+    fn not_our_own(&self, what: &'static str) -> Result<(), ConnectError> {
+        if self.api.client() != Some(self.client.as_str()) {
+            return Ok(());
+        }
+        let words = "`login` is the application whose secret is to be ended: what stops an intruder would stop Quell; use another one";
+        Err(self.failed(what, ConnectErrorKind::Denied, words))
+    }
+
+    /// The password that a value is, or why that cannot be said. How it begins is not enough: the value itself is tried, as anybody
+    /// could have written something that begins alike.
     async fn found(
         &self,
         what: &'static str,
         old: &Credential,
     ) -> Result<Result<Option<Held>, Outcome>, ConnectError> {
-        let hint = hint(&old.value);
-        let alike: Vec<Held> = self.list(what).await?.into_iter().filter(|one| one.hint == hint).collect();
-        if let [one] = alike.as_slice() {
-            return Ok(Ok(Some(one.clone())));
-        }
+        let begins = hint(&old.value);
+        let all = self.list(what).await?;
+        // Those made by other tools may have no hint.
+        let alike: Vec<&Held> = all.iter().filter(|one| one.hint == begins || one.hint.is_empty()).collect();
         if alike.is_empty() {
             return Ok(Ok(None));
         }
-        // One that is refused is none of them any more.
-        if matches!(self.probe(old).await, Probe::Refused { .. }) {
-            return Ok(Ok(None));
+        match self.probe(old).await {
+            // One that is refused is none of them any more, or never was.
+            Probe::Refused { .. } => return Ok(Ok(None)),
+            Probe::Inconclusive { reason } => {
+                let words = format!("whether the value is a client secret that is there: {reason}");
+                return Ok(Err(Outcome::unknown(words)));
+            }
+            Probe::Accepted { .. } => {}
+        }
+        if let [one] = alike.as_slice()
+            && !one.hint.is_empty()
+        {
+            return Ok(Ok(Some((*one).clone())));
         }
         let ids: Vec<String> = alike.iter().map(|one| format!("{} (`{}`)", one.id, one.name)).collect();
-        let words = format!(
-            "several client secrets of {} begin with the same three characters, and Graph tells no more of them: {}; remove the leaked one by hand",
-            self.client,
-            ids.join(", ")
-        );
+        let why = if alike.iter().any(|one| one.hint.is_empty()) {
+            "the value is accepted, and Graph does not tell how every client secret begins: it may be any of these"
+        } else {
+            "several client secrets begin with the same three characters, and Graph tells no more of them"
+        };
+        let words = format!("{why}: {} of {}; remove the leaked one by hand", ids.join(", "), self.client);
         Ok(Err(Outcome::refused(words)))
     }
 
@@ -215,6 +238,8 @@ fn purpose(tag: &str) -> String {
 fn removed(found: Option<&Held>) -> Outcome {
     Outcome::applied([
         ("already", json!(found.is_none())),
+        // No token is given out after this.
+        ("cutoff", json!(wall_clock().to_string())),
         ("key", json!(found.map(|one| one.id.as_str()))),
         ("of", json!(found.map(|one| one.place))),
         ("access_tokens", json!(TOKENS)),

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::azure::{Api, Login, Refusal, endpoint_schema, login_schema};
 use crate::connector::{Check, Definition, Issuer, IssuerOp, Performed};
 use crate::context::Context;
+use crate::effect::tokens_are_over;
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
 use crate::rest::address;
 use crate::shape::more_than_a_password;
@@ -43,6 +44,9 @@ const REFUSALS: [(u64, &str); 2] = [(7_000_215, "AADSTS7000215"), (7_000_222, "A
 /// How long a change takes to bind, when the inventory does not say: Entra is eventually consistent, and replicas follow within minutes.
 const SETTLE_MS: u64 = 120_000;
 
+/// How long an access token lives at most ("Configurable token lifetimes"), when the inventory does not say.
+const TOKEN_LIFE: SignedDuration = SignedDuration::from_mins(90);
+
 /// What is said of what was issued with the secret before.
 const TOKENS: &str = "access tokens that were issued with the secret live on for 60 to 90 minutes; Entra revokes none of them, unless continuous access \
                       evaluation covers the workload: take the application's roles away if that is too long";
@@ -56,6 +60,7 @@ struct Config {
     login_url: Option<String>,
     graph_url: Option<String>,
     settle: Option<SignedDuration>,
+    token_life: Option<SignedDuration>,
 }
 
 /// The issuer. It holds references only.
@@ -64,6 +69,7 @@ struct Application {
     tenant: String,
     client: String,
     settle_ms: u64,
+    token_life: SignedDuration,
 }
 
 impl fmt::Debug for Application {
@@ -87,13 +93,15 @@ fn schemas() -> Vec<(&'static str, Value)> {
             "login_url": endpoint_schema(),
             "graph_url": text("Microsoft Graph of another cloud than the public one (https://graph.microsoft.com)"),
             "settle": text("How long a change takes to bind: 30s (2m)"),
+            "token_life": text("How long access tokens live that were issued with the secret; nothing is proven until they are over: 60m, 0s to wait for none (90m)"),
         },
     });
     vec![("issuer", schema)]
 }
 
 fn build(config: &Value, context: &Context) -> Result<Box<dyn Issuer>, ConfigError> {
-    let Config { tenant, client, login, login_url, graph_url, settle } = ConfigError::parse(config)?;
+    let Config { tenant, client, login, login_url, graph_url, settle, token_life } =
+        ConfigError::parse(config)?;
     let fits = |text: &str| {
         !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
     };
@@ -107,10 +115,12 @@ fn build(config: &Value, context: &Context) -> Result<Box<dyn Issuer>, ConfigErr
         }
     }
     let graph = address("graph_url", graph_url.as_deref().unwrap_or("https://graph.microsoft.com"))?;
-    let scope = "https://graph.microsoft.com/.default";
+    // Each cloud has its own Graph: https://graph.microsoft.us.
+    let scope = format!("{}/.default", graph.origin().ascii_serialization());
     let api = Api::new(context, graph, scope, login, login_url.as_deref())?;
     let settle_ms = ConfigError::settle_ms(settle, SETTLE_MS)?;
-    Ok(Box::new(Application { api, tenant, client, settle_ms }))
+    let token_life = ConfigError::token_life(token_life, TOKEN_LIFE)?;
+    Ok(Box::new(Application { api, tenant, client, settle_ms, token_life }))
 }
 
 impl Application {
@@ -219,10 +229,15 @@ impl Issuer for Application {
         tried(self.api.own("trying the control").await)
     }
 
-    /// Entra counts none; what lives on is said by [`Issuer::warnings`] and in the facts of the disabling.
-    async fn sessions(&self, old: &Credential, _cutoff: Option<&str>) -> Result<u64, ConnectError> {
+    /// Tokens are known by when they were issued alone.
+    fn severs_by_time(&self) -> bool {
+        true
+    }
+
+    /// Entra counts none: until those from before are over it cannot be said that there is none.
+    async fn sessions(&self, old: &Credential, cutoff: Option<&str>) -> Result<u64, ConnectError> {
         match self.observe_disable(old).await? {
-            Outcome::Applied { .. } => Ok(0),
+            Outcome::Applied { .. } => tokens_are_over(&self.target(), cutoff, self.token_life).map(|()| 0),
             Outcome::NotApplied { .. } | Outcome::Unknown { .. } => Ok(1),
         }
     }

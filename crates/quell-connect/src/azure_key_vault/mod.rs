@@ -48,8 +48,12 @@ struct Vault {
     secret: String,
 }
 
-/// For tokens of Key Vault.
-const SCOPE: &str = "https://vault.azure.net/.default";
+/// For tokens of Key Vault, of the cloud that the vault is in: `acme.vault.azure.cn` takes those for `vault.azure.cn`.
+fn scope_of(vault: &url::Url) -> String {
+    let host = vault.domain().and_then(|host| host.split_once('.')).map(|(_, cloud)| cloud);
+    let cloud = host.filter(|cloud| cloud.starts_with("vault.")).unwrap_or("vault.azure.net");
+    format!("https://{cloud}/.default")
+}
 
 fn schemas() -> Vec<(&'static str, Value)> {
     let schema = json!({
@@ -75,7 +79,8 @@ fn build(config: &Value, context: &Context) -> Result<Box<dyn Store>, ConfigErro
         let hint = "Use letters, digits and `-`: orders-db.";
         return Err(ConfigError::at("secret", "not the name of a secret", hint));
     }
-    let api = Api::new(context, address("vault", &vault)?, SCOPE, login, login_url.as_deref())?;
+    let vault = address("vault", &vault)?;
+    let api = Api::new(context, vault.clone(), scope_of(&vault), login, login_url.as_deref())?;
     Ok(Box::new(Vault { api, secret }))
 }
 
@@ -119,6 +124,18 @@ impl Store for Vault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_cloud_has_its_own_scope() {
+        for (vault, scope) in [
+            ("https://acme.vault.azure.net", "https://vault.azure.net/.default"),
+            ("https://acme.vault.azure.cn", "https://vault.azure.cn/.default"),
+            ("https://acme.vault.usgovcloudapi.net", "https://vault.usgovcloudapi.net/.default"),
+            ("http://127.0.0.1:80", "https://vault.azure.net/.default"),
+        ] {
+            assert_eq!(scope_of(&vault.parse().unwrap()), scope);
+        }
+    }
 
     #[test]
     fn bad_configurations_name_the_key() {

@@ -33,7 +33,11 @@ impl std::fmt::Debug for Key {
 impl Key {
     /// From the JSON, or that in base64. The text of an error never repeats a part of it.
     pub(crate) fn of(value: &SecretValue) -> Result<Self, &'static str> {
-        let decoded = value.expose_text().and_then(|text| BASE64_STANDARD.decode(text.trim()).ok());
+        // Tools wrap long lines.
+        let packed = value.expose_text().map(|text| {
+            Zeroizing::new(text.chars().filter(|c| !c.is_ascii_whitespace()).collect::<String>())
+        });
+        let decoded = packed.and_then(|text| BASE64_STANDARD.decode(text.as_str()).ok());
         let bytes = decoded.map_or_else(|| SecretValue::new(value.expose().to_vec()), SecretValue::new);
         let json: Value = serde_json::from_slice(bytes.expose())
             .map_err(|_e| "it is no JSON file of a service account's key")?;

@@ -17,6 +17,8 @@ struct Find {
     bad: Vec<Listed>,
     /// Nobody can read these without enabling them.
     unread: Vec<Listed>,
+    /// Enabled, and Google does not give them now.
+    withheld: Vec<u64>,
 }
 
 impl SecretManager {
@@ -40,10 +42,11 @@ impl SecretManager {
             }
             let held = match self.access(token, what, &version.number.to_string()).await {
                 Ok(held) => held.value,
-                // Destroyed or disabled since it was listed.
+                // Destroyed or disabled since it was listed, or the key that it is encrypted with is away: that is looked at below.
                 Err(error)
                     if matches!(error.kind, ConnectErrorKind::Missing | ConnectErrorKind::Conflict) =>
                 {
+                    find.withheld.push(version.number);
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -56,6 +59,12 @@ impl SecretManager {
             } else {
                 find.bad.push(version);
             }
+        }
+        if !find.withheld.is_empty() {
+            let now = self.list(token, what).await?;
+            let enabled =
+                |number: &u64| now.iter().any(|one| one.number == *number && one.state == "ENABLED");
+            find.withheld.retain(enabled);
         }
         Ok(find)
     }
@@ -102,6 +111,13 @@ fn done(find: &Find, destroyed: Option<Vec<String>>) -> Outcome {
     if !find.bad.is_empty() {
         let numbers: Vec<String> = find.bad.iter().map(|one| one.number.to_string()).collect();
         return Outcome::retry(format!("versions hold the value: {}", numbers.join(", ")));
+    }
+    if !find.withheld.is_empty() {
+        let numbers: Vec<String> = find.withheld.iter().map(u64::to_string).collect();
+        return Outcome::retry(format!(
+            "versions are enabled and cannot be read now, so they may hold the value: {}; see why (`gcloud secrets versions access`), or destroy them",
+            numbers.join(", ")
+        ));
     }
     let unread = |scheduled: bool| -> Vec<Value> {
         let some = find.unread.iter().filter(|one| one.scheduled.is_some() == scheduled);

@@ -2,7 +2,8 @@
 //!
 //! `keys.create` cannot be repeated and a key cannot carry a mark. So the account carries it: before the call its description gets what the call
 //! is for, when it begins and which keys there are, behind what stands there. When the answer is lost, the next attempt reads that, waits until
-//! IAM shows what it made, deletes the key whose file nobody has, and begins anew. The note goes with the old key.
+//! IAM shows what it made, disables the key whose file nobody has, and begins anew. That key and the note go with the old key; when several keys
+//! were made since, none is touched: one may be a colleague's.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -21,6 +22,8 @@ const MAKING: &str = "making the key";
 const LOOKING: &str = "looking for a key that was made";
 
 const BEGIN: &str = " [quell-mint ";
+/// Before the beginning of an id of a key whose file nobody has.
+const STRANGER: char = '!';
 /// IAM REST reference, `ServiceAccount.description`.
 const DESCRIPTION_MAX: usize = 256;
 
@@ -62,6 +65,8 @@ struct Record {
     at: Timestamp,
     /// The beginnings of their ids.
     known: Vec<String>,
+    /// The same of those whose file nobody has; they are disabled, and go with the old key.
+    strangers: Vec<String>,
 }
 
 impl Record {
@@ -69,11 +74,16 @@ impl Record {
         let (_, record) = description.rsplit_once(BEGIN)?;
         let mut words = record.strip_suffix(']')?.split(' ');
         let (purpose, at) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
-        Some(Self { purpose, at, known: words.map(str::to_owned).collect() })
+        let (strangers, known): (Vec<&str>, Vec<&str>) = words.partition(|word| word.starts_with(STRANGER));
+        let strangers = strangers.iter().filter_map(|word| word.strip_prefix(STRANGER));
+        let strangers = strangers.map(str::to_owned).collect();
+        Some(Self { purpose, at, known: known.into_iter().map(str::to_owned).collect(), strangers })
     }
 
     fn text(&self) -> String {
-        format!("{BEGIN}{} {} {}", self.purpose, self.at, self.known.join(" ")).trim_end().to_owned() + "]"
+        let strangers = self.strangers.iter().map(|id| format!("{STRANGER}{id}"));
+        let words: Vec<String> = self.known.iter().cloned().chain(strangers).collect();
+        format!("{BEGIN}{} {} {}", self.purpose, self.at, words.join(" ")).trim_end().to_owned() + "]"
     }
 
     /// Made by the attempt that the record is of: not there before it, and not much later.
@@ -82,7 +92,8 @@ impl Record {
             let since = at.duration_since(self.at);
             since >= -SKEW && since <= ATTEMPT + SKEW
         });
-        !self.known.contains(&beginning(&key.id)) && within
+        let id = beginning(&key.id);
+        !self.known.contains(&id) && !self.strangers.contains(&id) && within
     }
 }
 
@@ -101,13 +112,20 @@ pub(super) fn without_record(account: &Value) -> Option<String> {
     Some(description.rsplit_once(BEGIN)?.0.to_owned())
 }
 
+/// Keys that an attempt made and lost, and that were disabled for it.
+pub(super) fn strangers<'a>(account: &Value, held: &'a [Held]) -> Vec<&'a Held> {
+    let record = Record::parse(text(account, "/description"));
+    let named = record.map(|record| record.strangers).unwrap_or_default();
+    held.iter().filter(|key| key.disabled && named.contains(&beginning(&key.id))).collect()
+}
+
 impl ServiceAccount {
     pub(super) async fn install(&self, new: &Credential) -> Result<Performed, ConnectError> {
         let Some(layout) = Layout::from_value(&new.value) else {
             return self.observe_install(new).await.map(Performed::from);
         };
         let admin = self.log_in().await?;
-        let mut held = admin.list(MAKING).await?;
+        let held = admin.list(MAKING).await?;
         let account = admin.account(MAKING).await?;
         let record =
             Record::parse(text(&account, "/description")).filter(|it| it.purpose == purpose(&new.principal));
@@ -120,9 +138,17 @@ impl ServiceAccount {
         {
             return Ok(wait(left).into());
         }
-        for key in &strangers {
-            admin.delete("deleting a key whose file was lost", &key.id).await?;
-            held.retain(|other| other != key);
+        if let [_, _, ..] = strangers.as_slice() {
+            let ids: Vec<&str> = strangers.iter().map(|key| key.id.as_str()).collect();
+            let words = format!(
+                "an earlier attempt's answer was lost, and several keys were made since: {}; one of them may be a colleague's: delete the one that nobody has",
+                ids.join(", ")
+            );
+            return Ok(Outcome::refused(words).into());
+        }
+        // Were it a colleague's after all, it could be enabled again.
+        for key in strangers.iter().filter(|key| !key.disabled) {
+            admin.disable("disabling a key whose file was lost", &key.id).await?;
         }
         if held.len() >= KEYS_MAX {
             let words = format!(
@@ -131,8 +157,11 @@ impl ServiceAccount {
             );
             return Ok(Outcome::refused(words).into());
         }
-        let known = held.iter().map(|key| beginning(&key.id)).collect();
-        let record = Record { purpose: purpose(&new.principal), at: wall_clock(), known };
+        let mut lost = record.map(|record| record.strangers).unwrap_or_default();
+        lost.extend(strangers.iter().map(|key| beginning(&key.id)));
+        let ids = held.iter().map(|key| beginning(&key.id));
+        let known = ids.filter(|id| !lost.contains(id)).collect();
+        let record = Record { purpose: purpose(&new.principal), at: wall_clock(), known, strangers: lost };
         let before = without_record(&account).unwrap_or_else(|| text(&account, "/description").to_owned());
         let described = format!("{before}{}", record.text());
         if described.len() > DESCRIPTION_MAX {
@@ -153,7 +182,7 @@ impl ServiceAccount {
             let mut facts = Facts::new();
             facts.insert("key".to_owned(), json!(id));
             let strangers: Vec<&str> = strangers.iter().map(|key| key.id.as_str()).collect();
-            facts.insert("strangers_deleted".to_owned(), json!(strangers));
+            facts.insert("strangers_disabled".to_owned(), json!(strangers));
             let minted = Some(Credential { principal: id, value });
             return Ok(Performed { outcome: Outcome::Applied { facts }, minted });
         }
@@ -179,7 +208,7 @@ impl ServiceAccount {
             held.iter().filter(|key| record.made(key)).map(|key| key.id.as_str()).collect();
         Ok(match self.unsettled(record.at) {
             _ if !strangers.is_empty() => Outcome::retry(format!(
-                "a key was made but its file was lost with the answer ({}); the next attempt deletes it first",
+                "a key was made but its file was lost with the answer ({}); the next attempt disables it first",
                 strangers.join(", ")
             )),
             Some(left) => wait(left),
@@ -218,12 +247,18 @@ mod tests {
             made: Some(made.parse().unwrap()),
         };
         let known = (0..9).map(|n| format!("{n:08x}")).collect();
-        let record = Record { purpose: purpose("x/INC-1/orders.mint"), at, known };
+        let record = Record {
+            purpose: purpose("x/INC-1/orders.mint"),
+            at,
+            known,
+            strangers: vec!["0badf00d".to_owned()],
+        };
         let description = format!("theirs [x]{}", record.text());
         assert_eq!(Record::parse(&description).unwrap(), record);
         assert_eq!(without_record(&json!({ "description": description })).as_deref(), Some("theirs [x]"));
         assert!(record.text().len() <= DESCRIPTION_MAX - 80, "{}", record.text());
         assert!(record.made(&key("ffffffff00", "2026-11-23T02:00:00Z")), "whole seconds");
+        assert!(!record.made(&key("0badf00d00", "2026-11-23T02:00:01Z")), "it was disabled");
         assert!(!record.made(&key("0000000100", "2026-11-23T02:00:01Z")), "it was there");
         assert!(!record.made(&key("ffffffff00", "2026-11-23T03:00:00Z")), "somebody else's, an hour later");
         for bad in ["", "x", " [quell-mint x yesterday]", " [quell-mint x"] {

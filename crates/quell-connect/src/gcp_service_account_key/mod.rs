@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::connector::{Check, Definition, Issuer, IssuerOp, Performed};
 use crate::context::Context;
+use crate::effect::tokens_are_over;
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
 use crate::gcp::{Cloud, Key, endpoint_schema};
 use crate::source::SecretSource;
@@ -45,6 +46,9 @@ const REFUSAL: (&str, &str) = ("invalid_grant", "Invalid JWT Signature.");
 /// propagation").
 const SETTLE_MS: u64 = 120_000;
 
+/// How long an access token lives ("Create a short-lived access token"), when the inventory does not say.
+const TOKEN_LIFE: SignedDuration = SignedDuration::from_hours(1);
+
 /// What is said of what was issued with the key before.
 const TOKENS: &str = "access tokens that were issued with the key live on for an hour at most (twelve, where the organization extended that); Google \
                       revokes none of them: disable the account, or take its roles away, if that is too long";
@@ -59,6 +63,7 @@ struct Config {
     #[serde(default)]
     when_proven: WhenProven,
     settle: Option<SignedDuration>,
+    token_life: Option<SignedDuration>,
 }
 
 /// What becomes of the leaked key when it is proven dead.
@@ -78,6 +83,7 @@ struct ServiceAccount {
     account: String,
     when_proven: WhenProven,
     settle_ms: u64,
+    token_life: SignedDuration,
 }
 
 impl fmt::Debug for ServiceAccount {
@@ -100,13 +106,15 @@ fn schemas() -> Vec<(&'static str, Value)> {
             "endpoint": endpoint_schema(),
             "when_proven": { "enum": ["delete", "keep"], "default": "delete", "description": "What becomes of the leaked key in the end: deleted, or kept disabled" },
             "settle": { "type": "string", "description": "How long a change takes to bind: 30s (2m)" },
+            "token_life": { "type": "string", "description": "How long access tokens live that were issued with the key; nothing is proven until they are over: 12h, 0s to wait for none (1h)" },
         },
     });
     vec![("issuer", schema)]
 }
 
 fn build(config: &Value, context: &Context) -> Result<Box<dyn Issuer>, ConfigError> {
-    let Config { admin, account, control, endpoint, when_proven, settle } = ConfigError::parse(config)?;
+    let Config { admin, account, control, endpoint, when_proven, settle, token_life } =
+        ConfigError::parse(config)?;
     let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.@:".contains(&b);
     if account.split_once('@').is_none_or(|(name, host)| name.is_empty() || host.is_empty())
         || !account.bytes().all(fits)
@@ -115,8 +123,9 @@ fn build(config: &Value, context: &Context) -> Result<Box<dyn Issuer>, ConfigErr
         return Err(ConfigError::at("account", "not a service account", hint));
     }
     let settle_ms = ConfigError::settle_ms(settle, SETTLE_MS)?;
+    let token_life = ConfigError::token_life(token_life, TOKEN_LIFE)?;
     let cloud = Cloud::new(context, "iam", endpoint.as_deref())?;
-    Ok(Box::new(ServiceAccount { cloud, admin, control, account, when_proven, settle_ms }))
+    Ok(Box::new(ServiceAccount { cloud, admin, control, account, when_proven, settle_ms, token_life }))
 }
 
 impl ServiceAccount {
@@ -248,11 +257,16 @@ impl Issuer for ServiceAccount {
         self.try_control().await.unwrap_or_else(|error| Probe::Inconclusive { reason: error.to_string() })
     }
 
-    /// Google counts none; what lives on is said by [`Issuer::warnings`] and in the facts of the disabling.
-    async fn sessions(&self, old: &Credential, _cutoff: Option<&str>) -> Result<u64, ConnectError> {
+    /// Tokens are known by when they were issued alone.
+    fn severs_by_time(&self) -> bool {
+        true
+    }
+
+    /// Google counts none: until those from before are over it cannot be said that there is none.
+    async fn sessions(&self, old: &Credential, cutoff: Option<&str>) -> Result<u64, ConnectError> {
         // A key that is in force could begin new ones.
         match self.observe_disable(old).await? {
-            Outcome::Applied { .. } => Ok(0),
+            Outcome::Applied { .. } => tokens_are_over(&self.target(), cutoff, self.token_life).map(|()| 0),
             Outcome::NotApplied { .. } | Outcome::Unknown { .. } => Ok(1),
         }
     }

@@ -24,9 +24,14 @@ impl Runs {
     pub(super) async fn look(&self) -> Result<Seen, ConnectError> {
         let (written, _) = self.at.secret(&self.github, WHAT, &self.secret).await?;
         let mut why = format!("no run began after {} was written at {written}", self.secret);
-        for run in self.latest().await? {
-            let began = moment(&run, "run_started_at").or_else(|| moment(&run, "created_at"));
-            if began.is_none_or(|began| began <= written) {
+        let runs = self.latest().await?;
+        if let Some(under_way) = runs.iter().find_map(|run| self.older(run, written)) {
+            let (generation, why) = (Some(NONE.to_owned()), Some(under_way));
+            return Ok(Seen { generation, principal: None, healthy: false, why });
+        }
+        for run in runs.iter().filter(|run| self.is_ours(run)) {
+            let started = began(run);
+            if started.is_none_or(|started| started <= written) {
                 continue;
             }
             let text = |name: &str| run.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -52,6 +57,26 @@ impl Runs {
             }
         }
         Ok(Seen { generation: Some(NONE.to_owned()), principal: None, healthy: false, why: Some(why) })
+    }
+
+    /// Whether it ran code of the repository itself: runs for pull requests are of what somebody proposes, and those of forks get no secret.
+    pub(super) fn is_ours(&self, run: &Value) -> bool {
+        let text = |pointer: &str| run.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let whole = format!("{}/{}", self.owner, self.repo);
+        text("/head_repository/full_name").eq_ignore_ascii_case(&whole)
+            && !text("/event").starts_with("pull_request")
+    }
+
+    /// Why a run from before the write still holds the old value: it has not ended. Those of forks were given none, but for
+    /// `pull_request_target`.
+    fn older(&self, run: &Value, written: Timestamp) -> Option<String> {
+        let text = |name: &str| run.get(name).and_then(Value::as_str).unwrap_or_default();
+        let given = self.is_ours(run) || text("event").starts_with("pull_request");
+        if !given || text("status") == "completed" || began(run).is_some_and(|began| began > written) {
+            return None;
+        }
+        let id = run.get("id").and_then(Value::as_u64).unwrap_or_default();
+        Some(format!("run {id} began before {} was written, and is {}", self.secret, text("status")))
     }
 
     /// The latest runs, the newest first.
@@ -125,6 +150,10 @@ impl Runs {
         checks.extend(disabled);
         checks
     }
+}
+
+fn began(run: &Value) -> Option<Timestamp> {
+    moment(run, "run_started_at").or_else(|| moment(run, "created_at"))
 }
 
 fn moment(object: &Value, name: &str) -> Option<Timestamp> {

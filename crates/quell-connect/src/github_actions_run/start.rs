@@ -35,7 +35,11 @@ impl Runs {
     async fn again(&self) -> Result<Outcome, ConnectError> {
         let completed = |run: &&Value| run.get("status").and_then(Value::as_str) == Some("completed");
         let runs = self.latest().await?;
-        let last = runs.iter().find(completed).and_then(|run| run.get("id")?.as_u64());
+        let last = runs
+            .iter()
+            .filter(|run| self.is_ours(run))
+            .find(completed)
+            .and_then(|run| run.get("id")?.as_u64());
         let Some(id) = last.map(|id| id.to_string()) else {
             let words = format!("{} has no run that has ended on {}", self.words(), self.branch);
             return Ok(Outcome::refused(words));

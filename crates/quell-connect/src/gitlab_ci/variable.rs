@@ -46,7 +46,7 @@ impl Variables {
     pub(super) async fn get(&self, what: &'static str) -> Result<Value, ConnectError> {
         let path = self.at.path(&[&self.key]);
         let ask = Ask::get(what, &path).query("filter[environment_scope]", self.scope.as_str());
-        self.gitlab.ask(&ask, self.at.needs(), &[]).await.map_err(|mut error| {
+        let variable = self.gitlab.ask(&ask, self.at.needs(), &[]).await.map_err(|mut error| {
             if error.kind == ConnectErrorKind::Missing {
                 error.detail = format!(
                     "{} of {}: {}; make it first, with any value",
@@ -56,7 +56,18 @@ impl Variables {
                 );
             }
             error
-        })
+        })?;
+        // A server that knows no filter gives whichever it has.
+        let told = variable.get("environment_scope").and_then(Value::as_str);
+        if let Some(other) = told.filter(|told| *told != self.scope) {
+            let words = format!(
+                "the variable that it gives is for `{}`, and not for `{}`; correct `scope`",
+                crate::words::one_line(other),
+                self.scope
+            );
+            return Err(self.gitlab.error(what, ConnectErrorKind::Denied, words));
+        }
+        Ok(variable)
     }
 
     /// `None` when it is empty.

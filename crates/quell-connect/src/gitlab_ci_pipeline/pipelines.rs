@@ -45,7 +45,9 @@ impl Pipelines {
             let name = format!("pipeline {id}");
             match pipeline.get("status").and_then(Value::as_str).unwrap_or_default() {
                 "success" => {
+                    let older = self.older(WHAT, id).await?;
                     let why = self.unproven(WHAT, id).await?;
+                    let unfinished = unfinished.or(older);
                     return Ok(match (unfinished, why) {
                         (None, None) => {
                             Seen { generation: Some(name), principal: None, healthy: true, why: None }
@@ -76,6 +78,25 @@ impl Pipelines {
             .query("sort", "desc")
             .query("per_page", LATEST);
         self.gitlab.ask(&ask, NEEDS, &[]).await
+    }
+
+    /// A pipeline of anybody that was begun before ours and has not ended: its jobs may hold what was there before the write.
+    async fn older(&self, what: &'static str, ours: u64) -> Result<Option<String>, ConnectError> {
+        let path = ["projects", &self.project, "pipelines"];
+        for scope in ["running", "pending"] {
+            let ask = Ask::get(what, &path)
+                .query("ref", self.branch.as_str())
+                .query("scope", scope)
+                .query("order_by", "id")
+                .query("sort", "asc")
+                .query("per_page", LATEST);
+            let all = self.gitlab.ask(&ask, NEEDS, &[]).await?;
+            let ids = all.as_array().into_iter().flatten().filter_map(|one| one.get("id")?.as_u64());
+            if let Some(id) = ids.min().filter(|id| *id < ours) {
+                return Ok(Some(format!("pipeline {id} was begun before ours, and is {scope}")));
+            }
+        }
+        Ok(None)
     }
 
     /// Why a pipeline that succeeded shows nothing: the job that was named did not run, as manual and allowed failures pass as well.

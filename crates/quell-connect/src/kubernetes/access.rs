@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::connector::Check;
 use crate::context::Context;
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
-use crate::http::Answer;
+use crate::http::{Answer, TOO_LARGE};
 use crate::rest::{Ask, Rest, address, told};
 use crate::source::SecretSource;
 
@@ -24,8 +24,8 @@ pub(crate) struct Access {
 const POD: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Of a list; the server gives the rest by `continue`.
-const PAGE: &str = "200";
-const PAGES_MAX: usize = 50;
+const PAGE: u32 = 50;
+const PAGES_MAX: usize = 400;
 
 /// An API server. It holds references only; the token is read anew for each call, as service accounts' tokens are replaced every hour.
 #[derive(Clone, Debug)]
@@ -173,15 +173,23 @@ impl Cluster {
     ) -> Result<Vec<Value>, ConnectError> {
         let mut all = Vec::new();
         let mut next = String::new();
+        let mut limit = PAGE;
         for _ in 0..PAGES_MAX {
-            let mut ask = Ask::get(what, path).query("limit", PAGE);
+            let mut ask = Ask::get(what, path).query("limit", limit.to_string());
             if let Some(selector) = selector {
                 ask = ask.query("labelSelector", selector);
             }
             if !next.is_empty() {
                 ask = ask.query("continue", &*next);
             }
-            let mut page = self.ask(&ask, needs, &[]).await?;
+            let mut page = match self.ask(&ask, needs, &[]).await {
+                // Objects can be large; fewer of them fit.
+                Err(error) if limit > 1 && error.detail.contains(TOO_LARGE) => {
+                    limit /= 2;
+                    continue;
+                }
+                page => page?,
+            };
             let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) else {
                 return Err(self.error(what, ConnectErrorKind::Unexpected, "the answer is no list"));
             };

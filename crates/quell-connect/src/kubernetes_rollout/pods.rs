@@ -18,6 +18,8 @@ struct Newest {
     label: String,
     /// Who owns its pods: a `ReplicaSet`, or the workload itself.
     owners: Vec<String>,
+    /// Who else there is that owns pods: another workload's.
+    others: Vec<String>,
 }
 
 impl Rollout {
@@ -68,20 +70,31 @@ impl Rollout {
         let uid = text(object, "/metadata/uid");
         match self.kind {
             Kind::Deployment => {
-                let sets = self.owned("replicasets", object).await?;
+                let all = self.list("replicasets", object).await?;
+                let (sets, others): (Vec<&Value>, Vec<&Value>) =
+                    all.iter().partition(|set| is_owned(set, uid));
+                let uids = |sets: &[&Value]| -> Vec<String> {
+                    sets.iter().map(|set| text(set, "/metadata/uid").to_owned()).collect()
+                };
                 let revision = "/metadata/annotations/deployment.kubernetes.io~1revision";
                 let wanted = text(object, revision);
                 let newest = sets.iter().find(|set| !wanted.is_empty() && text(set, revision) == wanted);
                 Ok(newest.map(|set| Newest {
                     name: format!("replicaset/{}", text(set, "/metadata/name")),
                     label: text(set, "/metadata/labels/pod-template-hash").to_owned(),
-                    owners: sets.iter().map(|set| text(set, "/metadata/uid").to_owned()).collect(),
+                    owners: uids(&sets),
+                    others: uids(&others),
                 }))
             }
             Kind::StatefulSet => {
                 let label = text(object, "/status/updateRevision").to_owned();
                 let name = format!("revision/{label}");
-                Ok((!label.is_empty()).then(|| Newest { name, label, owners: vec![uid.to_owned()] }))
+                Ok((!label.is_empty()).then(|| Newest {
+                    name,
+                    label,
+                    owners: vec![uid.to_owned()],
+                    others: Vec::new(),
+                }))
             }
             Kind::DaemonSet => {
                 let all = self.owned("controllerrevisions", object).await?;
@@ -90,6 +103,7 @@ impl Rollout {
                     name: format!("revision/{}", text(one, "/metadata/name")),
                     label: text(one, "/metadata/labels/controller-revision-hash").to_owned(),
                     owners: vec![uid.to_owned()],
+                    others: Vec::new(),
                 }))
             }
         }
@@ -104,7 +118,18 @@ impl Rollout {
         };
         // What has ended runs nothing, and is kept for its logs ("Pod Lifecycle").
         let runs = |pod: &&Value| !matches!(text(pod, "/status/phase"), "Succeeded" | "Failed");
-        let ours = |pod: &&Value| newest.owners.iter().any(|uid| is_owned(pod, uid));
+        // A pod that is ending outlives its `ReplicaSet` when that is deleted, and an orphan has no owner at all: both hold what they read.
+        let ours = |pod: &&Value| {
+            let mut owners = list(pod, "/metadata/ownerReferences").iter();
+            let Some(owner) = owners.find(|one| one.get("controller") == Some(&Value::Bool(true))) else {
+                return true;
+            };
+            let is = |known: &String| known == text(owner, "/uid");
+            let left_behind = self.kind == Kind::Deployment
+                && text(owner, "/kind") == "ReplicaSet"
+                && !newest.others.iter().any(is);
+            left_behind || newest.owners.iter().any(is)
+        };
         let old = pods.iter().filter(runs).filter(ours).filter(|pod| text(pod, label) != newest.label);
         let found = old.map(|pod| {
             let ending = !text(pod, "/metadata/deletionTimestamp").is_empty();

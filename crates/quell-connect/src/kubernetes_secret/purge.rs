@@ -12,9 +12,10 @@ use crate::kept::keeps;
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// What no call can take away.
-const REMARKS: [&str; 2] = [
+const REMARKS: [&str; 3] = [
     "backups and snapshots of etcd that were made before the write still hold the value",
     "pods that were started before the write hold it until they are gone; kubernetes_rollout sees to that",
+    "values that other tools keep packed are not looked into: Helm's releases (Secrets named sh.helm.release.v1.*), annotations in gzip",
 ];
 
 /// Where the value still is.
@@ -24,6 +25,8 @@ struct Find {
     /// Entries that are in use.
     entries: Vec<String>,
     annotations: Vec<String>,
+    /// What `kubectl apply` was given has entries that are no base64.
+    unread: bool,
 }
 
 impl Secret {
@@ -39,11 +42,12 @@ impl Secret {
         }
         let annotations = object.pointer("/metadata/annotations").and_then(Value::as_object);
         for (name, text) in annotations.into_iter().flatten() {
-            if text
-                .as_str()
-                .is_some_and(|text| bad(text.as_bytes()) || decoded(text).iter().any(|it| bad(it)))
-            {
+            let Some(text) = text.as_str() else { continue };
+            let (held, whole) = decoded(text);
+            if bad(text.as_bytes()) || held.iter().any(|it| bad(it)) {
                 find.annotations.push(name.clone());
+            } else if !whole && name == LAST_APPLIED {
+                find.unread = true;
             }
         }
         Ok(find)
@@ -92,17 +96,23 @@ impl Secret {
     }
 }
 
-/// What an annotation holds in base64: entries of `data` in the JSON of a manifest.
-fn decoded(text: &str) -> Vec<Vec<u8>> {
-    let Ok(manifest) = serde_json::from_str::<Value>(text) else { return Vec::new() };
+/// What an annotation holds in base64, which may be wrapped: entries of `data` in the JSON of a manifest; and whether that was all of it.
+fn decoded(text: &str) -> (Vec<Vec<u8>>, bool) {
+    let Ok(manifest) = serde_json::from_str::<Value>(text) else { return (Vec::new(), false) };
     let data = manifest.get("data").and_then(Value::as_object);
     let values = data.into_iter().flat_map(|data| data.values()).filter_map(Value::as_str);
-    let mut all: Vec<Vec<u8>> =
-        values.filter_map(|value| base64::prelude::BASE64_STANDARD.decode(value).ok()).collect();
+    let (mut all, mut whole) = (Vec::new(), true);
+    for value in values {
+        let packed: String = value.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+        match base64::prelude::BASE64_STANDARD.decode(packed) {
+            Ok(bytes) => all.push(bytes),
+            Err(_) => whole = false,
+        }
+    }
     let plain = manifest.get("stringData").and_then(Value::as_object);
     let plain = plain.into_iter().flat_map(|data| data.values()).filter_map(Value::as_str);
     all.extend(plain.map(|value| value.as_bytes().to_vec()));
-    all
+    (all, whole)
 }
 
 /// What a purge leaves alone.
@@ -112,6 +122,12 @@ fn obstacle(find: &Find) -> Option<Outcome> {
         let words = format!(
             "version {} still holds a compromised value in `{keys}`; write a new value there first",
             find.version
+        );
+        return Some(Outcome::refused(words));
+    }
+    if find.unread {
+        let words = format!(
+            "the annotation `{LAST_APPLIED}` has entries that cannot be read as base64, and may hold the value; remove it by hand"
         );
         return Some(Outcome::refused(words));
     }

@@ -53,6 +53,8 @@ struct Password {
     of_principal: bool,
     /// Removed, and good for so many grants more.
     removed: Option<u32>,
+    /// Graph does not tell how it begins.
+    unhinted: bool,
 }
 
 /// The one directory of the model.
@@ -110,6 +112,13 @@ impl Azure {
     /// Whether a client secret is good.
     pub fn takes(&self, client: &str, secret: &str) -> bool {
         self.passwords(client).iter().any(|(_, text)| text == secret)
+    }
+
+    /// Graph does not tell how the client secrets of an application begin.
+    pub fn hide_hints(&self, client: &str) {
+        let mut state = locked(&self.state);
+        let all = state.applications.get_mut(client).into_iter().flatten();
+        all.for_each(|one| one.unhinted = true);
     }
 
     /// From now on what is removed stays good for so many grants.
@@ -243,7 +252,7 @@ impl State {
         self.made += 1;
         let id = format!("00000000-0000-0000-0000-{:012}", self.made);
         let (name, text) = (name.to_owned(), text.to_owned());
-        let password = Password { id, name, text, expired, of_principal, removed: None };
+        let password = Password { id, name, text, expired, of_principal, removed: None, unhinted: false };
         let mut object = password.object();
         object["secretText"] = json!(password.text);
         self.applications.entry(client.to_owned()).or_default().push(password);
@@ -372,6 +381,7 @@ impl Password {
     /// Never with its text; `hint` is how that begins.
     fn object(&self) -> Value {
         let hint: String = self.text.chars().take(3).collect();
+        let hint = (!self.unhinted).then_some(hint);
         json!({ "keyId": self.id, "displayName": self.name, "hint": hint, "endDateTime": "2028-11-23T08:00:00Z", "secretText": null })
     }
 }

@@ -16,7 +16,7 @@ fn config(at: &str, more: &Value) -> Value {
     let login =
         json!({ "application": { "tenant": "acme.example", "client": "quell", "secret": "env:TOKEN" } });
     let mut config = json!({
-        "tenant": "acme.example", "client": "orders", "settle": "50ms",
+        "tenant": "acme.example", "client": "orders", "settle": "50ms", "token_life": "0s",
         "login": login, "login_url": at, "graph_url": at,
     });
     for (name, value) in more.as_object().unwrap() {
@@ -164,6 +164,10 @@ async fn what_is_missing_is_named_with_what_to_do() {
     let none = issuer_at(&azure.addr(), &json!({ "client": "gone" }));
     refused(&none.perform(IssuerOp::Disable { old: &old() }).await.outcome, "correct `client` or `login`");
     let own = issuer_at(&azure.addr(), &json!({ "client": "quell" }));
+    for op in [IssuerOp::Install { new: &chosen }, IssuerOp::Disable { old: &old() }] {
+        refused(&own.perform(op).await.outcome, "would stop Quell");
+    }
+    assert_eq!(azure.passwords("quell").len(), 1);
     assert!(failed(&own.check().await).concat().contains("use another one"));
     azure.limit(1);
     let outcome = issuer(&azure).perform(IssuerOp::Disable { old: &old() }).await.outcome;
@@ -190,4 +194,51 @@ async fn a_hung_server_is_unknown() {
     })
     .await
     .unwrap();
+}
+
+/// The trap: three characters are easily the same, and what was never good is not what is there.
+#[tokio::test]
+async fn a_value_that_only_begins_like_a_live_one_removes_nothing() {
+    let azure = azure();
+    let other = Credential { principal: "orders".to_owned(), value: value("abc8Q~CANARY-never-valid") };
+    let outcome = issuer(&azure).perform(IssuerOp::Disable { old: &other }).await.outcome;
+    assert_eq!(facts(&outcome)["already"], true);
+    assert!(issuer(&azure).observe(IssuerOp::Disable { old: &other }).await.outcome.is_applied());
+    assert!(azure.takes("orders", OLD), "the live one lives");
+    // Whether it is good cannot be said: nothing is removed either.
+    let away = issuer_at(&azure.addr(), &json!({ "tenant": "other.example" }));
+    let outcome = away.perform(IssuerOp::Disable { old: &old() }).await.outcome;
+    assert!(is_unknown(&outcome) && reason(&outcome).contains("AADSTS90002"), "{outcome:?}");
+    assert!(azure.takes("orders", OLD));
+}
+
+/// The trap: of those that other tools made Graph may tell nothing.
+#[tokio::test]
+async fn a_live_value_among_secrets_without_hints_is_not_taken_for_removed() {
+    let azure = azure();
+    azure.hide_hints("orders");
+    for outcome in [
+        issuer(&azure).perform(IssuerOp::Disable { old: &old() }).await.outcome,
+        issuer(&azure).observe(IssuerOp::Disable { old: &old() }).await.outcome,
+    ] {
+        let words = refused(&outcome, "Graph does not tell how every client secret begins");
+        assert!(words.contains("00000000-0000-0000-0000-000000000002"), "{words}");
+    }
+    assert!(azure.takes("orders", OLD));
+}
+
+/// The trap: the secret is refused, and what was issued with it is not.
+#[tokio::test]
+async fn nothing_is_proven_while_access_tokens_may_live() {
+    let azure = azure();
+    let issuer = issuer_at(&azure.addr(), &json!({ "token_life": "400ms" }));
+    let done = issuer.perform(IssuerOp::Disable { old: &old() }).await.outcome;
+    let cutoff = facts(&done)["cutoff"].as_str().unwrap().to_owned();
+    assert!(issuer.severs_by_time(), "the cutoff is given back");
+    assert!(issuer.sessions(&old(), None).await.is_err());
+    let longer = issuer_at(&azure.addr(), &json!({ "token_life": "90m" }));
+    let error = longer.sessions(&old(), Some(&cutoff)).await.unwrap_err();
+    assert!(error.detail.contains("may live until"), "{error}");
+    tokio::time::sleep(std::time::Duration::from_millis(450)).await;
+    assert_eq!(issuer.sessions(&old(), Some(&cutoff)).await.unwrap(), 0);
 }

@@ -113,7 +113,16 @@ async fn what_latest_is_is_looked_at() {
     assert!(format!("{:?}", store(&gcp).check().await).contains("consumers of these stay on their version"));
     gcp.let_latest_lag("orders");
     let written = store(&gcp).write(&value("CANARY-newer")).await;
-    assert_eq!((&facts(&written)["version"], &facts(&written)["latest_lags"]), (&json!("3"), &json!(true)));
+    assert!(matches!(written, Outcome::NotApplied { retryable: true, .. }), "{written:?}");
+    assert!(
+        reason(&written).contains("version 3 was made, and `latest` does not lead to it yet"),
+        "{written:?}"
+    );
+    // The next attempt makes no version, and waits for the one that is there.
+    assert!(!store(&gcp).write(&value("CANARY-newer")).await.is_applied());
+    gcp.let_latest_catch_up("orders");
+    assert_eq!(facts(&store(&gcp).write(&value("CANARY-newer")).await)["version"], "3");
+    assert_eq!(gcp.values("orders").len(), 3);
     let gcp = holding(&["CANARY-0"], &json!({}));
     gcp.add_after_next_write("CANARY-theirs");
     let outcome = store(&gcp).write(&value("CANARY-new")).await;
@@ -196,4 +205,23 @@ async fn a_hung_server_is_unknown_and_so_is_a_page_of_a_proxy() {
         assert!(is_unknown(&away.write(&fresh()).await), "{status}");
         assert!(is_unknown(&away.purge(&[&fresh()]).await), "{status}");
     }
+}
+
+/// The trap: a version is enabled, and the key that it is encrypted with is away for now.
+#[tokio::test]
+async fn a_version_that_cannot_be_read_is_not_taken_for_gone() {
+    let gcp = holding(&["CANARY-0", "CANARY-1"], &json!({}));
+    gcp.withhold("orders", 1, true);
+    for outcome in [
+        store(&gcp).purge(&[&value("CANARY-0")]).await,
+        store(&gcp).observe_purge(&[&value("CANARY-0")]).await,
+    ] {
+        assert!(
+            reason(&outcome).contains("enabled and cannot be read now, so they may hold the value: 1"),
+            "{outcome:?}"
+        );
+    }
+    gcp.withhold("orders", 1, false);
+    assert!(store(&gcp).purge(&[&value("CANARY-0")]).await.is_applied());
+    assert_eq!(gcp.values("orders"), [None, Some("CANARY-1".to_owned())]);
 }

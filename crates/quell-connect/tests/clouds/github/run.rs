@@ -181,3 +181,22 @@ async fn missing_rights_and_lost_answers_are_named() {
         .unwrap();
     }
 }
+
+/// The traps: what a fork proposes is no proof, and a run of old that has not ended holds the old value.
+#[tokio::test]
+async fn runs_of_forks_and_runs_that_began_before_confirm_nothing() {
+    let github = github();
+    let (reload, observe) = both(&github.addr(), "boss", &json!({}));
+    write(&github, "new");
+    github.propose();
+    github.finish();
+    let seen = observe.see().await.unwrap();
+    assert!(why(&seen).contains("no run began after"), "{seen:?}");
+    github.push();
+    write(&github, "old");
+    assert!(reload.reload().await.is_applied());
+    let seen = observe.see().await.unwrap();
+    assert!(why(&seen).contains("began before DB_URL was written, and is in_progress"), "{seen:?}");
+    github.finish();
+    assert!(observe.see().await.unwrap().healthy);
+}

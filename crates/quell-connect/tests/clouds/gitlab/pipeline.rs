@@ -121,3 +121,19 @@ async fn missing_rights_and_lost_answers_are_named() {
         .unwrap();
     }
 }
+
+/// The trap: a job of an older pipeline was given the old value, and goes on.
+#[tokio::test]
+async fn an_older_pipeline_that_has_not_ended_is_named() {
+    let gitlab = gitlab();
+    let (reload, observe) = both(&gitlab.addr(), "boss", &json!({}));
+    gitlab.push();
+    gitlab.take_long(46, true);
+    assert!(reload.reload().await.is_applied());
+    gitlab.finish();
+    let seen = observe.see().await.unwrap();
+    assert!(why(&seen).contains("pipeline 46 was begun before ours, and is running"), "{seen:?}");
+    gitlab.take_long(46, false);
+    gitlab.finish();
+    assert!(observe.see().await.unwrap().healthy);
+}

@@ -166,3 +166,13 @@ async fn a_hung_server_is_unknown_and_so_is_a_page_of_a_proxy() {
         assert!(is_unknown(&away.purge(&[&fresh()]).await), "{status}");
     }
 }
+
+/// The trap: an older server knows no filter, and gives the variable of another environment.
+#[tokio::test]
+async fn a_variable_of_another_environment_is_not_written() {
+    let gitlab = holding("CANARY-other", &json!({ "environment_scope": "staging" }));
+    gitlab.forget_filters();
+    let store = store_as(&gitlab.addr(), "boss", &json!({ "scope": "production" }));
+    refused(&store.write(&value("CANARY-new")).await, "is for `staging`, and not for `production`");
+    assert_eq!(gitlab.variable_now("DB_URL", "staging")["value"], "CANARY-other");
+}

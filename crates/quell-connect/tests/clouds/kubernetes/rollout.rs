@@ -200,3 +200,33 @@ async fn missing_rights_and_lost_answers_are_named() {
         .unwrap();
     }
 }
+
+/// The trap: with `revisionHistoryLimit: 0` the old `ReplicaSet` is gone while its last pod still ends.
+#[tokio::test]
+async fn a_pod_whose_replica_set_is_gone_still_counts() {
+    let cluster = running(Kind::Deployment, Pace::Held);
+    let (reload, observe) = both(&cluster.addr(), "boss", "deployment/api");
+    write_new(&cluster);
+    assert!(reload.reload().await.is_applied());
+    cluster.clean(Kind::Deployment, "api");
+    let mut ended = false;
+    for _ in 0..40 {
+        cluster.tick(Kind::Deployment, "api");
+        let seen = observe.see().await.unwrap();
+        if seen.healthy {
+            let held = cluster.held(Kind::Deployment, "api");
+            assert!(held.iter().all(|value| value == "new"), "{held:?}");
+            ended = true;
+        }
+    }
+    assert!(ended, "it comes to an end");
+}
+
+#[tokio::test]
+async fn lists_of_large_objects_are_asked_for_in_smaller_parts() {
+    let cluster = running(Kind::Deployment, Pace::EachLook);
+    cluster.make_pods_large(20);
+    let (_, observe) = both(&cluster.addr(), "boss", "deployment/api");
+    assert!(observe.see().await.unwrap().healthy);
+    assert!(cluster.lines().iter().any(|line| line.contains("limit=12")));
+}

@@ -69,6 +69,8 @@ async fn the_contract_is_kept_and_neighbours_stay() {
 async fn what_kubectl_was_given_is_a_copy_of_the_leaked_value() {
     for manifest in [
         json!({ "kind": "Secret", "data": { "DATABASE_URL": "cG9zdGdyZXM6Ly91OkNBTkFSWS1sZWFrZWRAaC9kYg==" } }),
+        // Folded, as `base64` of coreutils writes it into a file of YAML.
+        json!({ "kind": "Secret", "data": { "DATABASE_URL": "cG9zdGdyZXM6Ly91OkNBTkFS\nWS1sZWFrZWRAaC9kYg==\n" } }),
         json!({ "kind": "Secret", "stringData": { "DATABASE_URL": "postgres://u:CANARY-leaked@h/db" } }),
     ] {
         let kept = json!({ "metadata": { "annotations": { (APPLIED): manifest.to_string(), "team": "a" } } });
@@ -93,6 +95,17 @@ async fn what_kubectl_was_given_is_a_copy_of_the_leaked_value() {
     assert!(store(&cluster).write(&value("CANARY-new")).await.is_applied());
     assert!(store(&cluster).purge(&[&value("CANARY-leaked")]).await.is_applied());
     assert!(!annotation(&cluster).is_null());
+    cluster.edit(
+        "orders",
+        &json!({ "metadata": { "annotations": { (APPLIED): "{\"data\":{\"x\":\"%%\"}}" } } }),
+    );
+    for outcome in [
+        store(&cluster).purge(&[&value("CANARY-leaked")]).await,
+        store(&cluster).observe_purge(&[&value("CANARY-leaked")]).await,
+    ] {
+        refused(&outcome, "cannot be read as base64, and may hold the value");
+    }
+    cluster.edit("orders", &json!({ "metadata": { "annotations": { (APPLIED): null } } }));
     cluster.edit("orders", &json!({ "metadata": { "annotations": { "note": "was CANARY-leaked" } } }));
     refused(
         &store(&cluster).purge(&[&value("CANARY-leaked")]).await,

@@ -144,6 +144,20 @@ impl Gcp {
         }
     }
 
+    /// `latest` is the last version again.
+    pub fn let_latest_catch_up(&self, name: &str) {
+        if let Some(secret) = locked(&self.state).secrets.get_mut(name) {
+            secret.catch_up();
+        }
+    }
+
+    /// The key that a version is encrypted with is away, or back: it stays enabled ("Customer-managed encryption keys").
+    pub fn withhold(&self, name: &str, version: usize, withheld: bool) {
+        if let Some(secret) = locked(&self.state).secrets.get_mut(name) {
+            secret.withhold(version, withheld);
+        }
+    }
+
     /// Somebody else adds this just after the next version is added.
     pub fn add_after_next_write(&self, value: &str) {
         locked(&self.state).meanwhile = Some(value.to_owned());

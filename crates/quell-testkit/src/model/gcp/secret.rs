@@ -20,6 +20,8 @@ struct Version {
     state: &'static str,
     etag: u32,
     scheduled: bool,
+    /// The key that it is encrypted with is away.
+    withheld: bool,
 }
 
 impl Secret {
@@ -28,7 +30,13 @@ impl Secret {
     }
 
     pub(super) fn add(&mut self, value: &[u8]) {
-        self.versions.push(Version { value: value.to_vec(), state: "ENABLED", etag: 1, scheduled: false });
+        self.versions.push(Version {
+            value: value.to_vec(),
+            state: "ENABLED",
+            etag: 1,
+            scheduled: false,
+            withheld: false,
+        });
     }
 
     pub(super) fn values(&self) -> Vec<Option<String>> {
@@ -40,6 +48,16 @@ impl Secret {
         if let Some(version) = self.versions.get_mut(version - 1) {
             (version.state, version.etag) = ("DISABLED", version.etag + 1);
         }
+    }
+
+    pub(super) fn withhold(&mut self, version: usize, withheld: bool) {
+        if let Some(version) = self.versions.get_mut(version - 1) {
+            version.withheld = withheld;
+        }
+    }
+
+    pub(super) fn catch_up(&mut self) {
+        self.lag = None;
     }
 
     pub(super) fn lag(&mut self) {
@@ -79,6 +97,13 @@ impl Secret {
                 version.state
             );
             return error(400, "FAILED_PRECONDITION", &words);
+        }
+        if version.withheld {
+            return error(
+                400,
+                "FAILED_PRECONDITION",
+                "The CMEK key that the secret version is encrypted with is disabled.",
+            );
         }
         let checksum = crc32c(&version.value).to_string();
         let mut object = self.object(name, number);

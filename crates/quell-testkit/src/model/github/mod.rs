@@ -168,6 +168,11 @@ impl GitHub {
         locked(&self.state).queue();
     }
 
+    /// Somebody proposes a change from a fork.
+    pub fn propose(&self) {
+        locked(&self.state).propose();
+    }
+
     /// All runs go on until they end.
     pub fn finish(&self) {
         locked(&self.state).go_on(true);

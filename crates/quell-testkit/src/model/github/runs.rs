@@ -14,6 +14,8 @@ pub(super) struct Run {
     started: u64,
     /// 0 queued, 1 under way, 2 ended.
     phase: u8,
+    /// Whose code it runs, and why.
+    from: (&'static str, &'static str),
     jobs: Vec<Job>,
 }
 
@@ -45,7 +47,7 @@ impl Run {
         let status = ["queued", "in_progress", "completed"][usize::from(self.phase.min(2))];
         json!({
             "id": self.id, "run_attempt": self.attempt, "status": status, "conclusion": self.conclusion(),
-            "head_branch": "main", "created_at": moment(self.created), "run_started_at": moment(self.started),
+            "head_branch": "main", "head_repository": { "full_name": self.from.0 }, "event": self.from.1, "created_at": moment(self.created), "run_started_at": moment(self.started),
         })
     }
 }
@@ -68,7 +70,24 @@ impl State {
         let (now, given) = (self.clock, self.given());
         let jobs = vec![Job::new("build", now, BTreeMap::new()), Job::new("deploy", now, given)];
         self.next_run += 1;
-        self.runs.push(Run { id: self.next_run, attempt: 1, created: now, started: now, phase: 0, jobs });
+        self.runs.push(Run {
+            id: self.next_run,
+            attempt: 1,
+            created: now,
+            started: now,
+            phase: 0,
+            from: (super::REPO, "push"),
+            jobs,
+        });
+    }
+
+    /// A run for a fork's pull request: it is given no secret.
+    pub(super) fn propose(&mut self) {
+        self.queue();
+        if let Some(run) = self.runs.last_mut() {
+            run.from = ("mallory/orders", "pull_request");
+            run.jobs.iter_mut().for_each(|job| job.given.clear());
+        }
     }
 
     /// Each run goes on by one phase, or to its end.

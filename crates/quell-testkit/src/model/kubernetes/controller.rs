@@ -40,6 +40,8 @@ pub(super) struct Workload {
     pods: Vec<Pod>,
     made: u32,
     stalled: bool,
+    /// Sets of older templates are deleted.
+    cleaned: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -88,7 +90,19 @@ impl Workload {
         let secret = (secret.0.to_owned(), secret.1.to_owned());
         let name = name.to_owned();
         let (templates, pods) = (Vec::new(), Vec::new());
-        Self { kind, name, secret, pace, object, templates, observed: 0, pods, made: 0, stalled: false }
+        Self {
+            kind,
+            name,
+            secret,
+            pace,
+            object,
+            templates,
+            observed: 0,
+            pods,
+            made: 0,
+            stalled: false,
+            cleaned: false,
+        }
     }
 
     pub(super) fn id(&self) -> String {
@@ -108,6 +122,10 @@ impl Workload {
 
     pub(super) fn stall(&mut self) {
         self.stalled = true;
+    }
+
+    pub(super) fn clean(&mut self) {
+        self.cleaned = true;
     }
 
     pub(super) fn held(&self) -> Vec<String> {
@@ -228,6 +246,7 @@ impl Workload {
         let templates = 0..self.templates.len();
         match (resource, self.kind) {
             ("pods", _) => self.pods.iter().map(|pod| self.pod(pod)).collect(),
+            ("replicasets", Kind::Deployment) if self.cleaned => vec![self.replica_set(self.newest())],
             ("replicasets", Kind::Deployment) => templates.map(|n| self.replica_set(n)).collect(),
             ("controllerrevisions", Kind::DaemonSet | Kind::StatefulSet) => {
                 templates.map(|n| self.controller_revision(n)).collect()
@@ -270,16 +289,20 @@ impl Workload {
     }
 
     fn pod(&self, pod: &Pod) -> Value {
-        let (key, owner) = match self.kind {
-            Kind::Deployment => ("pod-template-hash", format!("uid-{}", self.revision_name(pod.template))),
-            Kind::DaemonSet | Kind::StatefulSet => ("controller-revision-hash", format!("uid-{}", self.name)),
+        let (key, kind, owner) = match self.kind {
+            Kind::Deployment => {
+                ("pod-template-hash", "ReplicaSet", format!("uid-{}", self.revision_name(pod.template)))
+            }
+            Kind::DaemonSet | Kind::StatefulSet => {
+                ("controller-revision-hash", self.kind.word(), format!("uid-{}", self.name))
+            }
         };
         let mut object = json!({
             "kind": "Pod",
             "metadata": {
                 "name": pod.name,
                 "labels": { "app": self.name, (key): self.label(pod.template) },
-                "ownerReferences": [{ "uid": owner, "controller": true }],
+                "ownerReferences": [{ "kind": kind, "uid": owner, "controller": true }],
             },
             "status": { "phase": "Running" },
         });

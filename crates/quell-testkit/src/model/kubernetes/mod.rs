@@ -40,6 +40,8 @@ struct State {
     page: usize,
     /// Called before the next patch.
     meanwhile: Option<Value>,
+    /// With more objects than this a page is too long.
+    large: Option<usize>,
 }
 
 /// The one namespace of the model.
@@ -169,6 +171,19 @@ impl Cluster {
     /// One step of the controller.
     pub fn tick(&self, kind: Kind, name: &str) {
         locked(&self.state).tick(&format!("{}/{name}", kind.resource()));
+    }
+
+    /// `ReplicaSet`s of older templates are deleted (`revisionHistoryLimit: 0`), while their pods still end.
+    pub fn clean(&self, kind: Kind, name: &str) {
+        if let Some(workload) = locked(&self.state).workloads.get_mut(&format!("{}/{name}", kind.resource()))
+        {
+            workload.clean();
+        }
+    }
+
+    /// Lists of more objects than this are longer than what a client takes.
+    pub fn make_pods_large(&self, most: usize) {
+        locked(&self.state).large = Some(most);
     }
 
     /// From now on no new pod gets ready, and the deadline passes.
@@ -319,7 +334,12 @@ impl State {
         let all: Vec<Value> =
             self.workloads.values().flat_map(|workload| workload.list(resource)).filter(fits).collect();
         let from = request.number("continue").unwrap_or(0);
-        let many = self.page.min(request.number("limit").unwrap_or(usize::MAX));
+        let limit = request.number("limit").unwrap_or(usize::MAX);
+        if self.large.is_some_and(|most| limit > most) {
+            let filler = "x".repeat(5 << 20);
+            return Reply::json(200, &json!({ "kind": "List", "items": [filler] }));
+        }
+        let many = self.page.min(limit);
         let next = if from + many < all.len() { (from + many).to_string() } else { String::new() };
         let items: Vec<Value> = all.into_iter().skip(from).take(many).collect();
         Reply::json(

@@ -35,6 +35,7 @@ fn kind(azure: &Arc<Azure>, name: &str, port: u16) -> Kind {
         name: "azure-client-secret",
         issuer: json!({"azure_app_password": {
             "tenant": "acme.example", "client": client, "settle": "100ms",
+            "token_life": "50ms",
             "login": login, "login_url": at, "graph_url": at,
         }}),
         connections: json!({}),

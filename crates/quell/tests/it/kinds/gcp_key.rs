@@ -29,6 +29,7 @@ fn kind(gcp: &Arc<Gcp>, admin: &str, name: &str, port: u16) -> Kind {
     let endpoint = format!("http://127.0.0.1:{port}");
     let issuer = json!({"gcp_service_account_key": {
         "admin": "file:admin.url", "account": account(name), "endpoint": endpoint, "settle": "100ms",
+        "token_life": "50ms",
     }});
     let gcp = Arc::clone(gcp);
     Kind {
