@@ -25,6 +25,8 @@ struct Settings {
     limit: Duration,
     roots: Vec<reqwest::Certificate>,
     made: OnceLock<reqwest::Client>,
+    /// Keeps no connection.
+    apart: OnceLock<reqwest::Client>,
 }
 
 /// One answer, read whole.
@@ -54,7 +56,7 @@ impl Client {
     pub fn new(limit: Duration, ca: Option<&[u8]>) -> Result<Self, ConnectError> {
         let roots =
             ca.map_or(Ok(Vec::new()), reqwest::Certificate::from_pem_bundle).map_err(|e| no_tls(&e))?;
-        let client = Self(Arc::new(Settings { limit, roots, made: OnceLock::new() }));
+        let client = Self(Arc::new(Settings { limit, roots, made: OnceLock::new(), apart: OnceLock::new() }));
         // A bundle that cannot be used is said here, where it is named.
         if ca.is_some() {
             client.made()?;
@@ -71,11 +73,32 @@ impl Client {
         Ok(self.made()?.request(method, url))
     }
 
+    /// As [`Client::request`], on a connection of its own: behind one address there may be several that answer, and a connection that is
+    /// kept leads to the same one each time.
+    pub(crate) fn request_apart(
+        &self,
+        method: reqwest::Method,
+        url: &str,
+    ) -> Result<reqwest::RequestBuilder, ConnectError> {
+        let apart = &self.0.apart;
+        if let Some(client) = apart.get() {
+            return Ok(client.request(method, url));
+        }
+        let client = self.builder().pool_max_idle_per_host(0).build().map_err(|e| no_tls(&e))?;
+        Ok(apart.get_or_init(|| client).request(method, url))
+    }
+
     fn made(&self) -> Result<&reqwest::Client, ConnectError> {
-        let Settings { limit, roots, made } = &*self.0;
+        let made = &self.0.made;
         if let Some(client) = made.get() {
             return Ok(client);
         }
+        let client = self.builder().build().map_err(|e| no_tls(&e))?;
+        Ok(made.get_or_init(|| client))
+    }
+
+    fn builder(&self) -> reqwest::ClientBuilder {
+        let Settings { limit, roots, .. } = &*self.0;
         let mut builder = reqwest::Client::builder()
             .timeout(*limit)
             .connect_timeout((*limit).min(Duration::from_secs(5)))
@@ -84,8 +107,7 @@ impl Client {
         for certificate in roots {
             builder = builder.add_root_certificate(certificate.clone());
         }
-        let client = builder.build().map_err(|e| no_tls(&e))?;
-        Ok(made.get_or_init(|| client))
+        builder
     }
 
     /// Sends and reads the whole answer. Any status is `Ok`; only transport failures are errors:

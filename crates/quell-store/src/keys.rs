@@ -232,10 +232,10 @@ impl Store {
         }
     }
 
-    /// What the signing key signed since a moment: whoever had it then could have signed something else of the same size.
+    /// What was signed since a moment, by whichever key was in force: whoever had it then could have signed something else of the same size.
     pub async fn signed_since(&self, since: Timestamp) -> Result<SignedSince, StoreError> {
         const SINCE: &str = "SELECT c.size FROM checkpoint c JOIN event e ON e.seq = c.size - 1 WHERE e.at_us >= $1 \
-             AND c.size > (SELECT COALESCE(MAX(seq), 0) FROM event WHERE kind = 'key.rotation') ORDER BY c.size";
+             ORDER BY c.size";
         const BEFORE: &str = "SELECT c.size, c.note FROM checkpoint c JOIN event e ON e.seq = c.size - 1 \
              WHERE e.at_us < $1 ORDER BY c.size DESC LIMIT 1";
         let at = since.as_microsecond();

@@ -22,6 +22,11 @@ pub fn public(private: &str) -> anyhow::Result<String> {
     run(&["pkey", "-pubout"], private)
 }
 
+/// The public part of a private key on a curve, in other spellings: `-ec_conv_form compressed`, `-ec_param_enc explicit`.
+pub fn public_as(private: &str, form: &[&str]) -> anyhow::Result<String> {
+    run(&[&["pkey", "-pubout"], form].concat(), private)
+}
+
 /// Signs a file with a private key, into `FILE.sig`.
 pub fn sign(private: &str, file: &Path) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;

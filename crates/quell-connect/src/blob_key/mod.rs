@@ -163,8 +163,9 @@ impl Scheme for Blobs {
         let mut parts = Vec::new();
         let mut lines = text.split_inclusive('\n');
         while let Some(line) = lines.next() {
-            if line.trim() != BEGIN {
-                if line.contains("-----BEGIN ") {
+            // One that is indented is a part of another document, which its place is a part of.
+            if line.trim_end() != BEGIN {
+                if line.contains("-----BEGIN") {
                     return None;
                 }
                 parts.push(Part::Line(line.to_owned()));
@@ -174,7 +175,7 @@ impl Scheme for Blobs {
             loop {
                 let line = lines.next()?;
                 whole.push_str(line);
-                if line.trim() == END {
+                if line.trim_end() == END {
                     break;
                 }
                 body.push_str(line.trim());
@@ -219,7 +220,7 @@ impl Scheme for Blobs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::releases::root::Root;
+    use crate::releases::root::{Canary, Root};
 
     fn key(before: Option<&Secret>) -> Secret {
         Blobs::read(&Blobs::fresh(before, true).unwrap()).unwrap()
@@ -231,7 +232,9 @@ mod tests {
         let text = format!("# for people\n{}{}", Blobs::lines(&old.public), Blobs::lines(&other.public));
         let mut root = Root::<Blobs>::read(text.trim_end()).unwrap();
         assert!(root.holds(&old.public) && !root.holds(&new.public));
-        assert!(root.drop_key(&old.public, "2026-11-23T09:00:00Z".parse().unwrap()));
+        let now = "2026-11-23T09:00:00Z".parse().unwrap();
+        let canary = Canary::of::<Blobs>(&old, now).unwrap();
+        assert!(root.drop_key(&old.public, &canary, now));
         assert!(root.was_dropped(&old.public) && !root.holds(&old.public));
         root.add(&new.public);
         let text = root.text();
@@ -244,6 +247,8 @@ mod tests {
             "",
             "<html>",
             "-----BEGIN CERTIFICATE-----\n",
+            "policy:\n  key: |\n    -----BEGIN PUBLIC KEY-----\n    AA==\n    -----END PUBLIC KEY-----\n",
+            "key: \"-----BEGIN PUBLIC KEY-----\\nAA==\"\n",
             BEGIN,
             "-----BEGIN PUBLIC KEY-----\n*\n-----END PUBLIC KEY-----",
         ] {

@@ -8,10 +8,13 @@ use serde_json::{Map, Value, json};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::key::Key;
+use super::key::{Algorithm, Key};
 
 /// How long one is good, in seconds.
 const SECONDS: i64 = 60;
+
+/// So many seconds ago it was made, as it says: a verifier whose clock is a little behind would refuse it for its time, and not for its key.
+const BACK: i64 = 30;
 
 /// Claims that are Quell's to choose.
 pub(crate) const OURS: [&str; 4] = ["exp", "iat", "jti", "nbf"];
@@ -34,11 +37,11 @@ impl Form {
     /// A token of a key, under one of its names.
     pub(super) fn signed(
         &self,
-        key: &Key,
+        (key, algorithm): (&Key, Algorithm),
         kid: Option<&str>,
         now: Timestamp,
     ) -> Result<Canary, &'static str> {
-        self.made(key.algorithm.name(), kid, now, |message| key.sign(message))
+        self.made(algorithm.name(), kid, now, |message| key.sign_as(algorithm, message))
     }
 
     /// One that nobody signed (RFC 7518, 3.6).
@@ -66,7 +69,7 @@ impl Form {
         let id = id()?;
         let mut claims = self.claims.clone();
         claims.insert("jti".to_owned(), id.clone().into());
-        let at = now.as_second().to_be_bytes();
+        let at = now.as_second().saturating_sub(BACK).to_be_bytes();
         let zeros = at.iter().take_while(|byte| **byte == 0).count();
         let at = URL_SAFE_NO_PAD.encode(at.get(zeros..).unwrap_or_default());
         let message = format!("{}.{at}", URL_SAFE_NO_PAD.encode(Value::Object(claims).to_string()));
@@ -89,7 +92,7 @@ impl Form {
         }
         let mut claims = self.claims.clone();
         let second = now.as_second();
-        let ours = [("iat", json!(second)), ("exp", json!(second + SECONDS)), ("jti", json!(id))];
+        let ours = [("iat", json!(second - BACK)), ("exp", json!(second + SECONDS)), ("jti", json!(id))];
         claims.extend(ours.map(|(name, value)| (name.to_owned(), value)));
         let part = |value: &str| URL_SAFE_NO_PAD.encode(value);
         let message = format!("{}.{}", part(&header.to_string()), part(&Value::Object(claims).to_string()));
@@ -124,7 +127,7 @@ mod tests {
             canary.token.split('.').map(|part| URL_SAFE_NO_PAD.decode(part).unwrap()).collect();
         let json = |at: usize| serde_json::from_slice::<Value>(&parts[at]).unwrap();
         assert_eq!(json(0), json!({ "alg": "HS256", "kid": "k", "typ": "at+jwt" }));
-        let (iat, exp) = (now.as_second(), now.as_second() + 60);
+        let (iat, exp) = (now.as_second() - 30, now.as_second() + 60);
         assert_eq!(json(1), json!({ "iss": "https://id.example", "iat": iat, "exp": exp, "jti": canary.id }));
         assert_eq!(parts[2].len(), 32);
         assert!(form.unsigned(None, now).unwrap().token.ends_with('.'));

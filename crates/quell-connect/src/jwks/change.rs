@@ -2,11 +2,11 @@
 
 use quell_core::outcome::{Facts, Outcome, Probe};
 use quell_core::secret::{Credential, SecretValue};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Jwks;
 use super::door::{self, Answers, Canaries};
-use super::key::Key;
+use super::key::{Algorithm, Key};
 use super::set::Set;
 use crate::connector::{IssuerOp, Stored};
 use crate::effect::{facts, not_yet};
@@ -17,6 +17,12 @@ use crate::webhook::sign::wall_clock;
 pub(super) struct Published {
     stored: Option<Stored>,
     pub(super) set: Set,
+}
+
+impl Published {
+    pub(super) fn is_missing(&self) -> bool {
+        self.stored.is_none()
+    }
 }
 
 /// What all verifiers say of a key.
@@ -69,7 +75,8 @@ impl Jwks {
         let published = self.published().await?;
         if !published.set.holds(&key.thumbprint()) {
             let mut set = published.set.clone();
-            if let Err(why) = set.add(key, key.kid().unwrap_or(&key.thumbprint())) {
+            let algorithm = self.published_for(&set, key);
+            if let Err(why) = set.add(key, key.kid().unwrap_or(&key.thumbprint()), algorithm) {
                 return Ok(Outcome::refused(format!("{}: {why}", self.target_text())));
             }
             let written = self.write(&published, &set).await;
@@ -82,6 +89,10 @@ impl Jwks {
 
     async fn disable(&self, op: IssuerOp<'_>, key: &Key) -> Result<Outcome, ConnectError> {
         let published = self.published().await?;
+        if published.is_missing() {
+            return Err(self.failed("reading the key set", ConnectErrorKind::Missing, NO_SET));
+        }
+        self.ways(&published.set, key)?;
         let mut set = published.set.clone();
         let dropped = set.drop_key(&key.thumbprint(), wall_clock());
         if !dropped.is_empty() {
@@ -95,6 +106,29 @@ impl Jwks {
         }
         let seen = facts([("already", dropped.is_empty().into()), ("dropped", json!(dropped))]);
         Ok(door::told(self, &self.doors, op, seen).await)
+    }
+
+    /// How tokens of a key are signed. One that Quell cannot sign would be refused for that, and would look dead.
+    fn ways(&self, set: &Set, key: &Key) -> Result<Vec<Algorithm>, ConnectError> {
+        key.ways(&set.algorithms(&key.thumbprint())).map_err(|alg| {
+            let why = format!("the key is published for `{alg}`, which Quell does not sign with, so no canary can show that it is dead: take it out of the set by hand, and ask every verifier by a token of your own");
+            self.failed("signing a canary", ConnectErrorKind::Denied, why)
+        })
+    }
+
+    /// What a key is to be published for: what it says itself, what the inventory says, or what the one before it was published for.
+    fn published_for(&self, set: &Set, key: &Key) -> Option<Algorithm> {
+        let fits = |it: &Algorithm| key.takes(*it);
+        let said = key.said().and_then(Algorithm::named).or(self.algorithm).filter(fits);
+        let public = key.public();
+        let kty = public.members().get("kty").and_then(Value::as_str).unwrap_or_default();
+        said.or_else(|| match set.predecessor(kty) {
+            None => Some(key.algorithm),
+            Some(before) => {
+                let before = before.algorithm?;
+                Some(Algorithm::named(before).filter(fits).unwrap_or(key.algorithm))
+            }
+        })
     }
 
     /// Is it in force?
@@ -136,17 +170,28 @@ impl Jwks {
     async fn tried(&self, key: &Key) -> Result<Tried, ConnectError> {
         let published = self.published().await?;
         let thumbprint = key.thumbprint();
+        let ways = self.ways(&published.set, key)?;
         let mut names = published.set.names(&thumbprint);
         names.extend(key.kid().map(str::to_owned));
+        // A verifier may take the key by no name: then what is said to a token without one counts as any answer.
+        let nameless = names.is_empty() || published.set.is_nameless(&thumbprint);
         if names.is_empty() {
             names.insert(thumbprint);
         }
         let names: Vec<String> = names.into_iter().collect();
         let now = wall_clock();
         let answers = Answers::of(&self.context, &self.doors, |form| {
-            let named =
-                names.iter().map(|name| form.signed(key, Some(name), now)).collect::<Result<_, _>>()?;
-            Ok(Canaries { named, nameless: Some(form.signed(key, None, now)?) })
+            let (mut named, mut bare) = (Vec::new(), Vec::new());
+            for way in &ways {
+                for name in &names {
+                    named.push(form.signed((key, *way), Some(name), now)?);
+                }
+                bare.push(form.signed((key, *way), None, now)?);
+            }
+            if nameless {
+                named.append(&mut bare);
+            }
+            Ok(Canaries { named, nameless: bare })
         });
         let answers = answers.await;
         Ok(Tried { published, answers, names })
@@ -157,6 +202,12 @@ impl Jwks {
         let tried = self.tried(key).await?;
         let current = tried.published.set.holds(&key.thumbprint());
         Ok(tried.answers.probe(current, &self.doors, tried.evidence()))
+    }
+
+    /// What verifiers say of a key that is published; nothing for one that is not.
+    pub(super) async fn say_current(&self, key: &Key) -> Result<Option<Answers>, ConnectError> {
+        let tried = self.tried(key).await?;
+        Ok(tried.published.set.holds(&key.thumbprint()).then_some(tried.answers))
     }
 
     /// How many verifiers take the key.
@@ -185,6 +236,9 @@ impl Jwks {
             .then(|| format!("its public key ({thumbprint}) is not in the set, and Quell did not take it out: it signs for somebody else"))
     }
 }
+
+/// Why a place without a set is a mistake: a kill there would change nothing, and all verifiers might read another.
+pub(super) const NO_SET: &str = "there is none: correct `publish`, which must be the set that verifiers read";
 
 /// A name that the value says, or that the set has or had for it. Those that Quell made are called as they are published.
 fn knows_a_name(set: &Set, key: &Key) -> bool {

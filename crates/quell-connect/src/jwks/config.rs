@@ -72,7 +72,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
             "verifiers": verifiers(),
             "claims": claims("Claims of every canary: iss, aud, sub, scope; exp, iat and jti are Quell's"),
             "control": { "type": "string", "description": "Reference to another private key of the set, for a proof before the successor exists" },
-            "algorithm": { "enum": ["EdDSA", "ES256", "ES384", "PS256", "RS256"], "description": "Of a key that takes over from none (EdDSA)" },
+            "algorithm": { "enum": ["Ed25519", "EdDSA", "ES256", "ES384", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512"], "description": "What a successor is published for (as the key before it), and of which kind one is that takes over from none (EdDSA)" },
             "settle": { "type": "string", "description": "How long verifiers keep a key set at most: 10m (1s)" },
         },
     });
@@ -104,7 +104,7 @@ pub(crate) fn verifiers() -> Value {
         "type": "array",
         "minItems": 1,
         "maxItems": DOORS_MAX,
-        "description": "Every service that takes tokens of this key: one that is missing here is not proven",
+        "description": "Every service that takes tokens of this key, each replica by itself where it keeps a copy of its own: one that is missing here is not proven",
         "items": {
             "type": "object",
             "additionalProperties": false,
@@ -134,6 +134,7 @@ impl Jwks {
             doors: doors(config.verifiers, &config.claims, context)?,
             control: config.control,
             algorithm: config.algorithm,
+            settled: config.settle.is_some(),
             settle_ms: ConfigError::settle_ms(config.settle, SETTLE_MS)?,
         })
     }

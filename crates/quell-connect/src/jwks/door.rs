@@ -66,7 +66,7 @@ pub(crate) struct Canaries {
     /// Under each name that the key has.
     pub(crate) named: Vec<Canary>,
     /// Without one: what it says counts only when it is taken.
-    pub(crate) nameless: Option<Canary>,
+    pub(crate) nameless: Vec<Canary>,
 }
 
 impl fmt::Debug for Door {
@@ -116,7 +116,7 @@ impl Door {
         };
         // No `Debug` shows it.
         value.set_sensitive(true);
-        let request = match context.http.request(self.method.clone(), self.place.url()) {
+        let request = match context.http.request_apart(self.method.clone(), self.place.url()) {
             Ok(request) => request.timeout(context.call_limit.mul_f32(0.9)).header(name, value),
             Err(error) => return Seen::Unclear(format!("{}: {error}", self.name)),
         };
@@ -129,11 +129,14 @@ impl Door {
 
     fn judge(&self, answer: &Answer) -> Seen {
         let status = answer.status;
-        if self.refuses.is(answer) {
-            return Seen::Refused;
-        }
-        if self.accepts.is(answer) {
-            return Seen::Accepted;
+        match (self.refuses.is(answer), self.accepts.is(answer)) {
+            (true, false) => return Seen::Refused,
+            (false, true) => return Seen::Accepted,
+            (true, true) => {
+                let why = "it is what `accepts` wants and what `refuses` wants: make them tell the two apart";
+                return Seen::Unclear(format!("{}: status {status}: {why}", self.name));
+            }
+            (false, false) => {}
         }
         let wanted = self.refuses.code();
         let why = match status {
@@ -193,10 +196,8 @@ impl Door {
         if let Some(why) = unclear {
             return Seen::Unclear(why);
         }
-        match &canaries.nameless {
-            Some(canary) if self.show(context, canary).await == Seen::Accepted => Seen::Accepted,
-            Some(_) | None => Seen::Refused,
-        }
+        let bare = join_all(canaries.nameless.iter().map(|canary| self.show(context, canary))).await;
+        if bare.contains(&Seen::Accepted) { Seen::Accepted } else { Seen::Refused }
     }
 }
 
@@ -243,6 +244,17 @@ impl Answers {
         });
         let why: Vec<&str> = why.collect();
         (!why.is_empty()).then(|| why.join("; "))
+    }
+
+    /// Those that do not take a key which is good, with what follows.
+    pub(crate) fn untaken(&self) -> Vec<String> {
+        const SO: &str = "what it says after the kill proves nothing about the key";
+        let each = self.each.iter().filter_map(|(name, seen)| match seen {
+            Seen::Accepted => None,
+            Seen::Refused => Some(format!("{name} does not take the key now, while it is published: {SO}; give its canaries the `claims` of a bearer")),
+            Seen::Unclear(why) => Some(format!("{why} (shown the key that is published now); {SO}")),
+        });
+        each.collect()
     }
 
     /// What was seen, and by which canaries.
@@ -327,7 +339,7 @@ pub(crate) async fn told(issuer: &dyn Issuer, doors: &[Door], op: IssuerOp<'_>, 
     let settle = Duration::from_millis(issuer.capabilities().settle_ms);
     let (mut waited, mut pause) = (Duration::ZERO, PAUSE);
     let mut outcome = loop {
-        let outcome = issuer.observe(op).await.outcome;
+        let outcome = seen_twice(issuer, op, settle.min(PAUSE)).await;
         if !matches!(outcome, Outcome::NotApplied { .. }) || waited >= settle {
             break outcome;
         }
@@ -350,6 +362,30 @@ pub(crate) async fn told(issuer: &dyn Issuer, doors: &[Door], op: IssuerOp<'_>, 
         Outcome::Unknown { .. } => {}
     }
     outcome
+}
+
+/// One refusal may be luck: of a clock, or of the one of several copies that was asked. A kill is seen twice in a row.
+async fn seen_twice(issuer: &dyn Issuer, op: IssuerOp<'_>, pause: Duration) -> Outcome {
+    let outcome = issuer.observe(op).await.outcome;
+    match op {
+        IssuerOp::Disable { .. } if outcome.is_applied() => {
+            tokio::time::sleep(pause).await;
+            issuer.observe(op).await.outcome
+        }
+        IssuerOp::Disable { .. } | IssuerOp::Install { .. } | IssuerOp::Sever { .. } => outcome,
+    }
+}
+
+/// Why a `refresh` is not enough where several copies of a verifier answer at one address.
+pub(crate) fn one_of_many(doors: &[Door], settled: bool) -> Option<String> {
+    let names = doors.iter().filter(|door| door.refresh.is_some()).map(|door| door.name.as_str());
+    let names: Vec<&str> = names.filter(|_| !settled).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "where several replicas of {} answer at one address, `refresh` reaches one of them: list each with an address of its own, or set `settle` as long as one keeps a copy",
+            names.join(", ")
+        )
+    })
 }
 
 /// Why a verifier that cannot be told is a danger.
@@ -412,6 +448,15 @@ mod tests {
             let Seen::Unclear(said) = judge(status, challenge, body) else { panic!("{status} is an answer") };
             assert!(said.contains(why) && said.starts_with("api: "), "{said}");
         }
+    }
+
+    #[test]
+    fn an_answer_that_is_both_is_neither() {
+        let mut door = door();
+        door.accepts = Sign { status: Some(401), contains: None };
+        let answer = answer(401, Some("Bearer error=\"invalid_token\""), "");
+        let Seen::Unclear(why) = door.judge(&answer) else { panic!("it is an answer") };
+        assert!(why.contains("make them tell the two apart"), "{why}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Shapes: PKCS#8, PKCS#1 and SEC 1 as PEM (RFC 7468, RFC 8017, RFC 5915), and JSON (RFC 7517). A new key is PKCS#8 or JSON.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use aws_lc_rs::encoding::{AsBigEndian as _, AsDer as _};
@@ -9,7 +10,8 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
-    Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKeyPair,
+    Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256,
+    RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -23,9 +25,12 @@ use zeroize::Zeroizing;
 use super::der;
 use super::public::{PRIVATE, Public, decode, padded};
 
-/// How a token is signed (RFC 7518, 3.1; RFC 8037).
+/// How a token is signed (RFC 7518, 3.1; RFC 8037; RFC 9864, 2.2).
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) enum Algorithm {
+    /// Ed25519, under its newer name.
+    #[serde(rename = "Ed25519")]
+    Ed25519,
     /// Ed25519.
     #[serde(rename = "EdDSA")]
     EdDsa,
@@ -38,9 +43,21 @@ pub(crate) enum Algorithm {
     /// RSA with PSS and SHA-256.
     #[serde(rename = "PS256")]
     Ps256,
+    /// RSA with PSS and SHA-384.
+    #[serde(rename = "PS384")]
+    Ps384,
+    /// RSA with PSS and SHA-512.
+    #[serde(rename = "PS512")]
+    Ps512,
     /// RSA with PKCS#1 1.5 and SHA-256.
     #[serde(rename = "RS256")]
     Rs256,
+    /// RSA with PKCS#1 1.5 and SHA-384.
+    #[serde(rename = "RS384")]
+    Rs384,
+    /// RSA with PKCS#1 1.5 and SHA-512.
+    #[serde(rename = "RS512")]
+    Rs512,
 }
 
 impl Algorithm {
@@ -55,8 +72,18 @@ impl Algorithm {
         }
     }
 
+    /// As a published key says it; nothing for one that Quell does not sign with.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        serde_json::from_value(Value::String(name.to_owned())).ok()
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
+            Self::Ed25519 => "Ed25519",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
             Self::EdDsa => "EdDSA",
             Self::Es256 => "ES256",
             Self::Es384 => "ES384",
@@ -170,10 +197,41 @@ impl Key {
             Pair::Ed25519(_) => Algorithm::EdDsa,
             Pair::Ec(pair) if *pair.algorithm() == ECDSA_P384_SHA384_FIXED_SIGNING => Algorithm::Es384,
             Pair::Ec(_) => Algorithm::Es256,
-            Pair::Rsa(_) if said == Some("PS256") => Algorithm::Ps256,
             Pair::Rsa(_) => Algorithm::Rs256,
         };
-        Self { pair, algorithm, json }
+        let said = said.and_then(Algorithm::named).filter(|it| pair.takes(*it));
+        Self { pair, algorithm: said.unwrap_or(algorithm), json }
+    }
+
+    /// What the key says itself of how it signs.
+    pub(super) fn said(&self) -> Option<&str> {
+        self.json.as_ref()?.get("alg")?.as_str()
+    }
+
+    /// Whether it can sign so.
+    pub(super) fn takes(&self, algorithm: Algorithm) -> bool {
+        self.pair.takes(algorithm)
+    }
+
+    /// All ways in which verifiers may take a token of the key that is `published` for those. `Err` names one that Quell does not sign with.
+    pub(super) fn ways(&self, published: &BTreeSet<String>) -> Result<Vec<Algorithm>, String> {
+        let own = self.said().map(str::to_owned);
+        let mut ways = Vec::new();
+        for name in published.iter().cloned().chain(own) {
+            match Algorithm::named(&name).filter(|it| self.takes(*it)) {
+                Some(way) if ways.contains(&way) => {}
+                Some(way) => ways.push(way),
+                None => return Err(name),
+            }
+        }
+        if ways.is_empty() {
+            ways.push(self.algorithm);
+            // Nobody says which padding is meant.
+            if matches!(self.pair, Pair::Rsa(_)) {
+                ways.push(Algorithm::Ps256);
+            }
+        }
+        Ok(ways)
     }
 
     /// A fresh key as text: of the kind and in the shape of `before`, or Ed25519 as PEM when `algorithm` says nothing else.
@@ -185,12 +243,17 @@ impl Key {
         const BAD: &str = "the system made no key";
         let algorithm = before.map(|key| key.algorithm).or(algorithm).unwrap_or(Algorithm::EdDsa);
         let pkcs8 = match algorithm {
-            Algorithm::EdDsa => {
+            Algorithm::EdDsa | Algorithm::Ed25519 => {
                 Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8v1()).map(|der| secret(der.as_ref()))
             }
             Algorithm::Es256 => ec(&ECDSA_P256_SHA256_FIXED_SIGNING),
             Algorithm::Es384 => ec(&ECDSA_P384_SHA384_FIXED_SIGNING),
-            Algorithm::Ps256 | Algorithm::Rs256 => {
+            Algorithm::Ps256
+            | Algorithm::Ps384
+            | Algorithm::Ps512
+            | Algorithm::Rs256
+            | Algorithm::Rs384
+            | Algorithm::Rs512 => {
                 let size = match before.map(|key| &key.pair) {
                     Some(Pair::Rsa(pair)) if pair.public_modulus_len() > 384 => KeySize::Rsa4096,
                     Some(Pair::Rsa(pair)) if pair.public_modulus_len() > 256 => KeySize::Rsa3072,
@@ -277,7 +340,7 @@ impl Key {
     }
 
     /// Signs as a token is signed.
-    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, &'static str> {
+    pub(super) fn sign_as(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, &'static str> {
         const BAD: &str = "the key signs nothing";
         match &self.pair {
             Pair::Ed25519(pair) => pair.try_sign(message).map(|it| it.as_ref().to_vec()).map_err(|_e| BAD),
@@ -286,10 +349,15 @@ impl Key {
             }
             Pair::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                let padding: &'static dyn aws_lc_rs::signature::RsaEncoding = match self.algorithm {
+                let padding: &'static dyn RsaEncoding = match algorithm {
                     Algorithm::Ps256 => &RSA_PSS_SHA256,
-                    Algorithm::EdDsa | Algorithm::Es256 | Algorithm::Es384 | Algorithm::Rs256 => {
-                        &RSA_PKCS1_SHA256
+                    Algorithm::Ps384 => &RSA_PSS_SHA384,
+                    Algorithm::Ps512 => &RSA_PSS_SHA512,
+                    Algorithm::Rs256 => &RSA_PKCS1_SHA256,
+                    Algorithm::Rs384 => &RSA_PKCS1_SHA384,
+                    Algorithm::Rs512 => &RSA_PKCS1_SHA512,
+                    Algorithm::Ed25519 | Algorithm::EdDsa | Algorithm::Es256 | Algorithm::Es384 => {
+                        return Err(BAD);
                     }
                 };
                 pair.sign(padding, &SystemRandom::new(), message, &mut signature).map_err(|_e| BAD)?;
@@ -300,6 +368,24 @@ impl Key {
 }
 
 impl Pair {
+    fn takes(&self, algorithm: Algorithm) -> bool {
+        let p384 = match self {
+            Self::Ec(pair) => *pair.algorithm() == ECDSA_P384_SHA384_FIXED_SIGNING,
+            Self::Ed25519(_) | Self::Rsa(_) => false,
+        };
+        match algorithm {
+            Algorithm::Ed25519 | Algorithm::EdDsa => matches!(self, Self::Ed25519(_)),
+            Algorithm::Es256 => matches!(self, Self::Ec(_)) && !p384,
+            Algorithm::Es384 => p384,
+            Algorithm::Ps256
+            | Algorithm::Ps384
+            | Algorithm::Ps512
+            | Algorithm::Rs256
+            | Algorithm::Rs384
+            | Algorithm::Rs512 => matches!(self, Self::Rsa(_)),
+        }
+    }
+
     fn of_pkcs8(der: &[u8]) -> Option<Self> {
         let ed = || Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).ok().map(Self::Ed25519);
         let ec = |curve| EcdsaKeyPair::from_pkcs8(curve, der).ok().map(Self::Ec);
@@ -375,18 +461,23 @@ mod tests {
 
     fn verifies(key: &Key) -> bool {
         let algorithm: &'static dyn VerificationAlgorithm = match key.algorithm {
-            Algorithm::EdDsa => &ED25519,
+            Algorithm::Ed25519 | Algorithm::EdDsa => &ED25519,
             Algorithm::Es256 => &ECDSA_P256_SHA256_FIXED,
             Algorithm::Es384 => &ECDSA_P384_SHA384_FIXED,
             Algorithm::Ps256 => &RSA_PSS_2048_8192_SHA256,
             Algorithm::Rs256 => &RSA_PKCS1_2048_8192_SHA256,
+            Algorithm::Ps384 | Algorithm::Ps512 | Algorithm::Rs384 | Algorithm::Rs512 => {
+                panic!("PyJWT verifies those")
+            }
         };
         let public = match &key.pair {
             Pair::Ed25519(pair) => pair.public_key().as_ref().to_vec(),
             Pair::Ec(pair) => pair.public_key().as_ref().to_vec(),
             Pair::Rsa(pair) => pair.public_key().as_ref().to_vec(),
         };
-        UnparsedPublicKey::new(algorithm, public).verify(b"it", &key.sign(b"it").unwrap()).is_ok()
+        UnparsedPublicKey::new(algorithm, public)
+            .verify(b"it", &key.sign_as(key.algorithm, b"it").unwrap())
+            .is_ok()
     }
 
     #[test]

@@ -56,6 +56,8 @@ struct Jwks {
     control: Option<SecretSource>,
     algorithm: Option<Algorithm>,
     settle_ms: u64,
+    /// The inventory says how long verifiers keep a copy.
+    settled: bool,
 }
 
 impl fmt::Debug for Jwks {

@@ -73,11 +73,10 @@ impl Public {
     }
 
     /// As a member of a set.
-    pub(super) fn entry(&self, kid: &str, algorithm: &str) -> Map<String, Value> {
+    pub(super) fn entry(&self, kid: &str, algorithm: Option<&str>) -> Map<String, Value> {
         let mut entry = self.0.clone();
-        for (name, value) in [("kid", kid), ("alg", algorithm), ("use", "sig")] {
-            entry.insert(name.to_owned(), Value::String(value.to_owned()));
-        }
+        let all = [("kid", Some(kid)), ("alg", algorithm), ("use", Some("sig"))];
+        entry.extend(all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))));
         entry
     }
 

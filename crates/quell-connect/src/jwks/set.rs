@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::key::Key;
+use super::key::{Algorithm, Key};
 use super::public::{PRIVATE, Public};
 
 const DROPPED: &str = "quell_dropped";
@@ -26,6 +26,12 @@ const REMEMBERED: usize = 32;
 pub(super) struct Set {
     json: Map<String, Value>,
     pretty: bool,
+}
+
+/// How a key was published that is not any more.
+pub(super) struct Predecessor<'a> {
+    /// Nothing if the set did not say.
+    pub(super) algorithm: Option<&'a str>,
 }
 
 /// What is wrong with a set.
@@ -94,13 +100,40 @@ impl Set {
         self.dropped().any(|it| it.get("jkt").and_then(Value::as_str) == Some(thumbprint))
     }
 
+    /// For which algorithms a key is published, or was until it was dropped.
+    pub(super) fn algorithms(&self, thumbprint: &str) -> BTreeSet<String> {
+        let published = self.keys().filter(|entry| is(entry, thumbprint)).filter_map(alg);
+        let dropped = self.dropped().filter(|it| it.get("jkt").and_then(Value::as_str) == Some(thumbprint));
+        published.chain(dropped.filter_map(alg)).map(str::to_owned).collect()
+    }
+
+    /// Whether a key is, or was, published without a name: a verifier may try it for any token.
+    pub(super) fn is_nameless(&self, thumbprint: &str) -> bool {
+        let published = self.keys().filter(|entry| is(entry, thumbprint));
+        let dropped = self.dropped().filter(|it| it.get("jkt").and_then(Value::as_str) == Some(thumbprint));
+        published.chain(dropped).any(|it| kid(it).is_none())
+    }
+
+    /// How the last key was published that was dropped and is of this kind.
+    pub(super) fn predecessor(&self, kty: &str) -> Option<Predecessor<'_>> {
+        self.dropped()
+            .filter(|it| it.get("kty").and_then(Value::as_str) == Some(kty))
+            .last()
+            .map(|it| Predecessor { algorithm: alg(it) })
+    }
+
+    /// The first key that can be read, and the algorithm that it is published for.
+    pub(super) fn first(&self) -> Option<(Public, Option<&str>)> {
+        self.keys().find_map(|entry| Some((Public::of(entry)?, alg(entry))))
+    }
+
     /// Another key that goes by a name.
     pub(super) fn is_taken(&self, name: &str, thumbprint: &str) -> bool {
         self.keys().any(|entry| kid(entry) == Some(name) && !is(entry, thumbprint))
     }
 
     /// Puts a key in under a name, or says why not.
-    pub(super) fn add(&mut self, key: &Key, name: &str) -> Result<(), String> {
+    pub(super) fn add(&mut self, key: &Key, name: &str, algorithm: Option<Algorithm>) -> Result<(), String> {
         let thumbprint = key.thumbprint();
         if self.was_dropped(&thumbprint) {
             return Err("this key was taken away before: it has no way back; choose again".to_owned());
@@ -117,7 +150,7 @@ impl Set {
                 "the set publishes the private part of {name}: take it out, and treat that key as leaked, too"
             ));
         }
-        let entry = Value::Object(key.public().entry(name, key.algorithm.name()));
+        let entry = Value::Object(key.public().entry(name, algorithm.map(Algorithm::name)));
         if let Some(Value::Array(keys)) = self.json.get_mut("keys") {
             let nobody =
                 |entry: &Value| entry.as_object().and_then(kid).is_some_and(|it| it.starts_with(NOBODY));
@@ -129,11 +162,10 @@ impl Set {
 
     /// Takes a key out, under whatever names it is there; gives them. It is remembered.
     pub(super) fn drop_key(&mut self, thumbprint: &str, at: Timestamp) -> Vec<String> {
-        let names: Vec<Option<String>> = self
-            .keys()
-            .filter(|entry| is(entry, thumbprint))
-            .map(|entry| kid(entry).map(str::to_owned))
-            .collect();
+        let found: Vec<&Map<String, Value>> = self.keys().filter(|entry| is(entry, thumbprint)).collect();
+        let names: Vec<Option<String>> = found.iter().map(|entry| kid(entry).map(str::to_owned)).collect();
+        let at = at.round(jiff::Unit::Second).unwrap_or(at).to_string();
+        let gone: Vec<Value> = found.iter().map(|entry| remembered(entry, thumbprint, &at)).collect();
         if names.is_empty() {
             return Vec::new();
         }
@@ -141,11 +173,7 @@ impl Set {
             keys.retain(|entry| !entry.as_object().is_some_and(|entry| is(entry, thumbprint)));
         }
         let mut dropped: Vec<Value> = self.dropped().map(|it| Value::Object(it.clone())).collect();
-        let at = at.round(jiff::Unit::Second).unwrap_or(at).to_string();
-        dropped.extend(names.iter().map(|name| match name {
-            Some(name) => json!({ "kid": name, "jkt": thumbprint, "at": at }),
-            None => json!({ "jkt": thumbprint, "at": at }),
-        }));
+        dropped.extend(gone);
         let many = dropped.len().saturating_sub(REMEMBERED);
         self.json.insert(DROPPED.to_owned(), dropped.split_off(many).into());
         names.into_iter().map(|name| name.unwrap_or_else(|| "(without a kid)".to_owned())).collect()
@@ -161,7 +189,7 @@ impl Set {
         }
         let nobody = make()?;
         let name = format!("{NOBODY}{}", nobody.thumbprint());
-        let entry = Value::Object(nobody.public().entry(&name, nobody.algorithm.name()));
+        let entry = Value::Object(nobody.public().entry(&name, Some(nobody.algorithm.name())));
         self.json.insert("keys".to_owned(), json!([entry]));
         Ok(())
     }
@@ -234,6 +262,20 @@ fn kid(entry: &Map<String, Value>) -> Option<&str> {
     entry.get("kid").and_then(Value::as_str)
 }
 
+/// What verifiers take of a key. One that is published for encryption, too, says there how it encrypts.
+fn alg(entry: &Map<String, Value>) -> Option<&str> {
+    let signs = entry.get("use").and_then(Value::as_str) != Some("enc");
+    entry.get("alg").and_then(Value::as_str).filter(|_| signs)
+}
+
+/// What is kept of a key that is dropped.
+fn remembered(entry: &Map<String, Value>, thumbprint: &str, at: &str) -> Value {
+    let mut kept = Map::from_iter([("jkt".to_owned(), thumbprint.into()), ("at".to_owned(), at.into())]);
+    let more = [("kid", kid(entry)), ("alg", alg(entry)), ("kty", entry.get("kty").and_then(Value::as_str))];
+    kept.extend(more.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))));
+    Value::Object(kept)
+}
+
 fn is(entry: &Map<String, Value>, thumbprint: &str) -> bool {
     Public::of(entry).is_some_and(|it| it.thumbprint() == thumbprint)
 }
@@ -254,10 +296,10 @@ mod tests {
     fn only_the_key_that_is_meant_goes() {
         let (old, neighbor) = (key(), key());
         let mut set = Set::read("{\"keys\":[],\"mine\":{\"b\":1,\"a\":[2]}}").unwrap();
-        set.add(&neighbor, "n").unwrap();
-        set.add(&old, "2025").unwrap();
+        set.add(&neighbor, "n", Some(Algorithm::EdDsa)).unwrap();
+        set.add(&old, "2025", Some(Algorithm::EdDsa)).unwrap();
         let mut alias = set.clone();
-        let mut twice = old.public().entry("also", "EdDSA");
+        let mut twice = old.public().entry("also", Some("EdDSA"));
         twice.insert("x5t".to_owned(), json!("zz"));
         alias.json["keys"].as_array_mut().unwrap().push(Value::Object(twice));
         assert_eq!(alias.troubles(), [Trouble::Alias(vec!["2025".to_owned(), "also".to_owned()])]);
@@ -272,16 +314,20 @@ mod tests {
         let json: Value = serde_json::from_str(&again.text()).unwrap();
         assert_eq!(json["mine"], json!({ "a": [2], "b": 1 }));
         assert_eq!(json["quell_dropped"][0]["at"], "2026-11-23T09:00:00Z");
-        assert!(alias.add(&old, "new-name").unwrap_err().contains("no way back"));
+        assert!(alias.add(&old, "new-name", Some(Algorithm::EdDsa)).unwrap_err().contains("no way back"));
     }
 
     #[test]
     fn what_cannot_be_told_apart_is_said() {
         let (one, two) = (key(), key());
         let mut set = Set::empty();
-        set.add(&one, "k").unwrap();
-        assert!(set.add(&two, "k").unwrap_err().contains("another key of the set is called `k`"));
-        let mut other = two.public().entry("k", "EdDSA");
+        set.add(&one, "k", Some(Algorithm::EdDsa)).unwrap();
+        assert!(
+            set.add(&two, "k", Some(Algorithm::EdDsa))
+                .unwrap_err()
+                .contains("another key of the set is called `k`")
+        );
+        let mut other = two.public().entry("k", Some("EdDSA"));
         set.json["keys"].as_array_mut().unwrap().push(Value::Object(other.clone()));
         assert_eq!(set.troubles(), [Trouble::Ambiguous("k".to_owned())]);
         assert!(set.is_taken("k", &one.thumbprint()));
@@ -289,7 +335,7 @@ mod tests {
         other.insert("d".to_owned(), json!("secret"));
         set.json["keys"] = json!([other]);
         assert_eq!(set.troubles(), [Trouble::Private("key number 1".to_owned()), Trouble::Nameless(1)]);
-        let why = set.add(&one, "x").unwrap_err();
+        let why = set.add(&one, "x", Some(Algorithm::EdDsa)).unwrap_err();
         assert!(why.contains("private part of key number 1") && !why.contains("secret"), "{why}");
         // Its own private part goes with a key that is taken away.
         assert_eq!(set.drop_key(&two.thumbprint(), now()), ["(without a kid)"]);
@@ -299,7 +345,7 @@ mod tests {
         set.fill(|| Ok(key())).unwrap();
         set.fill(|| Err("there is one")).unwrap();
         assert!(set.keys().filter_map(kid).all(|it| it.starts_with(NOBODY)) && set.keys().count() == 1);
-        set.add(&key(), "real").unwrap();
+        set.add(&key(), "real", Some(Algorithm::EdDsa)).unwrap();
         assert_eq!(set.keys().filter_map(kid).collect::<Vec<_>>(), ["real"]);
     }
 

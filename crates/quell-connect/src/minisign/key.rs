@@ -73,11 +73,27 @@ impl Public {
         name(self.id)
     }
 
-    /// Tells it from another one that was given the same name.
+    /// Tells it from another one that was given the same name; the same key under another name is the same, since no signature is of a name.
     pub(crate) fn digest(&self) -> String {
         use sha2::Digest as _;
-        let digest = sha2::Sha256::digest([&self.id[..], &self.key].concat());
+        let digest = sha2::Sha256::digest(self.key);
         format!("SHA256:{}", base64::engine::general_purpose::STANDARD_NO_PAD.encode(digest))
+    }
+
+    /// Whether it is the same key, whatever it is called.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+
+    /// Whether a signature is its, whatever name it says: whoever has the key writes there what a trust root calls it.
+    pub(crate) fn takes(&self, signature: &Signature, message: &[u8]) -> bool {
+        UnparsedPublicKey::new(&ED25519, &self.key).verify(message, &signature.bytes).is_ok()
+    }
+
+    /// Whether the comment of a signature is signed with it.
+    pub(crate) fn commented(&self, signature: &Signature) -> bool {
+        let global = [signature.bytes.as_slice(), signature.comment.as_bytes()].concat();
+        UnparsedPublicKey::new(&ED25519, &self.key).verify(&global, &signature.global).is_ok()
     }
 
     /// Both lines of a key file.
@@ -231,6 +247,12 @@ mod tests {
         let same_name = Public { id: secret.public().id, ..other.public().clone() };
         assert_eq!(same_name.verify(&signature, b"hash"), Err(Refusal::Invalid));
         assert_ne!(same_name.digest(), secret.public().digest());
+        // And the same key by another name takes what the key signs.
+        let alias = Public { id: *b"another!", ..secret.public().clone() };
+        assert_eq!(alias.verify(&signature, b"hash"), Err(Refusal::OtherKey));
+        assert!(alias.is(secret.public()) && alias.digest() == secret.public().digest());
+        assert!(alias.takes(&signature, b"hash") && alias.commented(&signature));
+        assert!(!same_name.is(secret.public()) && !same_name.takes(&signature, b"hash"));
         assert!(!format!("{secret:?}").contains("seed"));
     }
 

@@ -101,8 +101,19 @@ impl Scheme for Minisign {
         signature.is_some_and(|it| it.hashed && public.verify(&it, &hashes.blake2b).is_ok())
     }
 
+    fn same(one: &Public, other: &Public) -> bool {
+        one.is(other)
+    }
+
+    fn takes(public: &Public, signature: &str, hashes: &Hashes) -> bool {
+        let signature = Signature::read(signature);
+        signature.is_some_and(|it| it.hashed && public.takes(&it, &hashes.blake2b))
+    }
+
+    /// By its name, or by its comment, which is signed, too.
     fn names(public: &Public, signature: &str) -> Option<bool> {
-        Some(Signature::read(signature).is_some_and(|it| it.name() == public.name()))
+        let is = |it: Signature| it.name() == public.name() || public.commented(&it);
+        Some(Signature::read(signature).is_some_and(is))
     }
 
     fn said_at(signature: &str) -> Option<String> {
@@ -115,7 +126,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::releases::root::Root;
+    use crate::releases::root::{Canary, Root};
 
     fn key() -> Public {
         Secret::read(&Secret::fresh(false).unwrap()).unwrap().public().clone()
@@ -124,10 +135,12 @@ mod tests {
     #[test]
     fn a_successor_stands_where_the_old_key_stood() {
         let now: Timestamp = "2026-11-23T09:00:00Z".parse().unwrap();
-        let (first, old, new) = (key(), key(), key());
+        let secret = Secret::read(&Secret::fresh(false).unwrap()).unwrap();
+        let canary = Canary::of::<Minisign>(&secret, now).unwrap();
+        let (first, old, new) = (key(), secret.public().clone(), key());
         let text = format!("{}{}", first.lines(), old.lines());
         let mut root = Root::<Minisign>::read(&text).unwrap();
-        assert!(root.holds(&old) && root.drop_key(&old, now) && !root.drop_key(&old, now));
+        assert!(root.holds(&old) && root.drop_key(&old, &canary, now) && !root.drop_key(&old, &canary, now));
         assert!(!root.holds(&old) && root.was_dropped(&old) && !root.was_dropped(&first));
         root.add(&new);
         let keys: Vec<&Public> = root.keys().collect();
@@ -136,7 +149,7 @@ mod tests {
 
         // Alone in its file, where minisign reads the first two lines.
         let mut root = Root::<Minisign>::read(old.lines().trim_end()).unwrap();
-        root.drop_key(&old, now);
+        root.drop_key(&old, &canary, now);
         let text = root.text();
         assert!(text.starts_with("untrusted comment: taken away by Quell: ") && text.lines().count() == 1);
         let mut root = Root::<Minisign>::read(text.trim_end()).unwrap();

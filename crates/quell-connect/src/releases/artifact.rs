@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::digest::{Context, Digest, SHA256};
 use blake2::{Blake2b512, Digest as _};
@@ -13,6 +14,8 @@ pub(super) struct Artifact {
     /// As the manifest calls it.
     pub(super) name: String,
     pub(super) path: PathBuf,
+    /// The manifest's folder, which it must not leave.
+    folder: PathBuf,
     /// What it must be.
     sha256: String,
 }
@@ -38,15 +41,15 @@ impl Hashes {
         Self { blake2b: Blake2b512::digest(bytes).to_vec(), sha256 }
     }
 
-    /// Of a file.
-    pub(super) fn read(path: &Path) -> std::io::Result<Self> {
-        let mut file = File::open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(std::io::Error::other("it is not a regular file"));
-        }
+    /// Of a file. `stop`: whether nobody waits for it any more.
+    pub(super) fn read(path: &Path, stop: &AtomicBool) -> std::io::Result<Self> {
+        let mut file = open(path)?;
         let (mut blake, mut sha) = (Blake2b512::new(), Context::new(&SHA256));
         let mut part = vec![0_u8; 1 << 16];
         loop {
+            if stop.load(Ordering::Relaxed) {
+                return Err(std::io::ErrorKind::TimedOut.into());
+            }
             let count = file.read(&mut part)?;
             let Some(read) = part.get(..count).filter(|read| !read.is_empty()) else { break };
             blake.update(read);
@@ -54,6 +57,13 @@ impl Hashes {
         }
         Ok(Self { blake2b: blake.finalize().to_vec(), sha256: sha.finish() })
     }
+}
+
+/// Opens a regular file. A pipe would have it wait for a writer for ever.
+fn open(path: &Path) -> std::io::Result<File> {
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, rustix::fs::Mode::empty())?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(std::io::Error::other("it is not a regular file")) }
 }
 
 /// More lines are no manifest of artifacts that are current.
@@ -80,6 +90,7 @@ pub(super) fn manifest(text: &str, folder: &Path) -> Result<Vec<Artifact>, Strin
         artifacts.push(Artifact {
             name: name.to_owned(),
             path: folder.join(name),
+            folder: folder.to_path_buf(),
             sha256: sha256.to_ascii_lowercase(),
         });
     }
@@ -98,9 +109,30 @@ impl Artifact {
         name.into()
     }
 
+    /// A link would have something else overwritten: beside what is current, or in a folder elsewhere.
+    pub(super) fn stays(&self, suffix: &str) -> Result<(), String> {
+        let failed = |error: std::io::Error| format!("{}: its folder: {error}", self.name);
+        let own = std::fs::canonicalize(self.path.parent().unwrap_or(&self.folder)).map_err(failed)?;
+        if !own.starts_with(std::fs::canonicalize(&self.folder).map_err(failed)?) {
+            return Err(format!(
+                "{}: its folder is a link that leads out of the manifest's folder",
+                self.name
+            ));
+        }
+        match std::fs::symlink_metadata(self.signature_path(suffix)) {
+            Ok(it) if !it.is_file() => Err(format!(
+                "{}: its signature, {}.{suffix}, is no regular file but a link or a device, and whoever put it there chose what would be overwritten: remove it",
+                self.name, self.name
+            )),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// Reads it, once for both hashes.
-    pub(super) fn read(&self) -> Result<Read, String> {
-        let hashes = Hashes::read(&self.path).map_err(|error| format!("{}: {error}", self.name))?;
+    pub(super) fn read(&self, suffix: &str) -> Result<Read, String> {
+        self.stays(suffix)?;
+        let hashes = Hashes::read(&self.path, &AtomicBool::new(false))
+            .map_err(|error| format!("{}: {error}", self.name))?;
         let as_listed = hex::encode(hashes.sha256.as_ref()) == self.sha256;
         Ok(Read { hashes, as_listed })
     }
@@ -111,7 +143,7 @@ const SIGNATURE_MAX: u64 = 16 << 10;
 
 /// What stands in the file of a signature.
 pub(super) fn signature_in(path: &Path) -> Option<String> {
-    let file = File::open(path).ok().filter(|file| file.metadata().is_ok_and(|it| it.is_file()))?;
+    let file = open(path).ok()?;
     let mut text = String::new();
     file.take(SIGNATURE_MAX).read_to_string(&mut text).ok()?;
     Some(text)

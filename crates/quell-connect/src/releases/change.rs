@@ -1,6 +1,9 @@
 //! The effects on trust roots and artifacts, and what each trust root says of a key.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use quell_core::outcome::{Facts, Outcome, Probe};
@@ -8,7 +11,7 @@ use quell_core::secret::{Credential, SecretValue};
 use serde_json::{Value, json};
 
 use super::artifact::{self, Artifact, Hashes, Read, manifest};
-use super::root::Root;
+use super::root::{Canary, Root};
 use super::{REFUSED, Releases, Scheme};
 use crate::connector::{IssuerOp, Store, Stored};
 use crate::effect::{facts, not_yet};
@@ -62,16 +65,22 @@ impl<S: Scheme> Releases<S> {
     }
 
     async fn disable(&self, key: &S::Secret) -> Result<Outcome, ConnectError> {
-        let each = self.roots.iter().map(|store| self.take_out(&**store, S::public(key)));
+        let canary = self.canary(key)?;
+        let each = self.roots.iter().map(|store| self.take_out(&**store, S::public(key), &canary));
         let named = facts([("key", S::name(S::public(key)).into())]);
         let done = fleet::together::<String>(named, ROOTS, join_all(each).await);
         let Outcome::Applied { facts: seen } = done else { return Ok(done) };
         Ok(with(self.look_disabled(key).await.unwrap_or_else(|error| error.unseen()), seen))
     }
 
-    async fn take_out(&self, store: &dyn Store, key: &S::Public) -> Result<Done<String>, Stop> {
+    async fn take_out(
+        &self,
+        store: &dyn Store,
+        key: &S::Public,
+        canary: &Canary,
+    ) -> Result<Done<String>, Stop> {
         let (stored, mut root) = self.open(store).await?;
-        let found = root.drop_key(key, wall_clock());
+        let found = root.drop_key(key, canary, wall_clock());
         if found {
             written(store, &stored, &root).await?;
         }
@@ -121,6 +130,8 @@ impl<S: Scheme> Releases<S> {
         let name: String = name.chars().map(|c| if c.is_control() { '_' } else { c }).collect();
         let at = wall_clock().as_second();
         let signature = S::sign(key, &read.hashes, &name, at).map_err(Outcome::retry)?;
+        // Once more: it may have been put there meanwhile.
+        artifact.stays(S::SUFFIX).map_err(Outcome::refused)?;
         let place = json!({ "path": artifact.signature_path(S::SUFFIX), "mode": "0644" });
         let store = crate::env_file::whole(&place, &self.context)
             .map_err(|error| Outcome::refused(format!("{}: {error}", artifact.name)))?;
@@ -179,23 +190,26 @@ impl<S: Scheme> Releases<S> {
         if let Some(why) = answers.unclear() {
             return Ok(Outcome::unknown(why));
         }
-        let (suspect, more) = self.suspect(S::public(key)).await;
-        seen.insert("suspect".to_owned(), suspect);
-        if more > 0 {
-            seen.insert("more_suspect".to_owned(), more.into());
+        let suspect = self.suspect(S::public(key)).await;
+        seen.insert("suspect".to_owned(), suspect.named);
+        if suspect.more > 0 {
+            seen.insert("more_suspect".to_owned(), suspect.more.into());
+        }
+        if !suspect.all {
+            seen.insert("not_all_were_read".to_owned(), true.into());
         }
         Ok(Outcome::Applied { facts: seen })
     }
 
-    /// Signs something that nobody else did, and has every trust root verify it.
-    async fn tried(&self, key: &S::Secret) -> Result<Tried, ConnectError> {
+    fn canary(&self, key: &S::Secret) -> Result<Canary, ConnectError> {
         let failed =
             |why| self.failed("signing a canary", ConnectErrorKind::Transient { retry_after: None }, why);
-        let mut random = [0_u8; 32];
-        getrandom::fill(&mut random).map_err(|_e| failed("the system gave no randomness"))?;
-        let hashes = Hashes::of(&random);
-        let at = wall_clock().as_second();
-        let signature = S::sign(key, &hashes, "quell-canary", at).map_err(failed)?;
+        Canary::of::<S>(key, wall_clock()).map_err(failed)
+    }
+
+    /// Signs something that nobody else did, and has every trust root verify it.
+    async fn tried(&self, key: &S::Secret) -> Result<Tried, ConnectError> {
+        let canary = self.canary(key)?;
         let mut tried =
             Tried { answers: Answers { each: Vec::new(), shown: Vec::new() }, held: false, dropped: false };
         for (store, opened) in
@@ -205,7 +219,7 @@ impl<S: Scheme> Releases<S> {
                 Ok((_, root)) => {
                     tried.held |= root.holds(S::public(key));
                     tried.dropped |= root.was_dropped(S::public(key));
-                    let taken = root.keys().any(|it| S::is_signed(it, &signature, &hashes));
+                    let taken = root.keys().any(|it| canary.is_taken_by::<S>(it));
                     if taken { Seen::Accepted } else { Seen::Refused }
                 }
                 Err(error) => Seen::Unclear(error.to_string()),
@@ -278,20 +292,48 @@ impl<S: Scheme> Releases<S> {
     /// Reads one, on a thread that may block.
     pub(super) async fn file(&self, artifact: &Artifact) -> Result<Read, String> {
         let artifact = artifact.clone();
-        let read = tokio::task::spawn_blocking(move || artifact.read()).await;
+        let read = tokio::task::spawn_blocking(move || artifact.read(S::SUFFIX)).await;
         read.unwrap_or_else(|error| Err(error.to_string()))
     }
 
-    /// Signatures of the key, beside what is current; and how many more there are than are named. Whoever has the key may have made any of
-    /// them, and writes what time he likes.
-    pub(super) async fn suspect(&self, key: &S::Public) -> (Value, usize) {
-        let Ok(artifacts) = self.artifacts().await else { return (json!("the manifest cannot be read"), 0) };
+    /// Signatures of the key, beside what is current. Whoever has the key may have made any of them, and writes what time he likes. They
+    /// decide nothing, so nobody waits for them for long.
+    pub(super) async fn suspect(&self, key: &S::Public) -> Suspect {
+        let Ok(artifacts) = self.artifacts().await else {
+            return Suspect { named: json!("the manifest cannot be read"), more: 0, all: true };
+        };
         let key = key.clone();
-        let found = tokio::task::spawn_blocking(move || suspects::<S>(&artifacts, &key)).await;
-        let found = found.unwrap_or_default();
+        let search = Arc::new(Search::default());
+        let inside = Arc::clone(&search);
+        let work = tokio::task::spawn_blocking(move || suspects::<S>(&artifacts, &key, &inside));
+        let limit = self.context.call_limit.mul_f32(0.25).min(SEARCH);
+        let ended = tokio::time::timeout(limit, work).await;
+        search.stop.store(true, Ordering::Relaxed);
+        let found =
+            std::mem::take(&mut *search.found.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         let more = found.len().saturating_sub(NAMED);
-        (found.into_iter().take(NAMED).collect(), more)
+        let all = matches!(ended, Ok(Ok(())));
+        Suspect { named: found.into_iter().take(NAMED).collect(), more, all }
     }
+}
+
+/// Longer is not looked for signatures that are suspect.
+const SEARCH: Duration = Duration::from_secs(5);
+
+/// Signatures of a key.
+pub(super) struct Suspect {
+    pub(super) named: Value,
+    /// So many more there are than are named.
+    pub(super) more: usize,
+    /// All files were looked at in time.
+    pub(super) all: bool,
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Search {
+    found: Mutex<Vec<Value>>,
+    stop: AtomicBool,
 }
 
 fn is_signed<S: Scheme>(key: &S::Secret, artifact: &Artifact, read: &Read) -> bool {
@@ -299,7 +341,7 @@ fn is_signed<S: Scheme>(key: &S::Secret, artifact: &Artifact, read: &Read) -> bo
     signature.is_some_and(|it| S::is_signed(S::public(key), &it, &read.hashes))
 }
 
-fn suspects<S: Scheme>(artifacts: &[Artifact], key: &S::Public) -> Vec<Value> {
+fn suspects<S: Scheme>(artifacts: &[Artifact], key: &S::Public, search: &Search) {
     let current: Vec<PathBuf> = artifacts.iter().map(|it| it.signature_path(S::SUFFIX)).collect();
     let mut folders: Vec<&Path> = current.iter().filter_map(|path| path.parent()).collect();
     folders.sort();
@@ -310,23 +352,25 @@ fn suspects<S: Scheme>(artifacts: &[Artifact], key: &S::Public) -> Vec<Value> {
         paths.extend(inside.filter(|path| path.extension().is_some_and(|it| it == S::SUFFIX)));
     }
     paths.sort();
-    let mut found = Vec::new();
     for path in paths {
+        if search.stop.load(Ordering::Relaxed) {
+            return;
+        }
         let Some(signature) = artifact::signature_in(&path) else { continue };
         let of_file = || {
-            let hashes = Hashes::read(&path.with_extension("")).ok()?;
+            let hashes = Hashes::read(&path.with_extension(""), &search.stop).ok()?;
             Some(S::is_signed(key, &signature, &hashes))
         };
         // Where it does not say whose it is, only one that verifies is the key's.
         if S::names(key, &signature).or_else(of_file) == Some(true) {
-            found.push(json!({
+            let found = json!({
                 "file": path.display().to_string(),
                 "said_at": S::said_at(&signature),
                 "current": current.contains(&path),
-            }));
+            });
+            search.found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(found);
         }
     }
-    found
 }
 
 /// Puts a trust root back, if nobody changed it meanwhile.

@@ -4,6 +4,7 @@ use quell_core::outcome::Probe;
 use quell_core::secret::SecretValue;
 
 use super::artifact::Artifact;
+use super::root::Root;
 use super::{Releases, Scheme};
 use crate::connector::{Check, Issuer as _};
 
@@ -14,7 +15,7 @@ impl<S: Scheme> Releases<S> {
             checks.extend(store.check().await);
             let (ok, detail) = match self.open(&**store).await {
                 Ok((_, root)) => {
-                    let keys: Vec<String> = root.keys().map(S::name).collect();
+                    let keys = named::<S>(&root);
                     (true, if keys.is_empty() { "it trusts no key now".to_owned() } else { keys.join(", ") })
                 }
                 Err(error) => (false, error.detail),
@@ -66,10 +67,17 @@ impl<S: Scheme> Releases<S> {
                     .to_owned(),
             );
         }
+        warnings.extend(self.signed_manifest());
         let key = current.and_then(|value| S::read(value).ok());
         if let Some(key) = key {
-            let (suspect, more) = self.suspect(S::public(&key)).await;
-            let count = suspect.as_array().map_or(0, Vec::len) + more;
+            let suspect = self.suspect(S::public(&key)).await;
+            let count = suspect.named.as_array().map_or(0, Vec::len) + suspect.more;
+            if !suspect.all {
+                warnings.push(
+                    "not all signatures beside the artifacts were read in time: others may be suspect, too"
+                        .to_owned(),
+                );
+            }
             if count > 0 {
                 warnings.push(format!(
                     "{count} signatures of {} are suspect from now on; the facts of the kill list them",
@@ -79,4 +87,33 @@ impl<S: Scheme> Releases<S> {
         }
         warnings
     }
+
+    /// The manifest may be signed, too; it is not signed anew, since whoever changes it decides what is.
+    fn signed_manifest(&self) -> Option<String> {
+        let mut path = self.manifest.clone()?.into_os_string();
+        path.push(".");
+        path.push(S::SUFFIX);
+        let path = std::path::PathBuf::from(path);
+        std::fs::symlink_metadata(&path).is_ok().then(|| {
+            format!(
+                "{} is the manifest's own signature, which is not made anew: sign the manifest with the successor by hand",
+                path.display()
+            )
+        })
+    }
+}
+
+/// The keys of a trust root by their names, and which of them is another one once more.
+fn named<S: Scheme>(root: &Root<S>) -> Vec<String> {
+    let keys: Vec<&S::Public> = root.keys().collect();
+    let each = keys.iter().enumerate().map(|(at, key)| {
+        let first = keys.iter().take(at).find(|it| S::same(it, key));
+        match first {
+            Some(first) => {
+                format!("{} (the same key as {}: they die together)", S::name(key), S::name(first))
+            }
+            None => S::name(key),
+        }
+    });
+    each.collect()
 }

@@ -63,6 +63,14 @@ pub(crate) trait Scheme: Send + Sync + Sized + 'static {
     fn sign(secret: &Self::Secret, hashes: &Hashes, file: &str, at: i64) -> Result<String, &'static str>;
     /// Whether a signature is a good one of this key and file.
     fn is_signed(public: &Self::Public, signature: &str, hashes: &Hashes) -> bool;
+    /// Whether two keys are the same one, whatever they are called.
+    fn same(one: &Self::Public, other: &Self::Public) -> bool {
+        one == other
+    }
+    /// Whether whoever has the secret of a signature can sign what this key takes.
+    fn takes(public: &Self::Public, signature: &str, hashes: &Hashes) -> bool {
+        Self::is_signed(public, signature, hashes)
+    }
     /// Whether a signature says whose it is, and says that it is this key's; `None` where only the file tells.
     fn names(public: &Self::Public, signature: &str) -> Option<bool>;
     /// When a signature says that it was made.

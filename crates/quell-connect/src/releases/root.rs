@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use super::Scheme;
+use super::{Hashes, Scheme};
 
 /// A part of a trust root, with its line breaks.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -14,6 +14,26 @@ pub(crate) enum Part<P> {
     Key(P, String),
     /// A line that is no part of a key.
     Line(String),
+}
+
+/// Something that nobody else signed.
+pub(crate) struct Canary {
+    hashes: Hashes,
+    signature: String,
+}
+
+impl Canary {
+    pub(crate) fn of<S: Scheme>(key: &S::Secret, now: Timestamp) -> Result<Self, &'static str> {
+        let mut random = [0_u8; 32];
+        getrandom::fill(&mut random).map_err(|_e| "the system gave no randomness")?;
+        let hashes = Hashes::of(&random);
+        let signature = S::sign(key, &hashes, "quell-canary", now.as_second())?;
+        Ok(Self { hashes, signature })
+    }
+
+    pub(crate) fn is_taken_by<S: Scheme>(&self, key: &S::Public) -> bool {
+        S::takes(key, &self.signature, &self.hashes)
+    }
 }
 
 /// The text of a trust root.
@@ -46,7 +66,7 @@ impl<S: Scheme> Root<S> {
     }
 
     pub(crate) fn holds(&self, key: &S::Public) -> bool {
-        self.keys().any(|it| it == key)
+        self.keys().any(|it| S::same(it, key))
     }
 
     fn dropped(&self) -> impl Iterator<Item = (usize, &str)> {
@@ -73,13 +93,14 @@ impl<S: Scheme> Root<S> {
         self.0.insert(at, Part::Key(key.clone(), S::lines(key)));
     }
 
-    /// Takes a key away, however often it is there. Gives whether it was.
-    pub(crate) fn drop_key(&mut self, key: &S::Public, at: Timestamp) -> bool {
+    /// Takes a key away, however often it is there, however it is called and however it is spelled: whatever takes a `canary` of it. Gives whether
+    /// it was there.
+    pub(crate) fn drop_key(&mut self, key: &S::Public, canary: &Canary, at: Timestamp) -> bool {
         let at = at.round(jiff::Unit::Second).unwrap_or(at);
         let mut found = false;
         for part in &mut self.0 {
             let is = match part {
-                Part::Key(it, _) => it == key,
+                Part::Key(it, _) => S::same(it, key) || canary.is_taken_by::<S>(it),
                 Part::Line(_) => false,
             };
             if is {

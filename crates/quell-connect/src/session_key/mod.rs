@@ -73,6 +73,24 @@ enum Encoding {
     Text,
 }
 
+impl Encoding {
+    fn decoded(self, text: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let bytes = match self {
+            Self::Base64 => STANDARD.decode(text).ok(),
+            Self::Hex => hex::decode(text).ok(),
+            Self::Text => Some(text.as_bytes().to_vec()),
+        };
+        bytes.map(Zeroizing::new)
+    }
+
+    fn encoded(self, bytes: &[u8]) -> Zeroizing<String> {
+        Zeroizing::new(match self {
+            Self::Base64 => STANDARD.encode(bytes),
+            Self::Hex | Self::Text => hex::encode(bytes),
+        })
+    }
+}
+
 /// What is signed with it.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "snake_case")]
@@ -92,10 +110,15 @@ struct SessionKey {
     doors: Vec<Door>,
     control: Option<SecretSource>,
     settle_ms: u64,
+    /// The inventory says how long services keep a copy.
+    settled: bool,
 }
 
 /// Nothing of such a key may be shown, not even a digest: many are words.
 const PRINCIPAL: &str = "session key";
+
+/// Why a place without a list is a mistake: a kill there would change nothing.
+const NO_LIST: &str = "there is none: correct `keys`, which must be the list that services read";
 
 impl fmt::Debug for SessionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -137,6 +160,7 @@ fn build(config: &Value, context: &Context) -> Result<Box<dyn Issuer>, ConfigErr
         kind: config.form,
         doors: doors(config.verifiers, &config.claims, context)?,
         control: config.control,
+        settled: config.settle.is_some(),
         settle_ms: ConfigError::settle_ms(config.settle, SETTLE_MS)?,
     }))
 }
@@ -158,18 +182,15 @@ impl SessionKey {
         if text.is_empty() || text.contains('\n') || text.starts_with('[') {
             return Err(failed("it is empty or a list, and not one key"));
         }
-        let bytes = match self.encoding {
-            Encoding::Base64 => STANDARD.decode(text).ok(),
-            Encoding::Hex => hex::decode(text).ok(),
-            Encoding::Text => Some(text.as_bytes().to_vec()),
-        };
-        bytes.map(Zeroizing::new).ok_or_else(|| failed("it is not written as `encoding` says"))
+        self.encoding.decoded(text).ok_or_else(|| failed("it is not written as `encoding` says"))
     }
 
     async fn list(&self) -> Result<(Option<Stored>, List), ConnectError> {
-        let Some(stored) = self.keys.read().await? else { return Ok((None, List::empty(self.shape))) };
+        let Some(stored) = self.keys.read().await? else {
+            return Ok((None, List::empty(self.shape, self.encoding)));
+        };
         let failed = |why| self.failed("reading the list", ConnectErrorKind::Unexpected, why);
-        let list = List::read(&stored.value, self.shape).map_err(failed)?;
+        let list = List::read(&stored.value, self.shape, self.encoding).map_err(failed)?;
         Ok((Some(stored), list))
     }
 
@@ -199,6 +220,9 @@ impl SessionKey {
             IssuerOp::Disable { old } => {
                 self.bytes(&old.value)?;
                 let (stored, mut list) = self.list().await?;
+                if stored.is_none() {
+                    return Err(self.failed("reading the list", ConnectErrorKind::Missing, NO_LIST));
+                }
                 let failed = |why| {
                     self.failed("taking the key out", ConnectErrorKind::Transient { retry_after: None }, why)
                 };
@@ -247,7 +271,8 @@ impl SessionKey {
 
     async fn tried(&self, value: &SecretValue) -> Result<Answers, ConnectError> {
         let (key, now) = (self.bytes(value)?, wall_clock());
-        let make = |form: &Form| Ok(Canaries { named: vec![self.canary(form, &key, now)?], nameless: None });
+        let make =
+            |form: &Form| Ok(Canaries { named: vec![self.canary(form, &key, now)?], nameless: Vec::new() });
         Ok(Answers::of(&self.context, &self.doors, make).await)
     }
 
@@ -303,7 +328,8 @@ impl Issuer for SessionKey {
     async fn check(&self) -> Vec<Check> {
         let mut checks = self.keys.check().await;
         let (ok, detail) = match self.list().await {
-            Ok(_) => (true, "it is in order".to_owned()),
+            Ok((None, _)) => (false, NO_LIST.to_owned()),
+            Ok((Some(_), _)) => (true, "it is in order".to_owned()),
             Err(error) => (false, error.detail),
         };
         checks.push(Check { what: "read the list of keys".to_owned(), ok, detail });
@@ -321,10 +347,19 @@ impl Issuer for SessionKey {
         checks
     }
 
-    async fn warnings(&self, _current: Option<&SecretValue>) -> Vec<String> {
+    async fn warnings(&self, current: Option<&SecretValue>) -> Vec<String> {
         let mut warnings =
             vec!["every session that was signed with the old key ends: people log in again".to_owned()];
         warnings.extend(door::silent(&self.doors));
+        warnings.extend(door::one_of_many(&self.doors, self.settled));
+        if let (Some(current), Ok((_, list))) = (current, self.list().await)
+            && list.holds(current)
+        {
+            match self.tried(current).await {
+                Ok(answers) => warnings.extend(answers.untaken()),
+                Err(error) => warnings.push(error.to_string()),
+            }
+        }
         warnings
     }
 
@@ -343,7 +378,7 @@ impl Issuer for SessionKey {
                 let bytes = Zeroizing::new(
                     hex::decode(random.as_str()).map_err(|_e| failed("the system gave no randomness"))?,
                 );
-                Zeroizing::new(STANDARD.encode(bytes.as_slice()))
+                self.encoding.encoded(&bytes)
             }
         };
         Ok(Credential { principal: PRINCIPAL.to_owned(), value: SecretValue::new(text.as_bytes().to_vec()) })

@@ -20,7 +20,7 @@ use quell_connect::connector::{Issuer, IssuerOp};
 use quell_core::issuer::Overlap;
 use quell_core::outcome::{Outcome, Probe};
 use quell_core::secret::{Credential, SecretValue};
-use quell_testkit::openssl::{key, public, sign, verify};
+use quell_testkit::openssl::{key, public, public_as, sign, verify};
 use serde_json::{Value, json};
 use sha2::Digest as _;
 
@@ -157,4 +157,40 @@ async fn what_was_replaced_is_not_signed_and_what_is_no_trust_root_is_no_refusal
     assert!(issuer.elsewhere(&stranger).await.unwrap().contains("not known"));
     let error = issuer.identify(&SecretValue::from_text(key("ed25519").unwrap())).unwrap_err();
     assert!(error.detail.contains("see `minisign`"), "{error}");
+}
+
+#[tokio::test]
+async fn another_spelling_of_the_old_key_goes_with_it() {
+    for form in [["-ec_conv_form", "compressed"], ["-ec_param_enc", "explicit"]] {
+        let place = Place::new("P-256");
+        let [web, _] = place.roots();
+        let alias = public_as(&place.old, &form).unwrap();
+        let other = public(&key("P-256").unwrap()).unwrap();
+        std::fs::write(&web, format!("{}{alias}{other}", public(&place.old).unwrap())).unwrap();
+        let issuer = place.issuer();
+        let old = credential(&*issuer, &place.old);
+        assert!(is_accepted(&issuer.probe(&old).await));
+        assert!(issuer.perform(IssuerOp::Disable { old: &old }).await.outcome.is_applied(), "{form:?}");
+        let left = std::fs::read_to_string(&web).unwrap();
+        assert!(!left.contains(&alias) && left.contains(other.trim_end()), "{form:?}: {left}");
+        assert!(is_refused(&issuer.probe(&old).await));
+    }
+}
+
+#[tokio::test]
+async fn a_key_inside_another_document_is_left_alone() {
+    let place = Place::new("P-256");
+    let [web, _] = place.roots();
+    let indented =
+        public(&place.old).unwrap().replace("-----BEGIN", "    -----BEGIN").replace('\n', "\n    ");
+    let policy = format!("authorities:\n- key: |\n{indented}\n  name: releases\n");
+    std::fs::write(&web, &policy).unwrap();
+    let issuer = place.issuer();
+    let old = credential(&*issuer, &place.old);
+    let outcome = issuer.perform(IssuerOp::Disable { old: &old }).await.outcome;
+    assert!(
+        !outcome.is_applied() && reason(&outcome).contains("it is no text with public keys"),
+        "{outcome:?}"
+    );
+    assert_eq!(std::fs::read_to_string(&web).unwrap(), policy);
 }

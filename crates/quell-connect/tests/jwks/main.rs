@@ -10,6 +10,7 @@
 mod failures;
 #[path = "../issuers/login.rs"]
 mod login;
+mod looks;
 #[path = "../issuers/outcome.rs"]
 mod outcome;
 mod rotation;

@@ -5,7 +5,8 @@ token names a key that it does not have, here without the pause of 30 seconds in
 `jwks_client.py` of 2.15.1, read 2026-11-23). Refusals are as in RFC 6750, 3. A verifier comes into being when it is first asked: `/KIND/MILLISECONDS/NAME/me`.
 
 Kinds: `strict` is as PyJWT is. `sleepy` does not fetch a set for a name that it does not know. `keyless` tries every key of its set, whatever
-name a token has. `pinned` has keys of its own beside the set. The others are traps: `open` verifies nothing, `confused` takes the public key
+name a token has. `pinned` has keys of its own beside the set. `exact` takes no other algorithm than the one that its key is published for, and `late` has
+a clock that is 20 seconds behind, and no leeway. The others are traps: `mute` fails for a token without a name, `open` verifies nothing, `confused` takes the public key
 for a shared one, `scoped` wants a scope, `login` carries tokens in a cookie and sends others to a page, and `vague`, `busy`, `down` and `wall`
 answer as proxies do. `shared` verifies HS256 by a list of keys, a line each, in `session.keys`; `flask` is a session of Flask, with the first of them
 as `SECRET_KEY` and the others as `SECRET_KEY_FALLBACKS`. Each of them keeps a copy of the list, too.
@@ -30,7 +31,7 @@ from werkzeug.serving import make_server
 
 port, folder = int(sys.argv[1]), Path(sys.argv[2])
 app = Flask("keys", static_folder=None)
-ALGORITHMS = ["EdDSA", "ES256", "ES384", "RS256", "PS256"]
+ALGORITHMS = ["EdDSA", "ES256", "ES384", "RS256", "PS256", "RS384", "RS512", "PS384", "PS512"]
 CLAIMS = {"audience": "orders", "issuer": "https://id.test"}
 verifiers, lock = {}, threading.Lock()
 fetched = {"count": 0}
@@ -84,6 +85,15 @@ def decoded(token, key):
 
 def strict(kept, token):
     return decoded(token, kept.named(token))
+
+
+def exact(kept, token):
+    key = kept.client.get_signing_key_from_jwt(token)
+    return jwt.decode(token, key.key, algorithms=[key.algorithm_name], leeway=5, **CLAIMS)
+
+
+def late(kept, token):
+    return jwt.decode(token, kept.named(token), algorithms=ALGORITHMS, leeway=-20, **CLAIMS)
 
 
 def sleepy(kept, token):
@@ -155,7 +165,7 @@ def flask(kept, token):
 
 CHECKS = {
     "strict": strict, "sleepy": sleepy, "keyless": keyless, "pinned": pinned, "open": open_, "confused": confused,
-    "scoped": strict, "login": strict, "shared": shared, "flask": flask,
+    "exact": exact, "late": late, "mute": keyless, "scoped": strict, "login": strict, "shared": shared, "flask": flask,
 }
 WALLS = {
     "vague": (401, {}, "<html>sign in</html>"),
@@ -179,6 +189,8 @@ def door(kind, lifespan, name, what):
     bearer = request.headers.get("Authorization", "")
     if bearer.startswith("Bearer "):
         token = bearer.removeprefix("Bearer ")
+    if kind == "mute" and "kid" not in jwt.get_unverified_header(token):
+        return Response("no upstream", 503)
     try:
         claims = CHECKS[kind](kept, token)
     except jwt.PyJWTError as error:

@@ -605,12 +605,37 @@ pub(crate) enum KeysCommand {
         #[arg(long)]
         reason: String,
         /// The old key is compromised: it does not get to sign
-        #[arg(long)]
+        #[arg(long, requires = "since")]
         compromised: bool,
-        /// Since when somebody else may have had the old key (RFC 3339): checkpoints that it signed since are named as suspect
+        /// Since when somebody else may have had the old key (RFC 3339, or `unknown`): checkpoints that were signed since are named as suspect
         #[arg(long, value_name = "TIME", requires = "compromised")]
-        since: Option<jiff::Timestamp>,
+        since: Option<Since>,
     },
+}
+
+/// Since when a key may be somebody else's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Since {
+    /// Nobody knows: from the beginning.
+    Unknown,
+    At(jiff::Timestamp),
+}
+
+impl std::str::FromStr for Since {
+    type Err = jiff::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "unknown" { Ok(Self::Unknown) } else { text.parse().map(Self::At) }
+    }
+}
+
+impl std::fmt::Display for Since {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("unknown"),
+            Self::At(at) => at.fmt(f),
+        }
+    }
 }
 
 #[derive(Args, Debug)]

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::init::new_passphrase;
 use super::{app, ask_passphrase};
-use crate::cli::{IssueArgs, KeysCommand};
+use crate::cli::{IssueArgs, KeysCommand, Since};
 use crate::exit;
 use crate::output::Out;
 
@@ -46,11 +46,23 @@ pub(crate) async fn run(options: &Options, command: &KeysCommand, out: &Out) -> 
 async fn rotate_ledger(
     store: Store,
     (reason, compromised): (&str, bool),
-    since: Option<Timestamp>,
+    since: Option<Since>,
     out: &Out,
 ) -> Result<(), AppError> {
     let signed = match since {
-        Some(since) => Some((since, store.signed_since(since).await?)),
+        Some(Since::At(at)) if at > now() => {
+            let why = format!(
+                "--since {at} is in the future, and would call nothing suspect: correct it, or say `--since unknown`"
+            );
+            return Err(AppError::Usage(why));
+        }
+        Some(since) => {
+            let at = match since {
+                Since::Unknown => Timestamp::UNIX_EPOCH,
+                Since::At(at) => at,
+            };
+            Some((since, store.signed_since(at).await?))
+        }
         None => None,
     };
     let mut reason = reason.to_owned();
@@ -62,7 +74,7 @@ async fn rotate_ledger(
     if out.json() {
         let suspect = signed.as_ref().map(|(since, signed)| {
             let before = signed.before.as_ref().map(|(size, note)| json!({"size": size, "checkpoint": note}));
-            json!({"since": since, "sizes": signed.sizes, "before": before})
+            json!({"since": since.to_string(), "sizes": signed.sizes, "before": before})
         });
         return out.object(&json!({"vkey": vkey, "suspect": suspect}));
     }
@@ -78,8 +90,6 @@ async fn rotate_ledger(
                 "the last one before that is over {size} entries: a copy of it vouches for those"
             ));
         }
-    } else if compromised {
-        out.warning("say with --since when the old key leaked, and what it signed after that is named");
     }
     Ok(())
 }
@@ -87,12 +97,9 @@ async fn rotate_ledger(
 fn suspects(signed: &SignedSince) -> String {
     match (signed.sizes.first(), signed.sizes.last()) {
         (Some(first), Some(last)) => {
-            format!(
-                "{} checkpoints of the old key are suspect, over {first} to {last} entries",
-                signed.sizes.len()
-            )
+            format!("{} checkpoints are suspect, over {first} to {last} entries", signed.sizes.len())
         }
-        _ => "the old key signed no checkpoint since".to_owned(),
+        _ => "no checkpoint was signed since".to_owned(),
     }
 }
 

@@ -174,13 +174,13 @@ fn a_bundle_verifies_only_with_its_own_key_through_all_rotations() {
     let lost = ["keys", "rotate-ledger", "--reason", "stolen laptop", "--compromised", "--json", "--since"];
     let third: Value =
         serde_json::from_str(&finished.ok(&[&lost[..], &["2001-01-01T00:00:00Z"]].concat())).unwrap();
-    // What the key before it signed is not its own; what it signed itself is.
+    // The key that was in force then is suspect, as is each one since.
     let suspect = &third["suspect"];
     let sizes: Vec<u64> =
         suspect["sizes"].as_array().unwrap().iter().map(|it| it.as_u64().unwrap()).collect();
     let entries: u64 = finished.ok(&["ledger", "checkpoint"]).lines().nth(1).unwrap().parse().unwrap();
     assert!(
-        sizes.last() == Some(&(entries - 1)) && sizes.len() < usize::try_from(entries).unwrap() / 2,
+        sizes.last() == Some(&(entries - 1)) && sizes.first().is_some_and(|it| *it < entries / 2),
         "{suspect}"
     );
     assert!(suspect["before"].is_null(), "all of it is later");
@@ -191,11 +191,21 @@ fn a_bundle_verifies_only_with_its_own_key_through_all_rotations() {
     assert_verdict(&bundle, Some(&finished.vkey), false);
     finished.ok(&["ledger", "verify", "--key", third]);
     assert_eq!(finished.ok(&["ledger", "key"]).trim(), third);
-    // From a moment in between; the ledger keeps what was said.
+    // Nothing is rotated before it is said since when, or by a moment that calls nothing suspect.
     let late =
         ["keys", "rotate-ledger", "--reason", "again", "--compromised", "--since", "2100-01-01T00:00:00Z"];
     let said = finished.run(&late);
-    assert!(text(&said.stderr).contains("the old key signed no checkpoint since"), "{}", text(&said.stderr));
+    assert_eq!(said.status.code(), Some(2), "{}", text(&said.stderr));
+    assert!(text(&said.stderr).contains("is in the future"), "{}", text(&said.stderr));
+    let unsaid = finished.run(&["keys", "rotate-ledger", "--reason", "again", "--compromised"]);
+    assert_eq!(unsaid.status.code(), Some(2), "{}", text(&unsaid.stderr));
+    assert!(text(&unsaid.stderr).contains("--since"), "{}", text(&unsaid.stderr));
+    assert_eq!(finished.ok(&["ledger", "key"]).trim(), third);
+    let unknown =
+        ["keys", "rotate-ledger", "--reason", "again", "--compromised", "--since", "unknown", "--json"];
+    let fourth: Value = serde_json::from_str(&finished.ok(&unknown)).unwrap();
+    let all = fourth["suspect"]["sizes"].as_array().unwrap();
+    assert_eq!((&fourth["suspect"]["since"], all.first()), (&"unknown".into(), suspect["sizes"].get(0)));
     let alone = finished.run(&["keys", "rotate-ledger", "--reason", "x", "--since", "2100-01-01T00:00:00Z"]);
     assert_eq!(alone.status.code(), Some(2), "{}", text(&alone.stderr));
 }
