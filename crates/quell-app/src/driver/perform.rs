@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quell_connect::connector::{IssuerOp, Notice, Performed as Issued};
-use quell_core::IncidentId;
 use quell_core::event::{Actor, Event, SealedRef, ValueRole};
 use quell_core::incident::Incident;
 use quell_core::issuer::{Chooser, Overlap, ValidAtOnce};
 use quell_core::outcome::{ACCEPTED_BEFORE, Facts, Outcome, Probe, TAKEN_AWAY, took_away};
 use quell_core::plan::{Phase, Step, StepAction, Strategy, confirmed};
 use quell_core::secret::{Credential, Fingerprint, SecretValue};
+use quell_core::{IncidentId, SecretId};
 use quell_store::{NewEntry, Sealed};
 use serde_json::{Value, json};
 
@@ -381,19 +381,21 @@ async fn capture(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
         Ok(accepted) => facts.insert(ACCEPTED_BEFORE.to_owned(), accepted.into()),
         Err(why) => return Ok(Outcome::refused(why).into()),
     };
-    for consumer in &systems.consumers {
-        let (generation, principal) = before(consumer).await;
-        let event = Event::Baseline {
-            secret: secret.clone(),
-            consumer: consumer.name.clone(),
-            generation,
-            principal,
-            anew: false,
-        };
-        done.entries.push(NewEntry::new(job.actor.clone(), event));
-    }
+    done.entries.extend(baselines(job, systems, &secret).await);
     done.outcome = Outcome::Applied { facts };
     Ok(done)
+}
+
+/// What consumers say before anything is changed.
+async fn baselines(job: &Job, systems: &Systems, secret: &SecretId) -> Vec<NewEntry> {
+    let mut entries = Vec::new();
+    for consumer in &systems.consumers {
+        let (generation, principal) = before(consumer).await;
+        let (secret, consumer) = (secret.clone(), consumer.name.clone());
+        let event = Event::Baseline { secret, consumer, generation, principal, anew: false };
+        entries.push(NewEntry::new(job.actor.clone(), event));
+    }
+    entries
 }
 
 /// What consumers say just before this secret reaches them. Once it has reached a store, what they said before that

@@ -147,8 +147,8 @@ fn a_restart_with_the_old_value_before_the_write_is_no_confirmation() {
         let events = place.ok(&["incident", "timeline", &id, "--json"], None);
         let events: serde_json::Value = serde_json::from_str(&events).unwrap();
         let rows = events["timeline"].as_array().unwrap().iter();
-        let looks = rows.filter(|row| row["what"].as_str().unwrap().starts_with("api looked at"));
-        let seen = looks.last().unwrap()["detail"].as_str().unwrap().to_owned();
+        let mut looks = rows.filter(|row| row["what"].as_str().unwrap().starts_with("api looked at"));
+        let seen = looks.next_back().unwrap()["detail"].as_str().unwrap().to_owned();
         assert!(seen.contains(&format!("generation {generation}")), "{failpoint}: {seen}");
         place.consumer.restart();
     }
