@@ -21,6 +21,7 @@ fn the_registry_is_sorted_and_complete() {
         played.extend(definition.reload.map(|_| "reload"));
         played.extend(definition.observe.map(|_| "observe"));
         played.extend(definition.notify.map(|_| "notify"));
+        played.extend(definition.channel.map(|_| "channel"));
         assert_eq!(roles, played, "{id}: a schema for each role it plays");
     }
 }
