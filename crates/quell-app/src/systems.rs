@@ -163,8 +163,7 @@ pub fn channel(inventory: &Inventory, name: &str, context: &Context) -> Result<B
 
 /// Says what is wrong with a channel's configuration, in whichever of both roles it plays.
 pub(crate) fn build_channel(inventory: &Inventory, name: &str, context: &Context) -> Result<(), AppError> {
-    let (_, found) = named_channel(inventory, name)?;
-    if quell_connect::find(&found.connector).is_some_and(|d| d.channel.is_some()) {
+    if leaks_in(inventory, name)? {
         channel(inventory, name, context).map(drop)
     } else {
         notifier(inventory, name, context).map(drop)
@@ -177,13 +176,18 @@ pub(crate) async fn check_channel(
     name: &str,
     context: &Context,
 ) -> Result<(String, Vec<Check>), AppError> {
-    let (_, found) = named_channel(inventory, name)?;
-    if quell_connect::find(&found.connector).is_some_and(|d| d.channel.is_some()) {
+    if leaks_in(inventory, name)? {
         let channel = channel(inventory, name, context)?;
         return Ok((channel.target(), channel.check().await));
     }
     let notifier = notifier(inventory, name, context)?;
     Ok((notifier.target(), notifier.check().await))
+}
+
+/// Secrets leak in it; else people are told by it.
+fn leaks_in(inventory: &Inventory, name: &str) -> Result<bool, AppError> {
+    let (_, found) = named_channel(inventory, name)?;
+    Ok(quell_connect::find(&found.connector).is_some_and(|d| d.channel.is_some()))
 }
 
 fn named_channel<'a>(inventory: &'a Inventory, name: &str) -> Result<(String, &'a ConnectorRef), AppError> {

@@ -3,6 +3,7 @@
 use quell_core::secret::SecretValue;
 use reqwest::Method;
 use reqwest::header::HeaderValue;
+use serde::Deserialize;
 use serde_json::Value;
 use url::{Host, Url};
 use zeroize::Zeroizing;
@@ -10,6 +11,37 @@ use zeroize::Zeroizing;
 use crate::context::Context;
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
 use crate::http::{Answer, Client};
+use crate::source::SecretSource;
+
+/// `connections:` of an API, or `api:` of one entry: where it is, and with whose token.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Access {
+    url: Option<String>,
+    token: SecretSource,
+}
+
+impl Access {
+    /// What is given, or else the connection `id`; at the address `usual` unless it says another. Contacts nobody.
+    pub(crate) fn open(
+        given: Option<Self>,
+        context: &Context,
+        id: &'static str,
+        vendor: &str,
+        usual: &str,
+    ) -> Result<(Rest, SecretSource), ConfigError> {
+        let given = match (given, context.connection(id)) {
+            (Some(given), _) => given,
+            (None, Some(config)) => ConfigError::parse(config)?,
+            (None, None) => {
+                let hint = format!("Set connections.{id}.token to a reference.");
+                return Err(ConfigError::at("api", format!("no token for {vendor}"), hint));
+            }
+        };
+        let url = address("url", given.url.as_deref().unwrap_or(usual))?;
+        Ok((Rest::new(context, context.http.clone(), id, url), given.token))
+    }
+}
 
 /// One API at one address.
 #[derive(Clone)]

@@ -5,19 +5,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use quell_connect::connector::{Channel, Leak};
-use quell_core::event::{Event, SealedRef};
+use quell_core::event::Event;
 use quell_core::incident::Incident;
 use quell_core::outcome::Outcome;
 use quell_core::plan::{ChannelAct, Phase};
-use quell_core::secret::{Fingerprint, SecretValue};
+use quell_core::secret::Fingerprint;
 use quell_scan::Report;
-use quell_scan::known::{Known, KnownValue};
+use quell_scan::known::Known;
 use quell_store::NewEntry;
 use serde_json::{Value, json};
 
 use super::perform::{Job, Performed, gone};
 use crate::proof::unseal;
-use crate::scan::{Target, Tools, Way, current, names_of, values_of};
+use crate::scan::{Target, Tools, current, looked_for, names_of};
 use crate::{App, AppError};
 
 pub(super) async fn perform(job: &Job, name: &str, act: ChannelAct) -> Result<Performed, AppError> {
@@ -68,8 +68,8 @@ async fn preserve(
         let report = look(job, folder, known).await?;
         object.insert("leak".to_owned(), found(&report, &refused));
     }
-    let looked_for = crate::scan::known_of(&job.app, incident).await?;
-    crate::evidence::black_out(&job.app, &looked_for, &mut document)?;
+    let own = crate::scan::known_of(&job.app, incident).await?;
+    crate::evidence::black_out(&job.app, &own, &mut document)?;
     let body = serde_json::to_vec_pretty(&document)
         .map_err(|error| AppError::Evidence(format!("the evidence cannot be written: {error}")))?;
     let sha256 = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&body));
@@ -89,21 +89,15 @@ async fn preserve(
 /// The compromised values of the incident, whole and as the parts that stand alone; and those that cannot be looked for.
 async fn leaked(app: &App, incident: &Incident) -> Result<(Known, Vec<String>), AppError> {
     let key = &app.store.keys().fingerprint;
-    let mut looked_for = Vec::new();
+    let mut values = Vec::new();
     for affected in &incident.secrets {
-        let old: Vec<&SealedRef> = incident.old_values(&affected.secret);
-        for sealed in old {
-            let value: SecretValue = unseal(app, sealed).await?.value;
-            looked_for.extend(
-                values_of(&value)
-                    .into_iter()
-                    .map(|value| KnownValue { secret: affected.secret.clone(), value }),
-            );
+        for sealed in incident.old_values(&affected.secret) {
+            values.extend(looked_for(&affected.secret, &unseal(app, sealed).await?.value));
         }
     }
     // What was reported by its fingerprint alone is found where it stands as a token of its own.
     let names = incident.exposures.iter().filter_map(|e| e.fingerprint).collect();
-    let known = Known::new(key, &looked_for, names)?;
+    let known = Known::new(key, &values, names)?;
     let refused = refused(&known);
     Ok((known, refused))
 }
@@ -121,14 +115,7 @@ async fn look(job: &Job, folder: PathBuf, known: Known) -> Result<Report, AppErr
     let app = Arc::clone(&job.app);
     tokio::task::spawn_blocking(move || {
         let rules = quell_scan::RuleSet::none()?;
-        let tools = Tools {
-            rules: &rules,
-            key: &app.store.keys().fingerprint,
-            baseline: None,
-            ignore_file: None,
-            known: Some(&known),
-            way: Way { despite_comments: true, ..Way::default() },
-        };
+        let tools = Tools::for_known(&rules, &app.store.keys().fingerprint, &known);
         crate::scan::run(Target::Path(&folder), tools, &mut |_| {}).map(|(report, _)| report)
     })
     .await
@@ -156,16 +143,14 @@ async fn scan(job: &Job, incident: &Incident, channel: &dyn Channel) -> Result<P
     // A successor that no store holds is known to the ledger alone.
     for affected in &incident.secrets {
         if let Some(new) = incident.new_value(&affected.secret) {
-            let value = unseal(&job.app, new).await?.value;
-            let parts = values_of(&value).into_iter();
-            now.values.extend(parts.map(|value| KnownValue { secret: affected.secret.clone(), value }));
+            now.values.extend(looked_for(&affected.secret, &unseal(&job.app, new).await?.value));
         }
     }
     let dead = dead(&job.app, incident).await?;
     now.values.retain(|known| !dead.contains(&key.fingerprint(&known.value)));
     let known = Known::new(key, &now.values, BTreeSet::new())?;
     let refused = refused(&known);
-    let looked_for = now.values.len() - refused.len();
+    let searched = now.values.len() - refused.len();
     let report = look(job, folder, known).await?;
     Ok(if !report.findings.is_empty() {
         Outcome::refused(format!(
@@ -185,7 +170,7 @@ async fn scan(job: &Job, incident: &Incident, channel: &dyn Channel) -> Result<P
         Outcome::applied([
             ("blobs", report.blobs.into()),
             ("commits", report.commits.into()),
-            ("values", looked_for.into()),
+            ("values", searched.into()),
         ])
     }
     .into())

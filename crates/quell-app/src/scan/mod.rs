@@ -28,8 +28,8 @@ pub use ignore::IgnoreFile;
 pub(crate) use ledger::{earlier, known_and_missed, names_of, values_of};
 pub use ledger::{known, matched, record, recorded};
 pub(crate) use own::{KnownOf, known_of};
-pub(crate) use values::current;
 pub use values::{Values, values};
+pub(crate) use values::{current, looked_for};
 
 use crate::{App, AppError};
 
@@ -137,6 +137,14 @@ pub struct Tools<'a> {
     pub known: Option<&'a Known>,
     /// How to go about it.
     pub way: Way,
+}
+
+impl<'a> Tools<'a> {
+    /// For these values, wherever they stand: no comment and no list excepts one.
+    pub(crate) fn for_known(rules: &'a RuleSet, key: &'a FingerprintKey, known: &'a Known) -> Self {
+        let way = Way { despite_comments: true, ..Way::default() };
+        Self { rules, key, baseline: None, ignore_file: None, known: Some(known), way }
+    }
 }
 
 /// How a scan goes about its work.

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use quell_core::incident::Incident;
 use quell_core::secret::SecretValue;
 use quell_scan::RuleSet;
-use quell_scan::known::{Known, KnownValue};
+use quell_scan::known::Known;
 
-use super::{Target, Tools, Way, values_of};
+use super::{Target, Tools, looked_for};
 use crate::{App, AppError};
 
 /// Old and new values of an incident.
@@ -24,17 +24,12 @@ const SHORTEST: usize = 4;
 pub(crate) async fn known_of(app: &App, incident: &Incident) -> Result<KnownOf, AppError> {
     let secret = incident.secrets.first().map(|affected| affected.secret.clone());
     let mut values = Vec::new();
-    let mut take = |secret, value: &SecretValue| {
-        for value in values_of(value) {
-            values.push(KnownValue { secret: Clone::clone(secret), value });
-        }
-    };
     for sealed in &incident.sealed {
-        take(&sealed.secret, &crate::proof::unseal(app, sealed).await?.value);
+        values.extend(looked_for(&sealed.secret, &crate::proof::unseal(app, sealed).await?.value));
     }
     for name in incident.exposures.iter().filter_map(|exposure| exposure.sealed.as_deref()) {
         if let Some(secret) = &secret {
-            take(secret, &app.store.unseal(name).await?);
+            values.extend(looked_for(secret, &app.store.unseal(name).await?));
         }
     }
     let names = incident.exposures.iter().filter_map(|exposure| exposure.fingerprint).collect();
@@ -83,14 +78,7 @@ impl KnownOf {
     }
 
     fn tools<'a>(&'a self, app: &'a App, rules: &'a RuleSet) -> Tools<'a> {
-        Tools {
-            rules,
-            key: &app.store.keys().fingerprint,
-            baseline: None,
-            ignore_file: None,
-            known: Some(&self.known),
-            way: Way { despite_comments: true, ..Way::default() },
-        }
+        Tools::for_known(rules, &app.store.keys().fingerprint, &self.known)
     }
 }
 

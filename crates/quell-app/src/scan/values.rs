@@ -30,6 +30,12 @@ pub struct Values {
     pub missed: Vec<Incomplete>,
 }
 
+/// A value of a secret for the search, and the password inside if it is a URL: that may stand alone, where the URL was taken apart.
+pub(crate) fn looked_for(secret: &SecretId, value: &SecretValue) -> Vec<KnownValue> {
+    let known = |value| KnownValue { secret: secret.clone(), value };
+    values_of(value).into_iter().map(known).collect()
+}
+
 /// What stores hold at this moment, and nothing of earlier.
 pub(crate) struct Current {
     /// Each value, and the password inside of a URL.
@@ -43,9 +49,7 @@ pub(crate) async fn current(app: &App) -> Current {
     let mut current = Current { values: Vec::new(), missed: Vec::new() };
     for mut one in read_all(app).await {
         current.missed.append(&mut one.missed);
-        for value in one.values.iter().flat_map(values_of) {
-            current.values.push(KnownValue { secret: one.secret.clone(), value });
-        }
+        current.values.extend(one.values.iter().flat_map(|value| looked_for(&one.secret, value)));
     }
     current
 }
@@ -63,10 +67,7 @@ pub async fn values(app: &App) -> Result<Values, AppError> {
         observe(app, &mut known, one.secret.clone(), names).await?;
         for value in one.values {
             read.insert(one.secret.clone());
-            // The password may stand alone, where the URL was taken apart.
-            for value in values_of(&value) {
-                values.push(KnownValue { secret: one.secret.clone(), value });
-            }
+            values.extend(looked_for(&one.secret, &value));
         }
     }
     let earlier = known.into_keys().filter(|name| !current.contains(name)).collect();

@@ -3,22 +3,13 @@
 use jiff::Timestamp;
 use quell_core::secret::SecretValue;
 use reqwest::header::HeaderValue;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
 use crate::http::Answer;
-use crate::rest::{Ask, Rest, address, told};
+use crate::rest::{Access, Ask, Rest, told};
 use crate::source::SecretSource;
-
-/// `connections.github`, or `api:` of one entry.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Access {
-    url: Option<String>,
-    token: SecretSource,
-}
 
 /// GitHub, or a GitHub Enterprise Server.
 #[derive(Clone, Debug)]
@@ -57,16 +48,8 @@ pub(crate) fn access_properties() -> Value {
 impl GitHub {
     /// Contacts nobody.
     pub(crate) fn open(context: &Context, given: Option<Access>) -> Result<Self, ConfigError> {
-        let given = match (given, context.connection("github")) {
-            (Some(given), _) => given,
-            (None, Some(config)) => ConfigError::parse(config)?,
-            (None, None) => {
-                let hint = "Set connections.github.token to a reference.";
-                return Err(ConfigError::at("api", "no token for GitHub", hint));
-            }
-        };
-        let url = address("url", given.url.as_deref().unwrap_or("https://api.github.com"))?;
-        Ok(Self { rest: Rest::new(context, context.http.clone(), "github", url), token: given.token })
+        let (rest, token) = Access::open(given, context, "github", "GitHub", "https://api.github.com")?;
+        Ok(Self { rest, token })
     }
 
     pub(crate) fn name(&self) -> String {

@@ -7,6 +7,6 @@ mod api;
 mod sealed;
 mod secret;
 
-pub(crate) use api::{Access, GitHub, access_properties};
+pub(crate) use api::{GitHub, access_properties};
 pub(crate) use sealed::seal;
 pub(crate) use secret::{Level, level_properties};

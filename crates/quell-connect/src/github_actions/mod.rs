@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use crate::connector::{Check, Definition, Store, Stored};
 use crate::context::Context;
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
-use crate::github::{Access, GitHub, Level, access_properties, level_properties};
-use crate::rest::Ask;
+use crate::github::{GitHub, Level, access_properties, level_properties};
+use crate::rest::{Access, Ask};
 
 /// Secrets of GitHub Actions.
 pub static CONNECTOR: Definition = Definition {

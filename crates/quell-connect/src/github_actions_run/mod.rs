@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use crate::connector::{Check, Definition, Observe, Reload, Seen};
 use crate::context::Context;
 use crate::error::{ConfigError, ConnectError};
-use crate::github::{Access, GitHub, Level, access_properties, level_properties};
+use crate::github::{GitHub, Level, access_properties, level_properties};
 use crate::github_actions::checked_name;
-use crate::rest::is_segment;
+use crate::rest::{Access, is_segment};
 
 /// Runs of a workflow.
 pub static CONNECTOR: Definition = Definition {

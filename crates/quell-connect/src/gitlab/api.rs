@@ -1,22 +1,13 @@
 //! One API, our token for it, and its answers.
 
 use quell_core::secret::SecretValue;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
 use crate::http::Answer;
-use crate::rest::{Ask, Rest, address, told};
+use crate::rest::{Access, Ask, Rest, told};
 use crate::source::SecretSource;
-
-/// `connections.gitlab`, or `api:` of one entry.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Access {
-    url: Option<String>,
-    token: SecretSource,
-}
 
 /// GitLab.com, or a GitLab of one's own.
 #[derive(Clone, Debug)]
@@ -45,16 +36,8 @@ pub(crate) fn access_schema() -> Value {
 impl GitLab {
     /// Contacts nobody.
     pub(crate) fn open(context: &Context, given: Option<Access>) -> Result<Self, ConfigError> {
-        let given = match (given, context.connection("gitlab")) {
-            (Some(given), _) => given,
-            (None, Some(config)) => ConfigError::parse(config)?,
-            (None, None) => {
-                let hint = "Set connections.gitlab.token to a reference.";
-                return Err(ConfigError::at("api", "no token for GitLab", hint));
-            }
-        };
-        let url = address("url", given.url.as_deref().unwrap_or("https://gitlab.com/api/v4"))?;
-        Ok(Self { rest: Rest::new(context, context.http.clone(), "gitlab", url), token: given.token })
+        let (rest, token) = Access::open(given, context, "gitlab", "GitLab", "https://gitlab.com/api/v4")?;
+        Ok(Self { rest, token })
     }
 
     pub(crate) fn name(&self) -> String {

@@ -5,4 +5,4 @@
 
 mod api;
 
-pub(crate) use api::{Access, GitLab, access_schema};
+pub(crate) use api::{GitLab, access_schema};

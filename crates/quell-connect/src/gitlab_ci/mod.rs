@@ -15,7 +15,8 @@ use crate::connector::{Check, Definition, Store, Stored};
 use crate::context::Context;
 use crate::effect;
 use crate::error::{ConfigError, ConnectError};
-use crate::gitlab::{Access, GitLab, access_schema};
+use crate::gitlab::{GitLab, access_schema};
+use crate::rest::Access;
 
 /// Variables of GitLab CI.
 pub static CONNECTOR: Definition = Definition {

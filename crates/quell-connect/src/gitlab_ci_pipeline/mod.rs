@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use crate::connector::{Check, Definition, Observe, Reload, Seen};
 use crate::context::Context;
 use crate::error::{ConfigError, ConnectError};
-use crate::gitlab::{Access, GitLab, access_schema};
-use crate::rest::is_segment;
+use crate::gitlab::{GitLab, access_schema};
+use crate::rest::{Access, is_segment};
 
 /// Pipelines.
 pub static CONNECTOR: Definition = Definition {
