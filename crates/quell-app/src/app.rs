@@ -43,9 +43,9 @@ pub struct Options {
 #[derive(Debug)]
 pub struct App {
     /// State and keys.
-    pub store: Store,
+    pub store: Arc<Store>,
     /// What exists.
-    pub inventory: Inventory,
+    pub inventory: Arc<Inventory>,
     /// For connectors.
     pub context: Context,
     /// The data folder.
@@ -73,12 +73,23 @@ impl App {
         let context = context(options, &inventory)?;
         let store = open_store(options, ask).await?;
         Ok(Arc::new(Self {
-            store,
-            inventory,
+            store: Arc::new(store),
+            inventory: Arc::new(inventory),
             context,
             data: options.data.clone(),
             actor: Actor::user(options.actor.clone()),
         }))
+    }
+
+    /// The same installation, asked by somebody else.
+    pub fn acting_as(&self, actor: Actor) -> Arc<Self> {
+        Arc::new(Self {
+            store: Arc::clone(&self.store),
+            inventory: Arc::clone(&self.inventory),
+            context: self.context.clone(),
+            data: self.data.clone(),
+            actor,
+        })
     }
 
     /// Who is asking, for decisions that carry a name.

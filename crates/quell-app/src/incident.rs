@@ -205,7 +205,7 @@ pub async fn adjacent(app: &App, incident: &Incident) -> Result<Vec<Adjacent>, A
             of.extend(names.iter().map(ToString::to_string));
         }
     }
-    let each = app.inventory.secrets.values().map(|secret| held_now(app, secret));
+    let each: Vec<_> = app.inventory.secrets.values().map(|secret| held_now(app, secret)).collect();
     let mut held = futures_util::stream::iter(each).buffered(ASKED_AT_ONCE);
     while let Some((secret, names)) = held.next().await {
         sightings.values.entry(secret).or_default().extend(names.iter().map(ToString::to_string));

@@ -136,7 +136,8 @@ pub(crate) async fn check_secret(app: &App, secret: &Secret) -> Vec<CheckLine> {
 
 /// Reaches every system and says what permission is missing. Changes nothing.
 pub async fn check(app: &App) -> Result<Vec<CheckLine>, AppError> {
-    let each = app.inventory.secrets.values().map(|secret| check_secret(app, secret));
+    // A list, since a lazy closure of references cannot be sent to another thread.
+    let each: Vec<_> = app.inventory.secrets.values().map(|secret| check_secret(app, secret)).collect();
     let mut out: Vec<CheckLine> = futures_util::stream::iter(each).buffered(ASKED_AT_ONCE).concat().await;
     for name in app.inventory.channels.keys() {
         let (target, checks) = match check_channel(&app.inventory, name, &app.context).await {

@@ -329,7 +329,7 @@ impl Session {
         let id = format!("{}{}{}", target.provider.file.id, short(fingerprint), door(target));
         let secret: SecretId = id.parse().map_err(|_e| unusable())?;
         let mut app = Arc::into_inner(app).ok_or_else(unusable)?;
-        app.inventory.secrets.insert(secret.clone(), secret_of(target, secret.clone()));
+        Arc::make_mut(&mut app.inventory).secrets.insert(secret.clone(), secret_of(target, secret.clone()));
         Ok(Self { app: Arc::new(app), secret, fingerprint, missed })
     }
 

@@ -18,6 +18,7 @@ pub mod ingest;
 pub mod inventory;
 pub mod issue;
 pub mod kill;
+pub mod person;
 pub mod plan;
 pub mod precheck;
 pub mod proof;
@@ -29,4 +30,4 @@ pub mod tighten;
 
 pub use app::{App, Options};
 pub use error::AppError;
-pub use quell_store::{KekSource, SignedSince, Store, StoreError};
+pub use quell_store::{KekSource, SignedSince, Store, StoreError, Tick};

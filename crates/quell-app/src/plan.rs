@@ -112,7 +112,8 @@ async fn prepare(app: &App, incident: &Incident) -> Result<Prepared, AppError> {
             .ok_or_else(|| AppError::NotFound { what: "secret", id: affected.secret.to_string() })?;
         entries.push((secret, &affected.because));
     }
-    let asked = entries.iter().map(|(secret, because)| ask(app, secret, because));
+    // A list, since a lazy closure of references cannot be sent to another thread.
+    let asked: Vec<_> = entries.iter().map(|(secret, because)| ask(app, secret, because)).collect();
     let asked: Vec<_> = futures_util::stream::iter(asked).buffered(ASKED_AT_ONCE).try_collect().await?;
     let (secrets, warnings): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
     let mut warnings = warnings.concat();
@@ -350,6 +351,27 @@ fn waiting_for(machine: &Machine, by: &str, now: Timestamp) -> Vec<StepId> {
         .filter(|(step, _)| !machine.approvals(&step.id, now).0.contains(&by))
         .map(|(step, _)| step.id.clone())
         .collect()
+}
+
+/// Lets the server carry out exactly this plan. Asked for once, it goes on through restarts until it is done, paused or replaced.
+pub async fn carry_out(app: &App, id: IncidentId, plan_hash: &str) -> Result<Incident, AppError> {
+    app.named_actor()?;
+    let (incident, ()) = app
+        .decide(id, |incident, _| {
+            let machine = machine(incident)?;
+            if machine.plan_hash() != plan_hash {
+                let (given, now) = (plan_hash.to_owned(), machine.plan_hash().to_owned());
+                return Err(plan::Refusal::OtherPlan { given, now }.into());
+            }
+            let events = if incident.asked.as_deref() == Some(plan_hash) {
+                Vec::new()
+            } else {
+                vec![Event::ResponseAsked { plan: plan_hash.to_owned() }]
+            };
+            Ok((events, ()))
+        })
+        .await?;
+    Ok(incident)
 }
 
 /// What a person can decide about a single step.

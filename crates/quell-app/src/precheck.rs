@@ -37,7 +37,7 @@ pub async fn precheck(app: &App, id: IncidentId) -> Result<Vec<Ready>, AppError>
         let secret = app.inventory.secrets.get(id);
         secrets.push(secret.ok_or_else(|| AppError::NotFound { what: "secret", id: id.to_string() })?);
     }
-    let each = secrets.iter().map(|secret| check_secret(app, secret));
+    let each: Vec<_> = secrets.iter().map(|secret| check_secret(app, secret)).collect();
     let checked: Vec<Vec<CheckLine>> =
         futures_util::stream::iter(each).buffered(ASKED_AT_ONCE).collect().await;
     Ok(secrets.into_iter().zip(checked).map(|(secret, lines)| ready(secret, &plan, &lines)).collect())

@@ -8,6 +8,7 @@ use crate::exposure::Exposure;
 use crate::gate::Gate;
 use crate::id::{IncidentId, SecretId};
 use crate::inventory::StrategyPolicy;
+use crate::person::{BreakGlass, Role, Token};
 use crate::plan::{Hold, Plan, Proof, StepEvent};
 use crate::secret::Fingerprint;
 use crate::severity::{Assessment, Profile, Signal};
@@ -192,6 +193,24 @@ pub enum Event {
     /// A short-lived credential was issued.
     #[serde(rename = "credential.issued")]
     CredentialIssued { system: String, principal: String, lease: String, ttl_seconds: u64 },
+    /// Somebody may sign in to the server, by codes that this installation gives out.
+    #[serde(rename = "person.added")]
+    PersonAdded { person: String, role: Role },
+    /// They may not any more.
+    #[serde(rename = "person.removed")]
+    PersonRemoved { person: String, reason: String },
+    /// A token for programs was made. Its value was shown once and is not here.
+    #[serde(rename = "token.issued")]
+    TokenIssued { token: Token },
+    /// It is refused from here on.
+    #[serde(rename = "token.revoked")]
+    TokenRevoked { token: String, reason: String },
+    /// Somebody took more rights for a while, in an emergency.
+    #[serde(rename = "break-glass.opened")]
+    BreakGlassOpened { glass: BreakGlass },
+    /// Somebody else looked at what was done with them; they end with it. `opened` is the entry that opened it.
+    #[serde(rename = "break-glass.reviewed")]
+    BreakGlassReviewed { opened: u64, statement: String },
 
     /// An incident was declared.
     #[serde(rename = "incident.opened")]
@@ -223,6 +242,9 @@ pub enum Event {
     /// A deadline was met (or met too late: compare with its due time).
     #[serde(rename = "clock.met")]
     ClockMet { clock: String },
+    /// A person lets the server carry out the plan with this hash.
+    #[serde(rename = "response.asked")]
+    ResponseAsked { plan: String },
     /// Somebody overrides the strategy.
     #[serde(rename = "strategy.asked")]
     StrategyAsked { strategy: StrategyPolicy, reason: String },

@@ -5,7 +5,7 @@
 //! all of them are arguments.
 //!
 //! Map: [`secret`] (values and fingerprints), [`inventory`] (what exists), [`severity`] and [`exposure`]
-//! (how bad), [`gate`] (what would have
+//! (how bad), [`person`] (who may do what), [`gate`] (what would have
 //! stopped it), [`incident`] (one response), [`plan`] (what will be done, and the machine that does it),
 //! [`outcome`] (what connectors report).
 
@@ -18,6 +18,7 @@ pub mod inventory;
 pub mod issuer;
 pub mod json;
 pub mod outcome;
+pub mod person;
 pub mod plan;
 pub mod secret;
 pub mod severity;

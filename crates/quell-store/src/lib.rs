@@ -6,8 +6,10 @@
 mod db;
 mod error;
 mod keys;
+mod lapsing;
 mod ledger;
 mod sealed;
+mod tick;
 mod verify;
 mod worker;
 
@@ -17,8 +19,10 @@ mod tests;
 pub use db::Db;
 pub use error::StoreError;
 pub use keys::{KekSource, Keyring, SignedSince};
+pub use lapsing::Lapsing;
 pub use ledger::{Batch, NewEntry};
 pub use sealed::Sealed;
+pub use tick::Tick;
 pub use verify::LedgerReport;
 pub use worker::WorkerGuard;
 

@@ -10,8 +10,19 @@ use super::tree::Tree;
 use super::{Finding, lines};
 
 /// Each crate with the crates of ours that it may use. All may use the kit in tests.
-const EDGES: [(&str, &[&str]); 11] = [
-    ("quell", &["quell-app", "quell-bucket", "quell-connect", "quell-core", "quell-hunt", "quell-scan"]),
+const EDGES: [(&str, &[&str]); 12] = [
+    (
+        "quell",
+        &[
+            "quell-app",
+            "quell-bucket",
+            "quell-connect",
+            "quell-core",
+            "quell-hunt",
+            "quell-scan",
+            "quell-web",
+        ],
+    ),
     (
         "quell-app",
         &["quell-connect", "quell-core", "quell-hunt", "quell-ledger", "quell-scan", "quell-store"],
@@ -24,6 +35,7 @@ const EDGES: [(&str, &[&str]); 11] = [
     ("quell-scan", &["quell-core"]),
     ("quell-store", &["quell-core", "quell-ledger"]),
     ("quell-testkit", &[]),
+    ("quell-web", &["quell-app", "quell-core"]),
     ("xtask", &[]),
 ];
 const TEST_ONLY: &str = "quell-testkit";

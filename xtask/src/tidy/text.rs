@@ -8,7 +8,7 @@ const LONGEST: usize = 1000;
 /// Longer files are worth a thought.
 const LONG: usize = 600;
 /// Each package is code that somebody else can change. Raise it in a commit that says what the package is for.
-const LOCK_CEILING: usize = 500;
+const LOCK_CEILING: usize = 540;
 
 /// Written apart, so that this file does not find itself.
 const BANNED: [(&str, &str); 4] = [

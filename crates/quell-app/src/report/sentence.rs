@@ -38,6 +38,27 @@ pub(super) fn sentence(entry: &Entry, seen: &mut Seen) -> Said {
             Said::new(format!("short-lived credential issued by {system} for {principal}"))
                 .with(format!("lease {lease}, good for {ttl_seconds} s"))
         }
+        Event::PersonAdded { person, role } => Said::new(format!("{person} may sign in as {role}")).decided(),
+        Event::PersonRemoved { person, reason } => {
+            Said::new(format!("{person} may not sign in any more")).with(reason).decided()
+        }
+        Event::TokenIssued { token } => Said::new(format!("token {} made: {}", token.id, token.name))
+            .with(format!("as {}, until {}", token.role, utc(token.expires)))
+            .decided(),
+        Event::TokenRevoked { token, reason } => {
+            Said::new(format!("token {token} revoked")).with(reason).decided()
+        }
+        Event::BreakGlassOpened { glass } => {
+            Said::new(format!("{} broke the glass: {} until {}", glass.person, glass.role, utc(glass.until)))
+                .with(&glass.reason)
+                .decided()
+        }
+        Event::BreakGlassReviewed { opened, statement } => {
+            Said::new(format!("the broken glass of entry {opened} was looked at")).with(statement).decided()
+        }
+        Event::ResponseAsked { plan } => {
+            Said::new(format!("the server carries out plan {}", crate::driver::short(plan))).decided()
+        }
         Event::Opened { title, secrets, exposures, drill, .. } => {
             opened(title, secrets, exposures.len(), *drill)
         }

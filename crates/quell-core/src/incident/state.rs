@@ -123,6 +123,8 @@ pub struct Incident {
     pub machine: Option<Machine>,
     /// How many plans there were.
     pub revision: u32,
+    /// Hash of the plan that the server was asked to carry out.
+    pub asked: Option<String>,
     /// The plan is for a successor that nobody trusts any more: it does not go on, and a new one is needed.
     pub stale: bool,
     /// Sealed values.
@@ -183,6 +185,7 @@ impl Incident {
             strategy_asked: None,
             machine: None,
             revision: 0,
+            asked: None,
             stale: false,
             sealed: Vec::new(),
             baselines: BTreeMap::new(),
@@ -206,6 +209,7 @@ impl Incident {
     }
 
     /// Takes one more entry of its stream.
+    #[expect(clippy::too_many_lines, reason = "one arm per kind of entry, nothing else")]
     pub fn apply(&mut self, entry: &Entry) {
         self.next_pos = entry.pos + 1;
         self.last_at = self.last_at.max(entry.at);
@@ -227,6 +231,7 @@ impl Incident {
                 self.strategy_asked = Some((*strategy, entry.actor.id.clone(), reason.clone()));
             }
             Event::PlanMade { plan, .. } => self.planned(plan),
+            Event::ResponseAsked { plan } => self.asked = Some(plan.clone()),
             Event::PlanHeld { hold } => {
                 if let Some(machine) = &mut self.machine {
                     machine.hold(hold.clone());
@@ -285,7 +290,13 @@ impl Incident {
             | Event::FindingRecorded { .. }
             | Event::ScanRun { .. }
             | Event::SecretObserved { .. }
-            | Event::CredentialIssued { .. } => {}
+            | Event::CredentialIssued { .. }
+            | Event::PersonAdded { .. }
+            | Event::PersonRemoved { .. }
+            | Event::TokenIssued { .. }
+            | Event::TokenRevoked { .. }
+            | Event::BreakGlassOpened { .. }
+            | Event::BreakGlassReviewed { .. } => {}
         }
     }
 
@@ -490,6 +501,13 @@ impl Incident {
     /// The newest proof of a secret.
     pub fn proof(&self, secret: &SecretId) -> Option<&Proof> {
         self.proofs.get(secret).and_then(|p| p.last())
+    }
+
+    /// The server is to carry out the plan that holds, and it is not done.
+    pub fn is_to_be_driven(&self) -> bool {
+        let asked =
+            |machine: &Machine| self.asked.as_deref() == Some(machine.plan_hash()) && !machine.is_done();
+        self.status == Status::Open && !self.stale && self.machine.as_ref().is_some_and(asked)
     }
 
     /// True when every secret's newest proof says inert.

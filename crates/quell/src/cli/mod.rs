@@ -4,6 +4,7 @@ mod hunt;
 mod inventory;
 mod kill;
 mod scan;
+mod serve;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ pub(crate) use hunt::{
 pub(crate) use inventory::{GraphFormat, InventoryCommand, TightenArgs};
 pub(crate) use kill::{KillArgs, ProviderCommand};
 pub(crate) use scan::{RulesCommand, ScanArgs, ScanFormat};
+pub(crate) use serve::{PersonCommand, ServeArgs};
 
 use crate::cli_gate::{GateCommand, RedactArgs};
 
@@ -141,6 +143,10 @@ pub(crate) enum Command {
     /// Issue a short-lived database credential from OpenBao
     Issue(IssueArgs),
     Drill(DrillArgs),
+    Serve(ServeArgs),
+    /// Who may sign in to the server
+    #[command(subcommand)]
+    Person(PersonCommand),
     /// Print a shell completion script
     Completions {
         /// Which shell

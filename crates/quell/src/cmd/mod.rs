@@ -18,6 +18,7 @@ mod redact;
 mod respond;
 mod rules;
 mod scan;
+mod serve;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -101,6 +102,8 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Ledger(command) => evidence::ledger(&options, &command, out).await,
         Command::Keys(command) => keys::run(&options, &command, out).await,
         Command::Issue(args) => keys::issue(&options, &args, out).await,
+        Command::Serve(args) => serve::serve(&options, &args, out).await,
+        Command::Person(command) => serve::person(&options, &command, out).await,
         Command::Drill(args) => drill::drill(&options, &args, out).await,
         Command::SandboxConsumer(args) => drill::consumer(args).await,
         Command::Completions { .. } | Command::Man | Command::Rules(_) => Ok(exit::OK),

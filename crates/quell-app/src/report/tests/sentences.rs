@@ -6,6 +6,7 @@ use quell_core::event::{Event, SealedRef, ValueRole};
 use quell_core::exposure::{Channel, Exposure};
 use quell_core::inventory::StrategyPolicy;
 use quell_core::outcome::Outcome;
+use quell_core::person::{BreakGlass, Role, Token};
 use quell_core::plan::{Flow, Phase, StepEvent};
 use serde_json::json;
 
@@ -136,4 +137,43 @@ fn events_of_steps() {
     orders-db.disable: not applied (denied), a person must decide |
     orders-db.disable applied | n=2, role=orders_a
     ");
+}
+
+#[test]
+fn facts_about_people() {
+    let mut story = Story::opened(|_| {});
+    let skip = story.entries.len();
+    let s = str::to_owned;
+    let token = Token { id: s("00ff"), name: s("ci"), role: Role::Reporter, sha256: s("00"), expires: t0() };
+    let glass = BreakGlass {
+        person: s("ines"),
+        role: Role::Admin,
+        until: t0(),
+        reason: s("sign-in is down"),
+        opened: 0,
+        reviewed: None,
+    };
+    for event in [
+        Event::PersonAdded { person: s("ines"), role: Role::Approver },
+        Event::PersonRemoved { person: s("omar"), reason: s("left") },
+        Event::TokenIssued { token },
+        Event::TokenRevoked { token: s("00ff"), reason: s("leaked") },
+        Event::BreakGlassOpened { glass },
+        Event::BreakGlassReviewed { opened: 3, statement: s("one approval, as agreed") },
+        Event::ResponseAsked { plan: s("0123456789abcdef") },
+    ] {
+        story.by("ines", event);
+    }
+    let said = said(&story, skip);
+    for line in [
+        "ines may sign in as approver",
+        "omar may not sign in any more | left",
+        "token 00ff made: ci | as reporter, until",
+        "token 00ff revoked | leaked",
+        "ines broke the glass: admin until",
+        "the broken glass of entry 3 was looked at | one approval, as agreed",
+        "the server carries out plan 0123456789ab",
+    ] {
+        assert!(said.contains(line), "{line:?} is not in\n{said}");
+    }
 }

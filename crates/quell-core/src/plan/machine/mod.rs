@@ -205,6 +205,13 @@ impl Machine {
         self.lane_wake.is_none() && self.states().all(|(_, state)| state.wakes_at().is_none())
     }
 
+    /// Would a worker that takes it up now find something to do, or to wait for?
+    pub fn has_work(&self, now: Timestamp) -> bool {
+        let mut probe = self.clone();
+        probe.advance(now, "nobody", usize::MAX);
+        probe.poll_event().is_some() || !(probe.is_idle() || probe.is_held_still(now))
+    }
+
     /// Starts what can start (at most `room` steps) and asks for what needs approval.
     pub fn advance(&mut self, now: Timestamp, worker: &str, room: usize) {
         self.lane_wake = None;

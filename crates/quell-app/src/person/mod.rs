@@ -1,0 +1,94 @@
+//! Who may use the server: people known here, their sessions, the codes they sign in with.
+//!
+//! What is decided (who may, as what) is in the ledger. A session or a code is not a fact worth keeping: it lies beside it, by its hash, and ends.
+
+mod code;
+mod session;
+
+use jiff::Timestamp;
+use quell_core::event::{Event, INSTALLATION};
+use quell_core::person::{People, Role};
+use quell_store::{Batch, NewEntry, StoreError};
+use sha2::Digest as _;
+
+use crate::{App, AppError};
+
+pub use code::{CODE_LASTS, code, redeem};
+pub use session::{Found, LASTS, Session, Source, end, end_all, find, of, start};
+
+/// Everybody who is known here.
+pub async fn people(app: &App) -> Result<People, AppError> {
+    Ok(People::fold(&app.store.read_stream(INSTALLATION, 0).await?))
+}
+
+/// Takes in what was decided about people since.
+pub async fn catch_up(app: &App, people: &mut People) -> Result<(), AppError> {
+    for entry in app.store.read_stream(INSTALLATION, people.next_pos).await? {
+        people.apply(&entry);
+    }
+    Ok(())
+}
+
+/// Decides about people on the newest state, again and again until nobody was faster.
+pub async fn decide<T>(
+    app: &App,
+    at: Timestamp,
+    mut decide: impl FnMut(&People) -> Result<(Vec<Event>, T), AppError>,
+) -> Result<T, AppError> {
+    loop {
+        let people = people(app).await?;
+        let (events, out) = decide(&people)?;
+        if events.is_empty() {
+            return Ok(out);
+        }
+        let mut batch = Batch::new(INSTALLATION, people.next_pos);
+        for event in events {
+            batch.push(NewEntry::new(app.actor.clone(), event));
+        }
+        match app.store.append(batch, at).await {
+            Ok(_) => return Ok(out),
+            Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Lets somebody sign in with this role, or changes their role.
+pub async fn add(app: &App, person: &str, role: Role, at: Timestamp) -> Result<(), AppError> {
+    let person = quell_core::person::name(person).map_err(|e| AppError::Usage(e.to_string()))?;
+    decide(app, at, |people| {
+        let same = people.local.get(&person) == Some(&role);
+        let events =
+            if same { Vec::new() } else { vec![Event::PersonAdded { person: person.clone(), role }] };
+        Ok((events, ()))
+    })
+    .await
+}
+
+/// Somebody may not sign in any more; their sessions end at once.
+pub async fn remove(app: &App, person: &str, reason: &str, at: Timestamp) -> Result<(), AppError> {
+    if reason.trim().is_empty() {
+        return Err(AppError::Usage("say why they may not sign in any more (--reason)".to_owned()));
+    }
+    decide(app, at, |people| {
+        let Some(role) = people.local.get(person) else {
+            return Err(AppError::NotFound { what: "person", id: person.to_owned() });
+        };
+        let admins = people.local.values().filter(|role| **role == Role::Admin).count();
+        if *role == Role::Admin && admins == 1 {
+            return Err(AppError::Usage(format!(
+                "{person} is the last admin known here: add another one first (`quell person add NAME --role admin`)"
+            )));
+        }
+        let event = Event::PersonRemoved { person: person.to_owned(), reason: reason.to_owned() };
+        Ok((vec![event], ()))
+    })
+    .await?;
+    end_all(app, person).await?;
+    Ok(())
+}
+
+/// SHA-256 in hex. Name of something that lets somebody in: what is kept opens nothing.
+pub fn hash(secret: &[u8]) -> String {
+    hex::encode(sha2::Sha256::digest(secret))
+}

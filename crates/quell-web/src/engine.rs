@@ -1,0 +1,145 @@
+//! Carries out the plans that people asked the server to carry out. Every replica does: they share a plan as any number of `quell respond` do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use quell_app::clock::now;
+use quell_app::driver::{self, Ended, Run};
+use quell_app::{App, AppError, Tick};
+use quell_core::IncidentId;
+use quell_core::event::Actor;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::feed::Feed;
+
+/// Plans of which nothing was heard are looked at again so often: a worker may have died without a word.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Drives plans until it is told to stop.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    task: JoinHandle<()>,
+    /// Plans that this server cannot carry out now, with the reason.
+    pub(crate) troubles: Troubles,
+}
+
+/// Why plans do not go on here: the inventory changed, the database is away. Shown in the room; another replica may do better.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Troubles(Arc<Mutex<BTreeMap<IncidentId, String>>>);
+
+impl Troubles {
+    fn set(&self, id: IncidentId, words: Option<String>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match words {
+            Some(words) => all.insert(id, words),
+            None => all.remove(&id),
+        };
+    }
+
+    /// Why the plan of this incident does not go on here.
+    pub(crate) fn of(&self, id: IncidentId) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+}
+
+impl Engine {
+    /// Takes up what was asked for.
+    pub(crate) async fn start(
+        app: &Arc<App>,
+        feed: &Feed,
+        stop: watch::Receiver<bool>,
+    ) -> Result<Self, AppError> {
+        let app = app.acting_as(Actor::engine("server"));
+        let news = feed.listen();
+        let asked = app.store.streams_with("response.asked").await?;
+        let asked = asked.iter().filter_map(|stream| stream.parse().ok()).collect();
+        let troubles = Troubles::default();
+        let told = troubles.clone();
+        let task = tokio::spawn(async move {
+            let (running, runs) = (BTreeSet::new(), JoinSet::new());
+            Plans { app, asked, running, runs, troubles: told, stop }.drive(news).await;
+        });
+        Ok(Self { task, troubles })
+    }
+
+    /// Waits until what runs has ended and is recorded.
+    pub(crate) async fn end(self) {
+        // A panic in there was printed already.
+        drop(self.task.await);
+    }
+}
+
+struct Plans {
+    app: Arc<App>,
+    /// Incidents whose plan the server was asked to carry out and that may be open.
+    asked: BTreeSet<IncidentId>,
+    running: BTreeSet<IncidentId>,
+    runs: JoinSet<(IncidentId, Result<Ended, AppError>)>,
+    troubles: Troubles,
+    stop: watch::Receiver<bool>,
+}
+
+impl Plans {
+    async fn drive(mut self, mut news: broadcast::Receiver<Arc<Tick>>) {
+        let mut due = self.asked.clone();
+        let mut every = tokio::time::interval(AGAIN);
+        loop {
+            for id in std::mem::take(&mut due) {
+                self.take_up(id).await;
+            }
+            let mut stop = self.stop.clone();
+            tokio::select! {
+                heard = news.recv() => match heard {
+                    Ok(tick) => due.extend(self.heard(&tick)),
+                    Err(RecvError::Lagged(_)) => due.extend(&self.asked),
+                    Err(RecvError::Closed) => break,
+                },
+                Some(Ok((id, ended))) = self.runs.join_next(), if !self.runs.is_empty() => self.ended(id, ended),
+                _tick = every.tick() => due.extend(&self.asked),
+                _ended = stop.wait_for(|stop| *stop) => break,
+            }
+        }
+        while self.runs.join_next().await.is_some() {}
+    }
+
+    /// The incident that may have something to do now.
+    fn heard(&mut self, tick: &Tick) -> Option<IncidentId> {
+        let id = tick.stream.parse().ok()?;
+        if tick.kind == "response.asked" {
+            self.asked.insert(id);
+        }
+        self.asked.contains(&id).then_some(id)
+    }
+
+    async fn take_up(&mut self, id: IncidentId) {
+        if self.running.contains(&id) {
+            return;
+        }
+        // A database that is away is asked again with the next tick.
+        let Ok(incident) = self.app.incident(id).await else { return };
+        if incident.closed.is_some() {
+            self.asked.remove(&id);
+        }
+        let moves = incident.machine.as_ref().is_some_and(|machine| machine.has_work(now()));
+        if !incident.is_to_be_driven() || !moves {
+            return;
+        }
+        self.running.insert(id);
+        let (app, stop) = (Arc::clone(&self.app), self.stop.clone());
+        self.runs.spawn(async move {
+            let run = Run { stop, return_when_idle: true, failpoint: None };
+            (id, driver::run(app, id, run, &mut |_| {}).await)
+        });
+    }
+
+    fn ended(&mut self, id: IncidentId, ended: Result<Ended, AppError>) {
+        self.running.remove(&id);
+        let words = ended.err().map(|error| {
+            std::iter::once(error.to_string()).chain(error.hints()).collect::<Vec<_>>().join("; ")
+        });
+        self.troubles.set(id, words);
+    }
+}

@@ -1,0 +1,85 @@
+//! `/healthz`, `/readyz`, `/metrics`: for whoever runs it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+
+use crate::problem::Problem;
+use crate::route::{Kind, Route, Verb};
+use crate::server::Server;
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::open(Verb::Get, "/healthz", Kind::Hook, || get(healthz)),
+    Route::open(Verb::Get, "/readyz", Kind::Hook, || get(readyz)),
+    Route::open(Verb::Get, "/metrics", Kind::Hook, || get(metrics)),
+];
+
+/// Counted since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    requests: AtomicU64,
+    refused: AtomicU64,
+    failed: AtomicU64,
+    /// Open streams of news.
+    pub(crate) watchers: AtomicI64,
+}
+
+impl Metrics {
+    pub(crate) fn request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn answer(&self, status: StatusCode) {
+        if status.is_client_error() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        if status.is_server_error() {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The process answers.
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// The process can do its work: the ledger can be read, and it is not ending.
+async fn readyz(State(server): State<Arc<Server>>) -> Result<&'static str, Problem> {
+    if *server.stop.borrow() {
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is ending"));
+    }
+    match server.app.store.size().await {
+        Ok(_) => Ok("ready\n"),
+        Err(_) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be read")),
+    }
+}
+
+/// In the text format of Prometheus 0.0.4. Numbers only: no names of people, secrets or incidents.
+async fn metrics(State(server): State<Arc<Server>>) -> impl IntoResponse {
+    let count = |number: &AtomicU64| i64::try_from(number.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+    let own = &server.metrics;
+    let all = [
+        ("quell_http_requests_total", "counter", "Requests since the start.", count(&own.requests)),
+        ("quell_http_refused_total", "counter", "Answers 400 to 499 since the start.", count(&own.refused)),
+        ("quell_http_failed_total", "counter", "Answers 500 to 599 since the start.", count(&own.failed)),
+        ("quell_watchers", "gauge", "Open streams of news.", own.watchers.load(Ordering::Relaxed)),
+        (
+            "quell_ledger_entries",
+            "gauge",
+            "Entries of the ledger.",
+            i64::try_from(server.feed.size()).unwrap_or(i64::MAX),
+        ),
+    ];
+    let lines: Vec<String> = all
+        .iter()
+        .map(|(name, kind, help, value)| {
+            format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n")
+        })
+        .collect();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], lines.concat())
+}

@@ -1,0 +1,97 @@
+//! What is answered when something does not work: RFC 9457 problem details for programs, a page for people. Always with what to do next.
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use quell_app::{AppError, StoreError};
+use serde::Serialize;
+
+/// A problem (RFC 9457). `type` is `about:blank`, so `title` is the status in words; `detail` is about this very request.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Problem {
+    /// HTTP status.
+    pub(crate) status: u16,
+    /// The status in words.
+    pub(crate) title: String,
+    /// What is wrong with this request.
+    pub(crate) detail: String,
+    /// What to do next.
+    pub(crate) hints: Vec<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status: status.as_u16(),
+            title: status.canonical_reason().unwrap_or("error").to_owned(),
+            detail: detail.into(),
+            hints: Vec::new(),
+        }
+    }
+
+    /// The same, with what to do next.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    pub(crate) fn not_signed_in() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "nobody is signed in")
+            .hint("sign in at /sign-in, or send `Authorization: Bearer qll_…`")
+    }
+
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+impl From<quell_core::id::BadId> for Problem {
+    fn from(error: quell_core::id::BadId) -> Self {
+        Self::bad_request(error.to_string())
+    }
+}
+
+impl From<AppError> for Problem {
+    fn from(error: AppError) -> Self {
+        let status = match &error {
+            AppError::Usage(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            AppError::NotFound { .. } => StatusCode::NOT_FOUND,
+            AppError::Refused(_) | AppError::Step(_) | AppError::CannotPlan(_) => StatusCode::CONFLICT,
+            AppError::Store(StoreError::Conflict { .. }) => StatusCode::CONFLICT,
+            AppError::Remote(_) => StatusCode::BAD_GATEWAY,
+            AppError::Store(StoreError::Database(_) | StoreError::KeysRotated) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            AppError::Inventory(_)
+            | AppError::Provider(_)
+            | AppError::Config { .. }
+            | AppError::Store(_)
+            | AppError::Entry(_)
+            | AppError::Scan(_)
+            | AppError::Rule(_)
+            | AppError::Io { .. }
+            | AppError::Evidence(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self { hints: error.hints(), ..Self::new(status, error.to_string()) }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let mut response = (status, Json(&self)).into_response();
+        let kind = header::HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        // A page is made of it on the way out, where the request was for one.
+        response.extensions_mut().insert(self);
+        response
+    }
+}

@@ -1,0 +1,86 @@
+//! Pages. Each is a function of what the ledger says, of who looks, and of the time; every action is a form, and works without script.
+
+pub(crate) mod assets;
+pub(crate) mod incident;
+pub(crate) mod sign_in;
+
+use askama::Template;
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse as _, Redirect, Response};
+use axum::routing::get;
+use quell_core::person::Role;
+
+use crate::caller::Caller;
+use crate::problem::Problem;
+use crate::route::Route;
+
+pub(crate) const ROUTES: &[Route] =
+    &[Route::page("/", Role::Reporter, || get(|| async { Redirect::to("/incidents") }))];
+
+/// What every page shows around its own content.
+#[derive(Clone, Debug)]
+pub(crate) struct Page {
+    /// Of the window, and the heading of history.
+    pub(crate) title: String,
+    /// Who looks; none on pages for everybody.
+    pub(crate) person: Option<String>,
+    /// What they may do.
+    pub(crate) role: Option<Role>,
+    /// Token of their forms.
+    pub(crate) csrf: String,
+    /// Name of the style sheet and the script with their content's hash: a new version is fetched at once.
+    pub(crate) assets: &'static str,
+}
+
+impl Page {
+    /// For somebody who is signed in.
+    pub(crate) fn of(caller: &Caller, title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            person: Some(caller.person.clone()),
+            role: Some(caller.role),
+            csrf: caller.csrf().to_owned(),
+            assets: assets::version(),
+        }
+    }
+
+    /// For everybody.
+    pub(crate) fn public(title: impl Into<String>) -> Self {
+        let (person, role, csrf) = (None, None, String::new());
+        Self { title: title.into(), person, role, csrf, assets: assets::version() }
+    }
+
+    /// May whoever looks do what this role may? For what is shown; what is done is guarded by its route.
+    pub(crate) fn may(&self, role: &str) -> bool {
+        self.role.is_some_and(|own| role.parse().is_ok_and(|role: Role| own >= role))
+    }
+}
+
+/// A page from its template.
+pub(crate) fn render(template: &impl Template) -> Result<Response, Problem> {
+    let html = template.render().map_err(|error| {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the page could not be made: {error}"))
+    })?;
+    Ok(Html(html).into_response())
+}
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage<'a> {
+    page: Page,
+    problem: &'a Problem,
+}
+
+/// A problem, for people.
+pub(crate) fn problem(problem: &Problem) -> Response {
+    let page = Page::public(problem.title.clone());
+    match render(&(ProblemPage { page, problem })) {
+        Ok(mut response) => {
+            *response.status_mut() = problem.status();
+            response
+        }
+        Err(_) => {
+            (problem.status(), [(header::CONTENT_TYPE, "text/plain")], problem.detail.clone()).into_response()
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! `quell serve`, `quell person …`.
+
+use std::net::SocketAddr;
+
+use clap::{Args, Subcommand};
+
+/// The incident room: pages for people, an API for programs, and the engine that carries out plans
+///
+/// Works with no configuration: a data folder is made if there is none, and a code to sign in with is printed.
+/// Any number of servers may share one PostgreSQL database. Plans that people asked the server to carry out go on
+/// through restarts; Ctrl-C ends running steps first.
+///
+/// Examples:
+///
+///     quell serve
+///     quell serve --listen 0.0.0.0:7117 --url https://quell.example.com --database-file /etc/quell/database
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct ServeArgs {
+    /// Address and port; port 0 takes a free one, which is printed
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7117")]
+    pub(crate) listen: SocketAddr,
+    /// How people and other systems reach it; needed where a proxy with TLS stands in front
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PersonCommand {
+    /// Let somebody sign in, or change their role
+    Add {
+        /// The name that decisions are recorded with
+        name: String,
+        /// reporter, viewer, responder, approver, admin
+        #[arg(long)]
+        role: String,
+    },
+    /// Everybody who may sign in by codes of this installation
+    List,
+    /// Print a code to sign in with: good once, for ten minutes
+    Code {
+        /// Who
+        name: String,
+    },
+    /// They may not sign in any more; their sessions end at once
+    Remove {
+        /// Who
+        name: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+}

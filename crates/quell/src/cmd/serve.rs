@@ -1,0 +1,158 @@
+//! `quell serve`, `quell person …`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use quell_app::clock::now;
+use quell_app::person;
+use quell_app::{App, AppError, KekSource, Options, Store, StoreError};
+use quell_core::person::Role;
+use quell_core::secret::SecretValue;
+use quell_web::Config;
+use serde_json::json;
+
+use super::{app_without_inventory, word};
+use crate::cli::{PersonCommand, ServeArgs};
+use crate::exit;
+use crate::output::{Out, Tone, tone};
+
+pub(crate) async fn serve(options: &Options, args: &ServeArgs, out: &Out) -> Result<u8, AppError> {
+    let url = args.url.as_deref().map(public_url).transpose()?;
+    if url.is_none() && !is_loopback(args.listen.ip()) {
+        return Err(AppError::Usage(format!(
+            "{} can be reached from elsewhere, and what goes over it can be read: put a proxy with TLS in front and name it with --url https://…",
+            args.listen
+        )));
+    }
+    let app = app_or_first(options, out).await?;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    tokio::spawn(async move {
+        signal().await;
+        let _receivers_may_be_gone = stop.send(true);
+        // Hold the sender: a dropped one would look like a change.
+        stop.closed().await;
+    });
+    let code = first_code(&app).await?;
+    let config = Config { listen: args.listen, url };
+    let shown = config.url.clone();
+    quell_web::serve(app, config, stopped, |address| {
+        let place = shown.map_or_else(|| format!("http://{address}/"), |url| url.to_string());
+        out.status(format!("{} {place}", tone(Tone::Good, "listening on")));
+        if let Some((name, code)) = &code {
+            // A named sink: the terminal of whoever started the server.
+            let code = code.expose_text().unwrap_or_default();
+            out.status(format!(
+                "sign in as {name} with the code {} (good once, for ten minutes)",
+                tone(Tone::Strong, code)
+            ));
+        }
+    })
+    .await?;
+    out.status("ended; nothing is running and nothing is lost");
+    Ok(exit::OK)
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
+fn public_url(text: &str) -> Result<url::Url, AppError> {
+    let bad =
+        |why: &str| AppError::Usage(format!("--url {text}: {why}, for example https://quell.example.com"));
+    let url: url::Url = text.parse().map_err(|_e| bad("this is no URL"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(bad("it begins with https:// (or http:// on loopback)"));
+    }
+    if url.path() != "/" || url.query().is_some() || !url.username().is_empty() {
+        return Err(bad("only scheme, host and port"));
+    }
+    Ok(url)
+}
+
+/// Ctrl-C, or what a service manager sends.
+async fn signal() {
+    let terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    let Ok(mut terminated) = terminated else {
+        drop(tokio::signal::ctrl_c().await);
+        return;
+    };
+    tokio::select! {
+        _asked = tokio::signal::ctrl_c() => {}
+        _asked = terminated.recv() => {}
+    }
+}
+
+/// Opens the installation, or makes one: at three in the morning nobody reads how.
+async fn app_or_first(options: &Options, out: &Out) -> Result<Arc<App>, AppError> {
+    match app_without_inventory(options).await {
+        Err(AppError::Store(StoreError::NotInitialised(_))) => {
+            let source = KekSource::File(None);
+            let store = Store::init(&options.data, options.database.as_deref(), &source, now()).await?;
+            store.db().close().await;
+            out.status(format!("{} data folder {}", tone(Tone::Good, "made"), options.data.display()));
+            app_without_inventory(options).await
+        }
+        other => other,
+    }
+}
+
+/// Where nobody can sign in yet, whoever starts the server is its first admin.
+async fn first_code(app: &App) -> Result<Option<(String, SecretValue)>, AppError> {
+    let mut people = person::people(app).await?;
+    if !people.local.is_empty() {
+        return Ok(None);
+    }
+    let name = app.named_actor()?;
+    person::add(app, &name, Role::Admin, now()).await?;
+    person::catch_up(app, &mut people).await?;
+    let code = person::code(app, &people, &name, now()).await?;
+    Ok(Some((name, code)))
+}
+
+pub(crate) async fn person(options: &Options, command: &PersonCommand, out: &Out) -> Result<u8, AppError> {
+    let app = app_without_inventory(options).await?;
+    match command {
+        PersonCommand::Add { name, role } => {
+            let role: Role = word(role)?;
+            person::add(&app, name, role, now()).await?;
+            out.status(format!("{name} may sign in as {role}"));
+            out.hint(format!("`quell person code {name}` prints a code to sign in with"));
+        }
+        PersonCommand::List => list(&app, out).await?,
+        PersonCommand::Code { name } => {
+            let people = person::people(&app).await?;
+            let code = person::code(&app, &people, name, now()).await?;
+            // A named sink: whoever may read the data folder vouches for the person.
+            let code = code.expose_text().unwrap_or_default();
+            if out.json() {
+                out.object(
+                    &json!({ "person": name, "code": code, "seconds": person::CODE_LASTS.as_secs() }),
+                )?;
+            } else {
+                out.data(code)?;
+                out.status("good once, for ten minutes; an earlier one is good no more");
+            }
+            return Ok(exit::OK);
+        }
+        PersonCommand::Remove { name, reason } => {
+            person::remove(&app, name, reason, now()).await?;
+            out.status(format!("{name} may not sign in any more; their sessions have ended"));
+        }
+    }
+    Ok(exit::OK)
+}
+
+async fn list(app: &App, out: &Out) -> Result<(), AppError> {
+    let people = person::people(app).await?;
+    if out.json() {
+        let rows: Vec<_> =
+            people.local.iter().map(|(name, role)| json!({ "person": name, "role": role })).collect();
+        return out.object(&json!({ "people": rows }));
+    }
+    if people.local.is_empty() {
+        out.status("nobody; `quell person add NAME --role admin` lets the first one in");
+        return Ok(());
+    }
+    let rows = people.local.iter().map(|(name, role)| vec![name.clone(), role.to_string()]).collect();
+    out.table(&["name", "role"], rows)
+}
