@@ -219,8 +219,39 @@ pub fn schema() -> Value {
             "policy": policy_schema(),
             "connections": {"type": "object"},
             "providers": {"type": "array", "items": {"type": "string"}, "description": "Provider files of your own, or folders of them"},
+            "server": server_schema(),
             "channels": {"type": "object", "additionalProperties": single(&["notify", "channel"])},
         },
+    })
+}
+
+fn server_schema() -> Value {
+    let strings = json!({"type": "array", "items": {"type": "string"}});
+    let text = |words: &str| json!({"type": "string", "description": words});
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "description": "How people sign in to `quell serve`",
+        "properties": {"oidc": {
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["issuer", "client_id", "client_secret"],
+            "properties": {
+                "issuer": text("Exactly as the identity provider calls itself"),
+                "client_id": {"type": "string"},
+                "client_secret": text("Reference to the client's secret"),
+                "scope": text("Default: openid profile email"),
+                "name_claim": text("The claim that decisions are recorded with; default: sub"),
+                "groups_claim": text("Default: groups"),
+                "roles": {
+                    "type": "object",
+                    "description": "Role to the groups that have it",
+                    "propertyNames": {"enum": ["reporter", "viewer", "responder", "approver", "admin"]},
+                    "additionalProperties": strings,
+                },
+                "default_role": {"enum": ["reporter", "viewer"]},
+            },
+        }},
     })
 }
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
+pub use reqwest::Method;
 use serde_json::Value;
 
 use crate::error::{ConnectError, ConnectErrorKind};
@@ -65,11 +66,7 @@ impl Client {
     }
 
     /// Starts a request; send it with [`Client::send`]. An error means that TLS could not be set up: nothing was sent.
-    pub fn request(
-        &self,
-        method: reqwest::Method,
-        url: &str,
-    ) -> Result<reqwest::RequestBuilder, ConnectError> {
+    pub fn request(&self, method: Method, url: &str) -> Result<reqwest::RequestBuilder, ConnectError> {
         Ok(self.made()?.request(method, url))
     }
 
@@ -77,7 +74,7 @@ impl Client {
     /// kept leads to the same one each time.
     pub(crate) fn request_apart(
         &self,
-        method: reqwest::Method,
+        method: Method,
         url: &str,
     ) -> Result<reqwest::RequestBuilder, ConnectError> {
         let apart = &self.0.apart;

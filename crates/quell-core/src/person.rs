@@ -119,13 +119,24 @@ pub struct BreakGlass {
     pub reviewed: Option<(String, String)>,
 }
 
+/// A token that holds.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Issued {
+    /// What it is.
+    pub token: Token,
+    /// Who made it: decisions are recorded with their name.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// Everybody who is known here, and their tokens.
 #[derive(Clone, Debug, Default)]
 pub struct People {
     /// People that this installation knows by itself, with their roles. Those of an identity provider are not here.
     pub local: BTreeMap<String, Role>,
-    /// Tokens by id, with whom they were made by; revoked ones are gone.
-    pub tokens: BTreeMap<String, (Token, String)>,
+    /// Tokens by id; revoked ones are gone.
+    pub tokens: BTreeMap<String, Issued>,
     /// Every break-glass, oldest first.
     pub break_glass: Vec<BreakGlass>,
     /// Position in the stream up to which this is.
@@ -154,7 +165,8 @@ impl People {
                 self.local.remove(person);
             }
             Event::TokenIssued { token } => {
-                self.tokens.insert(token.id.clone(), (token.clone(), entry.actor.id.clone()));
+                let issued = Issued { token: token.clone(), by: entry.actor.id.clone(), at: entry.at };
+                self.tokens.insert(token.id.clone(), issued);
             }
             Event::TokenRevoked { token, .. } => {
                 self.tokens.remove(token);

@@ -39,5 +39,5 @@ pub use finding::{
 pub use hit::Recovered;
 pub use options::{Known, Range, Received, Selection, Staged, Update};
 pub use redact::{Redacted, Redactor};
-pub use rule::RuleSet;
+pub use rule::{RuleSet, checksum62};
 pub use scanner::{Scanner, recover};

@@ -3,11 +3,20 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
 use axum::http::request::Parts;
+use jiff::{SignedDuration, Timestamp};
 use quell_app::App;
+use quell_app::clock::now;
+use quell_app::person::{Source, token};
 use quell_core::person::Role;
+use quell_core::plan::{Class, Machine, Step, StepState};
+use quell_core::{IncidentId, StepId};
 
 use crate::problem::Problem;
+
+/// Having signed in is enough for so long, for a decision that cannot be taken back.
+const CONFIRMED: SignedDuration = SignedDuration::from_mins(15);
 
 /// What somebody showed to be let in.
 #[derive(Clone, Debug)]
@@ -18,6 +27,17 @@ pub(crate) enum By {
         id: String,
         /// Token of its forms.
         csrf: String,
+        /// When the person last showed who they are.
+        confirmed: Timestamp,
+        /// Who vouches for them.
+        source: Source,
+    },
+    /// An API token, by its public id.
+    Token {
+        /// Public id.
+        id: String,
+        /// When it was made.
+        made: Timestamp,
     },
 }
 
@@ -35,10 +55,42 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// The token of this session's forms.
+    /// The token of this session's forms; programs have none.
     pub(crate) fn csrf(&self) -> &str {
-        let By::Session { csrf, .. } = &self.by;
-        csrf
+        match &self.by {
+            By::Session { csrf, .. } => csrf,
+            By::Token { .. } => "",
+        }
+    }
+
+    /// Did they show who they are just now? Asked before decisions that cannot be taken back: a session left open, or an old token, is not enough.
+    pub(crate) fn is_fresh(&self, now: Timestamp) -> Result<(), Problem> {
+        let (since, lasts, hint) = match &self.by {
+            By::Session { confirmed, .. } => {
+                (*confirmed, CONFIRMED, "show it at /sign-in/again; then approve again".to_owned())
+            }
+            By::Token { made, .. } => {
+                (*made, token::FRESH, "make a new token: one of the last 12 hours will do".to_owned())
+            }
+        };
+        if now.duration_since(since) < lasts {
+            return Ok(());
+        }
+        let words = "this cannot be taken back, and it is too long ago that you showed who you are";
+        Err(Problem::new(StatusCode::FORBIDDEN, words).hint(hint))
+    }
+
+    /// May they approve these steps (none: all that wait) now? What cannot be taken back needs a fresh look at who it is.
+    pub(crate) async fn may_approve(&self, id: IncidentId, steps: &[StepId]) -> Result<(), Problem> {
+        let incident = self.app.incident(id).await?;
+        let waits = |step: &Step, state: &StepState| {
+            step.class == Class::Destructive
+                && step.approvals > 0
+                && !state.satisfies()
+                && (steps.is_empty() || steps.contains(&step.id))
+        };
+        let mut all = incident.machine.iter().flat_map(Machine::states);
+        if all.any(|(step, state)| waits(step, state)) { self.is_fresh(now()) } else { Ok(()) }
     }
 
     /// May they do what this role may?

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use quell_app::person::Found;
+use quell_app::person::token::Shown;
 use quell_core::event::Actor;
 use quell_core::secret::SecretValue;
 use subtle::ConstantTimeEq as _;
@@ -56,18 +57,22 @@ pub(crate) async fn guard(
 /// Who asks: by a token, or by a session's cookie.
 async fn who(server: &Server, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
     // Whoever sends a token means that one: a wrong one is not made up for by a cookie.
-    if headers.contains_key(header::AUTHORIZATION) {
-        return Err(Problem::not_signed_in().hint("the token is unknown, revoked or has ended"));
+    if let Some(given) = headers.get(header::AUTHORIZATION) {
+        let Some(Shown { id, person, role, made }) = server.token(given).await? else {
+            return Err(Problem::bad_token());
+        };
+        let app = server.app.acting_as(Actor::user(person.clone()));
+        return Ok(Some(Caller { person, role, by: By::Token { id, made }, app }));
     }
-    let Some(cookie) = cookie(server, headers) else { return Ok(None) };
+    let Some(cookie) = cookie(headers, server.cookie_name()) else { return Ok(None) };
     let Some(Found { id, session, role }) = server.session(&cookie).await? else { return Ok(None) };
     let app = server.app.acting_as(Actor::user(session.person.clone()));
-    Ok(Some(Caller { person: session.person, role, by: By::Session { id, csrf: session.csrf }, app }))
+    let by = By::Session { id, csrf: session.csrf, confirmed: session.confirmed, source: session.source };
+    Ok(Some(Caller { person: session.person, role, by, app }))
 }
 
-/// The session's cookie. With `__Host-`, no other host of the domain can have set it.
-fn cookie(server: &Server, headers: &HeaderMap) -> Option<SecretValue> {
-    let name = server.cookie_name();
+/// A cookie. With `__Host-`, no other host of the domain can have set it.
+pub(crate) fn cookie(headers: &HeaderMap, name: &str) -> Option<SecretValue> {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(key, _)| *key == name).map(|(_, value)| SecretValue::from_text(value.to_owned()))
@@ -82,7 +87,7 @@ fn may(route: &Route, caller: Option<&Caller>, request: &Request) -> Result<(), 
                 StatusCode::FORBIDDEN,
                 format!("{} is {}; this needs {least}", caller.person, caller.role),
             )
-            .hint("an admin gives roles; in an emergency, break the glass at /settings")
+            .hint("an admin gives roles; in an emergency, a responder breaks the glass at /settings")
             .into_response(),
         )),
         None if route.kind == Kind::Page && request.method() == Method::GET => {
@@ -93,7 +98,7 @@ fn may(route: &Route, caller: Option<&Caller>, request: &Request) -> Result<(), 
     }
 }
 
-/// A request that changes something must come from a page of ours.
+/// A request that changes something must come from a page of ours. A token is proof enough: no browser sends it by itself.
 async fn from_our_page(
     server: &Server,
     caller: Option<&Caller>,
@@ -103,6 +108,9 @@ async fn from_our_page(
         Problem::new(StatusCode::FORBIDDEN, "the request does not come from a page of this server")
             .hint("open the page anew and send the form from there")
     };
+    if caller.is_some_and(|caller| matches!(caller.by, By::Token { .. })) {
+        return Ok(request);
+    }
     let headers = request.headers();
     // Browsers say so since 2020-2023 (Fetch Metadata); a page cannot set this header.
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);

@@ -1,6 +1,6 @@
 //! The incident room: pages for people and `/api/v1` for programs, over the use cases of `quell-app`.
 //!
-//! State lives in the ledger, and what is shown is a function of it. [`all`] lists every way in; the router, the test of rights and the `OpenAPI` file are made
+//! State lives in the ledger, and what is shown is a function of it. [`all`] lists every way in; the router, the test of rights and the OpenAPI file are made
 //! from that list. A handler that is not public gets a caller from its guard, and the caller carries the installation as asked by that person: whatever
 //! is decided is recorded with their name.
 //!

@@ -40,6 +40,11 @@ impl Problem {
             .hint("sign in at /sign-in, or send `Authorization: Bearer qll_…`")
     }
 
+    pub(crate) fn bad_token() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "the token is unknown, revoked, cut off or has ended")
+            .hint("make one at /settings, or with `quell token make`")
+    }
+
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }

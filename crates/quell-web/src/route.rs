@@ -1,4 +1,4 @@
-//! Every way in, as data: the router, the guard, the test of rights and the `OpenAPI` file are made from this list.
+//! Every way in, as data: the router, the guard, the test of rights and the OpenAPI file are made from this list.
 
 use std::sync::Arc;
 
@@ -99,6 +99,7 @@ pub fn all() -> impl Iterator<Item = &'static Route> {
         crate::ui::ROUTES,
         crate::ui::assets::ROUTES,
         crate::ui::incident::ROUTES,
+        crate::ui::settings::ROUTES,
         crate::ui::sign_in::ROUTES,
     ]
     .into_iter()

@@ -10,6 +10,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use quell_app::clock::now;
+use quell_app::person::token::{self, Shown};
 use quell_app::person::{self, Found};
 use quell_app::{App, AppError};
 use quell_core::person::People;
@@ -90,6 +91,19 @@ impl Server {
     pub(crate) async fn session(&self, cookie: &SecretValue) -> Result<Option<Found>, AppError> {
         let people = self.people().await?;
         person::find(&self.app, &people, cookie, now()).await
+    }
+
+    /// The token of an `Authorization` header, if it is good (RFC 6750, section 2.1).
+    pub(crate) async fn token(&self, header: &HeaderValue) -> Result<Option<Shown>, AppError> {
+        let (scheme, value) = header.as_bytes().split_at_checked(7).unwrap_or_default();
+        if !scheme.eq_ignore_ascii_case(b"bearer ") {
+            return Ok(None);
+        }
+        let value = SecretValue::new(value.trim_ascii().to_vec());
+        let at = now();
+        let Some(shown) = token::check(&self.people().await?, &value, at) else { return Ok(None) };
+        token::used(&self.app, &shown.id, at).await?;
+        Ok(Some(shown))
     }
 }
 

@@ -3,7 +3,10 @@
 //! What is decided (who may, as what) is in the ledger. A session or a code is not a fact worth keeping: it lies beside it, by its hash, and ends.
 
 mod code;
+pub mod glass;
+pub mod oidc;
 mod session;
+pub mod token;
 
 use jiff::Timestamp;
 use quell_core::event::{Event, INSTALLATION};
@@ -14,7 +17,8 @@ use sha2::Digest as _;
 use crate::{App, AppError};
 
 pub use code::{CODE_LASTS, code, redeem};
-pub use session::{Found, LASTS, Session, Source, end, end_all, find, of, start};
+pub use quell_core::person::Issued;
+pub use session::{Found, LASTS, Session, Source, confirm, end, end_all, end_one, find, of, start};
 
 /// Everybody who is known here.
 pub async fn people(app: &App) -> Result<People, AppError> {

@@ -111,6 +111,22 @@ pub async fn find(
     Ok(Some(Found { id, session, role }))
 }
 
+/// The person of a session showed anew who they are. False when it has ended.
+pub async fn confirm(app: &App, id: &str, now: Timestamp) -> Result<bool, AppError> {
+    let Some(kept) = app.store.lapsing(KIND, id, now).await? else { return Ok(false) };
+    let Ok(mut session) = serde_json::from_str::<Session>(&kept.body) else { return Ok(false) };
+    session.confirmed = now;
+    Ok(app.store.lapsing_set(KIND, &row(id, &session)?).await?)
+}
+
+/// Ends one session of a person.
+pub async fn end_one(app: &App, person: &str, id: &str, now: Timestamp) -> Result<bool, AppError> {
+    if !of(app, person, now).await?.iter().any(|(own, _)| own == id) {
+        return Ok(false);
+    }
+    end(app, id, now).await
+}
+
 /// Ends one session.
 pub async fn end(app: &App, id: &str, now: Timestamp) -> Result<bool, AppError> {
     Ok(app.store.lapsing_take(KIND, id, now).await?.is_some())

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::id::SecretId;
+use crate::person::Role;
 use crate::severity::Profile;
 
 /// The whole inventory, checked.
@@ -34,6 +35,61 @@ pub struct Inventory {
     pub channels: BTreeMap<String, ConnectorRef>,
     /// Provider files of the user's own, or folders of them; relative to the inventory's folder.
     pub providers: Vec<String>,
+    /// How people sign in to the server.
+    pub server: Server,
+}
+
+/// How people sign in to the server.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// By an identity provider. Without one, by codes of this installation.
+    pub oidc: Option<Oidc>,
+}
+
+/// An identity provider (OpenID Connect, code flow with PKCE).
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Oidc {
+    /// Exactly as the provider calls itself: `https://id.example.com`.
+    pub issuer: String,
+    /// What the provider calls us.
+    pub client_id: String,
+    /// Reference to the client's secret.
+    pub client_secret: String,
+    /// What is asked for.
+    #[serde(default = "Oidc::scope")]
+    pub scope: String,
+    /// The claim whose text is the name that decisions are recorded with. It must be one that people cannot choose themselves.
+    #[serde(default = "Oidc::name_claim")]
+    pub name_claim: String,
+    /// The claim with the groups.
+    #[serde(default = "Oidc::groups_claim")]
+    pub groups_claim: String,
+    /// Role → groups that have it.
+    #[serde(default)]
+    pub roles: BTreeMap<Role, Vec<String>>,
+    /// Role of those whom no group gives one.
+    #[serde(default = "Oidc::default_role")]
+    pub default_role: Role,
+}
+
+impl Oidc {
+    fn scope() -> String {
+        "openid profile email".to_owned()
+    }
+
+    fn name_claim() -> String {
+        "sub".to_owned()
+    }
+
+    fn groups_claim() -> String {
+        "groups".to_owned()
+    }
+
+    fn default_role() -> Role {
+        Role::Reporter
+    }
 }
 
 /// One logical credential. Never a value.

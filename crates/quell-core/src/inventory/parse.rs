@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
-use super::{ConnectorRef, Consumer, Grant, Inventory, Policy, Secret, Tier};
+use super::{ConnectorRef, Consumer, Grant, Inventory, Policy, Secret, Server, Tier};
 use crate::id::SecretId;
 
 /// Largest inventory file, in bytes.
@@ -59,6 +59,8 @@ struct File {
     channels: BTreeMap<String, BTreeMap<String, Value>>,
     #[serde(default)]
     providers: Vec<String>,
+    #[serde(default)]
+    server: Option<Server>,
 }
 
 #[derive(Deserialize)]
@@ -156,6 +158,15 @@ fn take<'a>(
         *policy_from = Some(name);
         inventory.policy = policy;
     }
+    if let Some(server) = file.server {
+        for (key, message, hint) in server_complaints(&server) {
+            complain(0, key.to_owned(), message.to_owned(), hint);
+        }
+        if inventory.server.oidc.is_some() {
+            complain(0, "server".to_owned(), "given twice".to_owned(), "keep one");
+        }
+        inventory.server = server;
+    }
     for (id, config) in file.connections {
         if let Some(key) = pasted_value(&config) {
             complain(0, format!("connections.{id}{key}"), PASTED.to_owned(), PASTED_HINT);
@@ -195,6 +206,35 @@ fn take<'a>(
             }
         }
     }
+}
+
+/// What is wrong with how people sign in: key, message, hint.
+fn server_complaints(server: &Server) -> Vec<(&'static str, &'static str, &'static str)> {
+    let mut found = Vec::new();
+    let Some(oidc) = &server.oidc else { return found };
+    let loopback = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
+    if !oidc.issuer.starts_with("https://") && !loopback.iter().any(|own| oidc.issuer.starts_with(own)) {
+        found.push((
+            "server.oidc.issuer",
+            "it is not reached by https",
+            "whoever is on the way could say who signs in",
+        ));
+    }
+    let schemes = ["openbao:", "vault:", "file:", "env:", "exec:"];
+    if !schemes.iter().any(|scheme| oidc.client_secret.starts_with(scheme)) {
+        found.push(("server.oidc.client_secret", PASTED, PASTED_HINT));
+    }
+    if !oidc.scope.split(' ').any(|word| word == "openid") {
+        found.push(("server.oidc.scope", "`openid` is missing", "without it there is no id token"));
+    }
+    if oidc.default_role > crate::person::Role::Viewer {
+        found.push((
+            "server.oidc.default_role",
+            "whoever can sign in anywhere in the company would be more than a viewer",
+            "reporter or viewer; give more by groups in `roles`",
+        ));
+    }
+    found
 }
 
 const PASTED: &str = "this looks like a value, not a reference";

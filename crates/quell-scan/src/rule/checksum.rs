@@ -111,6 +111,11 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     GeneralPurpose::new(&URL_SAFE, CONFIG).decode(text).ok()
 }
 
+/// The six characters that tokens of GitHub's shape end in: CRC-32 of what is before them, in base 62.
+pub fn checksum62(body: &[u8]) -> String {
+    base62(crc32(body))
+}
+
 /// CRC-32 of IEEE 802.3, as zlib has it.
 pub(super) fn crc32(bytes: &[u8]) -> u32 {
     let mut crc = flate2::Crc::new();

@@ -35,7 +35,7 @@ use regex::bytes::{Regex, RegexBuilder};
 
 pub use allowlist::{Allowlist, Condition, Target};
 pub(crate) use allowlist::{Candidate, contains};
-pub use checksum::Checksum;
+pub use checksum::{Checksum, checksum62};
 pub(crate) use checksum::{Verdict, decode as decode_base64url};
 pub use part::{Part, Required};
 pub(crate) use reach::analyze;

@@ -141,7 +141,32 @@ impl Server {
         self.register_as(name, on_update, "client_secret_basic")
     }
 
-    /// The same for a client that logs in as `client_secret_post` says, or that has no secret (`none`) and so no grant of its own.
+    /// Registers a client that people sign in to, and that is at this address. At the provider's page, a browser's header
+    /// `x-sign-in-as: NAME+GROUP,GROUP` says who sits at it.
+    pub fn register_web(&self, callback: &str) -> anyhow::Result<Client> {
+        let initial = self.act("initial", &json!({ "policy": OnUpdate::Keeps.policy() }))?;
+        let record = json!({
+            "client_name": "room",
+            "redirect_uris": [callback],
+            "grant_types": ["authorization_code"],
+            "response_types": ["code"],
+            "scope": "openid profile",
+        });
+        let body = record.to_string();
+        self.registered(&text(&initial, "token")?, &body, false)
+    }
+
+    fn registered(&self, token: &str, body: &str, public: bool) -> anyhow::Result<Client> {
+        let answer = ask(self.port, "POST", "/reg", &bearer(token, "application/json"), body)?;
+        ensure!(answer.status == 201, "registering: {answer:?}");
+        Ok(Client {
+            id: text(&answer.body, "client_id")?,
+            secret: if public { String::new() } else { text(&answer.body, "client_secret")? },
+            registration_token: text(&answer.body, "registration_access_token")?,
+        })
+    }
+
+    /// As [`Server::register`], for a client that logs in as `client_secret_post` says, or that has no secret (`none`) and so no grant of its own.
     pub fn register_as(&self, name: &str, on_update: OnUpdate, method: &str) -> anyhow::Result<Client> {
         let public = method == "none";
         let mut grants = vec!["authorization_code", "refresh_token"];
@@ -157,15 +182,7 @@ impl Server {
             "response_types": ["code"],
             "scope": "openid offline_access orders",
         });
-        let token = text(&initial, "token")?;
-        let body = record.to_string();
-        let answer = ask(self.port, "POST", "/reg", &bearer(&token, "application/json"), &body)?;
-        ensure!(answer.status == 201, "registering: {answer:?}");
-        Ok(Client {
-            id: text(&answer.body, "client_id")?,
-            secret: if public { String::new() } else { text(&answer.body, "client_secret")? },
-            registration_token: text(&answer.body, "registration_access_token")?,
-        })
+        self.registered(&text(&initial, "token")?, &record.to_string(), public)
     }
 
     /// A new registration access token, as an administrator makes it.

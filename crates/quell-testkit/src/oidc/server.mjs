@@ -19,8 +19,14 @@ const issuer = `http://127.0.0.1:${port}`;
 const provider = new Provider(issuer, {
   clients: [{ client_id: 'resource', client_secret: options.resourceSecret, grant_types: [], redirect_uris: [], response_types: [] }],
   cookies: { keys: [randomBytes(16).toString('hex')] },
-  scopes: ['openid', 'offline_access', 'orders'],
-  findAccount: (_ctx, id) => ({ accountId: id, claims: async () => ({ sub: id }) }),
+  scopes: ['openid', 'profile', 'offline_access', 'orders'],
+  // An account is called `ines+sre,sec`: name and groups.
+  findAccount: (_ctx, id) => ({
+    accountId: id,
+    claims: async () => ({ sub: id, preferred_username: id.split('+')[0], groups: (id.split('+')[1] ?? '').split(',') }),
+  }),
+  claims: { openid: ['sub'], profile: ['preferred_username', 'groups'] },
+  conformIdTokenClaims: false,
   rotateRefreshToken: true,
   ttl: { AccessToken: 3600, ClientCredentials: options.life, Grant: 86400, RefreshToken: 86400 },
   features: {
@@ -53,7 +59,17 @@ const provider = new Provider(issuer, {
     },
   },
 });
-front.on('request', provider.callback());
+const callback = provider.callback();
+// Who sits at the browser is said by a header; they agree to everything.
+front.on('request', async (request, response) => {
+  const account = request.headers['x-sign-in-as'];
+  if (!request.url.startsWith('/interaction/') || !account) return callback(request, response);
+  const { params } = await provider.interactionDetails(request, response);
+  const grant = new provider.Grant({ accountId: account, clientId: params.client_id });
+  grant.addOIDCScope(params.scope);
+  const result = { login: { accountId: account }, consent: { grantId: await grant.save() } };
+  return provider.interactionFinished(request, response, result, { mergeWithLastSubmission: false });
+});
 
 const body = async (request) => {
   const chunks = [];

@@ -2,6 +2,7 @@
 
 pub(crate) mod assets;
 pub(crate) mod incident;
+pub(crate) mod settings;
 pub(crate) mod sign_in;
 
 use askama::Template;
@@ -50,9 +51,15 @@ impl Page {
         Self { title: title.into(), person, role, csrf, assets: assets::version() }
     }
 
+    /// Has whoever looks at least this role?
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates lend what they loop over")]
+    pub(crate) fn has(&self, role: &Role) -> bool {
+        self.role.is_some_and(|own| own >= *role)
+    }
+
     /// May whoever looks do what this role may? For what is shown; what is done is guarded by its route.
     pub(crate) fn may(&self, role: &str) -> bool {
-        self.role.is_some_and(|own| role.parse().is_ok_and(|role: Role| own >= role))
+        role.parse().is_ok_and(|role: Role| self.has(&role))
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) use hunt::{
 pub(crate) use inventory::{GraphFormat, InventoryCommand, TightenArgs};
 pub(crate) use kill::{KillArgs, ProviderCommand};
 pub(crate) use scan::{RulesCommand, ScanArgs, ScanFormat};
-pub(crate) use serve::{PersonCommand, ServeArgs};
+pub(crate) use serve::{PersonCommand, ServeArgs, TokenCommand};
 
 use crate::cli_gate::{GateCommand, RedactArgs};
 
@@ -147,6 +147,9 @@ pub(crate) enum Command {
     /// Who may sign in to the server
     #[command(subcommand)]
     Person(PersonCommand),
+    /// Tokens that programs sign in to the server with
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Print a shell completion script
     Completions {
         /// Which shell

@@ -51,3 +51,29 @@ pub(crate) enum PersonCommand {
         reason: String,
     },
 }
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token; it is printed this once
+    Make {
+        /// What it is for
+        #[arg(long)]
+        name: String,
+        /// What it may do: reporter, viewer, responder, approver, admin
+        #[arg(long)]
+        role: String,
+        /// For how many days, at most 366
+        #[arg(long, default_value_t = 30, value_name = "DAYS", value_parser = clap::value_parser!(i64).range(1..=366))]
+        days: i64,
+    },
+    /// All tokens that are good, and when each was used last
+    List,
+    /// A token is refused from here on
+    Revoke {
+        /// Its public id
+        id: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+}

@@ -19,6 +19,7 @@ mod respond;
 mod rules;
 mod scan;
 mod serve;
+mod token;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -104,6 +105,7 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Issue(args) => keys::issue(&options, &args, out).await,
         Command::Serve(args) => serve::serve(&options, &args, out).await,
         Command::Person(command) => serve::person(&options, &command, out).await,
+        Command::Token(command) => token::token(&options, &command, out).await,
         Command::Drill(args) => drill::drill(&options, &args, out).await,
         Command::SandboxConsumer(args) => drill::consumer(args).await,
         Command::Completions { .. } | Command::Man | Command::Rules(_) => Ok(exit::OK),

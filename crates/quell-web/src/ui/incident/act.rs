@@ -72,6 +72,7 @@ pub(crate) async fn approve(
 ) -> Result<Redirect, Problem> {
     let id = id.parse()?;
     let steps: Vec<StepId> = if form.step.is_empty() { Vec::new() } else { vec![form.step.parse()?] };
+    caller.may_approve(id, &steps).await?;
     plan::approve(&caller.app, id, &form.plan, &steps).await?;
     Ok(room(id))
 }

@@ -1,0 +1,67 @@
+//! The page.
+
+use askama::Template;
+use axum::response::Response;
+use jiff::Timestamp;
+use quell_app::clock::now;
+use quell_app::person::{self, Session};
+use quell_core::person::{BreakGlass, Role};
+
+use crate::api::token::{self, Listed};
+use crate::caller::{By, Caller};
+use crate::problem::Problem;
+use crate::ui::{Page, render};
+
+struct OwnSession {
+    id: String,
+    session: Session,
+    this: bool,
+}
+
+#[derive(Template)]
+#[template(path = "settings/show.html")]
+struct SettingsPage {
+    page: Page,
+    sessions: Vec<OwnSession>,
+    tokens: Vec<Listed>,
+    people: Vec<(String, Role)>,
+    glass: Vec<BreakGlass>,
+    roles: [Role; 5],
+    now: Timestamp,
+    /// A token or a code that was just made; shown this once.
+    fresh: Option<Fresh>,
+}
+
+/// Something that is shown once.
+pub(super) struct Fresh {
+    /// What it is.
+    pub(super) what: String,
+    /// The text.
+    pub(super) text: String,
+}
+
+pub(super) async fn show(caller: Caller) -> Result<Response, Problem> {
+    page(&caller, None).await
+}
+
+/// The page, with something that was just made.
+pub(super) async fn page(caller: &Caller, fresh: Option<Fresh>) -> Result<Response, Problem> {
+    let at = now();
+    let known = person::people(&caller.app).await?;
+    let this = match &caller.by {
+        By::Session { id, .. } => id.clone(),
+        By::Token { .. } => String::new(),
+    };
+    let sessions = person::of(&caller.app, &caller.person, at).await?.into_iter();
+    let sessions = sessions.map(|(id, session)| OwnSession { this: id == this, id, session }).collect();
+    render(&SettingsPage {
+        page: Page::of(caller, "Settings"),
+        sessions,
+        tokens: token::of(caller).await?,
+        people: if caller.may(Role::Admin) { known.local.into_iter().collect() } else { Vec::new() },
+        glass: if caller.may(Role::Viewer) { known.break_glass } else { Vec::new() },
+        roles: Role::ALL,
+        now: at,
+        fresh,
+    })
+}

@@ -1,0 +1,15 @@
+//! The server, in this process, on loopback: who may do what, and how people and programs are let in.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "what a test does not expect ends it"
+)]
+
+mod oidc;
+mod rights;
+mod sign_in;
+mod token;
+mod world;

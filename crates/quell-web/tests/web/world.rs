@@ -1,0 +1,102 @@
+//! A server with an installation of its own, and browsers that keep their cookies.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quell_app::clock::now;
+use quell_app::person::{self, Source};
+use quell_app::{App, KekSource, Options, Store};
+use quell_core::event::Actor;
+use quell_core::inventory::Inventory;
+use quell_core::person::Role;
+use quell_web::{Config, serve};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use tokio::sync::watch;
+
+/// A running server.
+pub(crate) struct World {
+    pub(crate) app: Arc<App>,
+    pub(crate) url: String,
+    http: reqwest::Client,
+    stop: watch::Sender<bool>,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _nobody_may_listen = self.stop.send(true);
+    }
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::at("127.0.0.1:0", Inventory::default(), BTreeMap::new()).await
+    }
+
+    pub(crate) async fn at(
+        listen: &str,
+        inventory: Inventory,
+        environment: BTreeMap<String, String>,
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let store = Store::init(&data, None, &KekSource::File(None), now()).await.unwrap();
+        store.db().close().await;
+        let options = Options {
+            data,
+            database: None,
+            inventory: folder.path().join("quell.yaml"),
+            environment,
+            actor: "admin-of-test".to_owned(),
+            call_limit: Duration::from_secs(5),
+            passphrase_file: None,
+            providers: Vec::new(),
+        };
+        let app = App::with_inventory(&options, inventory, || panic!("there is a key file")).await.unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let config = Config { listen: listen.parse().unwrap(), url: None };
+        let served = Arc::clone(&app);
+        tokio::spawn(async move {
+            serve(served, config, stopped, |address| tell.send(address).unwrap()).await.unwrap();
+        });
+        let url = format!("http://{}", told.await.unwrap());
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        Self { app, url, http, stop, _folder: folder }
+    }
+
+    pub(crate) fn ask(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.url) };
+        self.http.request(method, url)
+    }
+
+    /// A session of somebody with this role: cookie and token of its forms.
+    pub(crate) async fn session(&self, person: &str, role: Role) -> (String, String) {
+        let at = now();
+        let admin = self.app.acting_as(Actor::user("admin-of-test"));
+        person::add(&admin, person, role, at).await.unwrap();
+        let cookie = person::start(&self.app, person, role, Source::Local, at).await.unwrap();
+        let people = person::people(&self.app).await.unwrap();
+        let found = person::find(&self.app, &people, &cookie, at).await.unwrap().unwrap();
+        (format!("quell={}", cookie.expose_text().unwrap()), found.session.csrf)
+    }
+}
+
+/// A form, as browsers send it.
+pub(crate) trait Form {
+    fn form(self, fields: &[(&str, &str)]) -> Self;
+}
+
+impl Form for RequestBuilder {
+    fn form(self, fields: &[(&str, &str)]) -> Self {
+        let body: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.header("content-type", "application/x-www-form-urlencoded").body(body)
+    }
+}
+
+/// Status and text.
+pub(crate) async fn read(response: Response) -> (StatusCode, String) {
+    let status = response.status();
+    (status, response.text().await.unwrap())
+}
