@@ -46,6 +46,7 @@ pub mod mariadb;
 pub mod minisign;
 pub mod oauth;
 pub mod openbao;
+pub mod pagerduty;
 mod password;
 pub mod person;
 pub mod pkcs11;
@@ -93,6 +94,7 @@ pub static ALL: &[&connector::Definition] = &[
     &minisign::CONNECTOR,
     &oauth::CONNECTOR,
     &openbao::CONNECTOR,
+    &pagerduty::CONNECTOR,
     &person::CONNECTOR,
     &pkcs11::CONNECTOR,
     &postgres::CONNECTOR,

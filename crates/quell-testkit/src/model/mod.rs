@@ -10,6 +10,7 @@ pub mod gcp;
 pub mod github;
 pub mod gitlab;
 pub mod kubernetes;
+pub mod pagerduty;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

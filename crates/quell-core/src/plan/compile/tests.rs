@@ -33,7 +33,8 @@ fn make_before_break_with_alternating_principals() {
     db.sever! <- db.disable
     db.prove <- db.sever
     db.purge-0! <- db.prove
-    notice.contained.ops <- db.prove
+    notice.first-response.ops <- notice.opened.ops db.capture
+    notice.contained.ops <- db.prove notice.opened.ops notice.first-response.ops
     ");
 }
 
@@ -71,7 +72,8 @@ fn kill_first() {
     db.confirm-worker <- db.reload-worker
     db.prove <- db.confirm-api db.confirm-worker
     db.purge-0! <- db.prove
-    notice.contained.ops <- db.prove
+    notice.first-response.ops <- notice.opened.ops db.capture
+    notice.contained.ops <- db.prove notice.opened.ops notice.first-response.ops
     ");
 }
 
@@ -289,7 +291,8 @@ fn people_come_after_each_other_and_consumers_are_seen_to_use_what_they_made() {
     token.confirm-api <- token.reload-api
     token.reload-worker <- token.tell
     token.confirm-worker <- token.reload-worker
-    notice.contained.ops <- token.prove
+    notice.first-response.ops <- notice.opened.ops token.capture
+    notice.contained.ops <- token.prove notice.opened.ops notice.first-response.ops
     ");
     // Nobody but people can end it: nothing is captured, and nothing is proven.
     let mut person = secret("ines", ValidAtOnce::One);
@@ -301,7 +304,8 @@ fn people_come_after_each_other_and_consumers_are_seen_to_use_what_they_made() {
     notice.opened.ops <- 
     ines.reset <- 
     ines.sessions <- ines.reset
-    notice.contained.ops <- ines.sessions
+    notice.first-response.ops <- notice.opened.ops ines.reset
+    notice.contained.ops <- ines.sessions notice.opened.ops notice.first-response.ops
     ");
     person.tasks.clear();
     assert!(matches!(compile(&input(Strategy::KillFirst, vec![person])), Err(CannotPlan::CannotProve(_))));

@@ -256,7 +256,7 @@ pub(super) fn p13(machine: &Machine, books: &Books) -> Verdict {
         // Nor is anybody begun while those under way, who wait for people, take all the room.
         let crowded = machine.plan().under_way > 0 && asking.contains(&true);
         blocked[i] = people
-            || books.steps[i].needs.iter().any(|n| blocked[*n])
+            || books.steps[i].needs.iter().any(|n| blocked[*n] && !books.steps[*n].is_over())
             || (0..books.steps.len()).any(earlier)
             || crowded && step.switches() && *state == StepState::Waiting;
         must(blocked[i] || state.satisfies(), || {
