@@ -58,6 +58,8 @@ mod releases;
 mod rest;
 pub mod session_key;
 mod shape;
+pub mod slack;
+pub mod smtp;
 pub mod source;
 pub mod ssh;
 pub mod systemd;
@@ -102,6 +104,8 @@ pub static ALL: &[&connector::Definition] = &[
     &provider::CONNECTOR,
     &redis::CONNECTOR,
     &session_key::CONNECTOR,
+    &slack::CONNECTOR,
+    &smtp::CONNECTOR,
     &ssh::CONNECTOR,
     &systemd::CONNECTOR,
     &tls::CONNECTOR,

@@ -46,7 +46,10 @@ async fn notice(
     channel: &str,
     kind: &str,
 ) -> Result<Notice, AppError> {
-    let (stage, title, body) = words(incident, kind);
+    let (stage, mut title, body) = words(incident, kind);
+    if incident.drill {
+        title = format!("DRILL: {title}");
+    }
     let checkpoint = job.app.store.checkpoint().await?.map(|(_, note)| note).unwrap_or_default();
     let first: Option<StepId> = format!("notice.{OPENED}.{channel}").parse().ok();
     let first = first.and_then(|step| incident.facts.get(&step)).filter(|_| kind != OPENED);

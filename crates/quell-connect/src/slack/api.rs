@@ -1,5 +1,7 @@
 //! The few methods of Slack's Web API that are used, and what its refusals mean.
 
+use std::time::Duration;
+
 use quell_core::secret::SecretValue;
 use reqwest::Method;
 use reqwest::header::HeaderValue;
@@ -54,11 +56,30 @@ impl Api {
         let answer = self.call(token, Ask::new(WHAT, Method::POST, &["auth.test"])).await?;
         let text = |name: &str| answer.get(name).and_then(Value::as_str).map(str::to_owned);
         let odd = || self.rest.error(WHAT, ConnectErrorKind::Unexpected, "the answer names no user");
-        Ok(Me { bot: text("bot_id"), user: text("user_id").ok_or_else(odd)?, team: text("team").unwrap_or_default() })
+        Ok(Me {
+            bot: text("bot_id"),
+            user: text("user_id").ok_or_else(odd)?,
+            team: text("team").unwrap_or_default(),
+        })
     }
 
+    /// Threads, too: Slack's page on `conversations.replies` says that not every kind of bot token may.
     pub(super) async fn can_read(&self, token: &SecretValue) -> Result<(), ConnectError> {
-        self.call(token, self.history("reading the channel").query("limit", "1")).await.map(drop)
+        let answer = self.call(token, self.history("reading the channel").query("limit", "1")).await?;
+        let Some(newest) = messages(&answer).next() else { return Ok(()) };
+        let thread = self.replies("reading a thread", text(newest, "ts"));
+        match self.call(token, thread.query("limit", "1")).await {
+            // Not every message can have a thread, and this one may be gone by now.
+            Err(error) if error.kind == ConnectErrorKind::Missing => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    fn replies(&self, what: &'static str, ts: &str) -> Ask<'static> {
+        Ask::get(what, &["conversations.replies"])
+            .query("channel", &self.channel)
+            .query("ts", ts)
+            .query("include_all_metadata", "true")
     }
 
     fn history(&self, what: &'static str) -> Ask<'static> {
@@ -103,11 +124,7 @@ impl Api {
         const WHAT: &str = "looking at the incident's thread";
         let (mut found, mut reply, mut cursor) = (None, None, String::new());
         for _ in 0..PAGES {
-            let mut ask = Ask::get(WHAT, &["conversations.replies"])
-                .query("channel", &self.channel)
-                .query("ts", ts)
-                .query("include_all_metadata", "true")
-                .query("limit", PAGE);
+            let mut ask = self.replies(WHAT, ts).query("limit", PAGE);
             if !cursor.is_empty() {
                 ask = ask.query("cursor", cursor);
             }
@@ -190,7 +207,9 @@ impl Api {
             }
             status @ 500.. => return failed(ConnectErrorKind::Lost, format!("status {status}")),
             status => {
-                let words = format!("status {status}: something else answered than Slack; is there a proxy, or another `url`?");
+                let words = format!(
+                    "status {status}: something else answered than Slack; is there a proxy, or another `url`?"
+                );
                 return failed(ConnectErrorKind::Denied, words);
             }
         }
@@ -198,13 +217,7 @@ impl Api {
         match body.get("ok").and_then(Value::as_bool) {
             Some(true) => Ok(body),
             Some(false) => {
-                let (kind, words) = refusal(text(&body, "error"), text(&body, "needed"));
-                let kind = match kind {
-                    ConnectErrorKind::Transient { .. } => {
-                        ConnectErrorKind::Transient { retry_after: answer.retry_after }
-                    }
-                    other => other,
-                };
+                let (kind, words) = refusal(text(&body, "error"), text(&body, "needed"), answer.retry_after);
                 failed(kind, words)
             }
             None => failed(ConnectErrorKind::Unexpected, "this is not an answer of Slack".to_owned()),
@@ -218,16 +231,19 @@ const JSON: &str = "application/json; charset=utf-8";
 pub(super) const EVENT: &str = "quell_notice";
 
 /// What is wrong, and what to do about it.
-fn refusal(error: &str, needed: &str) -> (ConnectErrorKind, String) {
+fn refusal(error: &str, needed: &str, retry_after: Option<Duration>) -> (ConnectErrorKind, String) {
     // A word of Slack's own, or nothing that is repeated.
-    let is_word = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_:,".contains(&b));
+    let is_word = |text: &str| {
+        text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_:,".contains(&b))
+    };
     let error = if is_word(error) && error.len() <= 100 { error } else { "an error without a name" };
     let needed = if is_word(needed) && needed.len() <= 200 { needed } else { "" };
     let with = |kind, fix: &str| (kind, format!("{error}: {fix}"));
     match error {
-        "ratelimited" | "rate_limited" => {
-            with(ConnectErrorKind::Transient { retry_after: None }, "too many requests for this channel or method")
-        }
+        "ratelimited" | "rate_limited" => with(
+            ConnectErrorKind::Transient { retry_after: None },
+            "too many requests for this channel or method",
+        ),
         "message_not_found" | "thread_not_found" => {
             with(ConnectErrorKind::Missing, "somebody deleted the incident's message")
         }
@@ -236,15 +252,16 @@ fn refusal(error: &str, needed: &str) -> (ConnectErrorKind, String) {
             ConnectErrorKind::Denied,
             "there is no such channel, or it is private: correct `channel`, or invite the app to it",
         ),
-        "is_archived" => with(ConnectErrorKind::Denied, "the channel is archived: name another one in `channel`"),
+        "is_archived" => {
+            with(ConnectErrorKind::Denied, "the channel is archived: name another one in `channel`")
+        }
         "invalid_auth" | "not_authed" | "account_inactive" | "token_revoked" | "token_expired" => with(
             ConnectErrorKind::Denied,
             "the bot token is not valid: install the app again and store its new token where `token` points",
         ),
-        "missing_scope" => with(
-            ConnectErrorKind::Denied,
-            &format!("give the app the scope `{needed}` and install it again"),
-        ),
+        "missing_scope" => {
+            with(ConnectErrorKind::Denied, &format!("give the app the scope `{needed}` and install it again"))
+        }
         "msg_too_long" | "msg_blocks_too_long" | "invalid_blocks" | "invalid_metadata_format" => with(
             ConnectErrorKind::Denied,
             "Slack does not take this message; the incident is in `quell incident show`",
@@ -293,11 +310,11 @@ mod tests {
 
     #[test]
     fn what_an_error_says_is_repeated_only_if_it_is_a_word() {
-        let (kind, words) = refusal("missing_scope", "channels:history");
+        let (kind, words) = refusal("missing_scope", "channels:history", None);
         assert_eq!(kind, ConnectErrorKind::Denied);
         assert!(words.contains("`channels:history`"), "{words}");
-        let (_, words) = refusal("xoxb-CANARY is not\nvalid", "");
+        let (_, words) = refusal("xoxb-CANARY is not\nvalid", "", None);
         assert!(!words.contains("CANARY"), "{words}");
-        assert_eq!(refusal("fatal_error", "").0, ConnectErrorKind::Lost);
+        assert_eq!(refusal("fatal_error", "", None).0, ConnectErrorKind::Lost);
     }
 }

@@ -36,7 +36,9 @@ pub enum Refused {
     #[error("the request is older than five minutes, or its clock is wrong: press the button again")]
     Late,
     /// The signature is not the app's.
-    #[error("the request is not signed with the app's signing secret: compare `signing_secret` with the app's page")]
+    #[error(
+        "the request is not signed with the app's signing secret: compare `signing_secret` with the app's page"
+    )]
     NotSlack,
     /// It is not a press of one of our buttons.
     #[error("this is not an answer to a question of Quell")]
@@ -96,7 +98,8 @@ impl Desk {
         now: Timestamp,
     ) -> Result<Result<Decision, Refused>, ConnectError> {
         let secret = self.signing_secret.resolve(&self.context).await?;
-        Ok(verify(&secret, timestamp, signature, raw_body, now).and_then(|()| decision(raw_body, &self.users)))
+        Ok(verify(&secret, timestamp, signature, raw_body, now)
+            .and_then(|()| decision(raw_body, &self.users)))
     }
 }
 
@@ -113,10 +116,11 @@ pub fn verify(
     if now.as_second().abs_diff(sent) > WINDOW.unsigned_abs() {
         return Err(Refused::Late);
     }
-    let told = signature.strip_prefix("v0=").and_then(|hex| hex::decode(hex).ok()).ok_or(Refused::NotSlack)?;
+    let told =
+        signature.strip_prefix("v0=").and_then(|hex| hex::decode(hex).ok()).ok_or(Refused::NotSlack)?;
     let key = Some(secret.expose()).filter(|key| !key.is_empty()).ok_or(Refused::NotSlack)?;
     let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_e| Refused::NotSlack)?;
-    for part in [b"v0:", timestamp.as_bytes(), b":", raw_body] {
+    for part in [b"v0:".as_slice(), timestamp.as_bytes(), b":", raw_body] {
         mac.update(part);
     }
     mac.verify_slice(&told).map_err(|_e| Refused::NotSlack)
@@ -216,9 +220,14 @@ mod tests {
         let other = format!("{EXAMPLE_BODY} ");
         let short: String = good.chars().take(20).collect();
         let upper = good.replace("v0=", "v1=");
-        for (signature, body) in
-            [(good, other.as_str()), (&short, EXAMPLE_BODY), (&upper, EXAMPLE_BODY), ("", EXAMPLE_BODY), ("v0=", EXAMPLE_BODY), ("v0=zz", EXAMPLE_BODY)]
-        {
+        for (signature, body) in [
+            (good, other.as_str()),
+            (&short, EXAMPLE_BODY),
+            (&upper, EXAMPLE_BODY),
+            ("", EXAMPLE_BODY),
+            ("v0=", EXAMPLE_BODY),
+            ("v0=zz", EXAMPLE_BODY),
+        ] {
             assert_eq!(check(EXAMPLE_AT, signature, body, sent), Err(Refused::NotSlack), "{signature}");
         }
         // The moment is signed, too.
@@ -250,7 +259,8 @@ mod tests {
         let users = BTreeMap::from([("U0INES".to_owned(), "ines".to_owned())]);
         let plan = "ab".repeat(32);
         for (action, choice) in [(APPROVE, Choice::Approve), (REFUSE, Choice::Refuse)] {
-            let body = body("block_actions", "U0INES", &press(action, "INC-2026-0007", "orders-db.disable", &plan));
+            let body =
+                body("block_actions", "U0INES", &press(action, "INC-2026-0007", "orders-db.disable", &plan));
             let expected = Decision {
                 incident: "INC-2026-0007".parse().unwrap(),
                 step: "orders-db.disable".parse().unwrap(),
@@ -275,7 +285,9 @@ mod tests {
         let good = press(APPROVE, "INC-2026-0007", "db.disable", &plan);
         let two = serde_json::json!([good[0], good[0]]);
         let mut more: Value = good.clone();
-        more[0]["value"] = serde_json::json!("{\"incident\":\"INC-2026-0007\",\"step\":\"db.disable\",\"plan\":\"x\",\"by\":\"otto\"}");
+        more[0]["value"] = serde_json::json!(
+            "{\"incident\":\"INC-2026-0007\",\"step\":\"db.disable\",\"plan\":\"x\",\"by\":\"otto\"}"
+        );
         let twice = format!("{}&payload=x", body("block_actions", "U0INES", &good));
         for (n, odd) in [
             body("view_submission", "U0INES", &good),

@@ -6,8 +6,8 @@
 //! An incident is one message, which shows how it stands now, and a thread below it. Slack drops no repeat, so every message carries an id in its
 //! metadata, and it is looked for before one is posted.
 
-pub mod approval;
 mod api;
+pub mod approval;
 mod message;
 
 use async_trait::async_trait;
@@ -103,11 +103,13 @@ fn read(config: &Value) -> Result<Config, ConfigError> {
         return Err(ConfigError::at("channel", "this is not the id of a channel", hint));
     }
     if config.users.iter().any(|(id, name)| !is_id(id, ['U', 'W']) || name.trim().is_empty()) {
-        let hint = "Write { U0123456789: ines }: Slack's id of the user, and the name that stands in the ledger.";
+        let hint =
+            "Write { U0123456789: ines }: Slack's id of the user, and the name that stands in the ledger.";
         return Err(ConfigError::at("users", "a key is not the id of a user, or a name is empty", hint));
     }
     if config.users.is_empty() != config.signing_secret.is_none() {
-        let hint = "Approvals need both: `signing_secret` to tell Slack from others, `users` to know who approves.";
+        let hint =
+            "Approvals need both: `signing_secret` to tell Slack from others, `users` to know who approves.";
         return Err(ConfigError::at("users", "one of `users` and `signing_secret` is missing", hint));
     }
     Ok(config)
@@ -141,7 +143,8 @@ impl Slack {
             return Ok(There { head: Some(head), reply: None });
         }
         let thread = self.api.thread(token, me, &head.ts, notice).await?;
-        Ok(thread.map_or(There { head: None, reply: None }, |(head, reply)| There { head: Some(head), reply }))
+        Ok(thread
+            .map_or(There { head: None, reply: None }, |(head, reply)| There { head: Some(head), reply }))
     }
 
     /// Whether all of it is there.
@@ -184,7 +187,8 @@ impl Slack {
         let token = self.token().await?;
         let me = self.api.me(&token).await?;
         let there = self.look(&token, &me, notice).await?;
-        let not_there = || Outcome::retry(format!("{}: it is not there, or not all of it", self.api.target()));
+        let not_there =
+            || Outcome::retry(format!("{}: it is not there, or not all of it", self.api.target()));
         Ok(self.is_whole(&there, notice).unwrap_or_else(not_there))
     }
 }

@@ -8,6 +8,8 @@
 )]
 
 mod pagerduty;
+mod slack;
+mod smtp;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,6 +32,14 @@ fn context(key: &str, limit: Duration) -> Context {
     let mut context = Context::new(PathBuf::from("/nowhere"), http);
     context.environment = Arc::new(BTreeMap::from([("KEY".to_owned(), key.to_owned())]));
     context.call_limit = limit;
+    context
+}
+
+/// And `env:NAME` is that.
+fn with(mut context: Context, name: &str, value: &str) -> Context {
+    let mut environment = BTreeMap::clone(&context.environment);
+    environment.insert(name.to_owned(), value.to_owned());
+    context.environment = Arc::new(environment);
     context
 }
 

@@ -280,8 +280,12 @@ fn refuse_what_cannot_end(input: &PlanInput) -> Result<(), CannotPlan> {
 /// resolved before it is opened stays open. One that failed holds nobody.
 fn notices(input: &PlanInput, before: &[Step], proofs: &[StepId]) -> Result<Vec<Step>, CannotPlan> {
     let of_secrets = || before.iter().filter(|step| step.secret.is_some());
-    // People may take a day, so they are waited for only where there is nobody else.
-    let first = of_secrets().find(|step| !step.is_for_people()).or_else(|| of_secrets().next());
+    // Where people approve, nobody has responded before they did: a pager goes on ringing. People's own steps may take a day, so they are
+    // waited for only where there is nobody else.
+    let proves = |step: &Step| matches!(step.action, StepAction::Prove | StepAction::ProveRefused);
+    let approved = of_secrets().take_while(|s| !proves(s)).find(|s| s.approvals > 0 && !s.is_for_people());
+    let by_machine = || of_secrets().find(|step| !step.is_for_people());
+    let first = approved.or_else(by_machine).or_else(|| of_secrets().next());
     let mut steps = Vec::new();
     for channel in &input.channels {
         let needs = [Some(notice_id(input, channel, OPENED)?), first.map(|step| step.id.clone())];
