@@ -52,7 +52,7 @@ async fn notice(
     }
     let checkpoint = job.app.store.checkpoint().await?.map(|(_, note)| note).unwrap_or_default();
     let first: Option<StepId> = format!("notice.{OPENED}.{channel}").parse().ok();
-    let first = first.and_then(|step| incident.facts.get(&step)).filter(|_| kind != OPENED);
+    let first = first.and_then(|step| incident.facts.get(&step));
     Ok(Notice {
         // A second plan tells the same things anew.
         id: format!("{}/{}/{}", incident.id, machine.plan().revision, job.step.id),

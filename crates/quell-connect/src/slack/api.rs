@@ -241,7 +241,7 @@ fn refusal(error: &str, needed: &str, retry_after: Option<Duration>) -> (Connect
     let with = |kind, fix: &str| (kind, format!("{error}: {fix}"));
     match error {
         "ratelimited" | "rate_limited" => with(
-            ConnectErrorKind::Transient { retry_after: None },
+            ConnectErrorKind::Transient { retry_after },
             "too many requests for this channel or method",
         ),
         "message_not_found" | "thread_not_found" => {
@@ -258,6 +258,10 @@ fn refusal(error: &str, needed: &str, retry_after: Option<Duration>) -> (Connect
         "invalid_auth" | "not_authed" | "account_inactive" | "token_revoked" | "token_expired" => with(
             ConnectErrorKind::Denied,
             "the bot token is not valid: install the app again and store its new token where `token` points",
+        ),
+        "not_allowed_token_type" | "access_denied" | "no_permission" => with(
+            ConnectErrorKind::Denied,
+            "this kind of token may not do that: use the bot token of an app with granular scopes",
         ),
         "missing_scope" => {
             with(ConnectErrorKind::Denied, &format!("give the app the scope `{needed}` and install it again"))

@@ -278,6 +278,20 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn bytes_of_strangers_decide_nothing(
+            bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300),
+            text in "payload=[%{}a-z0-9\":,]{0,120}",
+        ) {
+            let users = BTreeMap::from([("U0INES".to_owned(), "ines".to_owned())]);
+            proptest::prop_assert_eq!(decision(&bytes, &users), Err(Refused::NotOurs));
+            proptest::prop_assert_eq!(decision(text.as_bytes(), &users), Err(Refused::NotOurs));
+            let refused = verify(&key("key"), EXAMPLE_AT, &text, &bytes, at(1_531_420_618));
+            proptest::prop_assert_eq!(refused, Err(Refused::NotSlack));
+        }
+    }
+
     #[test]
     fn what_is_not_one_press_of_our_button_decides_nothing() {
         let users = BTreeMap::from([("U0INES".to_owned(), "ines".to_owned())]);

@@ -156,6 +156,8 @@ async fn refusals_say_what_to_change() {
         let limited = slack.send(&notice(Stage::Opened)).await;
         assert_eq!((not_applied(&limited).1, not_applied(&limited).2), (true, Some(3000)), "{method}");
     }
+    model.fail("chat.postMessage", "ratelimited", false);
+    assert!(not_applied(&slack.send(&notice(Stage::Opened)).await).1);
     for (error, fix) in [
         ("not_in_channel", "/invite"),
         ("channel_not_found", "correct `channel`"),
