@@ -240,10 +240,9 @@ fn refusal(error: &str, needed: &str, retry_after: Option<Duration>) -> (Connect
     let needed = if is_word(needed) && needed.len() <= 200 { needed } else { "" };
     let with = |kind, fix: &str| (kind, format!("{error}: {fix}"));
     match error {
-        "ratelimited" | "rate_limited" => with(
-            ConnectErrorKind::Transient { retry_after },
-            "too many requests for this channel or method",
-        ),
+        "ratelimited" | "rate_limited" => {
+            with(ConnectErrorKind::Transient { retry_after }, "too many requests for this channel or method")
+        }
         "message_not_found" | "thread_not_found" => {
             with(ConnectErrorKind::Missing, "somebody deleted the incident's message")
         }

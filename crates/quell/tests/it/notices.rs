@@ -246,3 +246,29 @@ fn who_may_approve_is_asked_and_nobody_has_responded_before() {
     assert!(!buttons.contains("quell.approve"), "{buttons}");
     assert_eq!(channels.paged(), ["trigger", "acknowledge", "resolve"]);
 }
+
+#[test]
+fn a_crash_around_a_notice_tells_nobody_twice() {
+    let servers = Servers::start();
+    let channels = Channels::start();
+    let policy = channels.policy(0, channels.pager.port(), channels.chat.port());
+    let world = world_with(&servers, "crash", &policy);
+    let id = world.open("public-repo");
+    for failpoint in [
+        "notice.opened.security:after-intent",
+        "notice.opened.security:after-effect",
+        "notice.first-response.security:after-effect",
+        "notice.contained.security:after-effect",
+    ] {
+        let killed = world.quell(&["respond", &id]).env("QUELL_FAILPOINT", failpoint).output().unwrap();
+        assert_eq!(killed.status.code(), None, "{failpoint} was not reached: {}", text(&killed.stderr));
+    }
+    world.ok(&["respond", &id]);
+    world.assert_inert(&id, Roles::Alternating);
+    assert_eq!(channels.posted().len(), 3, "{:?}", channels.posted());
+    let [alert] = &channels.pager.alerts()[..] else { panic!("{:?}", channels.pager.alerts()) };
+    assert_eq!(alert.status, "resolved");
+    let mailed = channels.mailed().into_iter().collect::<BTreeSet<_>>();
+    let hooked = channels.hooked().iter().map(|it| it["id"].to_string()).collect::<BTreeSet<_>>();
+    assert_eq!((mailed.len(), hooked.len()), (3, 3));
+}
