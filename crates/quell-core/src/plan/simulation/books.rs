@@ -50,7 +50,7 @@ pub(super) struct Books {
 
 impl Entry {
     /// What needs it may go on.
-    pub(super) fn is_over(&self) -> bool {
+    fn is_over(&self) -> bool {
         self.satisfied || (self.best_effort && self.failed)
     }
 }
@@ -123,7 +123,13 @@ impl Books {
     /// It gave up, or something that it needs did.
     pub(super) fn is_stuck(&self, i: usize) -> bool {
         let step = &self.steps[i];
-        step.failed || step.needs.iter().any(|n| !self.steps[*n].is_over() && self.is_stuck(*n))
+        step.failed || step.needs.iter().any(|n| self.blocks(*n))
+    }
+
+    /// What needs it cannot go on: it gave up, and was not only tried, or something before it did.
+    fn blocks(&self, i: usize) -> bool {
+        let step = &self.steps[i];
+        (step.failed && !step.best_effort) || step.needs.iter().any(|n| self.blocks(*n))
     }
 
     /// Takes one committed event in.
