@@ -275,6 +275,7 @@ fn policy_schema() -> Value {
             "markets": strings,
             "notify": {"type": "object", "additionalProperties": {"type": "string"}},
             "strategy": {"enum": ["auto", "kill-first", "make-before-break"]},
+            "site": {"type": "string", "pattern": "^https?://", "description": "Where people reach this installation: https://quell.example.com. Notices link to the incident there"},
             "mass": {
                 "type": "object",
                 "additionalProperties": false,

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use quell_core::exposure::Exposure;
 use quell_core::inventory::Place;
 use quell_core::issuer::{Capabilities, Overlap, Task};
-use quell_core::outcome::{Outcome, Probe};
+use quell_core::outcome::{Facts, Outcome, Probe};
 use quell_core::plan::ChannelAct;
 use quell_core::secret::{Credential, SecretValue};
 use serde::Serialize;
@@ -283,6 +283,33 @@ pub trait Observe: Send + Sync {
     async fn see(&self) -> Result<Seen, ConnectError>;
 }
 
+/// How far an incident is, as far as people are told.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// It was opened, and nothing has been done yet.
+    Opened,
+    /// The first step is done: somebody, or Quell, has taken it up.
+    FirstResponse,
+    /// Machines have done what they can; the rest is people's.
+    WithPeople,
+    /// Every secret is proven inert.
+    Proven,
+}
+
+/// A step that waits for people, as those who may approve it are asked.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Ask {
+    /// The step's id.
+    pub step: String,
+    /// The plan that it stands in: an approval is for this one and no other.
+    pub plan_hash: String,
+    /// What it does, in words.
+    pub what: String,
+    /// How many more people must approve it.
+    pub needed: u8,
+}
+
 /// Something told to people. Never a value inside.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Notice {
@@ -290,14 +317,53 @@ pub struct Notice {
     pub id: String,
     /// The incident.
     pub incident: String,
+    /// The installation: ids of incidents are unique in it alone.
+    pub installation: String,
+    /// How far it is.
+    pub stage: Stage,
     /// `SEV-1` and so on.
     pub severity: String,
     /// One line.
     pub title: String,
     /// The text, Markdown.
     pub body: String,
+    /// Where people read on, when the inventory says where this installation is reached.
+    pub link: Option<String>,
+    /// Steps that wait for people now.
+    pub asks: Vec<Ask>,
+    /// What this channel said of the incident's first notice, such as where it stands.
+    #[serde(skip)]
+    pub first: Facts,
     /// The signed ledger checkpoint at the time of writing: whoever keeps it can show a rewrite later.
     pub checkpoint: String,
+}
+
+impl Notice {
+    /// One to try a channel with.
+    pub(crate) fn sample(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            incident: "INC-2026-0001".to_owned(),
+            installation: "conformance".to_owned(),
+            stage: Stage::Opened,
+            severity: "SEV-4".to_owned(),
+            title: "Conformance check".to_owned(),
+            body: "A second line, with \"quotes\" and ünïcode.\nNothing to do.".to_owned(),
+            link: None,
+            asks: Vec::new(),
+            first: Facts::new(),
+            checkpoint: "quell.example/log\n1\nAAAA\n".to_owned(),
+        }
+    }
+}
+
+/// What becomes of a notice that is sent a second time, after nobody knows whether the first one arrived.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Repeat {
+    /// It carries the same id, and whoever gets it drops it: it is sent again.
+    Dropped,
+    /// It would stand there twice: [`Notify::seen`] looks first.
+    Seen,
 }
 
 /// What an incident says of a place where it leaked.
@@ -344,6 +410,14 @@ pub trait Notify: Send + Sync {
     async fn check(&self) -> Vec<Check>;
     /// Sends it. A repeat carries the same `id`.
     async fn send(&self, notice: &Notice) -> Outcome;
+    /// What follows when its answer was lost.
+    fn repeat(&self) -> Repeat {
+        Repeat::Dropped
+    }
+    /// `Applied` when it is there, with the facts that `send` gives; `NotApplied` when it is not. Changes nothing.
+    async fn seen(&self, _notice: &Notice) -> Outcome {
+        Outcome::unknown("this channel does not show what was sent to it")
+    }
 }
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ pub mod mariadb;
 pub mod minisign;
 pub mod oauth;
 pub mod openbao;
+pub mod pagerduty;
 mod password;
 pub mod person;
 pub mod pkcs11;
@@ -57,6 +58,8 @@ mod releases;
 mod rest;
 pub mod session_key;
 mod shape;
+pub mod slack;
+pub mod smtp;
 pub mod source;
 pub mod ssh;
 pub mod systemd;
@@ -93,6 +96,7 @@ pub static ALL: &[&connector::Definition] = &[
     &minisign::CONNECTOR,
     &oauth::CONNECTOR,
     &openbao::CONNECTOR,
+    &pagerduty::CONNECTOR,
     &person::CONNECTOR,
     &pkcs11::CONNECTOR,
     &postgres::CONNECTOR,
@@ -100,6 +104,8 @@ pub static ALL: &[&connector::Definition] = &[
     &provider::CONNECTOR,
     &redis::CONNECTOR,
     &session_key::CONNECTOR,
+    &slack::CONNECTOR,
+    &smtp::CONNECTOR,
     &ssh::CONNECTOR,
     &systemd::CONNECTOR,
     &tls::CONNECTOR,

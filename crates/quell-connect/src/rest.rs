@@ -93,6 +93,11 @@ impl<'a> Ask<'a> {
         Self { body: Some((content_type, Zeroizing::new(body.to_string()))), ..self }
     }
 
+    /// Text that holds a value.
+    pub(crate) fn text(self, content_type: &'static str, body: Zeroizing<String>) -> Self {
+        Self { body: Some((content_type, body)), ..self }
+    }
+
     /// A form, as endpoints for tokens take it.
     pub(crate) fn form(self, pairs: &[(&str, &str)]) -> Self {
         let mut form = url::form_urlencoded::Serializer::new(String::new());

@@ -7,7 +7,12 @@ const MESSAGE_MAX: usize = 300;
 
 /// One line, bounded.
 pub(crate) fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE_MAX).collect()
+    control_free(text).chars().take(MESSAGE_MAX).collect()
+}
+
+/// One line, whole.
+pub(crate) fn control_free(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Takes a value out of a message. A server that asked for the password in clear could repeat it.

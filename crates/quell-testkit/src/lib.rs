@@ -14,6 +14,7 @@ pub mod openbao;
 pub mod openssl;
 pub mod postgres;
 pub mod redis;
+pub mod smtp;
 pub mod sshd;
 mod start;
 

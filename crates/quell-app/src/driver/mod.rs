@@ -5,6 +5,7 @@
 
 mod channel;
 mod failpoint;
+mod notify;
 mod perform;
 #[cfg(test)]
 mod tests;

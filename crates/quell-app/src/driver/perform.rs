@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quell_connect::connector::{IssuerOp, Notice, Performed as Issued};
+use quell_connect::connector::{IssuerOp, Performed as Issued};
 use quell_core::event::{Actor, Event, SealedRef, ValueRole};
 use quell_core::incident::Incident;
 use quell_core::issuer::{Chooser, Overlap, ValidAtOnce};
@@ -85,7 +85,7 @@ pub(super) async fn perform(job: &Job) -> Performed {
 
 async fn step(job: &Job) -> Result<Performed, AppError> {
     if let StepAction::Notify { channel, notice } = &job.step.action {
-        return notify(job, channel, notice).await;
+        return super::notify::perform(job, channel, notice).await;
     }
     if let StepAction::Channel { channel, act, .. } = &job.step.action {
         return super::channel::perform(job, channel, *act).await;
@@ -626,41 +626,4 @@ async fn purge(job: &Job, systems: &Systems, store: usize) -> Result<Performed, 
         Phase::Observe => store.observe_purge(&values).await,
     }
     .into())
-}
-
-async fn notify(job: &Job, channel: &str, kind: &str) -> Result<Performed, AppError> {
-    let incident = job.known.incident.as_deref().ok_or_else(|| gone("incident"))?;
-    let channel = crate::systems::notifier(&job.app.inventory, channel, &job.app.context)?;
-    let secrets: Vec<&str> = incident.secrets.iter().map(|a| a.secret.as_str()).collect();
-    let checkpoint = job.app.store.checkpoint().await?.map(|(_, note)| note).unwrap_or_default();
-    let (title, body) = match kind {
-        "contained" if !incident.is_contained() => {
-            let open = |a: &&quell_core::event::Affected| !incident.is_inert(&a.secret);
-            let people: Vec<&str> = incident.secrets.iter().filter(open).map(|a| a.secret.as_str()).collect();
-            (
-                format!("{}: done as far as machines can; by people: {}", incident.id, people.join(", ")),
-                "What people ended rests on what they recorded: no machine can try it. Everything else is refused by its issuer beside an accepted control."
-                    .to_owned(),
-            )
-        }
-        "contained" => (
-            format!("{}: proven inert: {}", incident.id, secrets.join(", ")),
-            "Every old value is refused by its issuer beside an accepted control, and no session is left that the issuer counts; the plan's warnings say what lives on elsewhere."
-                .to_owned(),
-        ),
-        _ => (
-            format!("{}: {}", incident.id, incident.title),
-            format!("Affected: {}. Strategy and steps: `quell plan {}`.", secrets.join(", "), incident.id),
-        ),
-    };
-    let notice = Notice {
-        id: format!("{}/{}", incident.id, job.step.id),
-        incident: incident.id.to_string(),
-        severity: incident.severity().word().to_owned(),
-        title,
-        body,
-        checkpoint,
-    };
-    // Whether a notice arrived cannot be seen; it carries its id, so the receiver can drop a repeat.
-    Ok(channel.send(&notice).await.into())
 }

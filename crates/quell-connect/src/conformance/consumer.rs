@@ -1,9 +1,10 @@
 //! The contracts of what reloads, observes and notifies.
 
+use quell_core::outcome::Outcome;
 use quell_core::secret::SecretValue;
 
 use super::{Canaries, Violation, applied, require};
-use crate::connector::{Check, Notice, Notify, Observe, Reload};
+use crate::connector::{Check, Notice, Notify, Observe, Reload, Repeat};
 
 /// Reloads twice. `values` are what the consumer handles; none may be repeated to us.
 pub async fn reload(reload: &dyn Reload, values: &[&SecretValue]) -> Result<(), Violation> {
@@ -43,18 +44,25 @@ pub async fn notify(notify: &dyn Notify, values: &[&SecretValue]) -> Result<(), 
     let canaries = Canaries::of(values);
     canaries.absent("target", &notify.target())?;
     checks(&canaries, &notify.check().await)?;
-    let notice = Notice {
-        id: "conformance-1".to_owned(),
-        incident: "INC-2026-0001".to_owned(),
-        severity: "SEV-4".to_owned(),
-        title: "Conformance check".to_owned(),
-        body: "A second line, with \"quotes\" and ünïcode.\nNothing to do.".to_owned(),
-        checkpoint: "quell.example/log\n1\nAAAA\n".to_owned(),
-    };
+    let notice = Notice::sample("conformance-1");
+    let looks = notify.repeat() == Repeat::Seen;
+    if looks {
+        let seen = notify.seen(&notice).await;
+        canaries.absent_in("seen", &seen)?;
+        let not_there = matches!(seen, Outcome::NotApplied { .. });
+        require("`seen` of what was not sent is not applied", not_there, || format!("{seen:?}"))?;
+    }
     for rule in ["`send` is applied", "`send` repeated is applied"] {
         let outcome = notify.send(&notice).await;
         canaries.absent_in("send", &outcome)?;
         applied(rule, &outcome)?;
+        if looks {
+            let seen = notify.seen(&notice).await;
+            canaries.absent_in("seen", &seen)?;
+            require("`seen` gives what `send` gave", seen == outcome, || {
+                format!("{seen:?}, not {outcome:?}")
+            })?;
+        }
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use quell_core::secret::{Credential, SecretValue};
 use tokio::net::TcpListener;
 
 use super::{Canaries, Violation, require};
-use crate::connector::{Issuer, IssuerOp, Notice, Notify, Observe, Reload, Store};
+use crate::connector::{Issuer, IssuerOp, Notice, Notify, Observe, Reload, Repeat, Store};
 use crate::error::{ConnectError, ConnectErrorKind};
 
 /// What to point at the hung system, with a value to use on it.
@@ -87,15 +87,13 @@ async fn ask(bound: Duration, subject: Subject) -> Result<(), Violation> {
             Limit { bound, canaries: Canaries::default() }.lost("see", observe.see()).await
         }
         Subject::Notify(notify) => {
-            let notice = Notice {
-                id: "hung-1".to_owned(),
-                incident: "INC-2026-0001".to_owned(),
-                severity: "SEV-4".to_owned(),
-                title: "Conformance check".to_owned(),
-                body: String::new(),
-                checkpoint: String::new(),
-            };
-            Limit { bound, canaries: Canaries::default() }.unknown("send", notify.send(&notice)).await
+            let notice = Notice::sample("hung-1");
+            let limit = Limit { bound, canaries: Canaries::default() };
+            limit.unknown("send", notify.send(&notice)).await?;
+            match notify.repeat() {
+                Repeat::Dropped => Ok(()),
+                Repeat::Seen => limit.unknown("seen", notify.seen(&notice)).await,
+            }
         }
     }
 }

@@ -9,9 +9,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use quell_connect::conformance::{self, Fault, FlakyProxy, Subject};
-use quell_connect::connector::Notice;
+use quell_connect::connector::{Ask, Notice, Stage};
 use quell_connect::error::ConnectErrorKind;
-use quell_core::outcome::Outcome;
+use quell_core::outcome::{Facts, Outcome};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -63,9 +63,19 @@ fn notice() -> Notice {
     Notice {
         id: "INC-2026-0001/page-1".to_owned(),
         incident: "INC-2026-0001".to_owned(),
+        installation: "7f3a".to_owned(),
+        stage: Stage::FirstResponse,
         severity: "SEV-1".to_owned(),
         title: "A database password leaked".to_owned(),
         body: "It is being \"replaced\".\nÜnïcode.".to_owned(),
+        link: Some("https://quell.example.com/incidents/INC-2026-0001".to_owned()),
+        asks: vec![Ask {
+            step: "orders-db.disable".to_owned(),
+            plan_hash: "ab12".to_owned(),
+            what: "make postgres refuse the old value".to_owned(),
+            needed: 2,
+        }],
+        first: Facts::from_iter([("ts".to_owned(), json!("of another channel"))]),
         checkpoint: "quell.example/log\n7\nAAAA\n".to_owned(),
     }
 }
@@ -159,6 +169,9 @@ async fn a_webhook_can_be_verified_as_its_page_says() {
     let got = server.got().pop().unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&got.body).unwrap(), serde_json::to_value(notice()).unwrap());
     assert_eq!(got.headers["x-quell-notice"], "INC-2026-0001/page-1");
+    let body: Value = serde_json::from_slice(&got.body).unwrap();
+    assert_eq!((&body["stage"], &body["asks"][0]["needed"]), (&json!("first-response"), &json!(2)));
+    assert!(body.get("first").is_none(), "what one channel says is not another's to know");
     // The receiver of README.md, run by the interpreter that its readers will use.
     let readme = quell_connect::find("webhook").unwrap().readme;
     let code = readme.split("```python").nth(1).unwrap().split("```").next().unwrap();

@@ -210,6 +210,8 @@ pub struct Policy {
     pub strategy: StrategyPolicy,
     /// Many secrets at once.
     pub mass: Mass,
+    /// Where people reach this installation: `https://quell.example.com`. Notices link to the incident there.
+    pub site: Option<String>,
 }
 
 /// How a rotation of many secrets goes.

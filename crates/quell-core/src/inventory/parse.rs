@@ -388,6 +388,16 @@ fn cross_check(inventory: &Inventory, complaints: &mut Vec<Diagnostic>) {
             );
         }
     }
+    if inventory.policy.site.as_deref().is_some_and(|site| !is_site(site)) {
+        complaints.push(Diagnostic {
+            file: "policy".to_owned(),
+            line: 0,
+            column: 0,
+            key: "policy.site".to_owned(),
+            message: "this is not the address of a site".to_owned(),
+            hint: "write it without user, query and fragment: https://quell.example.com".to_owned(),
+        });
+    }
     for (role, name) in &inventory.policy.notify {
         if !inventory.channels.contains_key(name) {
             complaints.push(Diagnostic {
@@ -400,6 +410,13 @@ fn cross_check(inventory: &Inventory, complaints: &mut Vec<Diagnostic>) {
             });
         }
     }
+}
+
+/// It becomes the begin of links that strangers' programs show.
+fn is_site(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._~:/[]%".contains(c);
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && rest.chars().all(fits))
 }
 
 fn cycle_from(inventory: &Inventory, start: &SecretId) -> Option<String> {
@@ -491,6 +508,8 @@ policy:
             ),
             ("secrets: [\n", "quell.yaml:1:10: unclosed bracket"),
             ("policy: { notify: { page: ops } }", "there is no channel `ops`"),
+            ("policy: { site: quell.example.com }", "not the address of a site"),
+            ("policy: { site: \"https://u:p@quell.example.com\" }", "not the address of a site"),
         ];
         for (text, wanted) in cases {
             let said = complaints(text);

@@ -15,4 +15,7 @@ pub use compile::{
 };
 pub use judge::{OldProof, Proof, confirmed, judge};
 pub use machine::{Action, Approval, Flow, Hold, HoldScope, Machine, Refusal, StepEvent, StepState, word};
-pub use step::{Approvals, ChannelAct, Class, Lane, Phase, Plan, Step, StepAction, Strategy, patience};
+pub use step::{
+    Approvals, CONTAINED, ChannelAct, Class, FIRST_RESPONSE, Lane, OPENED, Phase, Plan, Step, StepAction,
+    Strategy, patience,
+};

@@ -94,10 +94,17 @@ pub enum StepAction {
     Notify {
         /// The channel's name.
         channel: String,
-        /// `opened` or `contained`.
+        /// [`OPENED`], [`FIRST_RESPONSE`] or [`CONTAINED`].
         notice: String,
     },
 }
+
+/// The notice with which a plan begins.
+pub const OPENED: &str = "opened";
+/// The notice that follows its first step.
+pub const FIRST_RESPONSE: &str = "first-response";
+/// The notice after the last proof.
+pub const CONTAINED: &str = "contained";
 
 /// What is done at the place where a secret leaked.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -150,7 +157,7 @@ pub struct Step {
     pub secret: Option<SecretId>,
     /// What it does.
     pub action: StepAction,
-    /// Steps that must be applied (or skipped) before.
+    /// Steps that must be applied (or skipped) before; those of [`Step::best_effort`] may have failed, too.
     pub needs: Vec<StepId>,
     /// How bad it is to do it wrongly.
     pub class: Class,

@@ -10,6 +10,8 @@ pub mod gcp;
 pub mod github;
 pub mod gitlab;
 pub mod kubernetes;
+pub mod pagerduty;
+pub mod slack;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

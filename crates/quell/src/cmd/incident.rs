@@ -307,6 +307,9 @@ async fn show(options: &Options, id: &str, out: &Out) -> Result<u8, AppError> {
     if let Some(machine) = &incident.machine {
         for (step, state) in machine.states() {
             out.data(format!("  {:<18} {}", state_word(state), step.id))?;
+            if let quell_core::plan::StepState::Failed { reason } = state {
+                out.data(format!("  {:<18} {reason}", ""))?;
+            }
         }
     }
     let missing = unmet(&incident);

@@ -31,7 +31,7 @@ impl Proxy {
         self.proxy.address().port()
     }
 
-    fn set(&self, fault: Fault) {
+    pub(crate) fn set(&self, fault: Fault) {
         self.runtime.block_on(self.proxy.set(fault));
     }
 

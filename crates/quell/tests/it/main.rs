@@ -30,6 +30,7 @@ mod kill_key;
 mod kill_words;
 mod kinds;
 mod leases;
+mod notices;
 mod provider;
 mod reach;
 mod respond;

@@ -6,7 +6,10 @@ mod channel;
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::chain::Chain;
-use super::step::{Approvals, ChannelAct, Class, Lane, Plan, STEPS_MAX, Step, StepAction, Strategy};
+use super::step::{
+    Approvals, CONTAINED, ChannelAct, Class, FIRST_RESPONSE, Lane, OPENED, Plan, STEPS_MAX, Step, StepAction,
+    Strategy,
+};
 use crate::exposure::Audience;
 use crate::id::{IncidentId, SecretId, StepId};
 use crate::inventory::{StrategyPolicy, Tier};
@@ -186,7 +189,7 @@ pub fn compile(input: &PlanInput) -> Result<Plan, CannotPlan> {
     let order = order(&input.secrets)?;
     let mut steps: Vec<Step> = Vec::new();
     for channel in &input.channels {
-        steps.push(notice(input, channel, "opened", &[])?);
+        steps.push(notice(input, channel, OPENED, &[])?);
     }
     for channel in &input.leaked_in {
         steps.extend(channel::at_once(input, channel)?);
@@ -237,9 +240,7 @@ pub fn compile(input: &PlanInput) -> Result<Plan, CannotPlan> {
     if proofs.is_empty() {
         proofs = by_people;
     }
-    for channel in &input.channels {
-        steps.push(notice(input, channel, "contained", &proofs)?);
-    }
+    steps.extend(notices(input, &steps, &proofs)?);
     steps.extend(where_it_leaked(input, &steps, &proofs)?);
     if steps.len() > STEPS_MAX {
         return Err(CannotPlan::TooLarge);
@@ -273,6 +274,28 @@ fn refuse_what_cannot_end(input: &PlanInput) -> Result<(), CannotPlan> {
         }
     }
     Ok(())
+}
+
+/// What channels are told after the first notice. Each waits for the one before it at the same channel, so that none is overtaken: a page that is
+/// resolved before it is opened stays open. One that failed holds nobody.
+fn notices(input: &PlanInput, before: &[Step], proofs: &[StepId]) -> Result<Vec<Step>, CannotPlan> {
+    let of_secrets = || before.iter().filter(|step| step.secret.is_some());
+    // Where people approve, nobody has responded before they did: a pager goes on ringing. People's own steps may take a day, so they are
+    // waited for only where there is nobody else.
+    let proves = |step: &Step| matches!(step.action, StepAction::Prove | StepAction::ProveRefused);
+    let approved = of_secrets().take_while(|s| !proves(s)).find(|s| s.approvals > 0 && !s.is_for_people());
+    let by_machine = || of_secrets().find(|step| !step.is_for_people());
+    let first = approved.or_else(by_machine).or_else(|| of_secrets().next());
+    let mut steps = Vec::new();
+    for channel in &input.channels {
+        let needs = [Some(notice_id(input, channel, OPENED)?), first.map(|step| step.id.clone())];
+        steps.push(notice(input, channel, FIRST_RESPONSE, &needs.into_iter().flatten().collect::<Vec<_>>())?);
+        let mut needs = proofs.to_vec();
+        needs.push(notice_id(input, channel, OPENED)?);
+        needs.push(notice_id(input, channel, FIRST_RESPONSE)?);
+        steps.push(notice(input, channel, CONTAINED, &needs)?);
+    }
+    Ok(steps)
 }
 
 /// What is done at the places where it leaked, but for their locks.
@@ -385,17 +408,24 @@ fn circle(left: &[&SecretInput]) -> Vec<SecretId> {
 /// Longest time for one attempt at a call to an outside system.
 const CALL_MS: u64 = 30_000;
 
-fn notice(input: &PlanInput, channel: &str, notice: &str, needs: &[StepId]) -> Result<Step, CannotPlan> {
+fn notice_id(input: &PlanInput, channel: &str, notice: &str) -> Result<StepId, CannotPlan> {
     let bad = || CannotPlan::BadStepId(input.secrets.first().map_or_else(nobody, |s| s.id.clone()));
-    let id: StepId = format!("notice.{notice}.{channel}").parse().map_err(|_e| bad())?;
+    format!("notice.{notice}.{channel}").parse().map_err(|_e| bad())
+}
+
+fn notice(input: &PlanInput, channel: &str, notice: &str, needs: &[StepId]) -> Result<Step, CannotPlan> {
+    let what = match notice {
+        FIRST_RESPONSE => format!("tell `{channel}` that the response has begun"),
+        _ => format!("tell `{channel}` that the incident is {notice}"),
+    };
     Ok(Step {
-        id,
+        id: notice_id(input, channel, notice)?,
         secret: None,
         action: StepAction::Notify { channel: channel.to_owned(), notice: notice.to_owned() },
         needs: needs.to_vec(),
         class: Class::Reversible,
         approvals: 0,
-        what: format!("tell `{channel}` that the incident is {notice}"),
+        what,
         why: "people must know; a channel that is down never stops the plan".to_owned(),
         breaks: None,
         limit_ms: CALL_MS,

@@ -33,7 +33,8 @@ fn make_before_break_with_alternating_principals() {
     db.sever! <- db.disable
     db.prove <- db.sever
     db.purge-0! <- db.prove
-    notice.contained.ops <- db.prove
+    notice.first-response.ops <- notice.opened.ops db.disable
+    notice.contained.ops <- db.prove notice.opened.ops notice.first-response.ops
     ");
 }
 
@@ -71,8 +72,31 @@ fn kill_first() {
     db.confirm-worker <- db.reload-worker
     db.prove <- db.confirm-api db.confirm-worker
     db.purge-0! <- db.prove
-    notice.contained.ops <- db.prove
+    notice.first-response.ops <- notice.opened.ops db.disable
+    notice.contained.ops <- db.prove notice.opened.ops notice.first-response.ops
     ");
+}
+
+#[test]
+fn a_response_has_begun_when_what_people_approve_is_done_and_no_proof_waits_for_more() {
+    let needs = |input: &PlanInput| {
+        let plan = compile(input).unwrap();
+        let step = plan.step(&"notice.first-response.ops".parse().unwrap()).unwrap();
+        step.needs.last().unwrap().to_string()
+    };
+    let mut free = input(Strategy::KillFirst, vec![secret("db", ValidAtOnce::Many)]);
+    assert_eq!(needs(&free), "db.disable");
+    free.approvals = Approvals::default();
+    assert_eq!(needs(&free), "db.capture");
+    // Only what follows the proof is approved: nobody waits for that.
+    let mut token = secret("token", ValidAtOnce::Many);
+    token.capabilities.can_disable = false;
+    token.capabilities.sessions_survive = false;
+    let last = input(Strategy::MakeBeforeBreak, vec![token]);
+    let plan = compile(&last).unwrap();
+    let first = plan.step(&needs(&last).parse().unwrap()).unwrap();
+    let proof = plan.steps.iter().position(|step| step.action == StepAction::Prove).unwrap();
+    assert!(plan.steps.iter().position(|step| step.id == first.id).unwrap() < proof, "{}", lines(&plan));
 }
 
 #[test]
@@ -289,7 +313,8 @@ fn people_come_after_each_other_and_consumers_are_seen_to_use_what_they_made() {
     token.confirm-api <- token.reload-api
     token.reload-worker <- token.tell
     token.confirm-worker <- token.reload-worker
-    notice.contained.ops <- token.prove
+    notice.first-response.ops <- notice.opened.ops token.disable
+    notice.contained.ops <- token.prove notice.opened.ops notice.first-response.ops
     ");
     // Nobody but people can end it: nothing is captured, and nothing is proven.
     let mut person = secret("ines", ValidAtOnce::One);
@@ -301,7 +326,8 @@ fn people_come_after_each_other_and_consumers_are_seen_to_use_what_they_made() {
     notice.opened.ops <- 
     ines.reset <- 
     ines.sessions <- ines.reset
-    notice.contained.ops <- ines.sessions
+    notice.first-response.ops <- notice.opened.ops ines.reset
+    notice.contained.ops <- ines.sessions notice.opened.ops notice.first-response.ops
     ");
     person.tasks.clear();
     assert!(matches!(compile(&input(Strategy::KillFirst, vec![person])), Err(CannotPlan::CannotProve(_))));

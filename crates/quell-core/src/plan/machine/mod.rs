@@ -195,9 +195,7 @@ impl Machine {
 
     /// Every step is applied or skipped (best-effort ones may have failed).
     pub fn is_done(&self) -> bool {
-        self.states().all(|(step, state)| {
-            state.satisfies() || (step.best_effort && matches!(state, StepState::Failed { .. }))
-        })
+        self.states().all(|(step, state)| step.is_over(state))
     }
 
     /// Nothing is running, due or startable without a person.
@@ -478,13 +476,13 @@ impl Machine {
         Some((self.plan.steps.get(i)?, &self.slots.get(i)?.state))
     }
 
-    /// For each step: it is applied or skipped, and so is everything before it. A person may skip a step whose
+    /// For each step: it is over, and so is everything before it. A person may skip a step whose
     /// turn has not come; that must not let later steps overtake what the skipped one was waiting for.
     fn complete(&self) -> Vec<bool> {
         let mut complete = Vec::with_capacity(self.slots.len());
-        for (slot, needs) in self.slots.iter().zip(&self.needs) {
+        for ((step, slot), needs) in self.plan.steps.iter().zip(&self.slots).zip(&self.needs) {
             let whole = needs.iter().all(|n| complete.get(*n).copied().unwrap_or(false));
-            complete.push(whole && slot.state.satisfies());
+            complete.push(whole && step.is_over(&slot.state));
         }
         complete
     }
@@ -543,6 +541,11 @@ fn unnamed() -> StepId {
 }
 
 impl Step {
+    /// What needs it may go on: it is applied or skipped, or it failed and its failure blocks nothing.
+    fn is_over(&self, state: &StepState) -> bool {
+        state.satisfies() || (self.best_effort && matches!(state, StepState::Failed { .. }))
+    }
+
     /// True when performing it twice without looking could do harm.
     pub fn mutates(&self) -> bool {
         self.class != Class::Read

@@ -121,6 +121,23 @@ fn a_failure_blocks_only_its_dependants() {
 }
 
 #[test]
+fn what_was_only_tried_blocks_nobody_and_is_waited_for() {
+    let mut m = machine(vec![step("a", &[], 0), step("b", &["a"], 0), step("c", &["b"], 0)]);
+    for step in &mut m.plan.steps {
+        step.best_effort = step.id == id("a");
+    }
+    m.advance(t(0), "w", 8);
+    assert_eq!(actions(&mut m), [run("a", 1, Phase::Perform)], "b is not begun beside it");
+    m.report(t(1), &id("a"), 1, Phase::Perform, Outcome::refused("the pager is down")).unwrap();
+    m.advance(t(1), "w", 8);
+    assert!(actions(&mut m).contains(&run("b", 1, Phase::Perform)));
+    m.report(t(2), &id("b"), 1, Phase::Perform, Outcome::refused("denied")).unwrap();
+    m.advance(t(2), "w", 8);
+    assert_eq!(m.state(&id("c")), Some(&StepState::Waiting));
+    assert!(!m.is_done());
+}
+
+#[test]
 fn skipping_ahead_lets_nothing_overtake() {
     let mut m = machine(vec![step("a", &[], 0), step("b", &["a"], 0), step("c", &["b"], 0)]);
     m.skip(&id("b"), "ines", "that consumer is gone").unwrap();

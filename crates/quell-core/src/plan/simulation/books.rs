@@ -31,6 +31,8 @@ pub(super) struct Entry {
     pub(super) wave: u32,
     /// Nobody of a later wave waits for it.
     pub(super) tidies: bool,
+    /// Its failure blocks nobody.
+    pub(super) best_effort: bool,
     /// The system that it calls, and what that bears.
     pub(super) lane: Option<(String, u16)>,
 }
@@ -44,6 +46,13 @@ pub(super) struct Books {
     pub(super) minted: Vec<Option<Value>>,
     /// The secret whose successor this step makes.
     mints: Vec<Option<usize>>,
+}
+
+impl Entry {
+    /// What needs it may go on.
+    fn is_over(&self) -> bool {
+        self.satisfied || (self.best_effort && self.failed)
+    }
 }
 
 impl Books {
@@ -91,6 +100,7 @@ impl Books {
                                 | StepAction::Person { .. }
                                 | StepAction::Channel { .. }
                         ),
+                    best_effort: s.best_effort,
                     lane: s.lane.clone().map(|name| {
                         let bears = plan.lanes[&name].at_once;
                         (name, bears)
@@ -106,14 +116,20 @@ impl Books {
 
     /// A step that this one needs, directly or not, and that is open.
     pub(super) fn open_before(&self, i: usize) -> Option<usize> {
-        let open = |n: &usize| if self.steps[*n].satisfied { self.open_before(*n) } else { Some(*n) };
+        let open = |n: &usize| if self.steps[*n].is_over() { self.open_before(*n) } else { Some(*n) };
         self.steps[i].needs.iter().find_map(open)
     }
 
     /// It gave up, or something that it needs did.
     pub(super) fn is_stuck(&self, i: usize) -> bool {
         let step = &self.steps[i];
-        step.failed || step.needs.iter().any(|n| self.is_stuck(*n))
+        step.failed || step.needs.iter().any(|n| self.blocks(*n))
+    }
+
+    /// What needs it cannot go on: it gave up, and was not only tried, or something before it did.
+    fn blocks(&self, i: usize) -> bool {
+        let step = &self.steps[i];
+        (step.failed && !step.best_effort) || step.needs.iter().any(|n| self.blocks(*n))
     }
 
     /// Takes one committed event in.

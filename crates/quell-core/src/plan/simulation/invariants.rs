@@ -92,6 +92,9 @@ pub(super) fn p1(books: &Books, step: usize, attempt: u32, phase: Phase) -> Verd
 pub(super) fn p2(books: &Books, i: usize, event: &StepEvent) -> Verdict {
     let begins = performs(event) || matches!(event, StepEvent::HandedOver { .. });
     let open = if begins { books.open_before(i) } else { None };
+    // A person may ask for another try of what was only tried, when this has begun already: it goes on.
+    let goes_on = |n: &usize| !books.steps[i].started.is_empty() && books.steps[*n].best_effort;
+    let open = open.filter(|n| !goes_on(n));
     must(open.is_none(), || format!("step {i} starts, and step {open:?} is open"))
 }
 
@@ -241,6 +244,8 @@ pub(super) fn p12(machine: &Machine) -> Verdict {
 /// When faults have stopped, nothing moves any more and nobody has helped yet.
 pub(super) fn p13(machine: &Machine, books: &Books) -> Verdict {
     let mut blocked = vec![false; books.steps.len()];
+    // What was only tried and failed blocks nobody; what is before it may.
+    let mut blocks = blocked.clone();
     let mut asking = vec![false; books.steps.len()];
     let asks = |state: &StepState| matches!(state, StepState::AwaitingApproval | StepState::WithPeople);
     for (i, (_, state)) in machine.states().enumerate() {
@@ -255,10 +260,13 @@ pub(super) fn p13(machine: &Machine, books: &Books) -> Verdict {
         };
         // Nor is anybody begun while those under way, who wait for people, take all the room.
         let crowded = machine.plan().under_way > 0 && asking.contains(&true);
+        let behind = books.steps[i].needs.iter().any(|n| blocks[*n]);
         blocked[i] = people
-            || books.steps[i].needs.iter().any(|n| blocked[*n])
+            || behind
             || (0..books.steps.len()).any(earlier)
             || crowded && step.switches() && *state == StepState::Waiting;
+        let tried = step.best_effort && matches!(state, StepState::Failed { .. });
+        blocks[i] = if tried { behind } else { blocked[i] };
         must(blocked[i] || state.satisfies(), || {
             format!("{} is {state:?}, and nothing that it needs has failed", step.id)
         })?;

@@ -103,6 +103,12 @@ const HARMLESS: &[(&str, &str)] = &[
     ("reload", "person"),
     ("notify", "prove"),
     ("notify", "prove-refused"),
+    ("notify", "capture"),
+    ("notify", "mint"),
+    ("notify", "install"),
+    ("notify", "disable"),
+    ("notify", "person"),
+    ("notify", "notify"),
 ];
 
 #[test]
