@@ -119,6 +119,11 @@ impl AppError {
             Self::Store(StoreError::Kek(_)) => {
                 vec!["give the passphrase with --passphrase-file, or restore the key file in `keys/` of the data folder".to_owned()]
             }
+            Self::Store(error) if error.is_away() => vec![
+                "the database does not answer now: see whether it runs, can be reached and has connections left"
+                    .to_owned(),
+                "nothing was half-written: every write is one transaction; run the command again when it answers".to_owned(),
+            ],
             Self::Store(StoreError::Database(_)) => vec![
                 "nothing was half-written: every write is one transaction".to_owned(),
                 "check free space and permissions of the data folder, then run the command again".to_owned(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{PgPool, SqlitePool};
+use sqlx::{PgConnection, PgPool, SqlitePool};
 
 use crate::StoreError;
 
@@ -60,12 +60,7 @@ impl Db {
     /// `url` is `postgres://…`, or none for SQLite in `folder`.
     pub async fn open(folder: &Path, url: Option<&str>) -> Result<Self, StoreError> {
         let db = match url {
-            Some(url) => {
-                let options = PgConnectOptions::from_str(url)?;
-                let pool =
-                    PgPoolOptions::new().max_connections(8).acquire_timeout(BUSY).connect_with(options);
-                Self::Postgres(pool.await?)
-            }
+            Some(url) => Self::Postgres(open_postgres(url).await?),
             None => Self::Sqlite(open_sqlite(folder).await?, folder.to_owned()),
         };
         match &db {
@@ -83,6 +78,12 @@ impl Db {
         }
     }
 
+    /// Does it answer? Ask after an error that [`StoreError::is_away`].
+    pub async fn answers(&self) -> Result<(), StoreError> {
+        on_db!(self, pool => sqlx::query("SELECT 1").execute(pool).await.map(drop)?);
+        Ok(())
+    }
+
     pub(crate) async fn meta(&self, name: &str) -> Result<Option<String>, StoreError> {
         const SQL: &str = "SELECT value FROM meta WHERE name = $1";
         Ok(on_db!(self, pool => sqlx::query_scalar::<_, String>(SQL).bind(name).fetch_optional(pool).await?))
@@ -92,6 +93,30 @@ impl Db {
     pub async fn close(&self) {
         on_db!(self, pool => pool.close().await);
     }
+}
+
+async fn open_postgres(url: &str) -> Result<PgPool, StoreError> {
+    let options = PgConnectOptions::from_str(url)?.application_name("quell");
+    // A connection that the server or the network has cut is found out before it is used, not by the use.
+    let pool = PgPoolOptions::new()
+        .max_connections(8)
+        .acquire_timeout(BUSY)
+        .test_before_acquire(true)
+        .idle_timeout(Duration::from_mins(5))
+        .max_lifetime(Duration::from_mins(30))
+        .after_connect(|connection, _| Box::pin(set_session(connection)));
+    Ok(pool.connect_with(options).await?)
+}
+
+/// What holds for every session of ours. A process that is stopped in the middle of a write holds the lock that every
+/// writer needs: the server ends its transaction. A machine that is gone without a goodbye is found out by the server
+/// in seconds, so that its locks do not outlive it.
+pub(crate) async fn set_session(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    const SQL: &str = "SET idle_in_transaction_session_timeout = '3s'; SET lock_timeout = '15s'; \
+        SET tcp_keepalives_idle = 3; SET tcp_keepalives_interval = 1; SET tcp_keepalives_count = 3; \
+        SET tcp_user_timeout = '6s'";
+    sqlx::raw_sql(SQL).execute(connection).await?;
+    Ok(())
 }
 
 /// Name of the SQLite file.

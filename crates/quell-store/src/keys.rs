@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::db::on_db;
 use crate::sealed::{Kek, random_key};
-use crate::{Batch, Db, NewEntry, Store, StoreError};
+use crate::{Batch, Db, Lease, NewEntry, Store, StoreError};
 
 /// Checkpoints of a signing key that somebody else had, too.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -109,7 +109,8 @@ impl Store {
             install: install.clone(),
             number: 1,
         };
-        let store = Self { db, keys, frontier: tokio::sync::Mutex::new(Frontier::new()) };
+        let store =
+            Self { db, keys, frontier: tokio::sync::Mutex::new(Frontier::new()), lease: Lease::default() };
         let mut batch = Batch::new(INSTALLATION, 0);
         batch.push(NewEntry::new(
             Actor::engine("init"),
@@ -147,7 +148,7 @@ impl Store {
         let origin = format!("quell/{install}/ledger/1");
         let signing = SigningKey::from_seed(&origin, &seed).map_err(|e| StoreError::Ledger(e.to_string()))?;
         let keys = Keyring { kek, signing, fingerprint: FingerprintKey::new(*fingerprint), install, number };
-        Ok(Self { db, keys, frontier: tokio::sync::Mutex::new(Frontier::new()) })
+        Ok(Self { db, keys, frontier: tokio::sync::Mutex::new(Frontier::new()), lease: Lease::default() })
     }
 
     /// Replaces the key-encryption key: every data key is wrapped anew, no value is opened. One transaction with

@@ -20,7 +20,7 @@ pub use keys::{KekSource, Keyring, SignedSince};
 pub use ledger::{Batch, NewEntry};
 pub use sealed::Sealed;
 pub use verify::LedgerReport;
-pub use worker::WorkerGuard;
+pub use worker::{Lease, Right, Watch, WorkerGuard, awake};
 
 use quell_ledger::SigningKey;
 use quell_ledger::tree::Frontier;
@@ -32,6 +32,8 @@ pub struct Store {
     pub(crate) keys: Keyring,
     /// The newest frontier seen; used only while its size is the ledger's.
     pub(crate) frontier: tokio::sync::Mutex<Frontier>,
+    /// For workers.
+    pub(crate) lease: Lease,
 }
 
 impl Store {

@@ -32,6 +32,7 @@ mod kinds;
 mod leases;
 mod provider;
 mod reach;
+mod replicas;
 mod respond;
 mod scan;
 mod scan_results;
