@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{PgConnection, PgPool, SqlitePool};
@@ -53,21 +54,63 @@ macro_rules! in_write {
 }
 pub(crate) use in_write;
 
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// The newest version of the schema that this program knows.
+pub(crate) fn newest() -> i64 {
+    SQLITE.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
 /// How long a writer waits for another.
 const BUSY: Duration = Duration::from_secs(15);
 
 impl Db {
-    /// `url` is `postgres://…`, or none for SQLite in `folder`.
+    /// `url` is `postgres://…`, or none for SQLite in `folder`. Brings the schema up to date.
     pub async fn open(folder: &Path, url: Option<&str>) -> Result<Self, StoreError> {
-        let db = match url {
+        let db = Self::connect(folder, url).await?;
+        db.migrate(None).await?;
+        Ok(db)
+    }
+
+    /// The same, and leaves the schema as it is: for a backup before an upgrade.
+    pub async fn connect(folder: &Path, url: Option<&str>) -> Result<Self, StoreError> {
+        Ok(match url {
             Some(url) => Self::Postgres(open_postgres(url).await?),
             None => Self::Sqlite(open_sqlite(folder).await?, folder.to_owned()),
-        };
-        match &db {
-            Self::Sqlite(pool, _) => sqlx::migrate!("migrations/sqlite").run(pool).await?,
-            Self::Postgres(pool) => sqlx::migrate!("migrations/postgres").run(pool).await?,
+        })
+    }
+
+    /// Brings the schema up to a version, or to the newest. It only ever goes forward.
+    pub(crate) async fn migrate(&self, to: Option<i64>) -> Result<(), StoreError> {
+        let there = self.schema().await?;
+        if there > newest() {
+            return Err(StoreError::Newer { there, known: newest() });
         }
-        Ok(db)
+        match (self, to) {
+            (Self::Sqlite(pool, _), None) => SQLITE.run(pool).await?,
+            (Self::Postgres(pool), None) => POSTGRES.run(pool).await?,
+            (Self::Sqlite(pool, _), Some(to)) => SQLITE.run_to(to, pool).await?,
+            (Self::Postgres(pool), Some(to)) => POSTGRES.run_to(to, pool).await?,
+        }
+        Ok(())
+    }
+
+    /// The version of the schema that is there; 0 before the first.
+    pub async fn schema(&self) -> Result<i64, StoreError> {
+        const SQLITE: &str = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations')";
+        const POSTGRES: &str = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
+        const NEWEST: &str = "SELECT MAX(version) FROM _sqlx_migrations WHERE success";
+        let any: bool = match self {
+            Self::Sqlite(pool, _) => sqlx::query_scalar(SQLITE).fetch_one(pool).await?,
+            Self::Postgres(pool) => sqlx::query_scalar(POSTGRES).fetch_one(pool).await?,
+        };
+        if !any {
+            return Ok(0);
+        }
+        let newest =
+            on_db!(self, pool => sqlx::query_scalar::<_, Option<i64>>(NEWEST).fetch_one(pool).await?);
+        Ok(newest.unwrap_or(0))
     }
 
     /// Where it is, in words.
@@ -95,12 +138,15 @@ impl Db {
     }
 }
 
+/// How long a connection is tried for, or waited for when all are in use.
+const CONNECT: Duration = Duration::from_secs(3);
+
 async fn open_postgres(url: &str) -> Result<PgPool, StoreError> {
     let options = PgConnectOptions::from_str(url)?.application_name("quell");
     // A connection that the server or the network has cut is found out before it is used, not by the use.
     let pool = PgPoolOptions::new()
         .max_connections(8)
-        .acquire_timeout(BUSY)
+        .acquire_timeout(CONNECT)
         .test_before_acquire(true)
         .idle_timeout(Duration::from_mins(5))
         .max_lifetime(Duration::from_mins(30))

@@ -36,6 +36,29 @@ pub enum StoreError {
     /// Another process rotated the keys; what we hold in memory must not be used any more.
     #[error("the installation's keys were rotated by another process; run the command again")]
     KeysRotated,
+    /// The database was brought up to date by a newer program.
+    #[error("the database has version {there} of the schema, and this quell knows {known}")]
+    Newer {
+        /// What is there.
+        there: i64,
+        /// What this program knows.
+        known: i64,
+    },
+    /// The installation lies elsewhere now.
+    #[error("this installation was moved to {0}; nothing is written here any more")]
+    Moved(String),
+    /// A restore or a move into this database did not come to its end.
+    #[error("this is an unfinished copy ({0}), and no installation yet")]
+    Unfinished(String),
+    /// A backup cannot be made, or is not what it should be.
+    #[error("the backup: {0}")]
+    Backup(String),
+    /// A restore or a move would write over something.
+    #[error("{0} is not empty")]
+    NotEmpty(String),
+    /// Somebody writes to what is to be moved.
+    #[error("the installation is in use by {}", .0.join(", "))]
+    InUse(Vec<String>),
     /// There is no such sealed value.
     #[error("there is no sealed value `{0}`")]
     NoSuchValue(String),
@@ -65,6 +88,12 @@ impl StoreError {
             | Self::NotInitialised(_)
             | Self::AlreadyInitialised(_)
             | Self::Kek(_)
+            | Self::Newer { .. }
+            | Self::Moved(_)
+            | Self::Unfinished(_)
+            | Self::Backup(_)
+            | Self::NotEmpty(_)
+            | Self::InUse(_)
             | Self::Unsealable(_)
             | Self::KeysRotated
             | Self::NoSuchValue(_)

@@ -9,7 +9,7 @@ mod session;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -178,43 +178,44 @@ impl Store {
     /// Is that worker's lock held? When in doubt, yes: its deadline will tell.
     pub async fn is_alive(&self, worker: &str) -> Result<bool, StoreError> {
         match &self.db {
-            Db::Sqlite(_, folder) => {
-                // The id comes from the ledger; never let it name another file.
-                if !worker.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-                    return Ok(false);
-                }
-                let path = folder.join("workers").join(worker);
-                let file = match File::open(&path) {
-                    Ok(file) => file,
-                    Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-                    // No right, no descriptor left: that says nothing about the other process.
-                    Err(_) => return Ok(true),
-                };
-                if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-                    return Ok(true);
-                }
-                drop(std::fs::remove_file(&path));
-                Ok(false)
-            }
+            Db::Sqlite(_, folder) => Ok(file_is_held(folder, worker)),
             Db::Postgres(pool) => session::is_held(pool, worker).await,
         }
     }
+}
 
-    /// The living workers of an embedded installation. A shared one cannot list them.
-    pub async fn live_workers(&self) -> Result<Vec<String>, StoreError> {
-        let Db::Sqlite(_, folder) = &self.db else { return Ok(Vec::new()) };
-        let mut live = Vec::new();
-        let Ok(found) = std::fs::read_dir(folder.join("workers")) else { return Ok(live) };
-        for entry in found.flatten() {
-            if let Some(name) = entry.file_name().to_str()
-                && self.is_alive(name).await?
-            {
-                live.push(name.to_owned());
-            }
+/// The living workers of an embedded installation. A shared one cannot list them.
+pub(crate) fn live(folder: &Path) -> Vec<String> {
+    let mut live = Vec::new();
+    let Ok(found) = std::fs::read_dir(folder.join("workers")) else { return live };
+    for entry in found.flatten() {
+        if let Some(name) = entry.file_name().to_str()
+            && file_is_held(folder, name)
+        {
+            live.push(name.to_owned());
         }
-        live.sort();
-        Ok(live)
     }
+    live.sort();
+    live
+}
+
+/// Is the lock on a worker's file held? What cannot be judged is.
+fn file_is_held(folder: &Path, worker: &str) -> bool {
+    // The id comes from the ledger; never let it name another file.
+    if !worker.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        return false;
+    }
+    let path = folder.join("workers").join(worker);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        // No right, no descriptor left: that says nothing about the other process.
+        Err(e) => return e.kind() != std::io::ErrorKind::NotFound,
+    };
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return true;
+    }
+    drop(std::fs::remove_file(&path));
+    false
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod hunt;
 mod inventory;
 mod kill;
 mod scan;
+mod state;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ pub(crate) use hunt::{
 pub(crate) use inventory::{GraphFormat, InventoryCommand, TightenArgs};
 pub(crate) use kill::{KillArgs, ProviderCommand};
 pub(crate) use scan::{RulesCommand, ScanArgs, ScanFormat};
+pub(crate) use state::{BackupArgs, MoveArgs, RestoreArgs};
 
 use crate::cli_gate::{GateCommand, RedactArgs};
 
@@ -138,6 +140,9 @@ pub(crate) enum Command {
     /// Rotate Quell's own keys
     #[command(subcommand)]
     Keys(KeysCommand),
+    Backup(BackupArgs),
+    Restore(RestoreArgs),
+    Move(MoveArgs),
     /// Issue a short-lived database credential from OpenBao
     Issue(IssueArgs),
     Drill(DrillArgs),
