@@ -10,6 +10,7 @@
 )]
 
 mod bucket;
+mod chaos;
 mod cli;
 mod drill;
 mod evidence;
@@ -37,5 +38,6 @@ mod respond;
 mod scan;
 mod scan_results;
 mod search;
+mod state;
 mod token;
 mod world;

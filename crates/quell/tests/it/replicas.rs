@@ -92,7 +92,7 @@ fn a_database_that_is_away_is_waited_for() {
     wait_for(|| is_stopped(&running), "it did not stop");
     state.stop().unwrap();
     signal(&running, Signal::CONT);
-    std::thread::sleep(std::time::Duration::from_millis(700));
+    std::thread::sleep(std::time::Duration::from_millis(3500));
     state.restart().unwrap();
     let said = text(&done(running).stderr);
     assert!(said.contains("the database does not answer") && said.contains("answers again"), "{said}");
@@ -103,7 +103,10 @@ fn a_database_that_is_away_is_waited_for() {
     state.stop().unwrap();
     let refused = world.run(&["incident", "show", &id]);
     let said = text(&refused.stderr);
-    assert!(!refused.status.success() && said.contains("hint:") && said.contains("does not answer now"), "{said}");
+    assert!(
+        !refused.status.success() && said.contains("hint:") && said.contains("does not answer now"),
+        "{said}"
+    );
 }
 
 /// The worker's connection is cut while the process lives and the database is there: it is the same worker.
@@ -114,7 +117,12 @@ fn a_cut_connection_changes_nothing() {
     let world = shared(&servers, &state, "rcc");
     let id = world.open("chat");
     world.ok(&["plan", &id]);
-    let mut running = world.spawn(&["respond", &id]);
+    let mut running = world.quell(&["respond", &id]);
+    running.env("QUELL_FAILPOINT", "rcc-db.mint:after-effect:stop");
+    running.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut running = running.spawn().unwrap();
+    wait_for(|| is_stopped(&running), "it did not stop");
+    signal(&running, Signal::CONT);
     let mut cuts = 0;
     while running.try_wait().unwrap().is_none() {
         cut(&state);
