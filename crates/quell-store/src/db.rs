@@ -158,11 +158,15 @@ async fn open_postgres(url: &str) -> Result<PgPool, StoreError> {
 /// writer needs: the server ends its transaction. A machine that is gone without a goodbye is found out by the server
 /// in seconds, so that its locks do not outlive it.
 pub(crate) async fn set_session(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    const SQL: &str = "SET idle_in_transaction_session_timeout = '3s'; SET lock_timeout = '15s'; \
-        SET tcp_keepalives_idle = 3; SET tcp_keepalives_interval = 1; SET tcp_keepalives_count = 3; \
-        SET tcp_user_timeout = '6s'";
-    sqlx::raw_sql(SQL).execute(connection).await?;
-    Ok(())
+    const NEEDED: &str = "SET idle_in_transaction_session_timeout = '3s'; SET lock_timeout = '15s'";
+    const WISHED: &str = "SET tcp_keepalives_idle = 3; SET tcp_keepalives_interval = 1; \
+        SET tcp_keepalives_count = 3; SET tcp_user_timeout = '6s'";
+    sqlx::raw_sql(NEEDED).execute(&mut *connection).await?;
+    match sqlx::raw_sql(WISHED).execute(&mut *connection).await {
+        // Not every server's operating system has all of them (PostgreSQL manual, 19.3.2, read 2026-11-23).
+        Ok(_) | Err(sqlx::Error::Database(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Name of the SQLite file.

@@ -82,3 +82,50 @@ impl Fence {
         .await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn fence(until: Duration, right: Right) -> Fence {
+        Fence {
+            stream: "INC-2026-0001".to_owned(),
+            from: 3,
+            step: "a.install".parse().unwrap(),
+            right,
+            until,
+        }
+    }
+
+    /// A right that no lock stands behind.
+    async fn right(folder: &std::path::Path) -> Right {
+        let source = quell_store::KekSource::File(None);
+        let now = "2026-11-23T12:00:00Z".parse().unwrap();
+        let store = Store::init(folder, None, &source, now).await.unwrap();
+        store.become_worker().await.unwrap().right()
+    }
+
+    #[tokio::test]
+    async fn work_does_not_go_on_after_the_deadline() {
+        let folder = tempfile::tempdir().unwrap();
+        let right = right(folder.path()).await;
+        let steps = Cell::new(0);
+        let work = async || {
+            steps.set(steps.get() + 1);
+            // As a process that is stopped here: it is ready to go on, and too late.
+            std::thread::sleep(Duration::from_millis(60));
+            tokio::task::yield_now().await;
+            steps.set(steps.get() + 1);
+        };
+        let late = fence(awake() + Duration::from_millis(30), right.clone()).within(work()).await;
+        assert!(matches!(&late, Err(Outcome::Unknown { reason }) if reason.contains("limit")), "{late:?}");
+        assert_eq!(steps.get(), 1, "it went on although its time was over");
+        let over = fence(awake(), right.clone()).within(work()).await;
+        assert!(over.is_err());
+        assert_eq!(steps.get(), 1, "it began although its time was over");
+        let in_time = fence(awake() + Duration::from_mins(1), right).within(work()).await;
+        assert_eq!((in_time, steps.get()), (Ok(()), 3));
+    }
+}

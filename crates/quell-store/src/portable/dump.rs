@@ -32,7 +32,7 @@ pub struct Backup {
 pub async fn backup(db: &Db, to: &Path, now: Timestamp) -> Result<Backup, StoreError> {
     let mut tx = Tx::snapshot(db).await?;
     let head = head(db, now).await?;
-    let beside = if to.is_dir() { to.join(format!(".quell-{}.part", head.install)) } else { with_part(to) };
+    let beside = part_of(to)?;
     let done = dump(&mut tx, head, &beside).await;
     let (head, manifest) = match done {
         Ok(done) => done,
@@ -46,10 +46,9 @@ pub async fn backup(db: &Db, to: &Path, now: Timestamp) -> Result<Backup, StoreE
     let path =
         if to.is_dir() { to.join(format!("quell-{}-{entries}.backup", head.install)) } else { to.to_owned() };
     let io = |e| StoreError::io(&path, e);
-    // A link fails where a rename would replace what is there.
-    let linked = std::fs::hard_link(&beside, &path).map_err(io);
+    let placed = place(&beside, &path).map_err(io);
     drop(std::fs::remove_file(&beside));
-    linked?;
+    placed?;
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder).and_then(|f| f.sync_all()).map_err(|e| StoreError::io(folder, e))?;
     let record = db.meta("kek").await?.and_then(|text| serde_json::from_str::<KekRecord>(&text).ok());
@@ -60,9 +59,22 @@ pub async fn backup(db: &Db, to: &Path, now: Timestamp) -> Result<Backup, StoreE
     Ok(Backup { path, entries, manifest, key_file })
 }
 
-fn with_part(to: &Path) -> PathBuf {
-    let name = to.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    to.with_file_name(format!(".{name}.part"))
+/// A name of its own, so that two backups at once do not write into one file.
+fn part_of(to: &Path) -> Result<PathBuf, StoreError> {
+    let mut random = [0_u8; 6];
+    getrandom::fill(&mut random).map_err(|e| StoreError::Kek(format!("no randomness: {e}")))?;
+    let name = format!(".quell-{}.part", hex::encode(random));
+    Ok(if to.is_dir() { to.join(name) } else { to.with_file_name(name) })
+}
+
+/// Gives a whole file its name, which nothing else may have.
+fn place(beside: &Path, path: &Path) -> std::io::Result<()> {
+    match std::fs::hard_link(beside, path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(error),
+        // A file system without links.
+        Err(_) if !path.exists() => std::fs::rename(beside, path),
+        done => done,
+    }
 }
 
 /// How many entries a checkpoint is over.

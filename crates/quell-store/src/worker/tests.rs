@@ -116,3 +116,20 @@ async fn a_writer_that_stands_still_does_not_hold_up_the_others_for_long() {
     let woke = sqlx::query("SELECT 1").execute(&mut *stopped).await.unwrap_err();
     assert!(StoreError::from(woke).is_away());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_are_all_in_use_hold_up_nobodys_lock() {
+    let (server, folder) = (Server::start(&[]).unwrap(), tempfile::tempdir().unwrap());
+    let store = start(&server, &folder).await;
+    let worker = store.become_worker().await.unwrap();
+    let Db::Postgres(pool) = store.db() else { panic!("a shared store") };
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        held.push(pool.acquire().await.unwrap());
+    }
+    let waited = store.next_pos("INC-2026-0001").await.unwrap_err();
+    assert!(waited.is_away(), "{waited:?}");
+    assert!(worker.right().holds(), "the wait was longer than the lease, and it is looked at all the same");
+    drop(held);
+    assert_eq!(store.next_pos("INC-2026-0001").await.unwrap(), 0);
+}
