@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -125,6 +126,16 @@ impl Db {
     pub async fn answers(&self) -> Result<(), StoreError> {
         on_db!(self, pool => sqlx::query("SELECT 1").execute(pool).await.map(drop)?);
         Ok(())
+    }
+
+    /// How far the clock of a shared database is ahead of `now`: deadlines are written by one replica and read by
+    /// another, so all of them go by that one. An embedded one has our clock.
+    pub async fn clock_offset(&self, now: Timestamp) -> Result<SignedDuration, StoreError> {
+        const SQL: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+        let Self::Postgres(pool) = self else { return Ok(SignedDuration::ZERO) };
+        let theirs: i64 = sqlx::query_scalar(SQL).fetch_one(pool).await?;
+        let theirs = Timestamp::from_microsecond(theirs).unwrap_or(now);
+        Ok(theirs.duration_since(now))
     }
 
     pub(crate) async fn meta(&self, name: &str) -> Result<Option<String>, StoreError> {

@@ -158,6 +158,7 @@ pub async fn run(
     let systems = build_systems(&app, &machine)?;
     let worker = app.store.become_worker().await?;
     let actor = Actor::engine(worker.id.clone());
+    let offset = app.store.db().clock_offset(crate::clock::now()).await?;
     let mut driver = Driver {
         app,
         id,
@@ -170,7 +171,7 @@ pub async fn run(
         pending: Vec::new(),
         on,
         failpoint: options.failpoint,
-        time: crate::clock::Forward::default(),
+        time: crate::clock::Forward::ahead(offset),
         begun: BTreeSet::new(),
         former: Vec::new(),
         watch: Watch::default(),

@@ -189,29 +189,49 @@ async fn what_is_no_whole_backup_is_refused_and_leaves_nothing() {
     assert_eq!(std::fs::read(&path).unwrap(), good);
 }
 
-/// Rows that fit their hashes and are a lie all the same: the signature says so.
-#[tokio::test]
-async fn a_forged_backup_that_fits_its_manifest_does_not_verify() {
+/// One table says something else; table and whole are summed up anew.
+fn forge(text: &str, table: &str, from: &str, to: &str) -> Vec<u8> {
     use sha2::Digest as _;
+    let forged = text.replace(from, to);
+    assert_ne!(forged, text);
+    let (body, manifest) = forged.trim_end().rsplit_once('\n').unwrap();
+    let body = format!("{body}\n");
+    let Line::Manifest(mut manifest) = serde_json::from_str(manifest).unwrap() else { panic!("no manifest") };
+    let title = "{\"table\":{\"name\":\"";
+    let part = body.split(title).find(|part| part.starts_with(&format!("{table}\""))).unwrap();
+    let sum = hex::encode(sha2::Sha256::digest(format!("{title}{part}")));
+    manifest.tables.get_mut(table).unwrap().sha256 = sum;
+    manifest.sha256 = hex::encode(sha2::Sha256::digest(body.as_bytes()));
+    [body.into_bytes(), Line::Manifest(manifest).bytes().unwrap()].concat()
+}
+
+#[tokio::test]
+async fn a_backup_does_not_choose_where_files_are_written() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let store = made(&at("from"), None).await;
     let key = key_of(&at("from"));
     let path = backup(store.db(), &at("good"), now()).await.unwrap().path;
     let text = std::fs::read_to_string(path).unwrap();
-    // The evidence is another one; table and whole are summed up anew.
-    let forged = text.replace("AP8KDQ==", "AP8KDQA=");
-    assert_ne!(forged, text);
-    let (body, manifest) = forged.trim_end().rsplit_once('\n').unwrap();
-    let body = format!("{body}\n");
-    let Line::Manifest(mut manifest) = serde_json::from_str(manifest).unwrap() else { panic!("no manifest") };
-    let title = "{\"table\":{\"name\":\"";
-    let table = body.split(title).find(|part| part.starts_with("evidence\"")).unwrap();
-    let sum = hex::encode(sha2::Sha256::digest(format!("{title}{table}")));
-    manifest.tables.get_mut("evidence").unwrap().sha256 = sum;
-    manifest.sha256 = hex::encode(sha2::Sha256::digest(body.as_bytes()));
-    let bytes = [body.into_bytes(), Line::Manifest(manifest).bytes().unwrap()].concat();
-    std::fs::write(at("forged"), bytes).unwrap();
+    let outside = at("outside/stolen.kek").display().to_string();
+    for place in ["../outside/stolen.kek", "keys/../../outside/stolen.kek", &outside] {
+        std::fs::write(at("forged"), forge(&text, "meta", "keys/", &format!("{place}#"))).unwrap();
+        let refused = restore(&to_folder(&at("forged"), &at("to"), &key), nobody).await;
+        assert!(matches!(refused, Err(StoreError::Kek(_))), "{place}: {refused:?}");
+        assert!(!at("outside").exists() && !at("to").exists(), "{place}");
+    }
+}
+
+/// Rows that fit their hashes and are a lie all the same: the signature says so.
+#[tokio::test]
+async fn a_forged_backup_that_fits_its_manifest_does_not_verify() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let store = made(&at("from"), None).await;
+    let key = key_of(&at("from"));
+    let path = backup(store.db(), &at("good"), now()).await.unwrap().path;
+    let text = std::fs::read_to_string(path).unwrap();
+    std::fs::write(at("forged"), forge(&text, "evidence", "AP8KDQ==", "AP8KDQA=")).unwrap();
     let refused = restore(&to_folder(&at("forged"), &at("to"), &key), nobody).await;
     let Err(StoreError::Backup(why)) = refused else { panic!("{refused:?}") };
     assert!(why.contains("evidence") && why.contains("was changed"), "{why}");

@@ -96,6 +96,8 @@ async fn a_server_that_restarts_is_away_and_then_answers_again() {
     server.restart().unwrap();
     until("it answers", async || store.db().answers().await.is_ok()).await;
     assert_eq!(store.next_pos("INC-2026-0001").await.unwrap(), 0);
+    let behind = "2020-01-01T00:00:00Z".parse().unwrap();
+    assert!(store.db().clock_offset(behind).await.unwrap() > jiff::SignedDuration::from_hours(24 * 365));
     let real = sqlx::query("SELECT nonsense");
     let Db::Postgres(pool) = store.db() else { panic!("a shared store") };
     let real = StoreError::from(real.execute(pool).await.unwrap_err());
