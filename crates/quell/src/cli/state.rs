@@ -6,9 +6,10 @@ use clap::Args;
 
 /// Write everything the installation holds into one file, while it is used
 ///
-/// One moment of all tables, from SQLite or PostgreSQL, in one form that either is restored from. Sealed values stay
-/// sealed: the key file or passphrase is not in it, and the backup is worthless without. A file that is not whole is
-/// never taken for a backup. Needs no passphrase; brings no schema up to date, so take one before an upgrade.
+/// One moment of all tables, from SQLite or PostgreSQL, in one form that either is restored
+/// from. Sealed values stay sealed: the key file or passphrase is not in it, and the backup is
+/// worthless without. A file that is not whole is never taken for a backup. Needs no
+/// passphrase; brings no schema up to date, so take one before an upgrade.
 ///
 /// Examples:
 ///   quell backup /var/backups/quell/                 a file named after the installation and its size
@@ -23,9 +24,10 @@ pub(crate) struct BackupArgs {
 
 /// Make an installation of a backup; verified before it may be used
 ///
-/// The data folder (or the database of --database-file) must be empty. The whole file is checked against its manifest
-/// before anything is made, and the whole ledger is verified before the installation may be opened. A backup that is
-/// older than a checkpoint that you kept is refused: to go on from there would be a fork of the ledger.
+/// The data folder (or the database of --database-file) must be empty. The whole file is
+/// checked against its manifest before anything is made, and the whole ledger is verified
+/// before the installation may be opened. A backup that is older than a checkpoint that you
+/// kept is refused: to go on from there would be a fork of the ledger.
 ///
 /// Examples:
 ///   quell restore quell-1f0c-812.backup --data-dir new --key-file 9c1d.kek --checkpoint newest-notice.txt
@@ -48,9 +50,10 @@ pub(crate) struct RestoreArgs {
 
 /// Move an installation from its data folder to PostgreSQL, without losing an entry
 ///
-/// Refused while a worker lives or when the database holds something. Everything goes over in one transaction and is
-/// compared: each table's count and hash, the ledger's newest checkpoint, and the whole ledger once more. Then the old
-/// state refuses to be used. Broken off anywhere, the same command goes on. The key file stays where it is.
+/// Refused while a worker lives or when the database holds something. Everything goes over in
+/// one transaction and is compared: each table's count and hash, the ledger's newest
+/// checkpoint, and the whole ledger once more. Then the old state refuses to be used. Broken
+/// off anywhere, the same command goes on. The key file stays where it is.
 ///
 /// Examples:
 ///   quell move --to-database-file pg.url
