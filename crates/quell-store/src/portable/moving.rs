@@ -104,7 +104,10 @@ pub async fn move_to(
     if !ledger.ok || ledger.checkpoint != checkpoint {
         return Err(StoreError::Ledger(ledger.problems.join("; ")));
     }
-    from.set_meta(MOVED, Some(&to)).await?;
+    if old.meta(MOVED).await?.is_none() {
+        from.set_meta(MOVED, Some(&to)).await?;
+        from.freeze().await?;
+    }
     from.commit().await?;
     at(Pause::Marked);
     let mut last = Tx::write(&store.db).await?;

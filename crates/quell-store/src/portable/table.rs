@@ -192,6 +192,23 @@ impl Tx {
         Ok(())
     }
 
+    /// Lets an embedded database refuse every later write to any table, whoever it is by.
+    pub(super) async fn freeze(&mut self) -> Result<(), StoreError> {
+        let tables = self.tables().await?;
+        let Self::Sqlite(tx) = self else { return Ok(()) };
+        for table in tables {
+            for write in ["INSERT", "UPDATE", "DELETE"] {
+                let sql = format!(
+                    "CREATE TRIGGER \"moved_{0}_{write}\" BEFORE {write} ON \"{0}\" \
+                     BEGIN SELECT RAISE(ABORT, 'this installation was moved'); END",
+                    table.name
+                );
+                sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut **tx).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// The newest signed checkpoint.
     pub(super) async fn checkpoint(&mut self) -> Result<String, StoreError> {
         const SQL: &str = "SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1";

@@ -381,4 +381,13 @@ async fn a_move_is_refused_while_somebody_works_or_the_target_holds_something() 
     let event = Event::NoteAdded { text: "too late".to_owned() };
     let late = store.append_to_end("INC-2026-0001", NewEntry::new(Actor::user("ines"), event), now()).await;
     assert!(matches!(late, Err(StoreError::Moved(_))), "{late:?}");
+    // Nor does anybody who writes to a table that is not the ledger's.
+    let Db::Sqlite(pool, _) = store.db() else { panic!("an embedded store") };
+    let mut tx = Tx::snapshot(store.db()).await.unwrap();
+    for table in tx.tables().await.unwrap() {
+        let Some(row) = tx.page(&table, None).await.unwrap().pop() else { continue };
+        let mut write = Tx::Sqlite(pool.begin().await.unwrap());
+        let refused = write.insert(&table, &row).await.unwrap_err().to_string();
+        assert!(refused.contains("was moved"), "{}: {refused}", table.name);
+    }
 }
