@@ -14,9 +14,17 @@ pub fn now() -> Timestamp {
 /// Time that only goes forward, however the wall clock jumps: a plan must not stand still for an hour because the
 /// clock was set back by one.
 #[derive(Debug, Default)]
-pub struct Forward(Option<(Timestamp, Instant)>);
+pub struct Forward {
+    held: Option<(Timestamp, Instant)>,
+    offset: SignedDuration,
+}
 
 impl Forward {
+    /// The clock of somebody whom several processes agree on; `offset` is how far it is ahead of ours.
+    pub fn ahead(offset: SignedDuration) -> Self {
+        Self { held: None, offset }
+    }
+
     /// The wall clock, unless `last` (the newest entry of the ledger) is ahead of it: then `last` plus the time
     /// that really went by since that was noticed.
     pub fn now(&mut self, last: Timestamp) -> Timestamp {
@@ -29,13 +37,14 @@ impl Forward {
                 SignedDuration::try_from(ticks.duration_since(anchor.1)).unwrap_or(SignedDuration::MAX);
             anchor.0.checked_add(gone).unwrap_or(Timestamp::MAX)
         };
-        let held = self.0.map_or(wall, since).max(wall);
+        let wall = wall.checked_add(self.offset).unwrap_or(wall);
+        let held = self.held.map_or(wall, since).max(wall);
         if last > held {
-            self.0 = Some((last, ticks));
+            self.held = Some((last, ticks));
             return last;
         }
-        if self.0.is_none() {
-            self.0 = Some((wall, ticks));
+        if self.held.is_none() {
+            self.held = Some((wall, ticks));
         }
         held
     }
@@ -70,5 +79,14 @@ mod tests {
             "somebody else's clock is ahead"
         );
         assert_eq!(time.at(t(62), t(500), start + Duration::from_secs(8)), t(501));
+    }
+
+    #[test]
+    fn a_clock_that_is_an_hour_behind_is_set_right() {
+        let t = |seconds: i64| Timestamp::from_second(1_800_000_000 + seconds).unwrap();
+        let start = ticks();
+        let mut time = Forward::ahead(SignedDuration::from_hours(1));
+        assert_eq!(time.at(t(0), t(3600), start), t(3600));
+        assert_eq!(time.at(t(5), t(3600), start + Duration::from_secs(5)), t(3605));
     }
 }

@@ -110,27 +110,12 @@ impl AppError {
             Self::NotFound { what: "finding", .. } => {
                 vec!["`quell scan PATH` records findings with their ids".to_owned()]
             }
-            Self::Store(StoreError::NotInitialised(_)) => {
-                vec!["`quell init` makes one; `--data-dir` or QUELL_DATA_DIR names another folder".to_owned()]
-            }
-            Self::Store(StoreError::AlreadyInitialised(_)) => {
-                vec!["name another folder with --data-dir".to_owned()]
-            }
-            Self::Store(StoreError::Kek(_)) => {
-                vec!["give the passphrase with --passphrase-file, or restore the key file in `keys/` of the data folder".to_owned()]
-            }
-            Self::Store(StoreError::Database(_)) => vec![
-                "nothing was half-written: every write is one transaction".to_owned(),
-                "check free space and permissions of the data folder, then run the command again".to_owned(),
-            ],
             Self::Store(StoreError::Io { source, .. }) | Self::Io { source, .. }
                 if source.kind() == std::io::ErrorKind::Interrupted =>
             {
                 vec!["run it again when you are ready".to_owned()]
             }
-            Self::Store(StoreError::Io { path, .. }) => {
-                vec![format!("check that {path} is there, its permissions and free space; then run it again")]
-            }
+            Self::Store(error) => of_store(error),
             Self::CannotPlan(CannotPlan::NoSecret) => {
                 vec!["open an incident that names a secret: `quell incident open --secret ID`".to_owned()]
             }
@@ -142,12 +127,63 @@ impl AppError {
             | Self::CannotPlan(_)
             | Self::NotFound { .. }
             | Self::Remote(_)
-            | Self::Store(_)
             | Self::Entry(_)
             | Self::Scan(_)
             | Self::Rule(_)
             | Self::Io { .. }
             | Self::Evidence(_) => Vec::new(),
         }
+    }
+}
+
+fn of_store(error: &StoreError) -> Vec<String> {
+    match error {
+        StoreError::NotInitialised(_) => {
+            vec!["`quell init` makes one; `--data-dir` or QUELL_DATA_DIR names another folder".to_owned()]
+        }
+        StoreError::AlreadyInitialised(_) => {
+            vec!["name another folder with --data-dir".to_owned()]
+        }
+        StoreError::Kek(_) => {
+            vec!["give the passphrase with --passphrase-file, or restore the key file in `keys/` of the data folder".to_owned()]
+        }
+        error if error.is_away() => vec![
+            "the database does not answer now: see whether it runs, can be reached and has connections left"
+                .to_owned(),
+            "nothing was half-written: every write is one transaction; run the command again when it answers".to_owned(),
+        ],
+        StoreError::Newer { .. } => vec![
+            "use the quell that brought the database up to date, or a newer one; there is no way back but a backup"
+                .to_owned(),
+        ],
+        StoreError::Moved(_) => {
+            vec!["give --database-file (or QUELL_DATABASE_FILE) with the URL of that place".to_owned()]
+        }
+        StoreError::Unfinished(_) => vec![
+            "of a move: run the same `quell move` again, it goes on where it was".to_owned(),
+            "of a restore: empty the target and restore again; it was not verified to its end".to_owned(),
+        ],
+        StoreError::Backup(_) => {
+            vec!["nothing was made that can be used; take another backup, or copy this one again".to_owned()]
+        }
+        StoreError::NotEmpty(_) => {
+            vec!["name an empty folder (--data-dir) or an empty database (--database-file)".to_owned()]
+        }
+        StoreError::InUse(_) => {
+            vec!["stop `quell respond` and `quell serve` first; what they were doing is taken up afterwards".to_owned()]
+        }
+        StoreError::Database(_) => vec![
+            "nothing was half-written: every write is one transaction".to_owned(),
+            "check free space and permissions of the data folder, then run the command again".to_owned(),
+        ],
+        StoreError::Io { path, .. } => {
+            vec![format!("check that {path} is there, its permissions and free space; then run it again")]
+        }
+        StoreError::Migrate(_)
+        | StoreError::Conflict { .. }
+        | StoreError::Unsealable(_)
+        | StoreError::KeysRotated
+        | StoreError::NoSuchValue(_)
+        | StoreError::Ledger(_) => Vec::new(),
     }
 }

@@ -25,6 +25,7 @@ pub mod proof;
 pub mod reach;
 pub mod report;
 pub mod scan;
+pub mod state;
 pub mod systems;
 pub mod tighten;
 

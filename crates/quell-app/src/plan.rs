@@ -59,13 +59,21 @@ pub async fn make(app: &App, id: IncidentId, again: bool) -> Result<Incident, Ap
 /// Workers whose steps count as running and who are gone: what they began is found again by whoever does it next.
 async fn dead_workers(app: &App, incident: &Incident) -> Result<BTreeSet<String>, AppError> {
     let mut dead = BTreeSet::new();
+    let mut watch = quell_store::Watch::default();
     for worker in incident.machine.iter().flat_map(Machine::workers) {
-        if !app.store.is_alive(worker).await? {
-            dead.insert(worker.to_owned());
+        // A lock that is free now may be taken again in a moment: it is watched for as long as its worker may act.
+        while !app.store.is_alive(worker).await? {
+            if watch.is_gone(&app.store, worker).await? {
+                dead.insert(worker.to_owned());
+                break;
+            }
+            tokio::time::sleep(LOOK).await;
         }
     }
     Ok(dead)
 }
+
+const LOOK: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// Two plans for one secret would overwrite each other's successor and end each other's sessions.
 async fn refuse_rivals(app: &App, incident: &Incident) -> Result<(), AppError> {

@@ -1,5 +1,7 @@
 //! What can go wrong with the state.
 
+use sqlx::migrate::MigrateError;
+
 /// Why the state could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -8,7 +10,7 @@ pub enum StoreError {
     Database(#[from] sqlx::Error),
     /// The schema could not be brought up to date.
     #[error("the schema could not be brought up to date: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    Migrate(#[from] MigrateError),
     /// Somebody else appended to the stream first. Read it again and decide anew.
     #[error("somebody else wrote to {stream} first (expected position {expected}, found {found})")]
     Conflict {
@@ -34,6 +36,29 @@ pub enum StoreError {
     /// Another process rotated the keys; what we hold in memory must not be used any more.
     #[error("the installation's keys were rotated by another process; run the command again")]
     KeysRotated,
+    /// The database was brought up to date by a newer program.
+    #[error("the database has version {there} of the schema, and this quell knows {known}")]
+    Newer {
+        /// What is there.
+        there: i64,
+        /// What this program knows.
+        known: i64,
+    },
+    /// The installation lies elsewhere now.
+    #[error("this installation was moved to {0}; nothing is written here any more")]
+    Moved(String),
+    /// A restore or a move into this database did not come to its end.
+    #[error("this is an unfinished copy ({0}), and no installation yet")]
+    Unfinished(String),
+    /// A backup cannot be made, or is not what it should be.
+    #[error("the backup: {0}")]
+    Backup(String),
+    /// A restore or a move would write over something.
+    #[error("{0} is not empty")]
+    NotEmpty(String),
+    /// Somebody writes to what is to be moved.
+    #[error("the installation is in use by {}", .0.join(", "))]
+    InUse(Vec<String>),
     /// There is no such sealed value.
     #[error("there is no sealed value `{0}`")]
     NoSuchValue(String),
@@ -52,7 +77,67 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The database does not answer now, and will: it restarts, the connection was cut, all connections are in use,
+    /// another writer holds it for long. What was asked may have happened all the same.
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Database(error) => away(error),
+            Self::Migrate(MigrateError::Execute(error)) => away(error),
+            Self::Migrate(_)
+            | Self::Conflict { .. }
+            | Self::NotInitialised(_)
+            | Self::AlreadyInitialised(_)
+            | Self::Kek(_)
+            | Self::Newer { .. }
+            | Self::Moved(_)
+            | Self::Unfinished(_)
+            | Self::Backup(_)
+            | Self::NotEmpty(_)
+            | Self::InUse(_)
+            | Self::Unsealable(_)
+            | Self::KeysRotated
+            | Self::NoSuchValue(_)
+            | Self::Ledger(_)
+            | Self::Io { .. } => false,
+        }
+    }
+
     pub(crate) fn io(path: &std::path::Path, source: std::io::Error) -> Self {
         Self::Io { path: path.display().to_string(), source }
+    }
+}
+
+/// PostgreSQL's codes (manual, appendix A, read 2026-11-23): 08 connection exception, 57P01 to 57P03 and 57P05 the server
+/// or an administrator ended the session, 53300 too many connections, 25P03 idle in transaction, 55P03 lock timeout, 25006 a
+/// standby that takes no writes. SQLite's: 5 busy, 517 busy snapshot.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an error of the database library that is not known is not `away`"
+)]
+fn away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::BeginFailed
+        | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            code.starts_with("08")
+                || matches!(
+                    code.as_ref(),
+                    "57P01"
+                        | "57P02"
+                        | "57P03"
+                        | "57P05"
+                        | "53300"
+                        | "25P03"
+                        | "55P03"
+                        | "25006"
+                        | "5"
+                        | "517"
+                )
+        }),
+        _ => false,
     }
 }

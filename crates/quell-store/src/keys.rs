@@ -20,8 +20,9 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::db::on_db;
+use crate::portable::{ARRIVING, MOVED};
 use crate::sealed::{Kek, random_key};
-use crate::{Batch, Db, NewEntry, Store, StoreError};
+use crate::{Batch, Db, Lease, NewEntry, Store, StoreError};
 
 /// Checkpoints of a signing key that somebody else had, too.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -109,7 +110,8 @@ impl Store {
             install: install.clone(),
             number: 1,
         };
-        let store = Self { db, keys, frontier: tokio::sync::Mutex::new(Frontier::new()) };
+        let store =
+            Self { db, keys, frontier: tokio::sync::Mutex::new(Frontier::new()), lease: Lease::default() };
         let mut batch = Batch::new(INSTALLATION, 0);
         batch.push(NewEntry::new(
             Actor::engine("init"),
@@ -135,7 +137,25 @@ impl Store {
         if url.is_none() && !folder.join(crate::db::FILE).is_file() {
             return Err(StoreError::NotInitialised(folder.display().to_string()));
         }
-        let db = Db::open(folder, url).await?;
+        let db = Db::connect(folder, url).await?;
+        // Before the schema is touched: what was moved or is half a copy stays as it is.
+        if db.schema().await? > 0 {
+            if let Some(place) = db.meta(MOVED).await? {
+                return Err(StoreError::Moved(place));
+            }
+            if let Some(what) = db.meta(ARRIVING).await? {
+                return Err(StoreError::Unfinished(what));
+            }
+        }
+        db.migrate(None).await?;
+        Self::unlock(db, folder, passphrase).await
+    }
+
+    pub(crate) async fn unlock(
+        db: Db,
+        folder: &Path,
+        passphrase: impl FnOnce() -> Result<SecretValue, StoreError>,
+    ) -> Result<Self, StoreError> {
         let place = || StoreError::NotInitialised(db.place());
         let install = db.meta("install").await?.ok_or_else(place)?;
         let record = db.meta("kek").await?.ok_or_else(place)?;
@@ -147,7 +167,7 @@ impl Store {
         let origin = format!("quell/{install}/ledger/1");
         let signing = SigningKey::from_seed(&origin, &seed).map_err(|e| StoreError::Ledger(e.to_string()))?;
         let keys = Keyring { kek, signing, fingerprint: FingerprintKey::new(*fingerprint), install, number };
-        Ok(Self { db, keys, frontier: tokio::sync::Mutex::new(Frontier::new()) })
+        Ok(Self { db, keys, frontier: tokio::sync::Mutex::new(Frontier::new()), lease: Lease::default() })
     }
 
     /// Replaces the key-encryption key: every data key is wrapped anew, no value is opened. One transaction with
@@ -353,7 +373,7 @@ fn derive(
     Ok(Kek::new(key))
 }
 
-fn read_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, StoreError> {
+pub(crate) fn read_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, StoreError> {
     let text = Zeroizing::new(std::fs::read(path).map_err(|e| StoreError::io(path, e))?);
     let mut key = Zeroizing::new([0_u8; 32]);
     hex::decode_to_slice(text.trim_ascii(), key.as_mut_slice())
@@ -361,7 +381,7 @@ fn read_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, StoreError> {
     Ok(key)
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let io = |e| StoreError::io(path, e);
     let mut file =
         std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
@@ -371,7 +391,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     std::fs::File::open(folder).and_then(|f| f.sync_all()).map_err(|e| StoreError::io(folder, e))
 }
 
-fn make_folder(folder: &Path) -> Result<(), StoreError> {
+pub(crate) fn make_folder(folder: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new()
         .recursive(true)

@@ -80,7 +80,7 @@ struct Row {
     evidence: Vec<(String, Vec<u8>)>,
 }
 
-const KEYS: &str = "SELECT name, value FROM meta WHERE name IN ('kek', 'ledger-key')";
+const KEYS: &str = "SELECT name, value FROM meta WHERE name IN ('kek', 'ledger-key', 'moved-to')";
 const ALL_SEALED: &str = "SELECT id, kek, wrapped, body FROM sealed ORDER BY id";
 const REWRAP: &str = "UPDATE sealed SET kek = $1, wrapped = $2 WHERE id = $3";
 const LAST: &str = "SELECT seq, at_us FROM event ORDER BY seq DESC LIMIT 1";
@@ -209,6 +209,7 @@ impl Store {
             let same = match name.as_str() {
                 "kek" => serde_json::from_str::<KekRecord>(value)
                     .is_ok_and(|record| record.id() == self.keys.kek.id),
+                crate::portable::MOVED => return Err(StoreError::Moved(value.clone())),
                 _ => value.parse() == Ok(self.keys.number),
             };
             if !same {
@@ -226,6 +227,17 @@ impl Store {
 
     /// The entries of one stream from a position on, in order.
     pub async fn read_stream(&self, stream: &str, from: u64) -> Result<Vec<Entry>, StoreError> {
+        // A connection that is cut is no answer; reading again on another one harms nobody.
+        let mut tries = 1;
+        loop {
+            match self.read_stream_once(stream, from).await {
+                Err(error) if error.is_away() && tries < 3 => tries += 1,
+                done => return done,
+            }
+        }
+    }
+
+    async fn read_stream_once(&self, stream: &str, from: u64) -> Result<Vec<Entry>, StoreError> {
         const SQL: &str = "SELECT seq, entry FROM event WHERE stream = $1 AND pos >= $2 ORDER BY pos";
         let rows = on_db!(&self.db, pool => {
             sqlx::query_as::<_, (i64, Vec<u8>)>(SQL).bind(stream).bind(signed(from)).fetch_all(pool).await?

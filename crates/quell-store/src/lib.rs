@@ -8,6 +8,7 @@ mod error;
 mod keys;
 mod lapsing;
 mod ledger;
+mod portable;
 mod sealed;
 mod tick;
 mod verify;
@@ -21,10 +22,11 @@ pub use error::StoreError;
 pub use keys::{KekSource, Keyring, SignedSince};
 pub use lapsing::Lapsing;
 pub use ledger::{Batch, NewEntry};
+pub use portable::{Backup, Manifest, Moved, Pause, Restore, Restored, Sum, backup, move_to, restore};
 pub use sealed::Sealed;
 pub use tick::Tick;
 pub use verify::LedgerReport;
-pub use worker::WorkerGuard;
+pub use worker::{Lease, Right, Watch, WorkerGuard, awake};
 
 use quell_ledger::SigningKey;
 use quell_ledger::tree::Frontier;
@@ -36,6 +38,8 @@ pub struct Store {
     pub(crate) keys: Keyring,
     /// The newest frontier seen; used only while its size is the ledger's.
     pub(crate) frontier: tokio::sync::Mutex<Frontier>,
+    /// For workers.
+    pub(crate) lease: Lease,
 }
 
 impl Store {

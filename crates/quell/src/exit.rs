@@ -40,7 +40,16 @@ pub(crate) fn of(error: &AppError) -> ExitCode {
         | AppError::NotFound { .. }
         | AppError::Scan(ScanError::Rule(_) | ScanError::Revision { .. } | ScanError::NoRepository { .. })
         | AppError::Rule(_) => USAGE,
-        AppError::Refused(_) | AppError::Step(_) | AppError::CannotPlan(_) => REFUSED,
+        AppError::Store(
+            StoreError::InUse(_)
+            | StoreError::Moved(_)
+            | StoreError::NotEmpty(_)
+            | StoreError::Newer { .. }
+            | StoreError::Unfinished(_),
+        )
+        | AppError::Refused(_)
+        | AppError::Step(_)
+        | AppError::CannotPlan(_) => REFUSED,
         AppError::Remote(_) => REMOTE,
         AppError::Store(_)
         | AppError::Entry(_)

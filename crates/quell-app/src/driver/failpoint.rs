@@ -2,8 +2,9 @@
 
 use quell_core::StepId;
 
-/// Where to die: `<step>:<place>`, place one of `after-intent` (recorded, not begun), `after-effect` (done, not
-/// recorded), `before-result`, `after-result`. `*.disable` is that step of whatever secret.
+/// Where to die: `<step>:<place>`, place one of `after-intent` (recorded, not begun), `before-call` (begun, nothing
+/// sent), `after-effect` (done, not recorded), `before-result`, `after-result`. `*.disable` is that step of whatever
+/// secret. With `:stop` at the end it does not die but stands still (SIGSTOP) until somebody wakes it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Failpoint(String);
 
@@ -16,9 +17,12 @@ impl Failpoint {
     pub(super) fn hit(&self, step: &StepId, place: &str) {
         let name = step.to_string();
         let any = name.rsplit_once('.').map(|(_, action)| format!("*.{action}:{place}"));
-        if self.0 == format!("{name}:{place}") || any.as_ref() == Some(&self.0) {
-            let died =
-                rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        let (wanted, signal) = match self.0.strip_suffix(":stop") {
+            Some(wanted) => (wanted, rustix::process::Signal::STOP),
+            None => (self.0.as_str(), rustix::process::Signal::KILL),
+        };
+        if wanted == format!("{name}:{place}") || any.as_deref() == Some(wanted) {
+            let died = rustix::process::kill_process(rustix::process::getpid(), signal);
             debug_assert!(died.is_ok(), "a process may always signal itself");
         }
     }

@@ -5,22 +5,23 @@
 
 mod channel;
 mod failpoint;
+mod fence;
 mod notify;
+mod outage;
 mod perform;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use quell_core::event::{Actor, Event, SealedRef, ValueRole};
 use quell_core::incident::Incident;
-use quell_core::outcome::Outcome;
-use quell_core::plan::{Action, Hold, Machine, Phase, Step, StepAction, StepEvent};
+use quell_core::plan::{Action, Hold, Machine, Phase, Step, StepAction, StepEvent, StepState};
 use quell_core::{IncidentId, SecretId, StepId};
-use quell_store::{Batch, NewEntry, Sealed, StoreError, WorkerGuard};
+use quell_store::{Batch, NewEntry, Sealed, StoreError, Watch, WorkerGuard};
 use tokio::task::JoinSet;
 
 use crate::systems::{Systems, inventory_hash};
@@ -52,6 +53,13 @@ pub enum Progress {
     Stuck { step: StepId, reason: String },
     /// Too many secrets could not be done: no further one is begun.
     Held { hold: Hold },
+    /// The database does not answer. Nothing new is begun until it does.
+    Away { why: String },
+    /// The database answers again.
+    Back,
+    /// Its lock was lost, so others may count this process as gone: it goes on as another worker, and what was under
+    /// way is looked at first.
+    NewWorker { id: String },
 }
 
 /// How a run ended.
@@ -81,7 +89,12 @@ pub struct Run {
     pub return_when_idle: bool,
     /// Where to die, in crash tests.
     pub failpoint: Option<Failpoint>,
+    /// How long to wait for a database that is away.
+    pub patience: Duration,
 }
+
+/// Long enough for a restart, a failover, an upgrade of the database.
+pub const PATIENCE: Duration = Duration::from_mins(10);
 
 impl Run {
     /// Runs until only people can get it further.
@@ -89,7 +102,7 @@ impl Run {
         let (keep, stop) = tokio::sync::watch::channel(false);
         // Nobody will ever ask to stop; keep the channel open so that waiting on it pends.
         drop(tokio::spawn(async move { keep.closed().await }));
-        Self { stop, return_when_idle: true, failpoint: None }
+        Self { stop, return_when_idle: true, failpoint: None, patience: PATIENCE }
     }
 }
 
@@ -114,6 +127,14 @@ struct Driver<'a> {
     on: &'a mut (dyn FnMut(&Progress) + Send),
     failpoint: Option<Failpoint>,
     time: crate::clock::Forward,
+    /// Attempts whose tasks this process has begun.
+    begun: BTreeSet<(StepId, u32)>,
+    /// Ids that this process had before, whose tasks have ended.
+    former: Vec<String>,
+    watch: Watch,
+    /// A commit may have gone through without an answer: read before anything is decided.
+    doubtful: bool,
+    patience: Duration,
 }
 
 /// Why a plan does not go on whose successor nobody trusts.
@@ -138,6 +159,7 @@ pub async fn run(
     let systems = build_systems(&app, &machine)?;
     let worker = app.store.become_worker().await?;
     let actor = Actor::engine(worker.id.clone());
+    let offset = app.store.db().clock_offset(crate::clock::now()).await?;
     let mut driver = Driver {
         app,
         id,
@@ -150,7 +172,12 @@ pub async fn run(
         pending: Vec::new(),
         on,
         failpoint: options.failpoint,
-        time: crate::clock::Forward::default(),
+        time: crate::clock::Forward::ahead(offset),
+        begun: BTreeSet::new(),
+        former: Vec::new(),
+        watch: Watch::default(),
+        doubtful: false,
+        patience: options.patience,
     };
     driver.begin();
     driver.run(options.stop, options.return_when_idle).await
@@ -208,23 +235,42 @@ impl Driver<'_> {
         return_when_idle: bool,
     ) -> Result<Ended, AppError> {
         loop {
-            self.look_for_dead_workers().await?;
-            let stopping = *stop.borrow() || self.incident.stale;
-            if !self.turn(stopping).await? {
-                self.refresh().await?;
-                continue;
-            }
-            let now = self.time.now(self.incident.last_at);
-            if let Some(ended) = self.ended(now, stopping, return_when_idle) {
-                return if self.incident.stale { Err(stale(self.id)) } else { Ok(ended) };
-            }
-            self.wait(&mut stop).await;
-            if self.pending.is_empty()
-                && self.app.store.next_pos(&self.id.to_string()).await? != self.incident.next_pos
-            {
-                self.refresh().await?;
+            match self.round(&mut stop, return_when_idle).await {
+                Ok(Some(ended)) => return Ok(ended),
+                Ok(None) => {}
+                Err(AppError::Store(error)) if error.is_away() => self.wait_out(error, &mut stop).await?,
+                Err(error) => return Err(error),
             }
         }
+    }
+
+    async fn round(
+        &mut self,
+        stop: &mut tokio::sync::watch::Receiver<bool>,
+        return_when_idle: bool,
+    ) -> Result<Option<Ended>, AppError> {
+        if self.doubtful {
+            self.refresh().await?;
+            self.doubtful = false;
+        }
+        self.keep_right().await?;
+        self.look_for_dead_workers().await?;
+        let stopping = *stop.borrow() || self.incident.stale;
+        if !self.turn(stopping).await? {
+            self.refresh().await?;
+            return Ok(None);
+        }
+        let now = self.time.now(self.incident.last_at);
+        if let Some(ended) = self.ended(now, stopping, return_when_idle) {
+            return if self.incident.stale { Err(stale(self.id)) } else { Ok(Some(ended)) };
+        }
+        self.wait(stop).await;
+        if self.pending.is_empty()
+            && self.app.store.next_pos(&self.id.to_string()).await? != self.incident.next_pos
+        {
+            self.refresh().await?;
+        }
+        Ok(None)
     }
 
     /// Reports what came home, starts what can start, commits, acts. False when somebody else was faster.
@@ -242,6 +288,10 @@ impl Driver<'_> {
             }
             drain(&mut self.machine, &self.actor, &mut entries);
         }
+        for former in &self.former {
+            self.machine.worker_lost(former);
+        }
+        drain(&mut self.machine, &self.actor, &mut entries);
         let room = if stopping { 0 } else { ROOM.saturating_sub(self.tasks.len()) };
         self.machine.advance(at, &self.worker.id, room);
         drain(&mut self.machine, &self.actor, &mut entries);
@@ -315,7 +365,11 @@ impl Driver<'_> {
 
     fn start(&mut self, id: &StepId, attempt: u32, phase: Phase) {
         let Some(step) = self.machine.plan().step(id).cloned() else { return };
+        if !self.begun.insert((id.clone(), attempt)) {
+            return;
+        }
         self.die(id, "after-intent");
+        let fence = self.fence(id);
         let job = perform::Job {
             app: Arc::clone(&self.app),
             incident: self.id,
@@ -327,15 +381,36 @@ impl Driver<'_> {
             phase,
             step,
         };
-        let id = id.clone();
-        let limit = Duration::from_millis(job.step.limit_ms);
+        let (id, failpoint) = (id.clone(), self.failpoint.clone());
         self.tasks.spawn(async move {
-            let result = match tokio::time::timeout(limit, perform::perform(&job)).await {
-                Ok(result) => result,
-                Err(_) => perform::Performed::just(Outcome::unknown("no answer within the step's limit")),
+            let result = match fence.is_ours(&job.app.store).await {
+                Ok(()) => {
+                    if let Some(failpoint) = &failpoint {
+                        failpoint.hit(&id, "before-call");
+                    }
+                    fence.within(perform::perform(&job)).await
+                }
+                Err(why) => Err(why),
             };
+            let result = result.unwrap_or_else(perform::Performed::just);
             Done { step: id, attempt, phase, result }
         });
+    }
+
+    /// What holds up an attempt that has been overtaken.
+    fn fence(&mut self, step: &StepId) -> fence::Fence {
+        let now = self.time.now(self.incident.last_at);
+        let mut left = jiff::SignedDuration::ZERO;
+        if let Some(StepState::Running { deadline, .. }) = self.machine.state(step) {
+            left = deadline.duration_since(now);
+        }
+        fence::Fence {
+            stream: self.id.to_string(),
+            from: self.incident.next_pos,
+            step: step.clone(),
+            right: self.worker.right(),
+            until: quell_store::awake().saturating_add(Duration::try_from(left).unwrap_or_default()),
+        }
     }
 
     /// What the ledger knows about the step's secret, for the task.
@@ -394,7 +469,7 @@ impl Driver<'_> {
         let others: Vec<String> =
             self.machine.workers().into_iter().filter(|w| *w != self.worker.id).map(str::to_owned).collect();
         for other in others {
-            if !self.app.store.is_alive(&other).await? {
+            if self.watch.is_gone(&self.app.store, &other).await? {
                 self.machine.worker_lost(&other);
             }
         }
@@ -407,9 +482,27 @@ impl Driver<'_> {
         let machine = take_machine(&self.incident)?;
         if machine.plan_hash() != self.machine.plan_hash() {
             self.systems = build_systems(&self.app, &machine)?;
+            // Attempts are counted anew in each plan.
+            self.begun.clear();
         }
         self.machine = machine;
+        self.adopt();
         Ok(())
+    }
+
+    /// A commit of ours went through and its answer was lost: what it says has begun is begun now.
+    fn adopt(&mut self) {
+        let mut ours = Vec::new();
+        for (step, state) in self.machine.states() {
+            if let StepState::Running { attempt, phase, worker, .. } = state
+                && *worker == self.worker.id
+            {
+                ours.push((step.id.clone(), *attempt, *phase));
+            }
+        }
+        for (step, attempt, phase) in ours {
+            self.start(&step, attempt, phase);
+        }
     }
 
     fn ended(&self, now: Timestamp, stopping: bool, return_when_idle: bool) -> Option<Ended> {

@@ -5,6 +5,7 @@ mod inventory;
 mod kill;
 mod scan;
 mod serve;
+mod state;
 
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ pub(crate) use inventory::{GraphFormat, InventoryCommand, TightenArgs};
 pub(crate) use kill::{KillArgs, ProviderCommand};
 pub(crate) use scan::{RulesCommand, ScanArgs, ScanFormat};
 pub(crate) use serve::{PersonCommand, ServeArgs, TokenCommand};
+pub(crate) use state::{BackupArgs, MoveArgs, RestoreArgs};
 
 use crate::cli_gate::{GateCommand, RedactArgs};
 
@@ -140,6 +142,9 @@ pub(crate) enum Command {
     /// Rotate Quell's own keys
     #[command(subcommand)]
     Keys(KeysCommand),
+    Backup(BackupArgs),
+    Restore(RestoreArgs),
+    Move(MoveArgs),
     /// Issue a short-lived database credential from OpenBao
     Issue(IssueArgs),
     Drill(DrillArgs),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, IsTerminal as _, Write as _};
 use std::path::Path;
 
-use quell_app::driver::{Ended, Failpoint, Run};
+use quell_app::driver::{Ended, Failpoint, PATIENCE, Run};
 use quell_app::incident::Report;
 use quell_app::kill::{self, Asked, Killed, Session, Shown, Target};
 use quell_app::{AppError, Options, scan};
@@ -85,7 +85,7 @@ fn stoppable() -> Run {
             stop_tx.closed().await;
         }
     });
-    Run { stop, return_when_idle: true, failpoint: None }
+    Run { stop, return_when_idle: true, failpoint: None, patience: PATIENCE }
 }
 
 /// From standard input; typed without an echo when that is a terminal.

@@ -20,6 +20,7 @@ mod rules;
 mod scan;
 mod serve;
 mod token;
+mod state;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -102,6 +103,9 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Evidence(command) => evidence::run(&options, &command, out).await,
         Command::Ledger(command) => evidence::ledger(&options, &command, out).await,
         Command::Keys(command) => keys::run(&options, &command, out).await,
+        Command::Backup(args) => state::backup(&options, &args, out).await,
+        Command::Restore(args) => state::restore(&options, &args, out).await,
+        Command::Move(args) => state::move_to(&options, &args, out).await,
         Command::Issue(args) => keys::issue(&options, &args, out).await,
         Command::Serve(args) => serve::serve(&options, &args, out).await,
         Command::Person(command) => serve::person(&options, &command, out).await,
@@ -161,15 +165,7 @@ fn options(global: &Global) -> Result<Options, AppError> {
         .unwrap_or_else(|| "unknown".to_owned());
     let database = match &global.database_file {
         None => None,
-        Some(path) => {
-            let text = quell_app::files::read_text(path, 64 << 10)
-                .map_err(|source| AppError::Io { path: path.display().to_string(), source })?;
-            let url = text.trim();
-            if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-                return Err(AppError::Usage(format!("{} does not hold a postgres:// URL", path.display())));
-            }
-            Some(url.to_owned())
-        }
+        Some(path) => Some(database_url(path)?),
     };
     Ok(Options {
         data,
@@ -181,6 +177,17 @@ fn options(global: &Global) -> Result<Options, AppError> {
         passphrase_file: global.passphrase_file.clone(),
         providers: Vec::new(),
     })
+}
+
+/// What a file for `--database-file` holds.
+fn database_url(path: &Path) -> Result<String, AppError> {
+    let text = quell_app::files::read_text(path, 64 << 10)
+        .map_err(|source| AppError::Io { path: path.display().to_string(), source })?;
+    let url = text.trim();
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(AppError::Usage(format!("{} does not hold a postgres:// URL", path.display())));
+    }
+    Ok(url.to_owned())
 }
 
 /// Asks for the passphrase, if somebody can answer.

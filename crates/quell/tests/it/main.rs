@@ -10,6 +10,7 @@
 )]
 
 mod bucket;
+mod chaos;
 mod cli;
 mod drill;
 mod evidence;
@@ -33,9 +34,11 @@ mod leases;
 mod notices;
 mod provider;
 mod reach;
+mod replicas;
 mod respond;
 mod scan;
 mod scan_results;
 mod search;
+mod state;
 mod token;
 mod world;

@@ -6,7 +6,7 @@ mod show;
 use std::io::{BufRead as _, Write as _};
 use std::sync::Arc;
 
-use quell_app::driver::{self, Ended, Failpoint, Run, short};
+use quell_app::driver::{self, Ended, Failpoint, PATIENCE, Run, short};
 use quell_app::{App, AppError, Options, plan};
 use quell_core::IncidentId;
 use quell_core::incident::{Incident, unmet};
@@ -51,6 +51,7 @@ pub(crate) async fn respond(options: &Options, args: &RespondArgs, out: &Out) ->
             stop: stop.clone(),
             return_when_idle: !args.wait || can_ask() && agreed.is_none(),
             failpoint: args.failpoint.as_deref().and_then(Failpoint::parse),
+            patience: PATIENCE,
         };
         let mut show = Show::new(out);
         let ended = driver::run(Arc::clone(&app), id, run, &mut |p| show.progress(p)).await;

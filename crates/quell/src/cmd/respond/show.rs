@@ -67,6 +67,24 @@ impl<'a> Show<'a> {
                     hold.reason
                 ));
             }
+            Progress::Away { why } => {
+                self.clear();
+                self.out.status(format!(
+                    "{} the database does not answer ({why}); nothing new is begun until it does",
+                    tone(Tone::Careful, "waiting ")
+                ));
+            }
+            Progress::Back => {
+                self.clear();
+                self.out.status(format!("{} the database answers again", tone(Tone::Good, "going on")));
+            }
+            Progress::NewWorker { id } => {
+                self.clear();
+                self.out.status(format!(
+                    "{} its lock was lost, so it goes on as {id}; what was under way is looked at first",
+                    tone(Tone::Careful, "anew    ")
+                ));
+            }
             Progress::Stuck { step, reason } => {
                 self.clear();
                 self.out.status(format!("{} {step}: {reason}", tone(Tone::Bad, "gave up")));
