@@ -97,8 +97,7 @@ pub struct Delivery {
 
 type Row = (String, String, String, String, String, i64, i64, String, i64, i64, String);
 
-const COLUMNS: &str =
-    "SELECT id, source, kind, delivery, topic, size, received_us, state, tries, due_us, note FROM inbox WHERE id = $1";
+const COLUMNS: &str = "SELECT id, source, kind, delivery, topic, size, received_us, state, tries, due_us, note FROM inbox WHERE id = $1";
 const INSERT: &str = "INSERT INTO inbox (id, source, kind, delivery, topic, digest, size, received_us, state, tries, due_us, worker, claimed_us, note) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'waiting', 0, $9, '', 0, '')";
 const INSERT_BODY: &str = "INSERT INTO sealed (id, kek, wrapped, body) VALUES ($1, $2, $3, $4)";
@@ -114,7 +113,7 @@ const ABANDON: &str = "UPDATE inbox SET state = 'failed', worker = '', note = $1
 const FINISH: &str = "UPDATE inbox SET state = $1, worker = '', due_us = $2, note = $3 \
      WHERE id = $4 AND state = 'waiting' AND worker = $5";
 const RETRY: &str = "UPDATE inbox SET state = 'waiting', tries = 0, due_us = $1, worker = '', claimed_us = 0 \
-     WHERE id = $2 AND state = 'failed'";
+     WHERE id = $2 AND state <> 'done' AND worker = ''";
 const LIST: &str = "SELECT id, source, kind, delivery, topic, size, received_us, state, tries, due_us, note FROM inbox \
      ORDER BY received_us DESC, id LIMIT $1";
 const OPEN: &str = "SELECT state, COUNT(*) FROM inbox WHERE state <> 'done' GROUP BY state";
@@ -256,7 +255,7 @@ impl Store {
         Ok(mine)
     }
 
-    /// Has a delivery that was given up tried again. False when it was not given up.
+    /// Has a delivery that was given up, or that waits for its next try, tried now. False when it is done or being worked on.
     pub async fn inbox_retry(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
         let changed = on_db!(&self.db, pool => {
             sqlx::query(RETRY).bind(now.as_microsecond()).bind(id).execute(pool).await?.rows_affected()
@@ -286,8 +285,7 @@ impl Store {
 
     /// How many deliveries wait, and how many were given up.
     pub async fn inbox_open(&self) -> Result<(u64, u64), StoreError> {
-        let rows =
-            on_db!(&self.db, pool => sqlx::query_as::<_, (String, i64)>(OPEN).fetch_all(pool).await?);
+        let rows = on_db!(&self.db, pool => sqlx::query_as::<_, (String, i64)>(OPEN).fetch_all(pool).await?);
         let of = |wanted: &str| {
             let found = rows.iter().find(|(state, _)| state == wanted);
             found.map_or(0, |(_, count)| u64::try_from(*count).unwrap_or(0))

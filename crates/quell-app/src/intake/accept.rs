@@ -167,7 +167,8 @@ async fn known(
 }
 
 /// Headers in which senders say which delivery it is, and what it is about.
-const IDS: &[&str] = &["x-github-delivery", "webhook-id", "x-gitlab-webhook-uuid", "x-webhook-id", "x-quell-notice"];
+const IDS: &[&str] =
+    &["x-github-delivery", "webhook-id", "x-gitlab-webhook-uuid", "x-webhook-id", "x-quell-notice"];
 const TOPICS: &[&str] = &["x-github-event", "x-gitlab-event"];
 
 fn marks(headers: &Headers) -> (String, String) {

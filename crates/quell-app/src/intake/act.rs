@@ -31,7 +31,9 @@ pub(super) async fn findings(
 ) -> Result<String, AppError> {
     let Findings { tool, found, signals, remarks, kill_first, alert } = said;
     let mut all = Vec::with_capacity(found.len());
+    let mut tellable = false;
     for one in found {
+        tellable |= one.principal.is_some();
         all.push(named(app, one.foreign, one.principal.as_deref()).await);
     }
     let mut missing = None;
@@ -41,6 +43,8 @@ pub(super) async fn findings(
             fetch::Fetched::Gone(why) => missing = Some(format!("the alert could not be looked at: {why}")),
         }
     }
+    all.iter_mut().for_each(scrub);
+    tellable |= all.iter().any(|one| !one.values.is_empty());
     let mut groups = ingest::group_of(app, tool, all).await?;
     for group in &mut groups {
         if group.secret.is_none() {
@@ -70,11 +74,40 @@ pub(super) async fn findings(
     did.sort();
     did.dedup();
     let did = did.join("; ");
+    let open = groups.iter().any(|group| group.secret.is_none() && group.resolved.is_none());
+    if tellable && open && !matches!(source.kind, Kind::GitlabRevocation { kill: true, .. }) {
+        all_stores_were_read(app, &did).await?;
+    }
     match missing {
         None => Ok(did),
         // What can be done without is done; a person has to put the rest right, so it is not called done.
         Some(missing) => Err(AppError::Usage(format!("{did}; but {missing}"))),
     }
+}
+
+/// What a delivery says in words must not repeat the value that it tells.
+fn scrub(foreign: &mut Foreign) {
+    let Foreign { rule, description, values, file, link, resolved, reference, author, .. } = foreign;
+    let mut texts: Vec<&mut String> = vec![rule, description, file];
+    texts.extend([link, resolved, reference, author].into_iter().flatten());
+    for value in values.iter().filter_map(SecretValue::expose_text).filter(|value| value.len() >= 4) {
+        for text in texts.iter_mut().filter(|text| text.contains(value)) {
+            **text = text.replace(value, "…");
+        }
+    }
+}
+
+/// A secret that is not known may be one whose store was down: that is found out another time.
+async fn all_stores_were_read(app: &App, did: &str) -> Result<(), AppError> {
+    let (_, missed) = scan::known_and_missed(app).await?;
+    if missed.is_empty() {
+        return Ok(());
+    }
+    let missed: Vec<String> = missed.into_iter().map(|one| format!("{}: {}", one.what, one.why)).collect();
+    Err(AppError::Evidence(format!(
+        "{did}; it is compared again when all stores can be read: {}",
+        missed.join("; ")
+    )))
 }
 
 /// Kills what the inventory does not know; what it knows has consumers, and its incident goes the usual way.
@@ -87,6 +120,7 @@ async fn revoke_all(
 ) -> Result<(), AppError> {
     // Provider files of the inventory count here: it is the operator's own, and `kill: true` stands in it.
     let options = Options { providers: app.context.providers.to_vec(), ..options.clone() };
+    let mut trouble = None;
     for group in groups.iter().filter(|group| group.secret.is_none() && group.resolved.is_none()) {
         let Some(value) = &group.value else { continue };
         let report = Report {
@@ -95,9 +129,13 @@ async fn revoke_all(
             place: group.findings.first().map(|finding| finding.place.file.clone()).unwrap_or_default(),
             ..Report::default()
         };
-        did.push(revoke::revoke(&options, value, report).await?);
+        // One token that does not go must not keep the others alive.
+        match revoke::revoke(&options, value, report).await {
+            Ok(done) => did.push(done),
+            Err(error) => trouble = Some(error),
+        }
     }
-    Ok(())
+    trouble.map_or(Ok(()), Err)
 }
 
 /// The finding with the secret that its sender names: by its id here, or by the credential's id at its issuer. An id that
@@ -126,7 +164,8 @@ async fn of_principal(app: &App, principal: &str) -> Option<(SecretId, SecretVal
     }
     // One that was replaced meanwhile: its id stands beside what was sealed.
     let incidents = list(app).await.ok()?;
-    let sealed = incidents.iter().flat_map(|incident| &incident.sealed).find(|one| one.principal == principal)?;
+    let sealed =
+        incidents.iter().flat_map(|incident| &incident.sealed).find(|one| one.principal == principal)?;
     let value = app.store.unseal(&sealed.sealed).await.ok()?;
     app.inventory.secrets.contains_key(&sealed.secret).then(|| (sealed.secret.clone(), value))
 }
@@ -143,7 +182,10 @@ async fn by_record(app: &App, group: &Group) -> Result<Option<SecretId>, AppErro
     }
     let ids: BTreeSet<&str> = known.iter().map(|found| found.finding.id.as_str()).collect();
     let is_from = |incident: &&Incident| {
-        incident.exposures.iter().any(|exposure| exposure.finding.as_deref().is_some_and(|id| ids.contains(id)))
+        incident
+            .exposures
+            .iter()
+            .any(|exposure| exposure.finding.as_deref().is_some_and(|id| ids.contains(id)))
     };
     let incidents = list(app).await?;
     let first = incidents.iter().filter(is_from).find_map(|incident| incident.secrets.first());
@@ -155,7 +197,8 @@ async fn record(app: &App, source: &Source, delivery: &Delivery, groups: &[Group
     let name = format!("{} (delivery {})", source.name, delivery.id);
     let target = format!("ingested {name}");
     let entries = app.store.read_stream(INSTALLATION, 0).await?;
-    let done = entries.iter().any(|entry| matches!(&entry.event, Event::ScanRun { target: t, .. } if *t == target));
+    let done =
+        entries.iter().any(|entry| matches!(&entry.event, Event::ScanRun { target: t, .. } if *t == target));
     if !done {
         ingest::record(app, &name, delivery.size, groups).await?;
     }
@@ -170,7 +213,9 @@ fn sentence(done: &Done, group: &Group) -> String {
         Done::Known { incident } => format!("known in {incident}"),
         Done::Unmatched => {
             let id = group.findings.first().map(|finding| finding.id.clone()).unwrap_or_default();
-            format!("recorded; which secret it is, is not known: quell incident open --finding {id} --secret ID")
+            format!(
+                "recorded; which secret it is, is not known: quell incident open --finding {id} --secret ID"
+            )
         }
         Done::Resolved => "resolved there; recorded, and nothing opened".to_owned(),
     }
@@ -181,7 +226,9 @@ async fn about(app: &App, group: &Group, done: &[Done]) -> Result<Vec<IncidentId
     let mut ids: Vec<IncidentId> = Vec::new();
     for one in done {
         match one {
-            Done::Opened { incident } | Done::Joined { incident } | Done::Known { incident } => ids.push(*incident),
+            Done::Opened { incident } | Done::Joined { incident } | Done::Known { incident } => {
+                ids.push(*incident)
+            }
             Done::Unmatched | Done::Resolved => {}
         }
     }
@@ -206,9 +253,8 @@ async fn signal_all(
     signals: &[(Option<SecretId>, Signal, String)],
     tool: &str,
 ) -> Result<(), AppError> {
-    let of_group = |(secret, ..): &&(Option<SecretId>, Signal, String)| {
-        secret.is_none() || *secret == group.secret
-    };
+    let of_group =
+        |(secret, ..): &&(Option<SecretId>, Signal, String)| secret.is_none() || *secret == group.secret;
     let mut all: Vec<(Signal, String)> =
         signals.iter().filter(of_group).map(|(_, signal, why)| (*signal, why.clone())).collect();
     if group.live == Some(true) {
@@ -253,7 +299,10 @@ pub(super) async fn page(app: &App, delivery: &Delivery, said: &Page) -> Result<
         note(app, *id, &format!("{} (delivery {})", said.remark, delivery.id)).await?;
         if said.responded {
             app.decide(*id, |incident, _at| {
-                let open = incident.clocks.iter().filter(|clock| clock.name == "first-response" && clock.met.is_none());
+                let open = incident
+                    .clocks
+                    .iter()
+                    .filter(|clock| clock.name == "first-response" && clock.met.is_none());
                 let met = open.map(|clock| Event::ClockMet { clock: clock.name.clone() });
                 Ok((met.collect(), ()))
             })
@@ -271,7 +320,10 @@ pub(super) async fn page(app: &App, delivery: &Delivery, said: &Page) -> Result<
 async fn note(app: &App, id: IncidentId, text: &str) -> Result<(), AppError> {
     loop {
         let (incident, entries) = app.incident_with_entries(id).await?;
-        if entries.iter().any(|entry| matches!(&entry.event, Event::NoteAdded { text: known } if known == text)) {
+        if entries
+            .iter()
+            .any(|entry| matches!(&entry.event, Event::NoteAdded { text: known } if known == text))
+        {
             return Ok(());
         }
         let mut batch = Batch::new(id, incident.next_pos);

@@ -174,7 +174,10 @@ impl Map {
 impl Source {
     /// Parses one entry.
     pub(super) fn parse(name: &str, entry: &ConnectorRef) -> Result<Self, AppError> {
-        let at = |source| AppError::Config { place: format!("intake.{name}"), source };
+        let at = |error: ConfigError| {
+            let source = ConfigError { message: without_texts(&error.message), ..error };
+            AppError::Config { place: format!("intake.{name}"), source }
+        };
         let config = &entry.config;
         let plain = |kind: Kind| {
             let Plain { secret, previous, channel, audience } = ConfigError::parse(config)?;
@@ -209,6 +212,13 @@ impl Source {
     }
 }
 
+/// The parser quotes a text that is where none belongs, and that may be a value.
+fn without_texts(message: &str) -> String {
+    let Some((before, rest)) = message.split_once("string \"") else { return message.to_owned() };
+    let after = rest.rsplit_once('"').map_or("", |(_, after)| after);
+    format!("{before}a text{after}")
+}
+
 type Parts = (Kind, SecretSource, Vec<SecretSource>, Option<Channel>, Option<Audience>);
 
 fn json_kind(config: &Value) -> Result<Parts, ConfigError> {
@@ -237,7 +247,8 @@ fn revocation(config: &Value) -> Result<Parts, ConfigError> {
 
 /// Headers are compared in lower case.
 fn header_name(header: Option<String>) -> Result<Option<String>, ConfigError> {
-    let usable = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let usable =
+        |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     match header {
         Some(name) if !usable(&name) => {
             Err(ConfigError::at("header", "`header` is no name of a header", "for example `x-api-key`"))
@@ -256,7 +267,10 @@ pub(crate) fn schema() -> Value {
             "previous",
             json!({"type": "array", "items": {"type": "string"}, "description": "References to keys that are accepted as well, while the key is changed"}),
         ),
-        ("channel", json!({"enum": channels, "description": "Where its findings were readable, when deliveries do not say it"})),
+        (
+            "channel",
+            json!({"enum": channels, "description": "Where its findings were readable, when deliveries do not say it"}),
+        ),
         ("audience", json!({"enum": ["nobody", "few", "internal", "public"]})),
     ]);
     let kind = |more: &[(&'static str, Value)], required: &[&str]| {
@@ -274,7 +288,9 @@ pub(crate) fn schema() -> Value {
     let pointers: BTreeMap<&str, Value> = Map::default()
         .pointers()
         .iter()
-        .map(|(name, _)| (*name, json!({"type": "string", "pattern": "^(/.*)?$", "description": "JSON Pointer"})))
+        .map(|(name, _)| {
+            (*name, json!({"type": "string", "pattern": "^(/.*)?$", "description": "JSON Pointer"}))
+        })
         .collect();
     let map = json!({"type": "object", "additionalProperties": false, "properties": pointers});
     let types = json!({"type": "array", "minItems": 1, "items": {"type": "string"}, "description": "What GitLab may send, such as gitleaks_rule_id_aws"});

@@ -74,8 +74,10 @@ pub(super) fn merge(told: Vec<Foreign>, mut fetched: Vec<Foreign>) -> Vec<Foreig
         // The place that the delivery names is among those that were fetched, unless it is newer than the list.
         let placed = !one.file.starts_with('(');
         if placed && fetched.iter_mut().find(same).is_none() {
-            let values: Vec<SecretValue> =
-                fetched.first().map(|first| first.values.iter().map(SecretValue::duplicate).collect()).unwrap_or_default();
+            let values: Vec<SecretValue> = fetched
+                .first()
+                .map(|first| first.values.iter().map(SecretValue::duplicate).collect())
+                .unwrap_or_default();
             fetched.push(Foreign { values, ..one });
         }
     }

@@ -73,11 +73,16 @@ pub async fn show(app: &App, id: &str) -> Result<Delivery, AppError> {
     found.ok_or_else(|| AppError::NotFound { what: "delivery", id: id.to_owned() })
 }
 
-/// Has a delivery that was given up tried again.
+/// Has a delivery that was given up, or that waits for its next try, tried now.
 pub async fn retry(app: &App, id: &str) -> Result<Delivery, AppError> {
     let known = show(app, id).await?;
     if !app.store.inbox_retry(id, now()).await? {
-        let words = format!("{id} is {}; only one that was given up can be tried again", known.state.word());
+        let words = match known.state {
+            DeliveryState::Done => {
+                format!("{id} is done, and its body is gone: have the sender deliver it again")
+            }
+            DeliveryState::Failed | DeliveryState::Waiting => format!("{id} is being worked on"),
+        };
         return Err(AppError::Usage(words));
     }
     show(app, id).await

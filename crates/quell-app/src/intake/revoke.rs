@@ -9,7 +9,11 @@ use crate::kill::{self, Asked, Session};
 use crate::{AppError, Options, scan};
 
 /// Revokes it when its value alone is enough. What was done, or why nothing was.
-pub(super) async fn revoke(options: &Options, value: &SecretValue, report: Report) -> Result<String, AppError> {
+pub(super) async fn revoke(
+    options: &Options,
+    value: &SecretValue,
+    report: Report,
+) -> Result<String, AppError> {
     let rules = scan::rules(&[])?;
     let target = match kill::recognize(value, &Asked::default(), &rules, &options.providers) {
         Ok(target) => target,

@@ -147,12 +147,7 @@ impl<'a> Scheme<'a> {
 type AnyKey<'a> = dyn Fn(&dyn Fn(&SecretValue) -> bool) -> Option<()> + 'a;
 
 /// A signature goes before the token. Keys of signatures (`whsec_…`) are never sent, so they are no tokens.
-fn gitlab(
-    any: &AnyKey<'_>,
-    headers: &Headers,
-    body: &[u8],
-    now: Timestamp,
-) -> Option<Verified> {
+fn gitlab(any: &AnyKey<'_>, headers: &Headers, body: &[u8], now: Timestamp) -> Option<Verified> {
     let Some(signatures) = headers.get("webhook-signature") else {
         let told = headers.get("x-gitlab-token")?;
         return any(&|key| !key.expose().starts_with(SIGNING) && same(key.expose(), told.as_bytes()))

@@ -33,7 +33,12 @@ fn the_vector_of_githubs_documentation_is_accepted_and_nothing_else() {
     let good = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
     let name = "X-Hub-Signature-256";
     assert!(fits(Scheme::Github, &keys, &[(name, good)], body));
-    assert!(fits(Scheme::Github, &[key("another key, newer"), key("It's a Secret to Everybody")], &[(name, good)], body));
+    assert!(fits(
+        Scheme::Github,
+        &[key("another key, newer"), key("It's a Secret to Everybody")],
+        &[(name, good)],
+        body
+    ));
     let upper = good.to_uppercase();
     let bare = good.trim_start_matches("sha256=");
     let cut = good.trim_end_matches("17");
@@ -56,7 +61,10 @@ fn pagerduty_signs_with_two_keys_while_one_is_changed() {
     assert!(fits(Scheme::Pagerduty, &keys, &[(name, &both)], body));
     assert!(!fits(Scheme::Pagerduty, &keys, &[(name, &of(b"an old key, which we do not have"))], body));
     let many = format!("{}{}", "v1=00,".repeat(8), of(keys[0].expose()));
-    assert!(!fits(Scheme::Pagerduty, &keys, &[(name, &many)], body), "a list without an end is not looked through");
+    assert!(
+        !fits(Scheme::Pagerduty, &keys, &[(name, &many)], body),
+        "a list without an end is not looked through"
+    );
 }
 
 #[test]
@@ -79,7 +87,8 @@ fn gitguardian_joins_timestamp_and_token() {
     let keys = [key("a signature token of a workspace")];
     let body = br#"{"source":"GitGuardian"}"#;
     let when = at(-10).as_second().to_string();
-    let told = format!("sha256={}", hex::encode(hmac(&[when.as_bytes(), keys[0].expose()].concat(), &[body])));
+    let told =
+        format!("sha256={}", hex::encode(hmac(&[when.as_bytes(), keys[0].expose()].concat(), &[body])));
     let headers = [("Gitguardian-Signature", told.as_str()), ("Timestamp", when.as_str())];
     assert!(fits(Scheme::Gitguardian, &keys, &headers, body));
     let old = at(-1000).as_second().to_string();

@@ -8,9 +8,9 @@ use quell_store::{Delivery, TryEnded, WorkerGuard};
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::act;
 use super::config::Source;
 use super::sender::{self, Reading};
-use super::act;
 use crate::clock::now;
 use crate::{App, AppError, Options};
 
@@ -157,12 +157,16 @@ impl From<AppError> for Trouble {
 
 async fn one(app: &App, options: &Options, delivery: &Delivery) -> Result<String, Trouble> {
     let Some(entry) = app.inventory.intake.get(&delivery.source) else {
-        let words = format!("the inventory has no `intake.{}` any more; put it back, then retry", delivery.source);
+        let words =
+            format!("the inventory has no `intake.{}` any more; put it back, then retry", delivery.source);
         return Err(Trouble::Never(words));
     };
     let source = Source::parse(&delivery.source, entry)?;
     if source.kind.word() != delivery.kind {
-        let words = format!("it came in as {}, and `intake.{}` is of another kind now", delivery.kind, delivery.source);
+        let words = format!(
+            "it came in as {}, and `intake.{}` is of another kind now",
+            delivery.kind, delivery.source
+        );
         return Err(Trouble::Never(words));
     }
     let body = app.store.inbox_body(&delivery.id).await.map_err(AppError::from)?;

@@ -482,7 +482,10 @@ policy:
             ("secrets: [\n", "quell.yaml:1:10: unclosed bracket"),
             ("policy: { notify: { page: ops } }", "there is no channel `ops`"),
             ("intake: { \"a/b\": { github: {} } }", "quell.yaml: `intake.a/b`: is no usable name"),
-            ("intake: { a: { github: {}, gitlab: {} } }", "`intake.a`: must name exactly one connector, has 2"),
+            (
+                "intake: { a: { github: {}, gitlab: {} } }",
+                "`intake.a`: must name exactly one connector, has 2",
+            ),
         ];
         for (text, wanted) in cases {
             let said = complaints(text);

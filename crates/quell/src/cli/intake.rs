@@ -17,7 +17,7 @@ pub(crate) enum IntakeCommand {
         /// Which delivery, such as d-0123456789abcdef
         id: String,
     },
-    /// Have a delivery that was given up tried again
+    /// Have a delivery that was given up, or that waits for its next try, tried now
     Retry {
         /// Which delivery
         id: String,

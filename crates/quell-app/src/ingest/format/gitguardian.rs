@@ -203,7 +203,12 @@ fn remote(incident: &Remote) -> Vec<Foreign> {
             commit: place.sha.clone(),
             author: place.author_name.clone(),
             link: place.url.clone().or_else(|| incident.gitguardian_url.clone()),
-            values: place.matches.iter().filter_map(|told| told.matched.0.as_ref()).map(SecretValue::duplicate).collect(),
+            values: place
+                .matches
+                .iter()
+                .filter_map(|told| told.matched.0.as_ref())
+                .map(SecretValue::duplicate)
+                .collect(),
             public: match place.source.as_ref().and_then(|source| source.visibility.as_deref()) {
                 Some("public") => Some(true),
                 Some("private" | "internal") => public.then_some(true).or(Some(false)),

@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use super::{Findings, Found, Reading, object, word};
 use crate::AppError;
-use crate::ingest::gitguardian::{Remote, RemoteOccurrence, hooked};
 use crate::ingest::Format;
+use crate::ingest::gitguardian::{Remote, RemoteOccurrence, hooked};
 
 #[derive(Deserialize)]
 struct Hook {

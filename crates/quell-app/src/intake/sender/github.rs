@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::{Findings, Found, Reading, object, word};
 use crate::AppError;
-use crate::ingest::github::{Alert, Location, Repository, alert};
 use crate::ingest::Format;
+use crate::ingest::github::{Alert, Location, Repository, alert};
 
 #[derive(Deserialize)]
 struct Hook {

@@ -61,11 +61,7 @@ pub(super) fn read(text: &str) -> Result<Reading, AppError> {
     if hook.vulnerabilities.is_some() {
         let (_, found) = ingest::read("the delivery", text, Some(Format::Gitlab))?;
         let found = found.into_iter().map(Found::from).collect();
-        return Ok(Reading::Findings(Findings {
-            tool: Format::Gitlab.word(),
-            found,
-            ..Findings::default()
-        }));
+        return Ok(Reading::Findings(Findings { tool: Format::Gitlab.word(), found, ..Findings::default() }));
     }
     let Some(seen) = hook.object_attributes.filter(|_| hook.object_kind.as_deref() == Some("vulnerability"))
     else {
@@ -73,12 +69,19 @@ pub(super) fn read(text: &str) -> Result<Reading, AppError> {
         return Ok(Reading::Nothing(format!("deliveries of `{kind}` are not about leaks")));
     };
     if seen.report_type != "secret_detection" {
-        return Ok(Reading::Nothing(format!("a vulnerability of `{}`, not a secret", word(&seen.report_type))));
+        return Ok(Reading::Nothing(format!(
+            "a vulnerability of `{}`, not a secret",
+            word(&seen.report_type)
+        )));
     }
     let done = matches!(seen.state.as_str(), "resolved" | "dismissed");
     let (state, title, url) = (word(&seen.state), word(&seen.title), word(&seen.url));
     let foreign = Foreign {
-        rule: seen.identifiers.into_iter().find_map(|one| some(one.external_id)).unwrap_or_else(|| title.clone()),
+        rule: seen
+            .identifiers
+            .into_iter()
+            .find_map(|one| some(one.external_id))
+            .unwrap_or_else(|| title.clone()),
         description: title,
         file: some(seen.location.file).unwrap_or_else(|| "(place not told)".to_owned()),
         line: seen.location.start_line,

@@ -1,8 +1,8 @@
 //! What each sender's deliveries say, without any effect: one file per sender, each with the source of its format.
 
 pub(super) mod eventbridge;
-pub(super) mod github;
 pub(super) mod gitguardian;
+pub(super) mod github;
 pub(super) mod gitlab;
 pub(super) mod mapped;
 pub(super) mod pagerduty;

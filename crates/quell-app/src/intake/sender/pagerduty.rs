@@ -66,7 +66,11 @@ pub(super) fn read(text: &str) -> Result<Reading, AppError> {
     let by = event.agent.map(|agent| format!(" by {}", word(&agent.summary))).unwrap_or_default();
     let at = event.occurred_at.as_deref().map(|at| format!(" at {}", word(at))).unwrap_or_default();
     let url = url.map(|url| format!(" ({})", word(url))).unwrap_or_default();
-    Ok(Reading::Page(Page { incidents, remark: format!("PagerDuty: the page was {what}{by}{at}{url}"), responded }))
+    Ok(Reading::Page(Page {
+        incidents,
+        remark: format!("PagerDuty: the page was {what}{by}{at}{url}"),
+        responded,
+    }))
 }
 
 /// Ids of incidents in a key, such as `quell:…:INC-2026-0007`, whatever stands around them.

@@ -31,8 +31,9 @@ struct Shape {
 
 /// What GitLab expects a 400 for.
 pub(in crate::intake) fn check(body: &[u8], types: &[String]) -> Result<(), String> {
-    let all: Vec<Shape> = serde_json::from_slice(body)
-        .map_err(|error| format!("not a list of tokens, at line {}, column {}", error.line(), error.column()))?;
+    let all: Vec<Shape> = serde_json::from_slice(body).map_err(|error| {
+        format!("not a list of tokens, at line {}, column {}", error.line(), error.column())
+    })?;
     if all.iter().any(|one| !types.contains(&one.kind)) {
         return Err("a type that is not among the revocable ones".to_owned());
     }

@@ -58,12 +58,22 @@ fn github_alert(action: &str, alert: &Value) -> Value {
 fn github_alerts_are_one_record_whatever_happens_to_them() {
     let hook = plain("github");
     let topic = "secret_scanning_alert";
-    let created = findings(&hook, topic, &github_alert("created", &json!({"validity": "active", "publicly_leaked": false})));
+    let created = findings(
+        &hook,
+        topic,
+        &github_alert("created", &json!({"validity": "active", "publicly_leaked": false})),
+    );
     assert_eq!((created.found.len(), created.tool), (1, "github"));
     let first = &created.found[0].foreign;
-    assert_eq!((first.reference.as_deref(), first.live, first.public), (Some("Codertocat/Hello-World#191"), Some(true), Some(false)));
+    assert_eq!(
+        (first.reference.as_deref(), first.live, first.public),
+        (Some("Codertocat/Hello-World#191"), Some(true), Some(false))
+    );
     assert!(first.values.is_empty() && first.resolved.is_none() && created.remarks.is_empty());
-    assert_eq!(created.alert, Some(github::Which { repository: "Codertocat/Hello-World".to_owned(), number: 191 }));
+    assert_eq!(
+        created.alert,
+        Some(github::Which { repository: "Codertocat/Hello-World".to_owned(), number: 191 })
+    );
 
     let leaked = findings(&hook, topic, &github_alert("publicly_leaked", &json!({"publicly_leaked": true})));
     assert_eq!((leaked.found[0].foreign.public, leaked.signals.len()), (Some(true), 1));
@@ -71,7 +81,11 @@ fn github_alerts_are_one_record_whatever_happens_to_them() {
 
     let resolved = findings(&hook, topic, &github_alert("resolved", &json!({"resolution": "revoked"})));
     assert_eq!(resolved.found[0].foreign.resolved.as_deref(), Some("revoked"));
-    assert!(resolved.remarks[0].contains("set to `revoked` by Codertocat: that is no proof"), "{:?}", resolved.remarks);
+    assert!(
+        resolved.remarks[0].contains("set to `revoked` by Codertocat: that is no proof"),
+        "{:?}",
+        resolved.remarks
+    );
     let reopened = findings(&hook, topic, &github_alert("reopened", &json!({})));
     assert!(reopened.found[0].foreign.resolved.is_none() && reopened.remarks[0].contains("opened again"));
     assert_eq!(nothing(&hook, "ping", &json!({"zen": "x"})), "deliveries of `ping` are not about leaks");
@@ -123,7 +137,10 @@ fn gitguardian_incidents_and_occurrences_are_one_record() {
         "type": "github", "full_name": "name of repository", "visibility": "private"}}});
     let seen = findings(&hook, "", &gitguardian("new_occurrence", &occurrence));
     let place = &seen.found[0].foreign;
-    assert_eq!((place.file.as_str(), place.commit.as_deref(), place.public), ("my/path/TestJS.js", Some("f14d7debf977"), Some(false)));
+    assert_eq!(
+        (place.file.as_str(), place.commit.as_deref(), place.public),
+        ("my/path/TestJS.js", Some("f14d7debf977"), Some(false))
+    );
     let triggered = findings(&hook, "", &gitguardian("incident_triggered", &json!({})));
     assert_eq!(triggered.found[0].foreign.reference, place.reference);
 
@@ -132,8 +149,13 @@ fn gitguardian_incidents_and_occurrences_are_one_record() {
     resolved["incident"]["secret_revoked"] = json!(true);
     let resolved = findings(&hook, "", &resolved);
     assert!(resolved.found[0].foreign.resolved.is_some());
-    assert_eq!(resolved.remarks, ["GitGuardian incident 31605 was resolved as revoked: that is no proof that the value is dead"]);
-    assert!(nothing(&hook, "", &gitguardian("incident_access_granted", &json!({}))).contains("nothing follows"));
+    assert_eq!(
+        resolved.remarks,
+        ["GitGuardian incident 31605 was resolved as revoked: that is no proof that the value is dead"]
+    );
+    assert!(
+        nothing(&hook, "", &gitguardian("incident_access_granted", &json!({}))).contains("nothing follows")
+    );
     assert!(nothing(&hook, "", &json!({"action": "honeytoken_triggered"})).contains("not about an incident"));
 }
 
@@ -152,7 +174,10 @@ fn gitlab_vulnerabilities_are_taken_when_they_are_secrets() {
     let hook = plain("gitlab");
     let seen = findings(&hook, "Vulnerability Hook", &gitlab("secret_detection", "detected"));
     let found = &seen.found[0].foreign;
-    assert_eq!((found.rule.as_str(), found.file.as_str(), found.line, found.commit.as_deref()), ("AWS", ".env", 3, Some("5d00")));
+    assert_eq!(
+        (found.rule.as_str(), found.file.as_str(), found.line, found.commit.as_deref()),
+        ("AWS", ".env", 3, Some("5d00"))
+    );
     assert!(found.resolved.is_none());
     let done = findings(&hook, "Vulnerability Hook", &gitlab("secret_detection", "dismissed"));
     assert_eq!((done.found[0].foreign.resolved.as_deref(), done.remarks.len()), (Some("dismissed"), 1));
@@ -176,14 +201,22 @@ fn pagerduty(kind: &str, key: &str) -> Value {
 #[test]
 fn pagerduty_pages_are_known_by_their_key() {
     let hook = plain("pagerduty");
-    let Reading::Page(page) = read_as(&hook, "", &pagerduty("incident.acknowledged", "quell-ab12-INC-2026-0007.page")).unwrap() else {
+    let Reading::Page(page) =
+        read_as(&hook, "", &pagerduty("incident.acknowledged", "quell-ab12-INC-2026-0007.page")).unwrap()
+    else {
         panic!("a page of ours");
     };
     assert_eq!(page.incidents, ["INC-2026-0007".parse().unwrap()]);
     assert!(page.responded);
     insta::assert_snapshot!(page.remark, @"PagerDuty: the page was acknowledged by Tenex Engineer at 2020-10-02T18:45:22.169Z (https://acme.pagerduty.com/incidents/PGR0VU2)");
-    assert_eq!(nothing(&hook, "", &pagerduty("incident.acknowledged", "d3640fbd41094207a1c11e58e46b1662")), "the page is not one of ours");
-    assert!(nothing(&hook, "", &pagerduty("incident.priority_updated", "INC-2026-0007")).contains("nothing follows"));
+    assert_eq!(
+        nothing(&hook, "", &pagerduty("incident.acknowledged", "d3640fbd41094207a1c11e58e46b1662")),
+        "the page is not one of ours"
+    );
+    assert!(
+        nothing(&hook, "", &pagerduty("incident.priority_updated", "INC-2026-0007"))
+            .contains("nothing follows")
+    );
 }
 
 /// aws/aws-health-tools, `AWS_RISK_CREDENTIALS_EXPOSED`, "Testing the Example".
@@ -204,7 +237,10 @@ fn an_exposed_key_of_aws_is_public_and_killed_first() {
     assert!(found.kill_first && found.signals[0].1 == Signal::Public);
     assert_eq!(found.found[0].principal.as_deref(), Some("ACCESS_KEY_ID_HERE"));
     assert_eq!(found.found[0].foreign.public, Some(true));
-    assert!(nothing(&hook, "", &health("AWS_EC2_OPERATIONAL_ISSUE", &["x"])).contains("AWS_EC2_OPERATIONAL_ISSUE"));
+    assert!(
+        nothing(&hook, "", &health("AWS_EC2_OPERATIONAL_ISSUE", &["x"]))
+            .contains("AWS_EC2_OPERATIONAL_ISSUE")
+    );
     let none = read_as(&hook, "", &health("AWS_RISK_CREDENTIALS_EXPOSED", &[])).unwrap_err();
     assert!(none.to_string().contains("names no access key"), "{none}");
 }
@@ -212,8 +248,10 @@ fn an_exposed_key_of_aws_is_public_and_killed_first() {
 #[test]
 fn a_vault_alert_is_about_the_secrets_at_that_path() {
     let hook = plain("vault_audit");
-    let record = |name: &str| json!({"event_type": "vault.secret_read", "actor": "ci-runner\u{1b}[31m", "ip_address": "203.0.113.9",
-        "timestamp": "2026-11-22T03:00:00Z", "details": {"secret": {"name": name}}, "signature": "ab"});
+    let record = |name: &str| {
+        json!({"event_type": "vault.secret_read", "actor": "ci-runner\u{1b}[31m", "ip_address": "203.0.113.9",
+        "timestamp": "2026-11-22T03:00:00Z", "details": {"secret": {"name": name}}, "signature": "ab"})
+    };
     for (name, body) in [
         ("orders-db", record("orders-db")),
         ("apps/orders", json!({"result": record("apps/orders")})),
@@ -227,7 +265,10 @@ fn a_vault_alert_is_about_the_secrets_at_that_path() {
     }
     let unknown = findings(&hook, "", &record("apps/billing"));
     assert!(unknown.found[0].foreign.secret.is_none() && unknown.signals.is_empty());
-    assert!(read_as(&hook, "", &json!({"search": "x"})).is_err(), "an alert that says nothing is looked at by people");
+    assert!(
+        read_as(&hook, "", &json!({"search": "x"})).is_err(),
+        "an alert that says nothing is looked at by people"
+    );
 }
 
 #[test]
@@ -241,9 +282,15 @@ fn any_json_is_read_where_the_inventory_says() {
     ]});
     let seen = findings(&hook, "", &body);
     let (one, two) = (&seen.found[0].foreign, &seen.found[1].foreign);
-    assert_eq!((one.file.as_str(), one.line, one.public, one.live, one.reference.as_deref()), ("wiki/Ops", 12, Some(true), Some(true), Some("7")));
+    assert_eq!(
+        (one.file.as_str(), one.line, one.public, one.live, one.reference.as_deref()),
+        ("wiki/Ops", 12, Some(true), Some(true), Some("7"))
+    );
     assert_eq!((one.values.len(), one.rule.contains('\u{1b}'), one.resolved.is_none()), (1, false, true));
-    assert_eq!((two.secret.as_ref().map(SecretId::as_str), two.resolved.as_deref()), (Some("orders-db"), Some("false_positive")));
+    assert_eq!(
+        (two.secret.as_ref().map(SecretId::as_str), two.resolved.as_deref()),
+        (Some("orders-db"), Some("false_positive"))
+    );
     assert_eq!(seen.found[1].principal.as_deref(), Some("orders_a"));
     assert_eq!(nothing(&hook, "", &json!({})), "there is no finding in it");
     assert!(read_as(&hook, "", &json!({"alerts": 3})).is_err());
@@ -254,7 +301,8 @@ fn gitlabs_revocation_list_is_checked_before_it_is_accepted() {
     let types = vec!["gitleaks_rule_id_stripe".to_owned()];
     let body = |kind: &str| json!([{"type": kind, "token": "made-up-at-run-time", "location": "https://example.com/some-repo/blob/abcdefghijklmnop/compromisedfile1.java"}]);
     assert_eq!(revocation::check(body("gitleaks_rule_id_stripe").to_string().as_bytes(), &types), Ok(()));
-    let refused = revocation::check(body("gitleaks_rule_id_other").to_string().as_bytes(), &types).unwrap_err();
+    let refused =
+        revocation::check(body("gitleaks_rule_id_other").to_string().as_bytes(), &types).unwrap_err();
     assert_eq!(refused, "a type that is not among the revocable ones");
     let broken = revocation::check(br#"[{"type":"x","token":"made-up-at-run-time" "#, &types).unwrap_err();
     assert!(!broken.contains("made-up"), "{broken}");
@@ -267,7 +315,9 @@ fn gitlabs_revocation_list_is_checked_before_it_is_accepted() {
 fn all() -> Vec<Source> {
     let key = json!({"secret": "env:HOOK"});
     let mut all: Vec<Source> =
-        ["eventbridge", "github", "gitguardian", "gitlab", "pagerduty", "sarif", "vault_audit"].map(|kind| source(kind, key.clone())).into();
+        ["eventbridge", "github", "gitguardian", "gitlab", "pagerduty", "sarif", "vault_audit"]
+            .map(|kind| source(kind, key.clone()))
+            .into();
     all.push(source("gitlab_revocation", json!({"secret": "env:HOOK", "types": ["x"]})));
     all.push(source("json", json!({"secret": "env:HOOK", "map": {"value": "/a/0", "list": ""}})));
     all
@@ -275,10 +325,16 @@ fn all() -> Vec<Source> {
 
 #[test]
 fn what_is_nested_without_end_is_an_error_and_not_the_end() {
-    for text in ["[".repeat(200_000), "{\"event\":".repeat(100_000), format!("{{\"alert\":{}", "[".repeat(200_000))] {
+    for text in
+        ["[".repeat(200_000), "{\"event\":".repeat(100_000), format!("{{\"alert\":{}", "[".repeat(200_000))]
+    {
         for hook in all() {
             let body = SecretValue::from_text(text.clone());
-            assert!(read(&hook, "secret_scanning_alert", &body, &inventory()).is_err(), "{}", hook.kind.word());
+            assert!(
+                read(&hook, "secret_scanning_alert", &body, &inventory()).is_err(),
+                "{}",
+                hook.kind.word()
+            );
         }
     }
 }
@@ -287,7 +343,11 @@ fn what_is_nested_without_end_is_an_error_and_not_the_end() {
 fn errors_of_bodies_quote_nothing() {
     let value = "made-up-at-run-time";
     for hook in all() {
-        for text in [format!("{{\"alert\":\"{value}\"}}"), format!("[\"{value}\"]"), format!("{{\"event\":\"{value}\", \"incident\":\"{value}\", \"detail\":\"{value}\"")] {
+        for text in [
+            format!("{{\"alert\":\"{value}\"}}"),
+            format!("[\"{value}\"]"),
+            format!("{{\"event\":\"{value}\", \"incident\":\"{value}\", \"detail\":\"{value}\""),
+        ] {
             let body = SecretValue::from_text(text.clone());
             if let Err(error) = read(&hook, "secret_scanning_alert", &body, &inventory()) {
                 assert!(!error.to_string().contains(value), "{}: {error}", hook.kind.word());

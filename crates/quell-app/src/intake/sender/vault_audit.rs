@@ -104,14 +104,17 @@ fn collect(value: &Value, depth: usize, records: &mut Vec<Record>) {
 
 /// Secrets of this id, or kept at this path: `apps/orders`, `kv/apps/orders`, `kv/data/apps/orders`.
 fn secrets_at(inventory: &Inventory, name: &str) -> Vec<SecretId> {
-    let mut found: Vec<SecretId> = inventory.secrets.keys().filter(|id| id.as_str() == name).cloned().collect();
+    let mut found: Vec<SecretId> =
+        inventory.secrets.keys().filter(|id| id.as_str() == name).cloned().collect();
     let name = name.trim_matches('/');
     for place in inventory.places() {
         let text = |key: &str| place.config.get(key).and_then(Value::as_str).unwrap_or_default();
         let (mount, path) = (text("mount").trim_matches('/'), text("path").trim_matches('/'));
         let same = place.kind == PlaceKind::Store
             && !mount.is_empty()
-            && [path.to_owned(), format!("{mount}/{path}"), format!("{mount}/data/{path}")].iter().any(|at| at == name);
+            && [path.to_owned(), format!("{mount}/{path}"), format!("{mount}/data/{path}")]
+                .iter()
+                .any(|at| at == name);
         if same && !found.contains(&place.secret) {
             found.push(place.secret.clone());
         }
