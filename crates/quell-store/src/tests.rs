@@ -284,6 +284,8 @@ async fn deliveries(folder: &Path, url: Option<&str>) {
     assert_eq!(store.inbox_put(&arrival("one"), much_later, None).await.unwrap(), Put::Replay(id.clone()));
     let forget = Some(SignedDuration::from_mins(10));
     assert!(matches!(store.inbox_put(&arrival("one"), much_later, forget).await.unwrap(), Put::New(_)));
+    // They hold connections, and closing waits for those.
+    drop((third, worker));
     assert!(store.verify(None, &[]).await.unwrap().ok);
     store.db().close().await;
 }

@@ -3,9 +3,9 @@
 use quell_core::secret::SecretValue;
 use quell_store::StoreError;
 
-use crate::driver::{Ended, Run};
+use crate::driver::Run;
 use crate::incident::Report;
-use crate::kill::{self, Asked, Session};
+use crate::kill::{self, Asked, Session, Shown};
 use crate::{AppError, Options, scan};
 
 /// Revokes it when its value alone is enough. What was done, or why nothing was.
@@ -32,10 +32,14 @@ pub(super) async fn revoke(
     let report = Report { title: Some(format!("a key leaked: {name}")), ..report };
     let killed = session.kill(value.duplicate(), (report, &seen), Run::until_idle(), &mut |_| {}).await?;
     let id = killed.incident.id;
-    Ok(match killed.ended {
-        Ended::Done => format!("{id}: {name}, revoked; `quell incident show {id}` says what was proven"),
-        Ended::NeedsApproval | Ended::NeedsPeople | Ended::Stuck | Ended::Held | Ended::Interrupted => {
-            format!("{id}: {name}, not revoked yet: `quell incident show {id}` says what is missing")
+    Ok(match killed.shown {
+        Shown::Proven => format!("{id}: {name}, revoked and proven inert"),
+        Shown::RefusedAfterAccepted { .. } => {
+            format!("{id}: {name}, revoked: accepted before, refused now; without a control that is no proof")
         }
+        Shown::Refused | Shown::RefusedBesideControl => {
+            format!("{id}: {name}, refused, and nobody here saw it accepted; that is no proof")
+        }
+        Shown::NotDead => format!("{id}: {name}, not dead: `quell incident show {id}` says what is missing"),
     })
 }

@@ -295,6 +295,7 @@ fn a_value_is_not_repeated_where_a_sender_quotes_it_and_a_store_that_is_down_is_
     let body = json!({"leaks": [{"rule": "wiki-password", "value": PASSWORD, "place": format!("wiki/Ops?q={PASSWORD}")}]});
     let env = std::fs::read(place.folder.path().join("app.env")).unwrap();
     std::fs::remove_file(place.folder.path().join("app.env")).unwrap();
+    std::fs::create_dir(place.folder.path().join("app.env")).unwrap();
     let headers = quells_own(body.to_string().as_bytes());
     let output = place.receive("wiki", &borrowed(&headers), body.to_string().as_bytes(), &[]);
     assert_eq!(output.status.code(), Some(5), "{}", of_2026(&output.stdout));
@@ -304,6 +305,7 @@ fn a_value_is_not_repeated_where_a_sender_quotes_it_and_a_store_that_is_down_is_
         "{waiting}"
     );
     assert!(place.incidents().is_empty());
+    std::fs::remove_dir(place.folder.path().join("app.env")).unwrap();
     place.write("app.env", env);
     assert!(place.run(&["intake", "retry", waiting["id"].as_str().unwrap()]).status.success());
     let done = place.json(&["intake", "work"]);

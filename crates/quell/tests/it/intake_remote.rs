@@ -110,7 +110,7 @@ fn a_token_that_gitlab_sends_is_revoked_when_nobody_here_uses_it() {
     let done = place.deliver("revocation", &[("Authorization", KEY)], &body);
     let note = done["note"].as_str().unwrap();
     assert_eq!(done["state"], "done", "{done}");
-    assert!(note.contains("GitHub personal access token, revoked"), "{done}");
+    assert!(note.contains("revoked: accepted before, refused now"), "{done}");
     assert!(
         note.contains("known in INC-2026-0001"),
         "the token of the inventory is an incident and is not killed: {done}"
