@@ -195,6 +195,18 @@ async fn a_process_with_rotated_keys_is_stopped() {
     assert_eq!(keys, 1, "the old key file is gone");
 }
 
+/// A worker that begins and never ends, hour after hour.
+async fn begin_until_given_up(store: &Store, worker: &str, from: jiff::Timestamp) {
+    use jiff::SignedDuration;
+    let (mut rounds, mut waiting) = (0, store.inbox_open().await.unwrap().0);
+    while waiting > 0 && rounds < 400 {
+        let at = from + SignedDuration::from_hours(rounds);
+        store.inbox_claim(worker, at, SignedDuration::from_mins(20), 3).await.unwrap();
+        waiting = store.inbox_open().await.unwrap().0;
+        rounds += 1;
+    }
+}
+
 /// Deliveries: taken in once, worked on by one, done or given up where it is seen.
 async fn deliveries(folder: &Path, url: Option<&str>) {
     use jiff::SignedDuration;
@@ -258,13 +270,7 @@ async fn deliveries(folder: &Path, url: Option<&str>) {
     // Begun as often as may be: given up, and seen.
     drop((first, second));
     let third = store.become_worker().await.unwrap();
-    let (mut rounds, mut waiting) = (0, store.inbox_open().await.unwrap().0);
-    while waiting > 0 && rounds < 400 {
-        let at = much_later + SignedDuration::from_hours(rounds);
-        store.inbox_claim(&third.id, at, lease, 3).await.unwrap();
-        waiting = store.inbox_open().await.unwrap().0;
-        rounds += 1;
-    }
+    begin_until_given_up(&store, &third.id, much_later).await;
     assert_eq!(store.inbox_open().await.unwrap(), (0, 20), "all were given up after three tries");
     let given_up = store.inbox_get(&id).await.unwrap().unwrap();
     assert_eq!(given_up.state, DeliveryState::Failed);
