@@ -27,10 +27,10 @@ impl Place {
     /// `database`: a postgres:// URL. `more`: further senders.
     pub(crate) fn with(database: Option<&str>, more: &Value) -> Self {
         let place = Self { folder: tempfile::tempdir().unwrap(), database: database.map(str::to_owned) };
-        place.write("app.env", &format!("DATABASE_URL=postgres://orders_a:{PASSWORD}@127.0.0.1:1/orders\n"));
+        place.write("app.env", format!("DATABASE_URL=postgres://orders_a:{PASSWORD}@127.0.0.1:1/orders\n"));
         place.write("admin.url", "postgres://admin:admin-of-nothing@127.0.0.1:1/postgres");
         let (id, secret) = access_key();
-        place.write("aws.env", &format!("KEYS={id}:{secret}\n"));
+        place.write("aws.env", format!("KEYS={id}:{secret}\n"));
         place.write("hook.key", KEY);
         if let Some(url) = database {
             place.write("database.url", url);
@@ -56,7 +56,7 @@ impl Place {
             ],
             "intake": intake,
         });
-        place.write("quell.yaml", &inventory.to_string());
+        place.write("quell.yaml", inventory.to_string());
         assert!(place.run(&["init"]).status.success());
         place
     }
@@ -452,7 +452,7 @@ fn an_access_key_that_aws_saw_in_public_is_matched_by_its_id_and_killed_first() 
         of_2026(&place.receive("health", &[("x-api-key", KEY)], body.to_string().as_bytes(), &[]).stderr)
             .contains("answered 200")
     );
-    let mut other = body.clone();
+    let mut other = body;
     other["detail"]["affectedEntities"][0]["entityValue"] = json!(id.replace("AKIA", "ASIA"));
     assert!(
         place.deliver("health", &[("x-api-key", KEY)], &other)["note"]
