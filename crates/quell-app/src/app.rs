@@ -52,6 +52,8 @@ pub struct App {
     pub data: PathBuf,
     /// Who is asking.
     pub actor: Actor,
+    /// Keys of webhooks, for a short time.
+    pub(crate) hook_keys: crate::intake::Keys,
 }
 
 impl App {
@@ -78,6 +80,7 @@ impl App {
             context,
             data: options.data.clone(),
             actor: Actor::user(options.actor.clone()),
+            hook_keys: crate::intake::Keys::default(),
         }))
     }
 

@@ -107,6 +107,9 @@ impl AppError {
                 vec!["`quell provider list` names all; `--providers DIR` adds your own".to_owned()]
             }
             Self::NotFound { what: "rule", .. } => vec!["`quell rules list` names all rules".to_owned()],
+            Self::NotFound { what: "delivery", .. } => {
+                vec!["`quell intake list` shows what was delivered".to_owned()]
+            }
             Self::NotFound { what: "finding", .. } => {
                 vec!["`quell scan PATH` records findings with their ids".to_owned()]
             }

@@ -54,6 +54,33 @@ pub struct Report {
 
 /// Declares an incident: the leaked secrets and everything that they open.
 pub async fn open(app: &App, report: Report) -> Result<Incident, AppError> {
+    let opened = open_unless(app, report, None).await?;
+    opened.ok_or_else(|| AppError::Usage("the incident was not opened".to_owned()))
+}
+
+/// The same, unless an incident about this secret is open: any number of workers may try at once, and one of them opens it.
+pub(crate) async fn open_the_only_one(
+    app: &App,
+    report: Report,
+    secret: &SecretId,
+) -> Result<Option<Incident>, AppError> {
+    open_unless(app, report, Some(secret)).await
+}
+
+async fn is_open_about(app: &App, secret: &SecretId) -> Result<bool, AppError> {
+    let about = |incident: &Incident| {
+        !incident.drill
+            && incident.status == domain::Status::Open
+            && incident.secrets.iter().any(|a| a.secret == *secret)
+    };
+    Ok(list(app).await?.iter().any(about))
+}
+
+async fn open_unless(
+    app: &App,
+    report: Report,
+    open_about: Option<&SecretId>,
+) -> Result<Option<Incident>, AppError> {
     for id in &report.secrets {
         known(app, id)?;
     }
@@ -71,10 +98,8 @@ pub async fn open(app: &App, report: Report) -> Result<Incident, AppError> {
     let names = report.value.as_ref().map_or_else(|| report.fingerprints.clone(), |v| names_of(key, v));
     // A leaked password is the password inside the URL that a store holds: that URL is what will be tried.
     let fingerprint = held_by_stores(app, &report.secrets, &names).await.or(own).or(names.first().copied());
-    let names: Vec<&str> = report.secrets.iter().map(SecretId::as_str).collect();
-    let what = if names.is_empty() { "an unknown secret".to_owned() } else { names.join(", ") };
     let mut command = OpenIncident {
-        title: report.title.clone().unwrap_or_else(|| format!("{what} leaked ({})", channel.word())),
+        title: report.title.clone().unwrap_or_else(|| title_of(&report.secrets, channel)),
         secrets: affected,
         exposures: vec![Exposure {
             channel,
@@ -94,7 +119,13 @@ pub async fn open(app: &App, report: Report) -> Result<Incident, AppError> {
         drill: report.drill,
     };
     loop {
+        // The number first: whoever opens one after the look takes this number, and the append is refused.
         let id = next_id(app, at).await?;
+        if let Some(secret) = open_about
+            && is_open_about(app, secret).await?
+        {
+            return Ok(None);
+        }
         let mut sealed = Vec::new();
         let mut value_events = Vec::new();
         if let (Some(value), Some(fingerprint)) = (&report.value, own) {
@@ -126,12 +157,18 @@ pub async fn open(app: &App, report: Report) -> Result<Incident, AppError> {
         }
         batch.sealed = sealed;
         match app.store.append(batch, at).await {
-            Ok(_) => return app.incident(id).await,
+            Ok(_) => return app.incident(id).await.map(Some),
             // Somebody took the number; take the next.
             Err(StoreError::Conflict { .. }) => at = now(),
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+fn title_of(secrets: &[SecretId], channel: Channel) -> String {
+    let names: Vec<&str> = secrets.iter().map(SecretId::as_str).collect();
+    let what = if names.is_empty() { "an unknown secret".to_owned() } else { names.join(", ") };
+    format!("{what} leaked ({})", channel.word())
 }
 
 fn any_production(app: &App, affected: &[Affected]) -> bool {

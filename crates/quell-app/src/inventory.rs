@@ -77,6 +77,7 @@ pub fn check_offline(options: &Options) -> Result<Inventory, AppError> {
     for name in inventory.policy.notify.values() {
         drop(crate::systems::notifier(&inventory, name, &context)?);
     }
+    crate::intake::check_offline(&inventory, &context)?;
     Ok(inventory)
 }
 
@@ -156,6 +157,9 @@ pub async fn check(app: &App) -> Result<Vec<CheckLine>, AppError> {
             });
         }
     }
+    for (name, kind, check) in crate::intake::check(app).await {
+        out.push(CheckLine { secret: String::new(), part: format!("intake.{name}"), target: kind, check });
+    }
     Ok(out)
 }
 
@@ -221,6 +225,7 @@ pub fn schema() -> Value {
             "providers": {"type": "array", "items": {"type": "string"}, "description": "Provider files of your own, or folders of them"},
             "server": server_schema(),
             "channels": {"type": "object", "additionalProperties": single(&["notify", "channel"])},
+            "intake": crate::intake::schema(),
         },
     })
 }

@@ -15,6 +15,7 @@ pub mod gate;
 pub mod hunt;
 pub mod incident;
 pub mod ingest;
+pub mod intake;
 pub mod inventory;
 pub mod issue;
 pub mod kill;

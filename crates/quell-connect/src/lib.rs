@@ -27,7 +27,7 @@ mod gcp;
 pub mod gcp_secret_manager;
 pub mod gcp_service_account_key;
 pub mod git;
-mod github;
+pub mod github;
 pub mod github_actions;
 pub mod github_actions_run;
 mod gitlab;

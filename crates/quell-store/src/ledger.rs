@@ -80,7 +80,7 @@ struct Row {
     evidence: Vec<(String, Vec<u8>)>,
 }
 
-const KEYS: &str = "SELECT name, value FROM meta WHERE name IN ('kek', 'ledger-key', 'moved-to')";
+pub(crate) const KEYS: &str = "SELECT name, value FROM meta WHERE name IN ('kek', 'ledger-key', 'moved-to')";
 const ALL_SEALED: &str = "SELECT id, kek, wrapped, body FROM sealed ORDER BY id";
 const REWRAP: &str = "UPDATE sealed SET kek = $1, wrapped = $2 WHERE id = $3";
 const LAST: &str = "SELECT seq, at_us FROM event ORDER BY seq DESC LIMIT 1";
@@ -204,7 +204,7 @@ impl Store {
 
     /// Another process may have rotated the keys since we read them: what we would seal could never be opened, and
     /// what we would sign could not be verified.
-    fn keys_still_hold(&self, held: &[(String, String)]) -> Result<(), StoreError> {
+    pub(crate) fn keys_still_hold(&self, held: &[(String, String)]) -> Result<(), StoreError> {
         for (name, value) in held {
             let same = match name.as_str() {
                 "kek" => serde_json::from_str::<KekRecord>(value)

@@ -1,10 +1,11 @@
 //! Keeps events, checkpoints and sealed values in SQLite or PostgreSQL: one SQL text and one Rust body for both.
 //!
 //! Invariants: an entry, its tree nodes, its signed checkpoint and the values sealed with it are written in one
-//! transaction; nothing is ever updated but the wrapping of data keys; nothing here decides anything.
+//! transaction; nothing is ever updated but the wrapping of data keys and the queue of deliveries; nothing here decides anything.
 
 mod db;
 mod error;
+mod inbox;
 mod keys;
 mod lapsing;
 mod ledger;
@@ -19,6 +20,7 @@ mod tests;
 
 pub use db::Db;
 pub use error::StoreError;
+pub use inbox::{Arrival, Delivery, DeliveryState, Put, TryEnded};
 pub use keys::{KekSource, Keyring, SignedSince};
 pub use lapsing::Lapsing;
 pub use ledger::{Batch, NewEntry};

@@ -194,3 +194,117 @@ async fn a_process_with_rotated_keys_is_stopped() {
     let keys = std::fs::read_dir(data.join("keys")).unwrap().count();
     assert_eq!(keys, 1, "the old key file is gone");
 }
+
+/// A worker that begins and never ends, hour after hour.
+async fn begin_until_given_up(store: &Store, worker: &str, from: jiff::Timestamp) {
+    use jiff::SignedDuration;
+    let (mut rounds, mut waiting) = (0, store.inbox_open().await.unwrap().0);
+    while waiting > 0 && rounds < 400 {
+        let at = from + SignedDuration::from_hours(rounds);
+        store.inbox_claim(worker, at, SignedDuration::from_mins(20), 3).await.unwrap();
+        waiting = store.inbox_open().await.unwrap().0;
+        rounds += 1;
+    }
+}
+
+/// Deliveries: taken in once, worked on by one, done or given up where it is seen.
+async fn deliveries(folder: &Path, url: Option<&str>) {
+    use jiff::SignedDuration;
+    let lease = SignedDuration::from_mins(20);
+    let store = Store::init(folder, url, &KekSource::File(None), now()).await.unwrap();
+    let other = Store::open(folder, url, no_passphrase).await.unwrap();
+    let body = SecretValue::from_text("a body with a value in it".to_owned());
+    let arrival = |digest: &'static str| Arrival {
+        source: "hook",
+        kind: "github",
+        delivery: "72d3162e",
+        topic: "secret_scanning_alert",
+        digest,
+        body: &body,
+    };
+    let Put::New(id) = store.inbox_put(&arrival("one"), now(), None).await.unwrap() else {
+        panic!("it is new")
+    };
+    assert_eq!(store.inbox_put(&arrival("one"), now(), None).await.unwrap(), Put::Replay(id.clone()));
+    assert!(other.inbox_body(&id).await.unwrap().same_as(&body));
+    let same_elsewhere = Arrival { source: "other", ..arrival("one") };
+    assert!(matches!(store.inbox_put(&same_elsewhere, now(), None).await.unwrap(), Put::New(_)));
+
+    // Two workers at once, twenty deliveries: each is begun by one.
+    for n in 0..18_u8 {
+        let digest = format!("many {n}");
+        let arrival = Arrival { digest: &digest, ..arrival("") };
+        assert!(matches!(store.inbox_put(&arrival, now(), None).await.unwrap(), Put::New(_)));
+    }
+    let (first, second) = (store.become_worker().await.unwrap(), other.become_worker().await.unwrap());
+    let all = async |store: &Store, worker: &str| {
+        let mut taken = Vec::new();
+        while let Some(one) = store.inbox_claim(worker, now(), lease, 3).await.unwrap() {
+            taken.push(one.id);
+            tokio::task::yield_now().await;
+        }
+        taken
+    };
+    let (mut one, mut two) = tokio::join!(all(&store, &first.id), all(&other, &second.id));
+    let (both, counts) = (one.len() + two.len(), (one.len(), two.len()));
+    one.append(&mut two);
+    one.sort();
+    one.dedup();
+    assert_eq!((one.len(), both), (20, 20), "each by one worker: {counts:?}");
+
+    // A live worker keeps what it has; a dead one does not, and one that is at it for too long neither.
+    let holder = if store.inbox_end(&id, &first.id, TryEnded::Again(now()), "later", now()).await.unwrap() {
+        &first
+    } else {
+        &second
+    };
+    store.inbox_end(&id, &holder.id, TryEnded::Again(now()), "later", now()).await.unwrap();
+    let again = store.inbox_claim(&first.id, now(), lease, 3).await.unwrap().unwrap();
+    assert_eq!((again.id.as_str(), again.tries, again.note.as_str()), (id.as_str(), 2, "later"));
+    assert!(store.inbox_claim(&second.id, now(), lease, 3).await.unwrap().is_none());
+    let much_later = now() + SignedDuration::from_mins(30);
+    let taken = store.inbox_claim(&second.id, much_later, lease, 3).await.unwrap().unwrap();
+    let mine = store.inbox_end(&taken.id, &first.id, TryEnded::Done, "late", now()).await.unwrap();
+    assert!(!mine, "what was taken over is not ended by the one who had it");
+
+    // Begun as often as may be: given up, and seen.
+    drop((first, second));
+    let third = store.become_worker().await.unwrap();
+    begin_until_given_up(&store, &third.id, much_later).await;
+    assert_eq!(store.inbox_open().await.unwrap(), (0, 20), "all were given up after three tries");
+    let given_up = store.inbox_get(&id).await.unwrap().unwrap();
+    assert_eq!(given_up.state, DeliveryState::Failed);
+    assert!(given_up.note.contains("workers ended in the middle"), "{}", given_up.note);
+
+    // A person has it tried again; done, its body is gone, and it stays known.
+    assert!(store.inbox_retry(&id, now()).await.unwrap());
+    // Rotating the key re-wraps bodies, too.
+    let (store, _) = store.rotate_kek(folder, &KekSource::File(None), now()).await.unwrap();
+    assert!(store.inbox_body(&id).await.unwrap().same_as(&body));
+    assert!(matches!(other.inbox_put(&arrival("stale"), now(), None).await, Err(StoreError::KeysRotated)));
+    let worker = store.become_worker().await.unwrap();
+    assert_eq!(store.inbox_claim(&worker.id, now(), lease, 3).await.unwrap().unwrap().id, id);
+    assert!(store.inbox_end(&id, &worker.id, TryEnded::Done, "opened INC-2026-0001", now()).await.unwrap());
+    assert!(!store.inbox_retry(&id, now()).await.unwrap());
+    assert!(matches!(store.inbox_body(&id).await, Err(StoreError::NoSuchValue(_))));
+    assert_eq!(store.inbox_put(&arrival("one"), much_later, None).await.unwrap(), Put::Replay(id.clone()));
+    let forget = Some(SignedDuration::from_mins(10));
+    assert!(matches!(store.inbox_put(&arrival("one"), much_later, forget).await.unwrap(), Put::New(_)));
+    // They hold connections, and closing waits for those.
+    drop((third, worker));
+    assert!(store.verify(None, &[]).await.unwrap().ok);
+    store.db().close().await;
+}
+
+#[tokio::test]
+async fn deliveries_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    deliveries(&folder.path().join("data"), None).await;
+}
+
+#[tokio::test]
+async fn deliveries_on_postgres() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = quell_testkit::postgres::Server::start(&[]).unwrap();
+    deliveries(&folder.path().join("data"), Some(&server.admin_url())).await;
+}

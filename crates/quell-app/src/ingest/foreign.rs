@@ -3,6 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use quell_core::SecretId;
 use quell_core::secret::SecretValue;
 use serde::de::{self, Deserialize, Deserializer};
 
@@ -39,11 +40,13 @@ pub struct Foreign {
     pub resolved: Option<String>,
     /// The tool's own fingerprint: tells findings apart when there is no value.
     pub reference: Option<String>,
+    /// Which secret of the inventory it is, when the sender says so.
+    pub secret: Option<SecretId>,
 }
 
 /// A value in a report. What tools write in its place when they redact counts as no value.
 #[derive(Debug, Default)]
-pub(super) struct Told(pub(super) Option<SecretValue>);
+pub(crate) struct Told(pub(crate) Option<SecretValue>);
 
 /// What stands for a value that was left out.
 const LEFT_OUT: &[&str] = &["redacted", "…", "****", "[filtered]", "<removed>"];
@@ -92,7 +95,7 @@ impl<'de> Deserialize<'de> for Told {
 }
 
 /// Dates as tools write them: RFC 3339, or a plain date.
-pub(super) fn time(text: Option<&str>) -> Option<Timestamp> {
+pub(crate) fn time(text: Option<&str>) -> Option<Timestamp> {
     let text = text?.trim();
     if let Ok(at) = text.parse::<Timestamp>() {
         return Some(at);
@@ -107,7 +110,7 @@ pub(super) fn time(text: Option<&str>) -> Option<Timestamp> {
 }
 
 /// `None` for the empty text, which many tools write for "not known".
-pub(super) fn some(text: String) -> Option<String> {
+pub(crate) fn some(text: String) -> Option<String> {
     (!text.trim().is_empty()).then_some(text)
 }
 

@@ -43,6 +43,9 @@ impl<'a> Known<'a> {
     }
 
     pub(super) fn secret_of(&self, foreign: &Foreign) -> Option<SecretId> {
+        if let Some(said) = &foreign.secret {
+            return Some(said.clone());
+        }
         let mut names = foreign.values.iter().flat_map(|value| self.names(value));
         let by_value = names.find_map(|name| self.by_name.get(&name));
         let by_hash = || self.by_sha1.get(&foreign.sha1.as_ref()?.to_ascii_lowercase());

@@ -16,6 +16,8 @@ use quell_store::{Batch, NewEntry, StoreError};
 use serde::Serialize;
 
 pub use foreign::Foreign;
+pub(crate) use foreign::{Told, some, time};
+pub(crate) use format::{gitguardian, github};
 pub use read::{Format, read};
 pub use respond::{Done, Response, respond};
 
@@ -48,12 +50,17 @@ pub struct Group {
 
 /// Maps findings to the inventory and puts those about the same secret together, in the order of the report.
 pub async fn group(app: &App, format: Format, found: Vec<Foreign>) -> Result<Vec<Group>, AppError> {
+    group_of(app, format.word(), found).await
+}
+
+/// The same for any tool, by its word.
+pub(crate) async fn group_of(app: &App, tool: &str, found: Vec<Foreign>) -> Result<Vec<Group>, AppError> {
     let known = Known::of(app).await?;
     let mut groups: Vec<(String, Group)> = Vec::new();
     for foreign in found {
         let secret = known.secret_of(&foreign);
         let names: Vec<Fingerprint> = foreign.values.iter().flat_map(|value| known.names(value)).collect();
-        let finding = finding(app, format, &foreign, &names);
+        let finding = finding(app, tool, &foreign, &names);
         let fingerprint = names.first().copied();
         // The same secret, the same value, the same hash, or at least the same record of the tool.
         let key = secret
@@ -96,9 +103,9 @@ fn worst(one: Option<bool>, other: Option<bool>) -> Option<bool> {
 
 /// The finding as Quell records it. Where the tool told no value, the tool's own record is what is fingerprinted, so that
 /// the finding keeps its name when it is ingested again.
-fn finding(app: &App, format: Format, foreign: &Foreign, names: &[Fingerprint]) -> Finding {
+fn finding(app: &App, tool: &str, foreign: &Foreign, names: &[Fingerprint]) -> Finding {
     let key = &app.store.keys().fingerprint;
-    let rule = format!("{}:{}", format.word(), foreign.rule);
+    let rule = format!("{tool}:{}", foreign.rule);
     let unknown = || {
         let record = foreign.sha1.as_ref().or(foreign.reference.as_ref());
         let record = record.cloned().unwrap_or_else(|| format!("{}:{}", foreign.file, foreign.line));

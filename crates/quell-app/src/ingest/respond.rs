@@ -65,40 +65,43 @@ pub async fn respond(app: &App, groups: &mut [Group], response: Response) -> Res
 }
 
 async fn one(app: &App, secret: &SecretId, group: &mut Group, response: Response) -> Result<Done, AppError> {
-    let incidents = incident::list(app).await?;
     let about =
         |incident: &&Incident| !incident.drill && incident.secrets.iter().any(|a| a.secret == *secret);
     let has =
         |incident: &Incident, id: &str| incident.exposures.iter().any(|e| e.finding.as_deref() == Some(id));
     let known = |incident: &&Incident| group.findings.iter().all(|finding| has(incident, &finding.id));
-    if let Some(same) = incidents.iter().filter(about).find(known) {
-        return Ok(Done::Known { incident: same.id });
+    loop {
+        let incidents = incident::list(app).await?;
+        if let Some(same) = incidents.iter().filter(about).find(known) {
+            return Ok(Done::Known { incident: same.id });
+        }
+        let open = incidents.iter().filter(about).find(|incident| incident.status != Status::Closed);
+        if let Some(open) = open {
+            let id = open.id;
+            join(app, id, secret, group, response).await?;
+            return Ok(Done::Joined { incident: id });
+        }
+        let mut exposures = exposures(group, response).into_iter();
+        let Some(first) = exposures.next() else { return Ok(Done::Unmatched) };
+        let report = Report {
+            secrets: vec![secret.clone()],
+            channel: Some(first.channel),
+            audience: Some(first.audience),
+            first_exposed: first.first_exposed,
+            still_visible: first.still_visible,
+            place: first.place,
+            finding: first.finding,
+            fingerprints: group.fingerprint.into_iter().collect(),
+            value: group.value.as_ref().map(SecretValue::duplicate),
+            ..Report::default()
+        };
+        // Somebody else may have opened one since the list was read; then this joins it.
+        let Some(incident) = incident::open_the_only_one(app, report, secret).await? else { continue };
+        if group.findings.len() > 1 {
+            join(app, incident.id, secret, group, response).await?;
+        }
+        return Ok(Done::Opened { incident: incident.id });
     }
-    let open = incidents.iter().filter(about).find(|incident| incident.status != Status::Closed);
-    if let Some(open) = open {
-        let id = open.id;
-        join(app, id, secret, group, response).await?;
-        return Ok(Done::Joined { incident: id });
-    }
-    let mut exposures = exposures(group, response).into_iter();
-    let Some(first) = exposures.next() else { return Ok(Done::Unmatched) };
-    let report = Report {
-        secrets: vec![secret.clone()],
-        channel: Some(first.channel),
-        audience: Some(first.audience),
-        first_exposed: first.first_exposed,
-        still_visible: first.still_visible,
-        place: first.place,
-        finding: first.finding,
-        fingerprints: group.fingerprint.into_iter().collect(),
-        value: group.value.as_ref().map(SecretValue::duplicate),
-        ..Report::default()
-    };
-    let id = incident::open(app, report).await?.id;
-    if group.findings.len() > 1 {
-        join(app, id, secret, group, response).await?;
-    }
-    Ok(Done::Opened { incident: id })
 }
 
 /// One exposure per finding. Who says nothing about the place gets the strictest reading.

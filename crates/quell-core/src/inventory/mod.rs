@@ -35,6 +35,8 @@ pub struct Inventory {
     pub channels: BTreeMap<String, ConnectorRef>,
     /// Provider files of the user's own, or folders of them; relative to the inventory's folder.
     pub providers: Vec<String>,
+    /// Webhooks that are taken in, by name: `github-org: { github: { secret: … } }`.
+    pub intake: BTreeMap<String, ConnectorRef>,
     /// How people sign in to the server.
     pub server: Server,
 }

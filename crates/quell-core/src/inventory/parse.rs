@@ -61,6 +61,8 @@ struct File {
     providers: Vec<String>,
     #[serde(default)]
     server: Option<Server>,
+    #[serde(default)]
+    intake: BTreeMap<String, BTreeMap<String, Value>>,
 }
 
 #[derive(Deserialize)]
@@ -185,6 +187,11 @@ fn take<'a>(
                 message,
                 "for example `ops: { webhook: { url: … } }`",
             ),
+        }
+    }
+    for (source, map) in file.intake {
+        if let Err((message, hint)) = hook(&source, map, inventory) {
+            complain(0, format!("intake.{source}"), message, hint);
         }
     }
     for spanned in file.secrets {
@@ -312,6 +319,29 @@ fn entry(file: &str, line: u64, entry: Entry) -> Result<Secret, Vec<Complaint>> 
         }),
         _ => Err(found),
     }
+}
+
+/// One entry of `intake:`. Its name is part of an address, so it is a slug.
+fn hook(
+    name: &str,
+    map: BTreeMap<String, Value>,
+    inventory: &mut Inventory,
+) -> Result<(), (String, &'static str)> {
+    if name.parse::<SecretId>().is_err() {
+        return Err((
+            "is no usable name: it is the last part of the address that the sender posts to".to_owned(),
+            "use a slug such as github-org",
+        ));
+    }
+    let found = single(map).map_err(|why| (why, "for example `github-org: { github: { secret: … } }`"))?;
+    if let Some(at) = pasted_value(&found.config) {
+        return Err((format!("{PASTED} (at `{at}`)"), PASTED_HINT));
+    }
+    if inventory.intake.contains_key(name) {
+        return Err(("is there twice".to_owned(), "names are unique over all files"));
+    }
+    inventory.intake.insert(name.to_owned(), found);
+    Ok(())
 }
 
 fn single(map: BTreeMap<String, Value>) -> Result<ConnectorRef, String> {
@@ -510,6 +540,11 @@ policy:
             ("policy: { notify: { page: ops } }", "there is no channel `ops`"),
             ("policy: { site: quell.example.com }", "not the address of a site"),
             ("policy: { site: \"https://u:p@quell.example.com\" }", "not the address of a site"),
+            ("intake: { \"a/b\": { github: {} } }", "quell.yaml: `intake.a/b`: is no usable name"),
+            (
+                "intake: { a: { github: {}, gitlab: {} } }",
+                "`intake.a`: must name exactly one connector, has 2",
+            ),
         ];
         for (text, wanted) in cases {
             let said = complaints(text);

@@ -1,6 +1,7 @@
 //! The command line. Doc comments are the help texts.
 
 mod hunt;
+mod intake;
 mod inventory;
 mod kill;
 mod scan;
@@ -15,6 +16,7 @@ pub(crate) use hunt::{
     HuntArgs, HuntAskedArgs, HuntCommand, HuntEngine, HuntFormat, HuntMergeArgs, HuntOutput, HuntQueryArgs,
     HuntReport, HuntResultArgs, HuntShowArgs, HuntSqlArgs, HuntTriageArgs,
 };
+pub(crate) use intake::IntakeCommand;
 pub(crate) use inventory::{GraphFormat, InventoryCommand, TightenArgs};
 pub(crate) use kill::{KillArgs, ProviderCommand};
 pub(crate) use scan::{RulesCommand, ScanArgs, ScanFormat};
@@ -103,6 +105,9 @@ pub(crate) enum Command {
     Doctor,
     Scan(Box<ScanArgs>),
     Ingest(IngestArgs),
+    /// Deliveries of webhooks: list, show, retry; take one in from files
+    #[command(subcommand)]
+    Intake(IntakeCommand),
     /// List the rules of the scanner, check your own
     #[command(subcommand)]
     Rules(RulesCommand),

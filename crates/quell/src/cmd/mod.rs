@@ -8,6 +8,7 @@ mod hunt;
 mod incident;
 mod ingest;
 mod init;
+mod intake;
 mod inventory;
 mod keys;
 mod kill;
@@ -87,6 +88,7 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Redact(args) => redact::with_known(&options, &args, out).await,
         Command::Gate(command) => gate::run(&options, &command, out).await,
         Command::Ingest(args) => ingest::ingest(&options, &args, out).await,
+        Command::Intake(command) => intake::run(&options, &command, out).await,
         Command::Inventory(command) => inventory::run(&options, &command, out).await,
         Command::Incident(command) => incident::run(&options, command, out).await,
         Command::Hunt(args) => hunt::run(&options, *args, out).await,

@@ -25,6 +25,8 @@ mod hunt_hostile;
 mod hunt_resume;
 mod hygiene;
 mod ingest;
+mod intake;
+mod intake_remote;
 mod inventory;
 mod kill;
 mod kill_key;

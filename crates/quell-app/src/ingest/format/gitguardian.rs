@@ -2,6 +2,7 @@
 //! values only with `--show-secrets`), and the list of incidents of its REST API (<https://api.gitguardian.com/docs>), which
 //! has no values, so that only people can say which secret it is.
 
+use quell_core::secret::SecretValue;
 use serde::Deserialize;
 
 use crate::AppError;
@@ -58,9 +59,9 @@ struct Occurrence {
     line_start: u64,
 }
 
-/// An incident of the REST API.
-#[derive(Deserialize)]
-struct Remote {
+/// An incident of the REST API, or of a webhook.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Remote {
     id: u64,
     #[serde(default)]
     date: String,
@@ -77,7 +78,7 @@ struct Remote {
     occurrences: Option<Vec<RemoteOccurrence>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Detector {
     #[serde(default)]
     name: String,
@@ -85,12 +86,35 @@ struct Detector {
     display_name: String,
 }
 
-#[derive(Deserialize)]
-struct RemoteOccurrence {
+/// Where it was seen.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RemoteOccurrence {
+    #[serde(default)]
+    matches: Vec<Match>,
+    source: Option<Origin>,
     filepath: Option<String>,
     sha: Option<String>,
     author_name: Option<String>,
     url: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Match {
+    #[serde(rename = "match", alias = "value", default)]
+    matched: Told,
+}
+
+#[derive(Debug, Deserialize)]
+struct Origin {
+    visibility: Option<String>,
+}
+
+/// An incident of a webhook: the place, if there is one, stands beside it.
+pub(crate) fn hooked(mut incident: Remote, occurrence: Option<RemoteOccurrence>) -> Vec<Foreign> {
+    if let Some(occurrence) = occurrence {
+        incident.occurrences.get_or_insert_with(Vec::new).push(occurrence);
+    }
+    remote(&incident)
 }
 
 /// Scans within scans are followed this deep.
@@ -153,7 +177,7 @@ fn collect(scan: Scan, parent: Option<&str>, depth: usize, findings: &mut Vec<Fo
 
 fn remote(incident: &Remote) -> Vec<Foreign> {
     let public = incident.tags.iter().any(|tag| tag == "PUBLIC" || tag == "PUBLICLY_EXPOSED");
-    let resolved = matches!(incident.status.as_str(), "RESOLVED" | "IGNORED");
+    let resolved = ["RESOLVED", "IGNORED"].iter().any(|word| incident.status.eq_ignore_ascii_case(word));
     let unplaced = || Foreign {
         rule: incident.detector.name.clone(),
         description: some(incident.detector.display_name.clone())
@@ -179,6 +203,17 @@ fn remote(incident: &Remote) -> Vec<Foreign> {
             commit: place.sha.clone(),
             author: place.author_name.clone(),
             link: place.url.clone().or_else(|| incident.gitguardian_url.clone()),
+            values: place
+                .matches
+                .iter()
+                .filter_map(|told| told.matched.0.as_ref())
+                .map(SecretValue::duplicate)
+                .collect(),
+            public: match place.source.as_ref().and_then(|source| source.visibility.as_deref()) {
+                Some("public") => Some(true),
+                Some("private" | "internal") => public.then_some(true).or(Some(false)),
+                _ => public.then_some(true),
+            },
             ..unplaced()
         })
         .collect()

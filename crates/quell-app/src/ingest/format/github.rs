@@ -8,8 +8,9 @@ use crate::AppError;
 use crate::ingest::foreign::{Foreign, Told, some, time};
 use crate::ingest::read::Report;
 
-#[derive(Deserialize)]
-struct Alert {
+/// One alert.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Alert {
     number: u64,
     #[serde(default)]
     created_at: String,
@@ -30,22 +31,24 @@ struct Alert {
     locations: Vec<Location>,
 }
 
-#[derive(Deserialize)]
-struct Repository {
+/// Where it is.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Repository {
     #[serde(default)]
     full_name: String,
     private: Option<bool>,
 }
 
-#[derive(Deserialize)]
-struct Location {
+/// A place in it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Location {
     #[serde(rename = "type", default)]
     kind: String,
     details: Option<Details>,
 }
 
 /// Of a commit; other kinds have one URL, whose key depends on the kind.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Details {
     path: Option<String>,
     #[serde(default)]
@@ -72,6 +75,13 @@ struct Details {
 pub(in crate::ingest) fn read(report: &Report<'_>) -> Result<Vec<Foreign>, AppError> {
     let alerts: Vec<Alert> = report.elements()?;
     Ok(alerts.into_iter().flat_map(foreign).collect())
+}
+
+/// An alert as webhooks and the API for a single one have it: its repository and its places stand elsewhere.
+pub(crate) fn alert(mut alert: Alert, repository: Option<Repository>, places: Vec<Location>) -> Vec<Foreign> {
+    alert.repository = alert.repository.or(repository);
+    alert.locations.extend(places);
+    foreign(alert)
 }
 
 /// One finding per location; one without a place when the export has none.

@@ -2,8 +2,8 @@
 
 pub(super) mod betterleaks;
 pub(super) mod detect_secrets;
-pub(super) mod gitguardian;
-pub(super) mod github;
+pub(crate) mod gitguardian;
+pub(crate) mod github;
 pub(super) mod gitlab;
 pub(super) mod gitleaks;
 pub(super) mod kingfisher;

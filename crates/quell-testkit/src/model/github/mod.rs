@@ -6,6 +6,7 @@
 //! that a run reads when it is queued; re-runs of failed jobs that keep the others; 401, 403, 404 that hides, the secondary limit
 //! (403 with `Retry-After`); pages.
 
+mod alerts;
 mod runs;
 mod sealed;
 
@@ -43,6 +44,7 @@ struct State {
     /// The key of this place is replaced before the next write.
     replace: Option<String>,
     works: Works,
+    alerts: Vec<alerts::Alert>,
 }
 
 impl fmt::Debug for State {
@@ -84,6 +86,7 @@ impl GitHub {
             limited: 0,
             replace: None,
             works: Arc::new(works),
+            alerts: Vec::new(),
         };
         let state = Arc::new(Mutex::new(state));
         let answering = Arc::clone(&state);
@@ -220,7 +223,11 @@ impl State {
             return said(403, words).header("retry-after", "60");
         }
         let path = request.segments();
-        let needs = if path.contains(&"secrets") { "secrets" } else { "actions" };
+        let needs = match path.as_slice() {
+            it if it.contains(&"secret-scanning") => "alerts",
+            it if it.contains(&"secrets") => "secrets",
+            _ => "actions",
+        };
         if !may.iter().any(|it| it == "*" || it == needs) {
             return said(403, "Resource not accessible by personal access token");
         }
@@ -231,6 +238,9 @@ impl State {
             }
             ["repos", owner, repo, "environments", environment, "secrets", ref rest @ ..] => {
                 self.secrets(&format!("{owner}/{repo}/{environment}"), rest, request)
+            }
+            ["repos", owner, repo, "secret-scanning", "alerts", ref rest @ ..] => {
+                self.alerts(&format!("{owner}/{repo}"), rest, request)
             }
             ["repos", "acme", "orders", "actions", ref rest @ ..] => self.actions(rest, request),
             _ => said(404, "Not Found"),

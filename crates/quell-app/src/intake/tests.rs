@@ -1,0 +1,230 @@
+//! `accept` with an installation in a folder: whatever comes in, it answers, and writes down only what was signed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use proptest::prelude::*;
+use quell_store::{KekSource, Store};
+use serde_json::json;
+use sha2::Sha256;
+
+use super::*;
+use crate::{Options, StoreError};
+
+const KEY: &str = "a key of the sender, long enough";
+
+fn options(folder: &Path) -> Options {
+    Options {
+        data: folder.join("data"),
+        database: None,
+        inventory: folder.join("quell.yaml"),
+        environment: BTreeMap::from([("HOOK".to_owned(), KEY.to_owned())]),
+        actor: "ines".to_owned(),
+        call_limit: Duration::from_secs(5),
+        passphrase_file: None,
+        providers: Vec::new(),
+    }
+}
+
+async fn installation(folder: &Path) -> Arc<App> {
+    let types = json!(["gitleaks_rule_id_stripe"]);
+    let inventory = json!({"intake": {
+        "github": {"github": {"secret": "env:HOOK"}},
+        "rotating": {"github": {"secret": "file:new.key", "previous": ["env:HOOK"]}},
+        "away": {"github": {"secret": "file:missing.key"}},
+        "revocation": {"gitlab_revocation": {"secret": "env:HOOK", "types": types}},
+        "health": {"eventbridge": {"secret": "env:HOOK"}},
+    }});
+    std::fs::write(folder.join("quell.yaml"), inventory.to_string()).unwrap();
+    std::fs::write(folder.join("new.key"), "the key of tomorrow, long enough").unwrap();
+    let options = options(folder);
+    let store = Store::init(&options.data, None, &KekSource::File(None), now()).await.unwrap();
+    store.db().close().await;
+    App::open(&options, || Err(StoreError::Kek("nobody is asked".to_owned()))).await.unwrap()
+}
+
+fn signature(key: &str, body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).unwrap();
+    mac.update(body);
+    format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
+}
+
+fn github(key: &str, body: &[u8]) -> Headers {
+    Headers::new([("X-Hub-Signature-256", signature(key, body).as_str()), ("X-GitHub-Event", "ping")])
+}
+
+async fn count(app: &App) -> usize {
+    list(app, 1000).await.unwrap().len()
+}
+
+#[tokio::test]
+async fn a_delivery_is_accepted_once_with_either_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = installation(folder.path()).await;
+    let body = br#"{"zen":"Design for failure."}"#;
+    let first = accept(&app, "github", &github(KEY, body), body, now()).await;
+    assert_eq!(first.status, 202, "{first:?}");
+    // Another delivery id on the same body, which GitHub's signature does not cover.
+    let signed = signature(KEY, body);
+    let replayed = Headers::new([("X-Hub-Signature-256", signed.as_str()), ("X-GitHub-Delivery", "another")]);
+    assert_eq!(accept(&app, "github", &replayed, body, now()).await.status, 200);
+    assert_eq!(count(&app).await, 1);
+    for (n, key) in [KEY, "the key of tomorrow, long enough"].into_iter().enumerate() {
+        let body = format!("{{\"n\":{n}}}");
+        let answer = accept(&app, "rotating", &github(key, body.as_bytes()), body.as_bytes(), now()).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+    }
+    let denied = accept(&app, "rotating", &github("neither of the two keys", body), body, now()).await;
+    let unknown = accept(&app, "nobody", &github(KEY, body), body, now()).await;
+    assert_eq!((denied.status, &denied), (401, &unknown));
+    // A key that cannot be had is no reason to lose the delivery: the sender comes again.
+    assert_eq!(accept(&app, "away", &github(KEY, body), body, now()).await.status, 503);
+    assert_eq!(count(&app).await, 3);
+}
+
+#[tokio::test]
+async fn a_changed_key_is_taken_up_and_one_that_is_gone_goes_on_for_a_while() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = installation(folder.path()).await;
+    let at = |seconds: i64| now() + jiff::SignedDuration::from_secs(seconds);
+    let body = |n: u8| format!("{{\"n\":{n}}}").into_bytes();
+    let old = "the key of tomorrow, long enough";
+    assert_eq!(accept(&app, "rotating", &github(old, &body(1)), &body(1), at(0)).await.status, 202);
+    std::fs::write(folder.path().join("new.key"), "the key of next week, long enough").unwrap();
+    let new = "the key of next week, long enough";
+    assert_eq!(
+        accept(&app, "rotating", &github(new, &body(2)), &body(2), at(3)).await.status,
+        202,
+        "fetched again"
+    );
+    assert_eq!(accept(&app, "rotating", &github(old, &body(3)), &body(3), at(6)).await.status, 401);
+    std::fs::remove_file(folder.path().join("new.key")).unwrap();
+    assert_eq!(
+        accept(&app, "rotating", &github(new, &body(4)), &body(4), at(8)).await.status,
+        202,
+        "in memory"
+    );
+}
+
+#[tokio::test]
+async fn gitlab_is_told_the_types_and_gets_the_answers_that_it_expects() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = installation(folder.path()).await;
+    let headers = Headers::new([("Authorization", KEY)]);
+    let types = revocable_types(&app, "revocation", &headers, now()).await;
+    assert_eq!((types.status, types.body.as_str()), (200, r#"{"types":["gitleaks_rule_id_stripe"]}"#));
+    let body = |kind: &str| {
+        json!([{"type": kind, "token": "made-up-at-run-time", "location": "https://example.com/x"}])
+            .to_string()
+    };
+    let good = body("gitleaks_rule_id_stripe");
+    let accepted = accept(&app, "revocation", &headers, good.as_bytes(), now()).await;
+    assert_eq!((accepted.status, accepted.body.as_str()), (204, ""));
+    assert_eq!(accept(&app, "revocation", &headers, good.as_bytes(), now()).await.status, 204, "idempotent");
+    assert_eq!(count(&app).await, 1);
+    let other = body("gitleaks_rule_id_other");
+    let refused = accept(&app, "revocation", &headers, other.as_bytes(), now()).await;
+    assert!(refused.status == 400 && !refused.body.contains("made-up"), "{refused:?}");
+    let stranger = Headers::new([("Authorization", "Bearer of bad news, long enough")]);
+    assert_eq!(revocable_types(&app, "revocation", &stranger, now()).await.status, 401);
+    assert_eq!(revocable_types(&app, "health", &Headers::new([("x-api-key", KEY)]), now()).await.status, 405);
+}
+
+#[tokio::test]
+async fn from_a_sender_without_marks_the_same_is_news_again_after_an_hour() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = installation(folder.path()).await;
+    let options = options(folder.path());
+    let headers = Headers::new([("x-api-key", KEY)]);
+    let at = |minutes: i64| now() + jiff::SignedDuration::from_mins(minutes);
+    let deliver = async |minutes: i64| {
+        accept(&app, "health", &headers, br#"{"source":"other"}"#, at(minutes)).await.status
+    };
+    assert_eq!(deliver(0).await, 202);
+    assert_eq!(deliver(90).await, 200, "what is not worked off yet is not forgotten");
+    let ended = work_off(&app, &options).await.unwrap();
+    assert_eq!(ended.iter().map(|one| one.state).collect::<Vec<_>>(), ["done"]);
+    assert_eq!(deliver(30).await, 200);
+    assert_eq!(deliver(90).await, 202);
+}
+
+#[tokio::test]
+async fn workers_take_up_what_comes_in_until_they_are_told_to_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = installation(folder.path()).await;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let (seen, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let on = move |ended: &Ended| drop(seen.send(ended.clone()));
+    let worker = tokio::spawn(work(Arc::clone(&app), options(folder.path()), stopped, on));
+    for n in 0..6_u8 {
+        let body = format!("{{\"n\":{n}}}").into_bytes();
+        assert_eq!(accept(&app, "github", &github(KEY, &body), &body, now()).await.status, 202);
+    }
+    let mut ids = Vec::new();
+    for _ in 0..6 {
+        let ended = tokio::time::timeout(Duration::from_secs(20), told.recv()).await.unwrap().unwrap();
+        assert_eq!(ended.state, "done", "{ended:?}");
+        ids.push(ended.id);
+    }
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 6, "each once");
+    stop.send(true).unwrap();
+    tokio::time::timeout(Duration::from_secs(20), worker).await.unwrap().unwrap().unwrap();
+}
+
+/// A server has to be able to answer on any of its threads.
+#[tokio::test]
+async fn accepting_can_move_between_threads() {
+    fn sendable<T: Send>(one: T) -> T {
+        one
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let app = installation(folder.path()).await;
+    let headers = Headers::default();
+    assert_eq!(sendable(accept(&app, "github", &headers, b"", now())).await.status, 401);
+}
+
+#[test]
+fn whatever_is_sent_is_answered() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let app = runtime.block_on(installation(folder.path()));
+    let header = ("[ -~]{0,30}", "(sha256=|v1=|Bearer |)[ -~]{0,80}");
+    let name = prop_oneof![
+        Just("github".to_owned()),
+        Just("revocation".to_owned()),
+        Just("health".to_owned()),
+        "[ -~]{0,20}",
+    ];
+    let known = prop_oneof![
+        Just("x-hub-signature-256".to_owned()),
+        Just("authorization".to_owned()),
+        Just("x-api-key".to_owned()),
+    ];
+    let request = (
+        name,
+        proptest::collection::vec(header, 0..4),
+        known,
+        any::<bool>(),
+        proptest::collection::vec(any::<u8>(), 0..300),
+    );
+    proptest!(ProptestConfig::with_cases(300), |((name, others, which, signed, body) in request)| {
+        let value = match (signed, which.as_str()) {
+            (true, "x-hub-signature-256") => signature(KEY, &body),
+            (true, _) => KEY.to_owned(),
+            (false, _) => "sha256=00".to_owned(),
+        };
+        let all = others.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let headers = Headers::new(all.chain([(which.as_str(), value.as_str())]));
+        let before = runtime.block_on(count(&app));
+        let answer = runtime.block_on(accept(&app, &name, &headers, &body, now()));
+        prop_assert!([200, 202, 204, 400, 401, 413].contains(&answer.status), "{:?}", answer);
+        let after = runtime.block_on(count(&app));
+        prop_assert!(signed || (after == before && answer.status == 401), "{:?}", answer);
+        prop_assert_eq!(after > before, matches!(answer.status, 202) || (answer.status == 204 && after > before));
+    });
+}

@@ -1,0 +1,20 @@
+-- What webhooks delivered. A row is written when a delivery is accepted and stays, so that a replay is known. The body lies in
+-- `sealed` under `inbox/<id>` until it is worked off. This is a queue, not a record: what a delivery led to is in the ledger.
+CREATE TABLE inbox (
+    id TEXT PRIMARY KEY NOT NULL,
+    source TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    delivery TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    size BIGINT NOT NULL,
+    received_us BIGINT NOT NULL,
+    state TEXT NOT NULL,
+    tries BIGINT NOT NULL,
+    due_us BIGINT NOT NULL,
+    worker TEXT NOT NULL,
+    claimed_us BIGINT NOT NULL,
+    note TEXT NOT NULL,
+    UNIQUE (source, digest)
+);
+CREATE INDEX inbox_due ON inbox (state, due_us);
