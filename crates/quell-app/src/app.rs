@@ -53,7 +53,7 @@ pub struct App {
     /// Who is asking.
     pub actor: Actor,
     /// Keys of webhooks, for a short time.
-    pub(crate) hook_keys: crate::intake::Keys,
+    pub(crate) hook_keys: Arc<crate::intake::Keys>,
 }
 
 impl App {
@@ -80,7 +80,7 @@ impl App {
             context,
             data: options.data.clone(),
             actor: Actor::user(options.actor.clone()),
-            hook_keys: crate::intake::Keys::default(),
+            hook_keys: Arc::default(),
         }))
     }
 
@@ -92,6 +92,7 @@ impl App {
             context: self.context.clone(),
             data: self.data.clone(),
             actor,
+            hook_keys: Arc::clone(&self.hook_keys),
         })
     }
 

@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod clock;
+pub mod desk;
 mod diff;
 pub mod drill;
 pub mod driver;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use quell_app::clock::now;
-use quell_app::driver::{self, Ended, Run};
+use quell_app::driver::{self, Ended, PATIENCE, Run};
 use quell_app::{App, AppError, Tick};
 use quell_core::IncidentId;
 use quell_core::event::Actor;
@@ -130,7 +130,7 @@ impl Plans {
         self.running.insert(id);
         let (app, stop) = (Arc::clone(&self.app), self.stop.clone());
         self.runs.spawn(async move {
-            let run = Run { stop, return_when_idle: true, failpoint: None };
+            let run = Run { stop, return_when_idle: true, failpoint: None, patience: PATIENCE };
             (id, driver::run(app, id, run, &mut |_| {}).await)
         });
     }

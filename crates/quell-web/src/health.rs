@@ -63,6 +63,8 @@ async fn readyz(State(server): State<Arc<Server>>) -> Result<&'static str, Probl
 async fn metrics(State(server): State<Arc<Server>>) -> impl IntoResponse {
     let count = |number: &AtomicU64| i64::try_from(number.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
     let own = &server.metrics;
+    // Numbers that cannot be had are left out, which monitoring notices.
+    let inbox = server.app.store.inbox_open().await.ok();
     let all = [
         ("quell_http_requests_total", "counter", "Requests since the start.", count(&own.requests)),
         ("quell_http_refused_total", "counter", "Answers 400 to 499 since the start.", count(&own.refused)),
@@ -75,8 +77,16 @@ async fn metrics(State(server): State<Arc<Server>>) -> impl IntoResponse {
             i64::try_from(server.feed.size()).unwrap_or(i64::MAX),
         ),
     ];
+    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let inbox = inbox.into_iter().flat_map(|(waiting, given_up)| {
+        [
+            ("quell_inbox_waiting", "gauge", "Deliveries that wait to be worked off.", number(waiting)),
+            ("quell_inbox_given_up", "gauge", "Deliveries that were given up.", number(given_up)),
+        ]
+    });
     let lines: Vec<String> = all
-        .iter()
+        .into_iter()
+        .chain(inbox)
         .map(|(name, kind, help, value)| {
             format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n")
         })

@@ -13,6 +13,7 @@ mod events;
 mod feed;
 mod guard;
 mod health;
+mod hooks;
 mod problem;
 mod route;
 mod server;

@@ -96,6 +96,7 @@ pub fn all() -> impl Iterator<Item = &'static Route> {
     [
         crate::api::ROUTES,
         crate::health::ROUTES,
+        crate::hooks::ROUTES,
         crate::ui::ROUTES,
         crate::ui::assets::ROUTES,
         crate::ui::incident::ROUTES,

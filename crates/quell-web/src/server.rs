@@ -12,7 +12,7 @@ use hyper_util::service::TowerToHyperService;
 use quell_app::clock::now;
 use quell_app::person::token::{self, Shown};
 use quell_app::person::{self, Found};
-use quell_app::{App, AppError};
+use quell_app::{App, AppError, Options, intake};
 use quell_core::person::People;
 use quell_core::secret::SecretValue;
 use tokio::net::{TcpListener, TcpStream};
@@ -40,6 +40,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How people and other systems reach it, when that is another address (a proxy in front).
     pub url: Option<Url>,
+    /// How the installation was opened: what webhooks lead to may open more of it.
+    pub options: Options,
 }
 
 /// What every handler shares.
@@ -121,6 +123,7 @@ pub async fn serve(
     let url = config.url.clone().map_or_else(own, Ok).map_err(|e| AppError::Usage(e.to_string()))?;
     let feed = Feed::start(&app, stop.clone()).await?;
     let engine = Engine::start(&app, &feed, stop.clone()).await?;
+    let inbox = tokio::spawn(intake::work(Arc::clone(&app), config.options, stop.clone(), |_| {}));
     let people = Mutex::new(person::people(&app).await?);
     let (metrics, troubles) = (Metrics::default(), engine.troubles.clone());
     let server = Arc::new(Server { app, feed, metrics, troubles, url, people, stop: stop.clone() });
@@ -128,6 +131,8 @@ pub async fn serve(
     accept(&listener, &server, stop).await;
     // Steps that run end and are recorded; nothing new starts. Another replica takes up the rest.
     engine.end().await;
+    // A delivery that is being worked off is ended; the others stay written down.
+    drop(inbox.await);
     Ok(())
 }
 

@@ -2,9 +2,9 @@
 //! else afterwards.
 
 use jiff::{SignedDuration, Timestamp};
-use quell_connect::connector::Notice;
+use quell_connect::connector::{Notice, Stage};
 use quell_core::event::Event;
-use quell_core::outcome::Outcome;
+use quell_core::outcome::{Facts, Outcome};
 use quell_core::person::{BreakGlass, Role};
 
 use super::decide;
@@ -84,10 +84,21 @@ async fn tell(app: &App, words: &str, now: Timestamp) -> Vec<String> {
             app.store.checkpoint().await.ok().flatten().map(|(_, note)| note).unwrap_or_default();
         let notice = Notice {
             id: format!("{}/break-glass/{}", app.store.origin(), now.as_microsecond()),
-            incident: String::new(),
+            // An alert of its own, at a pager that puts together what has one name.
+            incident: format!("break-glass-{}", now.as_microsecond()),
+            installation: app.store.origin().split('/').nth(1).unwrap_or_default().to_owned(),
+            stage: Stage::Opened,
             severity: "SEV-1".to_owned(),
             title: words.to_owned(),
             body: words.to_owned(),
+            link: app
+                .inventory
+                .policy
+                .site
+                .as_ref()
+                .map(|site| format!("{}/settings", site.trim_end_matches('/'))),
+            asks: Vec::new(),
+            first: Facts::new(),
             checkpoint,
         };
         if let Outcome::Applied { .. } = notifier.send(&notice).await {

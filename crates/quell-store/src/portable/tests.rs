@@ -7,7 +7,7 @@ use quell_core::event::{Actor, Event};
 use quell_testkit::postgres::Server;
 
 use super::*;
-use crate::{Batch, KekSource, NewEntry, Store};
+use crate::{Arrival, Batch, KekSource, Lapsing, NewEntry, Store};
 use quell_core::secret::SecretValue;
 
 fn now() -> jiff::Timestamp {
@@ -30,6 +30,15 @@ async fn live(store: &Store) {
     batch.push(NewEntry { actor: Actor::user("Ines"), event, evidence });
     batch.sealed = vec![store.seal("v1", &SecretValue::from_text("hunter2-hunter2".to_owned())).unwrap()];
     store.append(batch, now()).await.unwrap();
+    // What a server keeps beside the ledger.
+    let expires_us = now().as_microsecond() + 1;
+    let text = |text: &str| text.to_owned();
+    let session = Lapsing { id: text("00ff"), owner: text("Ines"), body: text("{}"), expires_us };
+    store.lapsing_add("session", &session, now()).await.unwrap();
+    let body = SecretValue::from_text("{\"zen\":1}".to_owned());
+    let arrival =
+        Arrival { source: "org", kind: "github", delivery: "1", topic: "ping", digest: "aa", body: &body };
+    store.inbox_put(&arrival, now(), None).await.unwrap();
     for stream in ["b", "B", "ä", "a-1", "a1", "_"] {
         let event = Event::NoteAdded { text: stream.to_owned() };
         store.append_to_end(stream, NewEntry::new(Actor::user("ines"), event), now()).await.unwrap();

@@ -8,6 +8,7 @@
     reason = "what a test does not expect ends it"
 )]
 
+mod hooks;
 mod oidc;
 mod rights;
 mod sign_in;

@@ -56,7 +56,7 @@ impl World {
         let app = App::with_inventory(&options, inventory, || panic!("there is a key file")).await.unwrap();
         let (stop, stopped) = watch::channel(false);
         let (tell, told) = tokio::sync::oneshot::channel();
-        let config = Config { listen: listen.parse().unwrap(), url: None };
+        let config = Config { listen: listen.parse().unwrap(), url: None, options };
         let served = Arc::clone(&app);
         tokio::spawn(async move {
             serve(served, config, stopped, |address| tell.send(address).unwrap()).await.unwrap();

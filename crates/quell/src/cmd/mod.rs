@@ -20,8 +20,8 @@ mod respond;
 mod rules;
 mod scan;
 mod serve;
-mod token;
 mod state;
+mod token;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;

@@ -33,7 +33,7 @@ pub(crate) async fn serve(options: &Options, args: &ServeArgs, out: &Out) -> Res
         stop.closed().await;
     });
     let code = first_code(&app).await?;
-    let config = Config { listen: args.listen, url };
+    let config = Config { listen: args.listen, url, options: options.clone() };
     let shown = config.url.clone();
     quell_web::serve(app, config, stopped, |address| {
         let place = shown.map_or_else(|| format!("http://{address}/"), |url| url.to_string());
