@@ -52,6 +52,8 @@ pub struct App {
     pub data: PathBuf,
     /// Who is asking.
     pub actor: Actor,
+    /// Position at which an incident's stream must still be for what is decided about it.
+    expects: Option<u64>,
 }
 
 impl App {
@@ -78,6 +80,7 @@ impl App {
             context,
             data: options.data.clone(),
             actor: Actor::user(options.actor.clone()),
+            expects: None,
         }))
     }
 
@@ -89,6 +92,20 @@ impl App {
             context: self.context.clone(),
             data: self.data.clone(),
             actor,
+            expects: None,
+        })
+    }
+
+    /// The same, for whoever looked at an incident when its stream's next position was `pos`: where something was
+    /// written since, nothing is decided, and [`AppError::Moved`] says so.
+    pub fn expecting(&self, pos: u64) -> Arc<Self> {
+        Arc::new(Self {
+            store: Arc::clone(&self.store),
+            inventory: Arc::clone(&self.inventory),
+            context: self.context.clone(),
+            data: self.data.clone(),
+            actor: self.actor.clone(),
+            expects: Some(pos),
         })
     }
 
@@ -136,6 +153,9 @@ impl App {
             let mut incident = known.clone();
             let at = now().max(incident.last_at);
             let pos = incident.next_pos;
+            if let Some(expected) = self.expects.filter(|expected| *expected != pos) {
+                return Err(AppError::Moved { id, expected, now: pos });
+            }
             let (events, out) = decide(&mut incident, at)?;
             let mut batch = Batch::new(id, pos);
             for event in events {

@@ -147,6 +147,8 @@ pub(crate) enum Command {
     /// Who may sign in to the server
     #[command(subcommand)]
     Person(PersonCommand),
+    /// Print the description of the server's API (OpenAPI 3.1)
+    Openapi,
     /// Print a shell completion script
     Completions {
         /// Which shell

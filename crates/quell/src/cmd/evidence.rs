@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use quell_app::clock::now;
 use quell_app::{AppError, Options, evidence, files, proof, report};
-use serde_json::json;
+use quell_web::view;
 
 use super::{app_for, app_without_inventory, ask_passphrase, incident_id};
 use crate::cli::{EvidenceCommand, LedgerCommand, ReportArgs};
@@ -20,7 +20,7 @@ pub(crate) async fn verify_incident(options: &Options, id: &str, out: &Out) -> R
     let verified = proof::verify(&app, id).await?;
     let inert = !verified.is_empty() && verified.iter().all(|v| v.proof.inert);
     if out.json() {
-        out.object(&json!({"incident": id, "inert": inert, "secrets": verified}))?;
+        out.object(&view::Verified::of(id, verified))?;
     } else {
         for v in &verified {
             let line =
@@ -105,12 +105,12 @@ pub(crate) async fn ledger(options: &Options, command: &LedgerCommand, out: &Out
     match command {
         LedgerCommand::Key => {
             let vkey = store.signing_key().verifier();
-            if out.json() { out.object(&json!({"vkey": vkey.to_string()}))? } else { out.data(vkey)? }
+            if out.json() { out.object(&view::Key { vkey: vkey.to_string() })? } else { out.data(vkey)? }
         }
         LedgerCommand::Checkpoint => {
             let (size, note) = store.checkpoint().await?.unwrap_or_default();
             if out.json() {
-                out.object(&json!({"size": size, "checkpoint": note}))?;
+                out.object(&view::Checkpoint { size, checkpoint: note })?;
             } else {
                 out.data(note.trim_end())?;
             }

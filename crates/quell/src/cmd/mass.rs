@@ -6,7 +6,7 @@ use quell_app::{App, AppError, Options};
 use quell_core::incident::{Incident, Inert, inertness};
 use quell_core::plan::{Hold, HoldScope};
 use quell_core::{IncidentId, SecretId};
-use serde_json::json;
+use quell_web::view;
 
 use super::{app, app_without_inventory, incident_id, word};
 use crate::cli::{PauseArgs, ResumeArgs};
@@ -29,7 +29,7 @@ pub(super) async fn secrets(options: &Options, id: &str, out: &Out) -> Result<u8
     let app = app_without_inventory(options).await?;
     let incident = app.incident(incident_id(id)?).await?;
     if out.json() {
-        out.object(&json!({"incident": incident.id, "secrets": inertness(&incident)}))?;
+        out.object(&view::Secrets::of(&incident))?;
     } else {
         for line in table(&incident) {
             out.data(line)?;
@@ -50,7 +50,7 @@ pub(super) async fn add(
     let secrets = secrets.iter().map(|s| word(s)).collect::<Result<Vec<SecretId>, _>>()?;
     let incident = incident::widen(&app, incident_id(id)?, &secrets, reason).await?;
     if out.json() {
-        out.object(&super::incident::object(&incident, quell_app::clock::now()))?;
+        out.object(&view::Incident::of(&incident, quell_app::clock::now()))?;
         return Ok(exit::OK);
     }
     let id = incident.id;
@@ -102,7 +102,7 @@ pub(super) async fn adjacent(options: &Options, id: &str, out: &Out) -> Result<u
     let incident = app.incident(incident_id(id)?).await?;
     let found = incident::adjacent(&app, &incident).await?;
     if out.json() {
-        out.object(&json!({"incident": incident.id, "adjacent": found}))?;
+        out.object(&view::Adjacents { incident: incident.id, adjacent: found })?;
         return Ok(exit::OK);
     }
     for neighbour in &found {
@@ -125,7 +125,7 @@ pub(super) async fn precheck(app: &App, id: IncidentId, out: &Out) -> Result<u8,
     let ready = precheck::precheck(app, id).await?;
     let lacking = ready.iter().filter(|r| !r.missing.is_empty()).count();
     if out.json() {
-        out.object(&json!({"incident": id, "ok": lacking == 0, "secrets": ready}))?;
+        out.object(&view::Ready::of(id, ready))?;
     } else {
         for row in &ready {
             print(row, out)?;

@@ -50,6 +50,10 @@ pub(crate) fn run(cli: Cli, out: &Out) -> Result<ExitCode, AppError> {
             return Ok(exit::OK.into());
         }
         Command::Rules(command) => return rules::run(command, out).map(ExitCode::from),
+        Command::Openapi => {
+            out.raw(quell_web::openapi().as_bytes())?;
+            return Ok(exit::OK.into());
+        }
         Command::Man => {
             let mut page = Vec::new();
             clap_mangen::Man::new(Cli::command())
@@ -106,7 +110,7 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Person(command) => serve::person(&options, &command, out).await,
         Command::Drill(args) => drill::drill(&options, &args, out).await,
         Command::SandboxConsumer(args) => drill::consumer(args).await,
-        Command::Completions { .. } | Command::Man | Command::Rules(_) => Ok(exit::OK),
+        Command::Completions { .. } | Command::Man | Command::Openapi | Command::Rules(_) => Ok(exit::OK),
     }
 }
 

@@ -6,7 +6,7 @@ use quell_app::{AppError, Options};
 use quell_core::StepId;
 use quell_core::incident::Incident;
 use quell_core::plan::{Class, Machine, Step, StepState, word as state_word};
-use serde_json::json;
+use quell_web::view;
 
 use super::{app, incident_id, word};
 use crate::cli::{ApproveArgs, PlanArgs, PlanFormat, StepCommand};
@@ -22,11 +22,7 @@ pub(crate) async fn plan(options: &Options, args: &PlanArgs, out: &Out) -> Resul
     let machine = plan::machine(&incident)?;
     match (args.format, out.json()) {
         (PlanFormat::Mermaid, _) => out.data(machine.plan().mermaid().trim_end())?,
-        (PlanFormat::Text, true) => out.object(&json!({
-            "plan": machine.plan(),
-            "hash": machine.plan_hash(),
-            "states": machine.states().map(|(s, state)| json!({"id": s.id, "state": state})).collect::<Vec<_>>(),
-        }))?,
+        (PlanFormat::Text, true) => out.object(&view::Plan::of(machine))?,
         (PlanFormat::Text, false) => print(&incident, machine, out)?,
     }
     Ok(exit::OK)
@@ -116,7 +112,8 @@ pub(crate) async fn approve(options: &Options, args: &ApproveArgs, out: &Out) ->
     let steps = args.steps.iter().map(|s| word::<StepId>(s)).collect::<Result<Vec<_>, _>>()?;
     let (_, approved) = plan::approve(&app, id, &hash, &steps).await?;
     if out.json() {
-        out.object(&json!({"incident": id, "plan": hash, "approved": approved, "by": app.actor.id}))?;
+        let by = app.actor.id.clone();
+        out.object(&view::Approved { incident: id, plan: hash, approved, by })?;
     } else if approved.is_empty() {
         out.status("no step waits for your approval");
     } else {
@@ -138,9 +135,14 @@ pub(crate) async fn step(options: &Options, command: &StepCommand, out: &Out) ->
     let (id, step, decision) = match command {
         StepCommand::Retry { id, step } => (id, step, Decision::Retry),
         StepCommand::Skip { id, step, reason } => (id, step, Decision::Skip(reason.clone())),
-        StepCommand::Resolve { id, step, statement, evidence } => {
-            (id, step, Decision::Resolve { statement: statement.clone(), evidence: evidence.clone() })
-        }
+        StepCommand::Resolve { id, step, statement, evidence } => (
+            id,
+            step,
+            Decision::Resolve {
+                statement: statement.clone(),
+                evidence: quell_app::evidence::read_files(evidence)?,
+            },
+        ),
         StepCommand::Refuse { id, step, reason } => (id, step, Decision::Refuse(reason.clone())),
     };
     let app = app(options).await?;
@@ -149,7 +151,7 @@ pub(crate) async fn step(options: &Options, command: &StepCommand, out: &Out) ->
     let incident = plan::step(&app, id, &step, &decision).await?;
     let state = plan::machine(&incident)?.state(&step).cloned();
     if out.json() {
-        out.object(&json!({"incident": id, "step": step, "state": state}))?;
+        out.object(&view::Stepped { incident: id, step, state })?;
     } else {
         out.status(format!("{step} is {}", state.as_ref().map_or("gone", state_word)));
         out.hint(format!("`quell respond {id}` goes on"));

@@ -11,6 +11,7 @@ use quell_app::{App, AppError, Options, plan};
 use quell_core::IncidentId;
 use quell_core::incident::{Incident, unmet};
 use quell_core::plan::{Class, Machine, StepState};
+use quell_web::view;
 
 use super::{app_for, incident_id};
 use crate::cli::RespondArgs;
@@ -117,11 +118,8 @@ async fn finish(app: &App, id: IncidentId, ended: Ended, out: &Out) -> Result<u8
         }
     }
     if out.json() {
-        let mut object = super::incident::object(&incident, quell_app::clock::now());
-        if let serde_json::Value::Object(map) = &mut object {
-            map.insert("ended".to_owned(), serde_json::json!(ended));
-        }
-        out.object(&object)?;
+        let incident = view::Incident::of(&incident, quell_app::clock::now());
+        out.object(&view::Responded { incident, ended })?;
     }
     Ok(match ended {
         Ended::Done => {
