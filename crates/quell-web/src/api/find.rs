@@ -106,12 +106,6 @@ async fn hunts(caller: Caller, At(id): At<String>) -> Result<Told<view::Hunts>, 
 
 async fn newest(caller: Caller, At(id): At<String>) -> Result<Told<Value>, Problem> {
     let id: IncidentId = word(&id)?;
-    caller.app.incident(id).await?;
-    let hunted = hunt::newest(&caller.app, id).await?;
-    if hunted.is_none() {
-        return Err(Problem::not_found("no hunt is recorded in the incident")
-            .hint(format!("`quell hunt {id} --logs … --record` records one")));
-    }
     let (saved, opinion) = triage::newest(&caller.app, id).await?;
     let report = serde_json::to_value(saved.report(&opinion));
     Ok(Told::new(report.map_err(|error| AppError::Evidence(error.to_string()))?))

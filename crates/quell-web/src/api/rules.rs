@@ -259,11 +259,14 @@ async fn again(app: &App, id: &str, request: &str) -> Result<Response, Problem> 
         .hint("take a new key for each thing that you want done"));
     }
     let Some(answer) = kept.answer else {
-        return Err(Problem::new(
+        let mut response = Problem::new(
             StatusCode::CONFLICT,
             "a request with this `Idempotency-Key` is under way, or was cut off by the end of a server",
         )
-        .hint("look at what it is about; ask again in a while with the same key, and with another one only if it was not done"));
+        .hint("look at what it is about; ask again in a while with the same key, and with another one only if it was not done")
+        .into_response();
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        return Ok(response);
     };
     let mut response = Response::new(Body::from(answer.body));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

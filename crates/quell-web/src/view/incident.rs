@@ -30,6 +30,8 @@ pub struct Incident {
     pub status: Status,
     /// A rehearsal.
     pub drill: bool,
+    /// Every secret's newest proof says inert.
+    pub contained: bool,
     /// What holds now.
     #[schemars(with = "shape::Severity")]
     pub severity: Severity,
@@ -83,6 +85,7 @@ impl Incident {
             title: incident.title.clone(),
             status: incident.status,
             drill: incident.drill,
+            contained: incident.is_contained(),
             severity: incident.severity(),
             severities: incident.severities.iter().map(assessed).collect(),
             first_exposed: incident.first_exposed(),

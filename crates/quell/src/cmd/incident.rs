@@ -1,29 +1,30 @@
 //! `quell incident …`.
 
+use quell_app::AppError;
 use quell_app::clock::now;
 use quell_app::incident::{self, Change, Report};
-use quell_app::{AppError, Options, scan};
 use quell_core::incident::{Clock, ClockState, Incident, unmet};
 use quell_core::inventory::StrategyPolicy;
 use quell_core::plan::{HoldScope, word as state_word};
 use quell_core::{IncidentId, Timestamp};
 use quell_web::view;
 
-use super::{app, app_without_inventory, incident_id, read_value, word};
+use super::{incident_id, read_value, word};
 use crate::cli::{IncidentCommand, OpenArgs, StrategyArg};
+use crate::desk::Seat;
 use crate::exit;
 use crate::output::{Out, Tone, tone};
 
-pub(crate) async fn run(options: &Options, command: IncidentCommand, out: &Out) -> Result<u8, AppError> {
+pub(crate) async fn run(seat: &Seat, command: IncidentCommand, out: &Out) -> Result<u8, AppError> {
     let (id, change) = match command {
-        IncidentCommand::Open(args) => return open(options, &args, out).await,
-        IncidentCommand::List => return list(options, out).await,
-        IncidentCommand::Show(arg) => return show(options, &arg.id, out).await,
-        IncidentCommand::Secrets(arg) => return super::mass::secrets(options, &arg.id, out).await,
-        IncidentCommand::Adjacent(arg) => return super::mass::adjacent(options, &arg.id, out).await,
-        IncidentCommand::Timeline(arg) => return timeline(options, &arg.id, out).await,
+        IncidentCommand::Open(args) => return open(seat, &args, out).await,
+        IncidentCommand::List => return list(seat, out).await,
+        IncidentCommand::Show(arg) => return show(seat, &arg.id, out).await,
+        IncidentCommand::Secrets(arg) => return super::mass::secrets(seat, &arg.id, out).await,
+        IncidentCommand::Adjacent(arg) => return super::mass::adjacent(seat, &arg.id, out).await,
+        IncidentCommand::Timeline(arg) => return timeline(seat, &arg.id, out).await,
         IncidentCommand::Add { id, secret, reason } => {
-            return super::mass::add(options, &id, &secret, &reason, out).await;
+            return super::mass::add(seat, &id, &secret, &reason, out).await;
         }
         IncidentCommand::Signal { id, signal, reason } => (id, Change::Signal(word(&signal)?, reason)),
         IncidentCommand::Verdict { id, verdict, reason } => (id, Change::Verdict(word(&verdict)?, reason)),
@@ -42,18 +43,12 @@ pub(crate) async fn run(options: &Options, command: IncidentCommand, out: &Out) 
         IncidentCommand::ActionDone { id, item, evidence } => (id, Change::ActionItemDone(item, evidence)),
         IncidentCommand::Close { id, summary } => (id, Change::Close(summary)),
     };
-    carry_out(options, &id, &change, out).await
+    carry_out(seat, &id, &change, out).await
 }
 
-pub(super) async fn carry_out(
-    options: &Options,
-    id: &str,
-    change: &Change,
-    out: &Out,
-) -> Result<u8, AppError> {
+pub(super) async fn carry_out(seat: &Seat, id: &str, change: &Change, out: &Out) -> Result<u8, AppError> {
     let id = incident_id(id)?;
-    let app = app_without_inventory(options).await?;
-    let changed = incident::change(&app, id, change).await?;
+    let changed = seat.desk().await?.change(id, change).await?;
     if out.json() {
         out.object(&view::Incident::of(&changed, now()))?;
     } else {
@@ -116,8 +111,8 @@ pub(crate) fn policy(strategy: StrategyArg) -> StrategyPolicy {
     }
 }
 
-async fn open(options: &Options, args: &OpenArgs, out: &Out) -> Result<u8, AppError> {
-    let app = app(options).await?;
+async fn open(seat: &Seat, args: &OpenArgs, out: &Out) -> Result<u8, AppError> {
+    let desk = seat.desk_with_inventory().await?;
     let mut report = Report {
         channel: args.channel.as_deref().map(word).transpose()?,
         audience: args.audience.as_deref().map(word).transpose()?,
@@ -133,21 +128,14 @@ async fn open(options: &Options, args: &OpenArgs, out: &Out) -> Result<u8, AppEr
     for secret in &args.secret {
         report.secrets.push(word(secret)?);
     }
-    if let Some(finding) = &args.finding {
-        if !scan::report_from(&app, finding, &mut report).await? {
-            out.warning(
-                "the leaked value could not be read again; closing will ask for a proof of that very value",
-            );
-        }
-    }
-    if report.secrets.is_empty() {
-        return Err(AppError::Usage(
-            "which secret leaked is not known; name it with --secret (`quell inventory check --offline` lists them)".to_owned(),
-        ));
-    }
     let named = report.secrets.clone();
-    let incident = incident::open(&app, report).await?;
-    let remarks = incident::remarks(&app.incident_with_entries(incident.id).await?.1);
+    let (incident, entries, known) = desk.open(report, args.finding.as_deref()).await?;
+    if !known {
+        out.warning(
+            "the leaked value could not be read again; closing will ask for a proof of that very value",
+        );
+    }
+    let remarks = incident::remarks(&entries);
     if out.json() {
         out.object(&view::Opened { incident: view::Incident::of(&incident, now()), remarks })?;
         return Ok(exit::OK);
@@ -172,27 +160,19 @@ async fn open(options: &Options, args: &OpenArgs, out: &Out) -> Result<u8, AppEr
     Ok(exit::OK)
 }
 
-async fn list(options: &Options, out: &Out) -> Result<u8, AppError> {
-    let app = app_without_inventory(options).await?;
-    let incidents = incident::list(&app).await?;
+async fn list(seat: &Seat, out: &Out) -> Result<u8, AppError> {
+    let (rows, incidents) = seat.desk().await?.incidents().await?;
     if out.json() {
-        let at = now();
-        let incidents = incidents.iter().map(|incident| view::Incident::of(incident, at)).collect();
-        out.object(&view::Incidents { incidents, next: None })?;
-    } else if incidents.is_empty() {
+        out.object(&incidents)?;
+    } else if rows.is_empty() {
         out.status("no incident");
     } else {
-        let rows = incidents
-            .iter()
-            .map(|i| {
-                let contained = if i.is_contained() { "proven inert" } else { "not proven" };
-                vec![
-                    i.id.to_string(),
-                    status(i).to_owned(),
-                    i.severity().to_string(),
-                    contained.to_owned(),
-                    i.title.clone(),
-                ]
+        let rows = rows
+            .into_iter()
+            .map(|row| {
+                let contained = if row.contained { "proven inert" } else { "not proven" };
+                let status = if row.drill { format!("{} drill", row.status) } else { row.status };
+                vec![row.id, status, row.severity, contained.to_owned(), row.title]
             })
             .collect();
         out.table(&["id", "status", "severity", "containment", "title"], rows)?;
@@ -209,10 +189,9 @@ fn status(incident: &Incident) -> &'static str {
     }
 }
 
-async fn show(options: &Options, id: &str, out: &Out) -> Result<u8, AppError> {
+async fn show(seat: &Seat, id: &str, out: &Out) -> Result<u8, AppError> {
     let id: IncidentId = incident_id(id)?;
-    let app = app_without_inventory(options).await?;
-    let incident = app.incident(id).await?;
+    let incident = seat.desk().await?.incident(id).await?;
     let at = now();
     if out.json() {
         out.object(&view::Incident::of(&incident, at))?;
@@ -272,9 +251,8 @@ fn clock_line(clock: &Clock, at: Timestamp) -> String {
     format!("clock {}: {state}, due {} ({})", clock.name, clock.due, clock.rule)
 }
 
-async fn timeline(options: &Options, id: &str, out: &Out) -> Result<u8, AppError> {
-    let app = app_without_inventory(options).await?;
-    let (_, entries) = app.incident_with_entries(incident_id(id)?).await?;
+async fn timeline(seat: &Seat, id: &str, out: &Out) -> Result<u8, AppError> {
+    let (_, entries) = seat.desk().await?.incident_with_entries(incident_id(id)?).await?;
     let rows = quell_app::report::timeline(&entries);
     if out.json() {
         out.object(&view::Timeline { timeline: rows })?;

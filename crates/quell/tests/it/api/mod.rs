@@ -1,5 +1,8 @@
 //! `/api/v1`, asked of a server that really runs.
 
+mod door;
 mod hostile;
 mod incident;
+mod remote;
 mod room;
+mod schema;
