@@ -64,7 +64,7 @@ impl From<quell_core::id::BadId> for Problem {
 impl From<AppError> for Problem {
     fn from(error: AppError) -> Self {
         let status = match &error {
-            AppError::Usage(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            AppError::Usage(_) | AppError::Store(StoreError::Kept(_)) => StatusCode::UNPROCESSABLE_ENTITY,
             AppError::NotFound { .. } => StatusCode::NOT_FOUND,
             AppError::Refused(_) | AppError::Step(_) | AppError::CannotPlan(_) => StatusCode::CONFLICT,
             AppError::Store(StoreError::Conflict { .. }) => StatusCode::CONFLICT,

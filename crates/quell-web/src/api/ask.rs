@@ -38,6 +38,13 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // A list would be taken for an object's fields in their order.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "the body does not fit: expected an object",
+        ));
+    }
     serde_json::from_slice(body).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         match error.classify() {

@@ -28,33 +28,20 @@ pub fn document() -> String {
     text
 }
 
-/// Types as they are sent and as they are answered: what may be left out in one is always there in the other.
-struct Types {
-    asked: SchemaGenerator,
-    told: SchemaGenerator,
-}
-
 fn describe() -> Value {
-    let settings = || {
-        let mut settings = SchemaSettings::draft2020_12();
-        settings.definitions_path = TYPES.into();
-        settings
-    };
-    let mut types = Types {
-        asked: settings().for_deserialize().into_generator(),
-        told: settings().for_serialize().into_generator(),
-    };
-    let problem = schema(&mut types.told, of::<Problem>);
+    let mut settings = SchemaSettings::draft2020_12().for_serialize();
+    settings.definitions_path = TYPES.into();
+    let mut told = settings.into_generator();
+    let problem = schema(&mut told, of::<Problem>);
     let mut paths: Map<String, Value> = Map::new();
     for operation in super::operations() {
-        let described = one(operation, &mut types, &problem);
+        let described = one(operation, &mut told, &problem);
         let path = paths.entry(operation.route.path).or_insert_with(|| json!({}));
         if let Value::Object(verbs) = path {
             verbs.insert(operation.route.verb.word().to_lowercase(), described);
         }
     }
-    let mut schemas = types.told.take_definitions(true);
-    schemas.extend(types.asked.take_definitions(true));
+    let schemas = told.take_definitions(true);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -82,7 +69,18 @@ fn schema(generator: &mut SchemaGenerator, of: SchemaOf) -> Value {
     of(generator).to_value()
 }
 
-fn one(operation: &Operation, types: &mut Types, problem: &Value) -> Value {
+/// What is sent, in place: a name may mean one thing in a request and another in an answer.
+fn asked(of: SchemaOf) -> Value {
+    let inline = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let mut whole = schema(&mut inline.for_deserialize().into_generator(), of);
+    if let Value::Object(whole) = &mut whole {
+        whole.remove("title");
+        whole.remove("$schema");
+    }
+    whole
+}
+
+fn one(operation: &Operation, told: &mut SchemaGenerator, problem: &Value) -> Value {
     let mut parameters: Vec<Value> = operation.places().map(place).collect();
     parameters.extend(query(operation));
     parameters.extend(headers(operation));
@@ -91,7 +89,7 @@ fn one(operation: &Operation, types: &mut Types, problem: &Value) -> Value {
         "summary": operation.summary,
         "tags": [operation.route.path.split('/').nth(3).unwrap_or("server")],
         "parameters": parameters,
-        "responses": answers(operation, types, problem),
+        "responses": answers(operation, told, problem),
     });
     if let Value::Object(described) = &mut described {
         match operation.route.access {
@@ -99,7 +97,7 @@ fn one(operation: &Operation, types: &mut Types, problem: &Value) -> Value {
             Access::Role(role) => drop(described.insert("description".to_owned(), needs(role).into())),
         }
         if let Some(body) = operation.body {
-            let body = schema(&mut types.asked, body);
+            let body = asked(body);
             described.insert(
                 "requestBody".to_owned(),
                 json!({ "required": true, "content": { "application/json": { "schema": body } } }),
@@ -134,12 +132,7 @@ fn place(name: &'static str) -> Value {
 /// The fields of the type, each as a parameter.
 fn query(operation: &Operation) -> Vec<Value> {
     let Some(of) = operation.query else { return Vec::new() };
-    // A generator of its own: the type itself is named nowhere.
-    let mut apart = SchemaSettings::draft2020_12()
-        .with(|settings| settings.inline_subschemas = true)
-        .for_deserialize()
-        .into_generator();
-    let whole = schema(&mut apart, of);
+    let whole = asked(of);
     let fields = whole.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
     fields
         .into_iter()
@@ -228,9 +221,9 @@ fn can_be(operation: &Operation) -> BTreeSet<u16> {
     all
 }
 
-fn answers(operation: &Operation, types: &mut Types, problem: &Value) -> Value {
+fn answers(operation: &Operation, told: &mut SchemaGenerator, problem: &Value) -> Value {
     let content = match operation.answer {
-        Answer::Json(of) => json!({ "application/json": { "schema": schema(&mut types.told, of) } }),
+        Answer::Json(of) => json!({ "application/json": { "schema": schema(told, of) } }),
         Answer::Media(kind) => {
             let kind = kind.split(';').next().unwrap_or(kind);
             json!({ kind: { "schema": { "type": "string" } } })

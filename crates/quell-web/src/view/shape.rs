@@ -99,17 +99,17 @@ pub struct Exposure {
     /// To whom.
     pub audience: Audience,
     /// First moment at which somebody could have seen it, if known.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub first_exposed: Option<Timestamp>,
     /// When it was learned of.
     pub discovered: Timestamp,
     /// Whether it can still be seen there.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub still_visible: Option<bool>,
     /// The place in words. Never a value.
     pub place: String,
     /// The leaked value's name: a keyed hash.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
 }
 
@@ -149,7 +149,6 @@ pub enum Probe {
     /// It was let in.
     Accepted {
         /// What was seen.
-        #[serde(default)]
         facts: BTreeMap<String, Value>,
     },
     /// It was turned away with the issuer's own, specific refusal.
@@ -199,7 +198,7 @@ pub struct Proof {
     /// The verdict.
     pub inert: bool,
     /// Why not, when it is not.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unmet: Vec<String>,
 }
 
@@ -346,7 +345,7 @@ pub struct ActionItem {
     /// When, a date.
     pub due: String,
     /// The gate that it is to ship.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gate>,
     /// What shows that it is done.
     pub done: Option<String>,
@@ -429,7 +428,7 @@ pub struct Step {
     /// Unique in the plan.
     pub id: String,
     /// The secret it is about.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
     /// What it does: `do`, and what belongs to it.
     pub action: BTreeMap<String, Value>,
@@ -444,7 +443,7 @@ pub struct Step {
     /// Why it stands here.
     pub why: String,
     /// What it will break, if anything.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub breaks: Option<String>,
     /// Longest time for one attempt, in milliseconds.
     pub limit_ms: u64,

@@ -11,11 +11,13 @@ use quell_core::outcome::Outcome;
 use quell_core::plan::{Flow, Machine, StepEvent};
 use serde_json::{Value, json};
 
-use super::remote::{Remote, lost};
+use super::remote::{Remote, ended, lost};
 use super::{entries, part};
 
 /// Without news, the server is asked again after this long.
 const QUIET: Duration = Duration::from_secs(2);
+/// News that come together are taken together.
+const TOGETHER: Duration = Duration::from_millis(30);
 /// Connections that are lost one after another before it is given up.
 const LOST: u32 = 20;
 
@@ -49,7 +51,8 @@ impl<'a> Follow<'a> {
         self.begin(on);
         let (mut news, mut failures) = (None, 0);
         loop {
-            if let Some(ended) = self.ended(wait).await? {
+            let ended = self.incident.machine.as_ref().and_then(|machine| driver::standing(machine, now()));
+            if let Some(ended) = ended.filter(|ended| *ended == Ended::Done || !wait) {
                 return Ok(ended);
             }
             let heard = tokio::select! {
@@ -57,14 +60,19 @@ impl<'a> Follow<'a> {
                 _stopped = stop.wait_for(|stop| *stop) => return Ok(Ended::Interrupted),
             };
             failures = if heard.is_ok() { 0 } else { failures + 1 };
-            match heard {
-                Ok(()) => self.catch_up(on).await?,
-                Err(error) if failures > LOST => return Err(error),
+            let done = match heard {
+                Ok(Heard::News) => self.catch_up(on).await,
+                Ok(Heard::Nothing) => self.trouble().await,
+                Err(error) => Err(error),
+            };
+            match done {
+                Ok(()) => {}
                 // The server ends, or the way to it is cut: whoever takes over has the same entries.
-                Err(_) => {
+                Err(AppError::Remote(_) | AppError::Server { status: 502 | 503, .. }) if failures <= LOST => {
                     news = None;
-                    tokio::time::sleep(Duration::from_millis(100) * failures).await;
+                    tokio::time::sleep(Duration::from_millis(100) * failures.max(1)).await;
                 }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -94,21 +102,21 @@ impl<'a> Follow<'a> {
         Ok(())
     }
 
-    /// Why it goes no further. The server is asked, since it may be unable to go on though there is something to do.
-    async fn ended(&self, wait: bool) -> Result<Option<Ended>, AppError> {
-        let ended = self.incident.machine.as_ref().and_then(|machine| driver::standing(machine, now()));
-        if ended == Some(Ended::Done) || !wait && ended.is_some() {
-            return Ok(ended);
-        }
-        let path = format!("/incidents/{}/respond", self.incident.id);
-        // Whoever cannot be reached now is asked again when there is news.
-        let Ok(reply) = self.remote.get(&path).await else { return Ok(None) };
-        let told: Value = reply.json()?;
+    /// Nothing happens though there is something to do: the server may be unable to go on.
+    async fn trouble(&self) -> Result<(), AppError> {
+        let told: Value =
+            self.remote.get(&format!("/incidents/{}/respond", self.incident.id)).await?.json()?;
         match part::<Option<String>>(&told, "trouble")? {
             Some(trouble) => Err(AppError::Server { status: 409, said: trouble, hints: Vec::new() }),
-            None => Ok(None),
+            None => Ok(()),
         }
     }
+}
+
+/// What came while we listened.
+enum Heard {
+    News,
+    Nothing,
 }
 
 /// Waits for an entry, or for a while in which there is none.
@@ -117,22 +125,22 @@ async fn hear(
     id: IncidentId,
     last: u64,
     news: &mut Option<reqwest::Response>,
-) -> Result<(), AppError> {
+) -> Result<Heard, AppError> {
     let response = match news.take() {
         Some(response) => response,
         None => remote.news(&format!("/incidents/{id}/events"), last).await?,
     };
     let response = news.insert(response);
     match tokio::time::timeout(QUIET, response.chunk()).await {
-        // Whatever came: the entries are read, not the news.
-        Ok(Ok(Some(_))) | Err(_) => Ok(()),
+        // Whatever came: the entries are read, not the news. Those that are written at once are read at once.
+        Ok(Ok(Some(_))) => {
+            tokio::time::sleep(TOGETHER).await;
+            Ok(Heard::News)
+        }
+        Err(_) => Ok(Heard::Nothing),
         Ok(Ok(None)) => {
             *news = None;
-            Err(AppError::Server {
-                status: 503,
-                said: "the server ended the news".to_owned(),
-                hints: Vec::new(),
-            })
+            Err(ended())
         }
         Ok(Err(error)) => Err(lost(&error)),
     }

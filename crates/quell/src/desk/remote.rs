@@ -186,6 +186,11 @@ pub(super) fn lost(error: &reqwest::Error) -> AppError {
     failed(kind, words).into()
 }
 
+/// A stream of news came to its end: the server ends.
+pub(super) fn ended() -> AppError {
+    failed(ConnectErrorKind::Lost, "the server ended the news").into()
+}
+
 /// A refusal in the server's own words; of somebody in between only the status is shown.
 fn refused(status: StatusCode, body: &[u8]) -> AppError {
     let problem: Value = serde_json::from_slice(body).unwrap_or_default();

@@ -21,7 +21,7 @@ fn an_incident_is_opened_planned_approved_carried_out_proven_and_closed_over_the
 
     let plan = room.post(&at("/plan"), &json!({})).is(200);
     let hash = plan["hash"].as_str().unwrap();
-    assert!(room.get(&at("/plan/check")).is(200)["ok"].as_bool().unwrap());
+    assert_eq!(room.get(&at("/plan/check")).is(200)["secrets"][0]["secret"], "api-db");
     let other = json!({ "plan": "0".repeat(64) });
     room.post(&at("/approve"), &other).problem(409);
     room.post(&at("/respond"), &other).problem(409);

@@ -4,5 +4,6 @@ mod door;
 mod hostile;
 mod incident;
 mod remote;
+mod rights;
 mod room;
 mod schema;

@@ -99,6 +99,10 @@ fn an_incident_is_handled_from_another_machine_though_the_connection_is_cut() {
     assert!(text(&waiting.stderr).contains("needs approval"), "{}", text(&waiting.stderr));
     let plan: Value = serde_json::from_str(&far.ok(&["plan", id, "--json"])).unwrap();
     far.ok(&["approve", id, "--plan", plan["hash"].as_str().unwrap()]);
+    far.ok(&["pause", id, "--now", "--reason", "look first"]);
+    let held = far.run(&["respond", id]);
+    assert_eq!(held.status.code(), Some(4), "{}", text(&held.stderr));
+    far.ok(&["resume", id, "--reason", "looked"]);
     let running = far.quell(&["respond", id]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut cut = 0;
     wait_for(
@@ -123,8 +127,6 @@ fn an_incident_is_handled_from_another_machine_though_the_connection_is_cut() {
     far.ok(&["evidence", "export", id, "--output", "far.tar"]);
     far.ok(&["evidence", "verify", "far.tar", "--key", far.ok(&["ledger", "key"]).trim()]);
     far.ok(&["incident", "note", id, "done from afar"]);
-    far.ok(&["pause", id, "--reason", "look first"]);
-    far.ok(&["resume", id, "--reason", "looked"]);
     far.ok(&["incident", "verdict", id, "cannot-tell", "--reason", "no logs"]);
     let timeline = world.ok(&["incident", "timeline", id]);
     assert!(timeline.contains("done from afar") && timeline.contains("ines"), "{timeline}");
@@ -141,19 +143,19 @@ fn what_cannot_be_done_by_a_server_says_so_and_nothing_is_sent() {
         assert_eq!(output.status.code(), Some(2), "{words:?}");
         assert!(text(&output.stderr).contains("leave --server"), "{}", text(&output.stderr));
     }
-    let complaint = |change: &dyn Fn(&mut Command)| {
+    let complaint = |change: &dyn Fn(&mut Command) -> &mut Command| {
         let mut command = far.quell(&["incident", "list"]);
         change(&mut command);
         let output = command.output().unwrap();
         (output.status.code().unwrap(), text(&output.stderr))
     };
-    let (code, said) = complaint(&|command| drop(command.env_remove("QUELL_TOKEN_FILE")));
+    let (code, said) = complaint(&|command| command.env_remove("QUELL_TOKEN_FILE"));
     assert!(code == 2 && said.contains("--token-file"), "{said}");
-    let (code, said) = complaint(&|command| drop(command.env("QUELL_SERVER", "http://quell.example.com")));
+    let (code, said) = complaint(&|command| command.env("QUELL_SERVER", "http://quell.example.com"));
     assert!(code == 2 && said.contains("https"), "{said}");
-    let (code, said) = complaint(&|command| drop(command.env("QUELL_SERVER", "http://127.0.0.1:9")));
+    let (code, said) = complaint(&|command| command.env("QUELL_SERVER", "http://127.0.0.1:9"));
     assert!(code == 5 && said.contains("cannot be reached"), "{said}");
     private(&world.path("server.token"), "qll_another");
-    let (code, said) = complaint(&|_| {});
+    let (code, said) = complaint(&|command| command);
     assert!(code == 2 && !said.contains("qll_another"), "{said}");
 }

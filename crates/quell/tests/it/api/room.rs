@@ -83,10 +83,11 @@ impl Room {
         let form = ["content-type: application/x-www-form-urlencoded"];
         let signed = self.raw("POST", "/sign-in", &form, format!("code={code}").as_bytes());
         let cookie = signed.header("set-cookie").unwrap_or_else(|| panic!("{signed:?}"));
-        self.cookie = cookie.split(';').next().unwrap().to_owned();
+        cookie.split(';').next().unwrap().clone_into(&mut self.cookie);
         let page = text(&self.raw("GET", "/incidents", &[&format!("cookie: {}", self.cookie)], b"").body);
-        let csrf = page.split("name=\"csrf\" value=\"").nth(1).unwrap();
-        self.csrf = csrf.split('"').next().unwrap().to_owned();
+        // A reporter sees no page with a form yet.
+        let csrf = page.split("name=\"csrf\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
+        csrf.unwrap_or_default().clone_into(&mut self.csrf);
     }
 
     /// Asks as it is.

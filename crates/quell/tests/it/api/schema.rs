@@ -15,14 +15,14 @@ fn no_answer_is_other_than_described() {
     let room = Room::start(&world);
     // Something to find: ids that the description gives as examples.
     room.post("/incidents", &json!({ "secrets": ["schema-db"], "channel": "chat", "title": "a" })).is(201);
-    room.post("/incidents/INC-2026-0001/plan", &json!({})).status;
+    room.post("/incidents/INC-2026-0001/plan", &json!({})).is(200);
     let description = room.get("/openapi.json");
     std::fs::write(world.path("openapi.json"), &description.body).unwrap();
     let mut asked = Command::new(program("st", &[]).unwrap());
     asked
         .current_dir(world.folder.path())
         .args(["run", "openapi.json", "--url", &room.url, "--no-color", "--seed", "7", "--max-examples", "8"])
-        .args(["--phases", "examples,coverage,fuzzing", "--no-shrink", "--workers", "2", "--max-time", "50"])
+        .args(["--phases", "examples,coverage,fuzzing", "--no-shrink", "--workers", "2", "--max-time", "30"])
         .args([
             "--request-timeout",
             "20",
