@@ -35,7 +35,7 @@ fn describe() -> Value {
     let problem = schema(&mut told, of::<Problem>);
     let mut paths: Map<String, Value> = Map::new();
     for operation in super::operations() {
-        let described = one(operation, &mut told, &problem);
+        let described = one(operation, &mut told);
         let path = paths.entry(operation.route.path).or_insert_with(|| json!({}));
         if let Value::Object(verbs) = path {
             verbs.insert(operation.route.verb.word().to_lowercase(), described);
@@ -56,6 +56,7 @@ fn describe() -> Value {
         "paths": paths,
         "components": {
             "schemas": schemas,
+            "responses": problems(&problem),
             "securitySchemes": {
                 "token": { "type": "http", "scheme": "bearer", "description": "A token of `qll_…`." },
                 "session": { "type": "apiKey", "in": "cookie", "name": "quell", "description": "A person's session." },
@@ -80,7 +81,7 @@ fn asked(of: SchemaOf) -> Value {
     whole
 }
 
-fn one(operation: &Operation, told: &mut SchemaGenerator, problem: &Value) -> Value {
+fn one(operation: &Operation, told: &mut SchemaGenerator) -> Value {
     let mut parameters: Vec<Value> = operation.places().map(place).collect();
     parameters.extend(query(operation));
     parameters.extend(headers(operation));
@@ -89,7 +90,7 @@ fn one(operation: &Operation, told: &mut SchemaGenerator, problem: &Value) -> Va
         "summary": operation.summary,
         "tags": [operation.route.path.split('/').nth(3).unwrap_or("server")],
         "parameters": parameters,
-        "responses": answers(operation, told, problem),
+        "responses": answers(operation, told),
     });
     if let Value::Object(described) = &mut described {
         match operation.route.access {
@@ -201,6 +202,15 @@ const PROBLEMS: [(u16, &str); 14] = [
     (503, "The state cannot be read or written now, or it took too long."),
 ];
 
+/// Each status of a problem, described once.
+fn problems(problem: &Value) -> Map<String, Value> {
+    let one = |(status, what): &(u16, &str)| {
+        let content = json!({ "application/problem+json": { "schema": problem } });
+        (format!("Problem{status}"), json!({ "description": what, "content": content }))
+    };
+    PROBLEMS.iter().map(one).collect()
+}
+
 fn can_be(operation: &Operation) -> BTreeSet<u16> {
     let mut all = BTreeSet::from([500, 503]);
     let has_places = operation.places().next().is_some();
@@ -221,7 +231,7 @@ fn can_be(operation: &Operation) -> BTreeSet<u16> {
     all
 }
 
-fn answers(operation: &Operation, told: &mut SchemaGenerator, problem: &Value) -> Value {
+fn answers(operation: &Operation, told: &mut SchemaGenerator) -> Value {
     let content = match operation.answer {
         Answer::Json(of) => json!({ "application/json": { "schema": schema(told, of) } }),
         Answer::Media(kind) => {
@@ -243,12 +253,8 @@ fn answers(operation: &Operation, told: &mut SchemaGenerator, problem: &Value) -
     if operation.route.verb == Verb::Get && operation.tagged {
         all.insert("304".to_owned(), json!({ "description": "Nothing was written since." }));
     }
-    let can_be = can_be(operation);
-    for (status, what) in PROBLEMS.iter().filter(|(status, _)| can_be.contains(status)) {
-        all.insert(
-            status.to_string(),
-            json!({ "description": what, "content": { "application/problem+json": { "schema": problem } } }),
-        );
+    for status in can_be(operation) {
+        all.insert(status.to_string(), json!({ "$ref": format!("#/components/responses/Problem{status}") }));
     }
     Value::Object(all)
 }
