@@ -38,7 +38,6 @@ pub(crate) fn of(error: &AppError) -> ExitCode {
         | AppError::Provider(_)
         | AppError::Config { .. }
         | AppError::NotFound { .. }
-        | AppError::Store(StoreError::Kept(_))
         | AppError::Scan(ScanError::Rule(_) | ScanError::Revision { .. } | ScanError::NoRepository { .. })
         | AppError::Rule(_) => USAGE,
         AppError::Refused(_) | AppError::Step(_) | AppError::CannotPlan(_) | AppError::Moved { .. } => {

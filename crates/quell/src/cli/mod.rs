@@ -58,7 +58,7 @@ pub(crate) struct Global {
         help_heading = "Global options"
     )]
     pub(crate) inventory: PathBuf,
-    /// Address of a server that does the work instead of this machine, such as <https://quell.example.com>
+    /// Address of a server that does the work instead of this machine, such as `https://quell.example.com`
     #[arg(long, global = true, env = "QUELL_SERVER", value_name = "URL", help_heading = "Global options")]
     pub(crate) server: Option<String>,
     /// File with the token that the server knows you by

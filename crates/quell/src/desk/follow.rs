@@ -33,11 +33,12 @@ pub(crate) struct Follow<'a> {
 impl<'a> Follow<'a> {
     /// Lets the server carry out exactly this plan.
     pub(crate) async fn ask(remote: &'a Remote, id: IncidentId, plan: &str) -> Result<Self, AppError> {
-        remote.post(&format!("/incidents/{id}/respond"), &json!({ "plan": plan })).await?;
+        // Read first: what happens from the asking on is told.
         let known = entries(remote, id, 0).await?;
         let last = known.last().map_or(0, |entry| entry.seq);
         let incident = Incident::fold(id, &known)
             .ok_or_else(|| AppError::NotFound { what: "incident", id: id.to_string() })?;
+        remote.post(&format!("/incidents/{id}/respond"), &json!({ "plan": plan })).await?;
         Ok(Self { remote, incident, last })
     }
 
@@ -49,6 +50,7 @@ impl<'a> Follow<'a> {
         on: &mut (dyn FnMut(&Progress) + Send),
     ) -> Result<Ended, AppError> {
         self.begin(on);
+        self.catch_up(on).await?;
         let (mut news, mut failures) = (None, 0);
         loop {
             let ended = self.incident.machine.as_ref().and_then(|machine| driver::standing(machine, now()));

@@ -324,7 +324,12 @@ impl Desk {
             }
             Self::There(remote) => {
                 let body = json!({ "key": key, "checkpoints": kept });
-                remote.post("/ledger/verify", &body).await?.json()
+                let told = remote.post("/ledger/verify", &body).await.map_err(|error| match error {
+                    // As here: what was kept is damaged, the command's words are right.
+                    AppError::Server { status: 422, said, .. } if key.is_none() => AppError::Evidence(said),
+                    other => other,
+                });
+                told?.json()
             }
         }
     }

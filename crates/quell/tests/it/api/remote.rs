@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::door::Door;
 use super::room::Room;
-use crate::world::{Roles, Servers, World, private, text, wait_for};
+use crate::world::{Roles, Servers, World, catches_interrupts, interrupt, private, text, wait_for};
 
 const TOKEN: &str = "qll_made-up";
 
@@ -130,6 +130,30 @@ fn an_incident_is_handled_from_another_machine_though_the_connection_is_cut() {
     far.ok(&["incident", "verdict", id, "cannot-tell", "--reason", "no logs"]);
     let timeline = world.ok(&["incident", "timeline", id]);
     assert!(timeline.contains("done from afar") && timeline.contains("ines"), "{timeline}");
+}
+
+#[test]
+fn whoever_stops_watching_does_not_stop_the_server() {
+    let servers = Servers::start();
+    let world = World::new(&servers, "watch", Roles::Single, "{ approvals: { destructive: 1 } }");
+    let id = world.open("chat");
+    let room = Room::start(&world);
+    let far = Far::new(&world, &room);
+    let watching = far.quell(&["respond", &id, "--wait"]).stderr(Stdio::piped()).spawn().unwrap();
+    let stands = || room.get(&format!("/incidents/{id}/respond")).json();
+    wait_for(|| stands()["ended"] == "needs-approval", "nobody was asked");
+    wait_for(|| catches_interrupts(&watching), "it does not listen");
+    interrupt(&watching);
+    let stopped = watching.wait_with_output().unwrap();
+    let said = text(&stopped.stderr);
+    assert_eq!(stopped.status.code(), Some(130), "{said}");
+    assert!(said.contains("the server goes on"), "{said}");
+    assert_eq!(stands()["driven"], true);
+    let plan: Value = serde_json::from_str(&far.ok(&["plan", &id, "--json"])).unwrap();
+    far.ok(&["approve", &id, "--plan", plan["hash"].as_str().unwrap()]);
+    wait_for(|| stands()["ended"] == "done", "the server did not go on");
+    let shown: Value = serde_json::from_str(&far.ok(&["incident", "show", &id, "--json"])).unwrap();
+    assert_eq!(shown["contained"], true, "{shown}");
 }
 
 #[test]
