@@ -11,6 +11,7 @@ use serde_json::Value;
 const CLI: &str = "docs/reference/cli.md";
 const SCHEMA: &str = "docs/reference/inventory.schema.json";
 const PROVIDER: &str = "docs/reference/provider.schema.json";
+const API: &str = "docs/reference/openapi.json";
 const CONNECTORS: &str = "docs/reference/connectors.md";
 /// Where the folders of connectors lie.
 const FOLDER: &str = "crates/quell-connect/src";
@@ -31,6 +32,7 @@ pub(crate) fn pages(root: &Path) -> anyhow::Result<BTreeMap<&'static str, String
         (CLI, cli(&program)?),
         (SCHEMA, schema),
         (PROVIDER, provider),
+        (API, say(&program, &["openapi"])?),
         (CONNECTORS, connectors(root)?),
     ]))
 }

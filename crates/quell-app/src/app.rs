@@ -54,6 +54,8 @@ pub struct App {
     pub actor: Actor,
     /// Keys of webhooks, for a short time.
     pub(crate) hook_keys: Arc<crate::intake::Keys>,
+    /// Position at which an incident's stream must still be for what is decided about it.
+    expects: Option<u64>,
 }
 
 impl App {
@@ -81,6 +83,7 @@ impl App {
             data: options.data.clone(),
             actor: Actor::user(options.actor.clone()),
             hook_keys: Arc::default(),
+            expects: None,
         }))
     }
 
@@ -93,6 +96,21 @@ impl App {
             data: self.data.clone(),
             actor,
             hook_keys: Arc::clone(&self.hook_keys),
+            expects: None,
+        })
+    }
+
+    /// The same, for whoever looked at an incident when its stream's next position was `pos`: where something was
+    /// written since, nothing is decided, and [`AppError::Moved`] says so.
+    pub fn expecting(&self, pos: u64) -> Arc<Self> {
+        Arc::new(Self {
+            store: Arc::clone(&self.store),
+            inventory: Arc::clone(&self.inventory),
+            context: self.context.clone(),
+            data: self.data.clone(),
+            actor: self.actor.clone(),
+            hook_keys: Arc::clone(&self.hook_keys),
+            expects: Some(pos),
         })
     }
 
@@ -140,6 +158,9 @@ impl App {
             let mut incident = known.clone();
             let at = now().max(incident.last_at);
             let pos = incident.next_pos;
+            if let Some(expected) = self.expects.filter(|expected| *expected != pos) {
+                return Err(AppError::Moved { id, expected, now: pos });
+            }
             let (events, out) = decide(&mut incident, at)?;
             let mut batch = Batch::new(id, pos);
             for event in events {

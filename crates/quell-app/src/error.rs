@@ -46,6 +46,26 @@ pub enum AppError {
         /// What was asked for.
         id: String,
     },
+    /// Somebody decided something since it was looked at.
+    #[error("{id} has changed since you looked at it: it stands at position {now}, and you saw {expected}")]
+    Moved {
+        /// The incident.
+        id: quell_core::IncidentId,
+        /// The position that was seen.
+        expected: u64,
+        /// The position that it is at.
+        now: u64,
+    },
+    /// A server did not do what it was asked for, and said why.
+    #[error("{said}")]
+    Server {
+        /// HTTP status.
+        status: u16,
+        /// Its words.
+        said: String,
+        /// What to do next, by its words.
+        hints: Vec<String>,
+    },
     /// An outside system did not do it.
     #[error(transparent)]
     Remote(#[from] ConnectError),
@@ -94,6 +114,8 @@ impl AppError {
                 diagnostics.iter().map(ToString::to_string).collect()
             }
             Self::Config { source, .. } => source.hint.iter().cloned().collect(),
+            Self::Server { hints, .. } => hints.clone(),
+            Self::Moved { id, .. } => vec![format!("look at {id} again, then decide")],
             Self::NotFound { what: "incident", .. } => {
                 vec!["`quell incident list` shows all incidents".to_owned()]
             }

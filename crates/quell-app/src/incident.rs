@@ -339,6 +339,14 @@ pub async fn change(app: &App, id: IncidentId, change: &Change) -> Result<Incide
     Ok(incident)
 }
 
+/// Remarks of an incident: what people noted, and what issuers could not tell when it was opened.
+pub fn remarks(entries: &[Entry]) -> Vec<String> {
+    let text = |entry: &Entry| {
+        if let Event::NoteAdded { text } = &entry.event { Some(text.clone()) } else { None }
+    };
+    entries.iter().filter_map(text).collect()
+}
+
 /// Adds secrets, and everything that they open, to an incident.
 pub async fn widen(
     app: &App,

@@ -33,4 +33,4 @@ pub mod tighten;
 
 pub use app::{App, Options};
 pub use error::AppError;
-pub use quell_store::{KekSource, SignedSince, Store, StoreError, Tick};
+pub use quell_store::{KekSource, Lapsing, SignedSince, Store, StoreError, Tick};

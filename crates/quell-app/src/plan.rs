@@ -1,7 +1,6 @@
 //! Making a plan from inventory, capabilities and evidence; approving; deciding about single steps.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use jiff::{SignedDuration, Timestamp};
@@ -393,8 +392,8 @@ pub enum StepCommand {
     Resolve {
         /// What was seen.
         statement: String,
-        /// Files that show it.
-        evidence: Vec<PathBuf>,
+        /// Files that show it: name and bytes.
+        evidence: Vec<(String, Vec<u8>)>,
     },
     /// No.
     Refuse(String),

@@ -4,13 +4,13 @@ use futures_util::StreamExt as _;
 use quell_core::IncidentId;
 use quell_core::inventory::{Secret, Tier};
 use quell_core::plan::{Plan, Step, StepAction};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::inventory::{ASKED_AT_ONCE, CheckLine, check_secret};
 use crate::{App, AppError, plan};
 
 /// One secret of a plan, before anything is done.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Ready {
     /// Its id.
     pub secret: String,
@@ -23,7 +23,7 @@ pub struct Ready {
     /// What its steps break, with the step.
     pub breaks: Vec<String>,
     /// Where a consumer can go when the successor turns out bad. Never to the leaked value.
-    pub way_back: &'static str,
+    pub way_back: String,
     /// What would stop it or go unseen: permissions, systems that do not answer, gaps of the inventory.
     pub missing: Vec<String>,
 }
@@ -63,7 +63,7 @@ fn ready(secret: &Secret, plan: &Plan, lines: &[CheckLine]) -> Ready {
         owners: secret.owners.clone(),
         consumers: secret.consumers.iter().map(|c| c.name.clone()).collect(),
         breaks,
-        way_back: way_back(&steps),
+        way_back: way_back(&steps).to_owned(),
         missing,
     }
 }

@@ -147,7 +147,7 @@ pub fn entry(actor: &quell_core::event::Actor, proof: &Proof) -> Result<NewEntry
 }
 
 /// What a later verification found for one secret.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub struct Verified {
     /// The new proof.
     pub proof: Proof,

@@ -65,6 +65,9 @@ pub enum StoreError {
     /// The ledger is damaged.
     #[error("the ledger is damaged: {0}; run `quell ledger verify`")]
     Ledger(String),
+    /// Something that somebody kept elsewhere, and that is not what a ledger signs.
+    #[error("what was kept is no checkpoint: {0}")]
+    Kept(String),
     /// A file could not be read or written.
     #[error("{path}: {source}")]
     Io {

@@ -261,6 +261,21 @@ impl Store {
         Ok(rows.into_iter().map(|(seq, bytes)| (u64::try_from(seq).unwrap_or(0), bytes)).collect())
     }
 
+    /// Entries as they are stored: of one stream from a position on, or of all from a number on; at most `limit`.
+    pub async fn raw_from(
+        &self,
+        stream: Option<&str>,
+        from: u64,
+        limit: i64,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        const ALL: &str = "SELECT entry FROM event WHERE seq >= $1 ORDER BY seq LIMIT $2";
+        const ONE: &str = "SELECT entry FROM event WHERE stream = $1 AND pos >= $2 ORDER BY pos LIMIT $3";
+        Ok(on_db!(&self.db, pool => match stream {
+            None => sqlx::query_scalar::<_, Vec<u8>>(ALL).bind(signed(from)).bind(limit).fetch_all(pool).await?,
+            Some(stream) => sqlx::query_scalar::<_, Vec<u8>>(ONE).bind(stream).bind(signed(from)).bind(limit).fetch_all(pool).await?,
+        }))
+    }
+
     /// Names of all streams, in order.
     pub async fn streams(&self) -> Result<Vec<String>, StoreError> {
         const SQL: &str = "SELECT DISTINCT stream FROM event ORDER BY stream";

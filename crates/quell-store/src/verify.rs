@@ -50,7 +50,7 @@ impl Store {
         let mut kept_sizes = Vec::new();
         for note in kept {
             let size = quell_ledger::Checkpoint::parse_unverified(note)
-                .map_err(|e| StoreError::Ledger(format!("the kept checkpoint: {e}")))?
+                .map_err(|e| StoreError::Kept(e.to_string()))?
                 .size;
             kept_sizes.push((size, note.clone()));
         }

@@ -38,7 +38,7 @@ pub fn python() -> anyhow::Result<PathBuf> {
 pub fn program(name: &str, also: &[&str]) -> anyhow::Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
-        .chain([dev().join("venv/bin")])
+        .chain([dev().join("venv/bin"), dev().join("schemathesis/bin")])
         .chain(also.iter().map(PathBuf::from))
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())

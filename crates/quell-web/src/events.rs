@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::{Stream, StreamExt as _};
 use quell_app::Tick;
 use quell_core::IncidentId;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::api::{At, Words};
 use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::server::Server;
@@ -24,7 +26,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const LAST: &str = "last-event-id";
 
 /// Where to begin, for those who cannot send a header.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct After {
     /// Number of the last entry that is known.
     after: Option<u64>,
@@ -50,8 +53,8 @@ impl Drop for Watcher {
 pub(crate) async fn of_incident(
     State(server): State<Arc<Server>>,
     caller: Caller,
-    Path(id): Path<String>,
-    Query(query): Query<After>,
+    At(id): At<String>,
+    Words(query): Words<After>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let id: IncidentId = id.parse()?;

@@ -18,6 +18,8 @@ mod problem;
 mod route;
 mod server;
 mod ui;
+pub mod view;
 
+pub use api::document as openapi;
 pub use route::{Access, Kind, Route, Verb, all};
 pub use server::{Config, Server, serve};

@@ -4,10 +4,11 @@ use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use quell_app::{AppError, StoreError};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A problem (RFC 9457). `type` is `about:blank`, so `title` is the status in words; `detail` is about this very request.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct Problem {
     /// HTTP status.
     pub(crate) status: u16,
@@ -60,18 +61,20 @@ impl Problem {
 
 impl From<quell_core::id::BadId> for Problem {
     fn from(error: quell_core::id::BadId) -> Self {
-        Self::bad_request(error.to_string())
+        // What was sent is not repeated: somebody may have put a value in the wrong place.
+        Self::bad_request(format!("this is not {}", error.expected))
     }
 }
 
 impl From<AppError> for Problem {
     fn from(error: AppError) -> Self {
         let status = match &error {
-            AppError::Usage(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            AppError::Usage(_) | AppError::Store(StoreError::Kept(_)) => StatusCode::UNPROCESSABLE_ENTITY,
             AppError::NotFound { .. } => StatusCode::NOT_FOUND,
             AppError::Refused(_) | AppError::Step(_) | AppError::CannotPlan(_) => StatusCode::CONFLICT,
             AppError::Store(StoreError::Conflict { .. }) => StatusCode::CONFLICT,
-            AppError::Remote(_) => StatusCode::BAD_GATEWAY,
+            AppError::Moved { .. } => StatusCode::PRECONDITION_FAILED,
+            AppError::Remote(_) | AppError::Server { .. } => StatusCode::BAD_GATEWAY,
             AppError::Store(StoreError::Database(_) | StoreError::KeysRotated) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

@@ -7,6 +7,7 @@ use axum::middleware;
 use axum::routing::MethodRouter;
 use quell_core::person::Role;
 
+use crate::api::rules;
 use crate::guard;
 use crate::server::Server;
 
@@ -93,8 +94,7 @@ impl Route {
 
 /// Every route.
 pub fn all() -> impl Iterator<Item = &'static Route> {
-    [
-        crate::api::ROUTES,
+    let pages = [
         crate::health::ROUTES,
         crate::hooks::ROUTES,
         crate::ui::ROUTES,
@@ -104,7 +104,8 @@ pub fn all() -> impl Iterator<Item = &'static Route> {
         crate::ui::sign_in::ROUTES,
     ]
     .into_iter()
-    .flatten()
+    .flatten();
+    crate::api::routes().chain(pages)
 }
 
 /// The router, each route behind its guard.
@@ -112,7 +113,11 @@ pub(crate) fn router(server: &Arc<Server>) -> Router {
     let mut router = Router::new();
     for route in all() {
         let guarded = middleware::from_fn_with_state((Arc::clone(server), route), guard::guard);
-        router = router.route(route.path, (route.handler)().layer(guarded));
+        let mut handler = (route.handler)();
+        if route.kind == Kind::Api {
+            handler = handler.layer(middleware::from_fn_with_state((Arc::clone(server), route), rules));
+        }
+        router = router.route(route.path, handler.layer(guarded));
     }
     router
         .fallback(guard::nothing_here)

@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Semaphore, watch};
 use url::Url;
 
+use crate::api::Rates;
 use crate::engine::{Engine, Troubles};
 use crate::feed::Feed;
 use crate::health::Metrics;
@@ -51,6 +52,7 @@ pub struct Server {
     pub(crate) feed: Feed,
     pub(crate) metrics: Metrics,
     pub(crate) troubles: Troubles,
+    pub(crate) rates: Rates,
     url: Url,
     people: Mutex<People>,
     /// Turns true when the server is to end.
@@ -126,7 +128,16 @@ pub async fn serve(
     let inbox = tokio::spawn(intake::work(Arc::clone(&app), config.options, stop.clone(), |_| {}));
     let people = Mutex::new(person::people(&app).await?);
     let (metrics, troubles) = (Metrics::default(), engine.troubles.clone());
-    let server = Arc::new(Server { app, feed, metrics, troubles, url, people, stop: stop.clone() });
+    let server = Arc::new(Server {
+        app,
+        feed,
+        metrics,
+        troubles,
+        rates: Rates::default(),
+        url,
+        people,
+        stop: stop.clone(),
+    });
     ready(address);
     accept(&listener, &server, stop).await;
     // Steps that run end and are recorded; nothing new starts. Another replica takes up the rest.

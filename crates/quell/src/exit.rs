@@ -49,7 +49,14 @@ pub(crate) fn of(error: &AppError) -> ExitCode {
         )
         | AppError::Refused(_)
         | AppError::Step(_)
-        | AppError::CannotPlan(_) => REFUSED,
+        | AppError::CannotPlan(_)
+        | AppError::Moved { .. } => REFUSED,
+        AppError::Server { status, .. } => match status {
+            400 | 401 | 404 | 413 | 415 | 422 => USAGE,
+            403 | 409 | 412 => REFUSED,
+            502 => REMOTE,
+            _ => UNEXPECTED,
+        },
         AppError::Remote(_) => REMOTE,
         AppError::Store(_)
         | AppError::Entry(_)

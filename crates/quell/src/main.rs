@@ -3,6 +3,7 @@
 mod cli;
 mod cli_gate;
 mod cmd;
+mod desk;
 mod exit;
 mod hide;
 mod output;

@@ -213,6 +213,27 @@ fn build_systems(app: &App, machine: &Machine) -> Result<BTreeMap<SecretId, Arc<
     }
 }
 
+/// Why a plan goes no further without people; none while a worker finds something to do, or something runs.
+pub fn standing(machine: &Machine, now: Timestamp) -> Option<Ended> {
+    if machine.is_done() {
+        return Some(Ended::Done);
+    }
+    (!machine.has_work(now)).then(|| waits_for(machine))
+}
+
+/// What a plan that is idle waits for.
+fn waits_for(machine: &Machine) -> Ended {
+    if machine.is_asking() {
+        Ended::NeedsApproval
+    } else if machine.held().is_some() {
+        Ended::Held
+    } else if machine.is_with_people() && machine.gave_up_none() {
+        Ended::NeedsPeople
+    } else {
+        Ended::Stuck
+    }
+}
+
 /// The first digits of a hash, for people.
 pub fn short(hash: &str) -> &str {
     hash.get(..12).unwrap_or(hash)
@@ -518,15 +539,7 @@ impl Driver<'_> {
         if !return_when_idle || !(self.machine.is_idle() || self.machine.is_held_still(now)) {
             return None;
         }
-        Some(if self.machine.is_asking() {
-            Ended::NeedsApproval
-        } else if self.machine.held().is_some() {
-            Ended::Held
-        } else if self.machine.is_with_people() && self.machine.gave_up_none() {
-            Ended::NeedsPeople
-        } else {
-            Ended::Stuck
-        })
+        Some(waits_for(&self.machine))
     }
 
     /// Sleeps until a task ends, a timer is due, somebody asks to stop, or the next look at the others is due.

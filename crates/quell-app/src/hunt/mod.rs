@@ -24,7 +24,7 @@ use crate::{App, AppError, Options};
 const OPENBAO: &str = "openbao";
 
 /// The name of a hunt's report among the evidence.
-pub(crate) const EVIDENCE: &str = "hunt.json";
+pub const EVIDENCE: &str = "hunt.json";
 
 /// What an incident says about the leaked credentials.
 #[derive(Debug, Default)]

@@ -1,19 +1,45 @@
-//! `/api/v1`: what programs ask. Problems are RFC 9457; every path has a role.
+//! `/api/v1`: what programs ask. Problems are RFC 9457; every path has a role. A file per noun; each lists what can be asked as data.
 
+mod ask;
+mod evidence;
+mod find;
+mod incident;
+mod inventory;
+mod ledger;
+mod openapi;
+mod operation;
+mod plan;
+mod rates;
+mod rules;
 mod server;
+mod tell;
 pub(crate) mod token;
 
-use axum::routing::{delete, get, post};
-use quell_core::person::Role;
+pub(crate) use ask::{At, Words};
+pub use openapi::document;
+pub(crate) use operation::Operation;
+pub(crate) use rates::Rates;
+pub(crate) use rules::rules;
 
-use crate::events;
-use crate::route::{Route, Verb};
+use crate::route::Route;
 
-pub(crate) const ROUTES: &[Route] = &[
-    Route::api(Verb::Get, "/api/v1/server", Role::Reporter, || get(server::show)),
-    Route::api(Verb::Get, "/api/v1/tokens", Role::Viewer, || get(token::list)),
-    Route::api(Verb::Post, "/api/v1/tokens", Role::Viewer, || post(token::make)),
-    Route::api(Verb::Delete, "/api/v1/tokens/{id}", Role::Viewer, || delete(token::revoke)),
-    Route::api(Verb::Post, "/api/v1/tokens/revoke", Role::Reporter, || post(token::revoke_own)),
-    Route::api(Verb::Get, "/api/v1/incidents/{id}/events", Role::Viewer, || get(events::of_incident)),
-];
+/// Everything that can be asked.
+pub(crate) fn operations() -> impl Iterator<Item = &'static Operation> {
+    [
+        server::OPERATIONS,
+        token::OPERATIONS,
+        incident::OPERATIONS,
+        plan::OPERATIONS,
+        evidence::OPERATIONS,
+        find::OPERATIONS,
+        inventory::OPERATIONS,
+        ledger::OPERATIONS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Its routes.
+pub(crate) fn routes() -> impl Iterator<Item = &'static Route> {
+    operations().map(|operation| &operation.route)
+}

@@ -1,20 +1,45 @@
 //! Tokens for programs: made and revoked by people, and by the token itself.
 
-use axum::Json;
-use axum::extract::Path;
 use axum::http::StatusCode;
+use axum::routing::{get, post};
 use jiff::{SignedDuration, Timestamp};
 use quell_app::clock::now;
 use quell_app::person;
 use quell_app::person::token::{self, NewToken};
 use quell_core::person::{Issued, Role};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::ask::{Asked, At};
+use super::operation::{Operation, of as shape_of};
+use super::tell::Told;
 use crate::caller::{By, Caller};
 use crate::problem::Problem;
+use crate::view::shape;
+
+pub(super) static OPERATIONS: &[Operation] = &[
+    Operation::get("/api/v1/tokens", Role::Viewer, "token_list", || get(list))
+        .says("Your tokens, an admin's view of all: what each may do, when it was used last")
+        .json(shape_of::<Tokens>),
+    // The answer holds the token: it is not kept for those who ask again.
+    Operation::post("/api/v1/tokens", Role::Viewer, "token_make", || post(make))
+        .says("Make a token for a program; it is shown this once")
+        .body(shape_of::<Wanted>)
+        .json(shape_of::<Made>)
+        .created()
+        .not_kept(),
+    Operation::post("/api/v1/tokens/{token}/revoke", Role::Viewer, "token_revoke", || post(revoke))
+        .says("A token is refused from here on")
+        .body(shape_of::<Why>)
+        .json(shape_of::<Revoked>),
+    Operation::post("/api/v1/tokens/revoke", Role::Reporter, "token_revoke_own", || post(revoke_own))
+        .says("The token that asks is refused from here on: whoever finds one can end it with nothing else")
+        .json(shape_of::<Revoked>)
+        .not_kept(),
+];
 
 /// A token without its value.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Listed {
     /// Public id.
     pub(crate) id: String,
@@ -23,6 +48,7 @@ pub(crate) struct Listed {
     /// Who made it.
     pub(crate) person: String,
     /// What it may do.
+    #[schemars(with = "shape::Role")]
     pub(crate) role: Role,
     /// When it was made.
     pub(crate) made: Timestamp,
@@ -33,7 +59,7 @@ pub(crate) struct Listed {
 }
 
 /// All of them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Tokens {
     tokens: Vec<Listed>,
 }
@@ -58,24 +84,25 @@ pub(crate) async fn of(caller: &Caller) -> Result<Vec<Listed>, Problem> {
     Ok(tokens)
 }
 
-pub(crate) async fn list(caller: Caller) -> Result<Json<Tokens>, Problem> {
-    Ok(Json(Tokens { tokens: of(&caller).await? }))
+async fn list(caller: Caller) -> Result<Told<Tokens>, Problem> {
+    Ok(Told::new(Tokens { tokens: of(&caller).await? }))
 }
 
 /// What is asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     /// What it is for.
     pub(crate) name: String,
     /// What it may do; at most what you may.
+    #[schemars(with = "shape::Role")]
     pub(crate) role: Role,
     /// How many days.
     pub(crate) days: i64,
 }
 
 /// What was made. The value is shown this once.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Made {
     /// Public id.
     pub(crate) id: String,
@@ -85,12 +112,9 @@ pub(crate) struct Made {
     pub(crate) expires: Timestamp,
 }
 
-pub(crate) async fn make(
-    caller: Caller,
-    Json(wanted): Json<Wanted>,
-) -> Result<(StatusCode, Json<Made>), Problem> {
+async fn make(caller: Caller, Asked(wanted): Asked<Wanted>) -> Result<Told<Made>, Problem> {
     let (made, token) = made(&caller, wanted).await?;
-    Ok((StatusCode::CREATED, Json(Made { id: made.id, token, expires: made.expires })))
+    Ok(Told::new(Made { id: made.id, token, expires: made.expires }).created())
 }
 
 /// Makes one, and gives its text: a named sink, the answer to whoever asked for it.
@@ -111,23 +135,41 @@ pub(crate) async fn made(
     Ok((made, value.expose_text().unwrap_or_default().to_owned()))
 }
 
-pub(crate) async fn revoke(caller: Caller, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+/// Why.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Why {
+    /// Why it is revoked.
+    reason: String,
+}
+
+/// What is refused from here on.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Revoked {
+    /// Public id.
+    revoked: String,
+}
+
+async fn revoke(
+    caller: Caller,
+    At(id): At<String>,
+    Asked(why): Asked<Why>,
+) -> Result<Told<Revoked>, Problem> {
     let people = person::people(&caller.app).await?;
     let own = people.tokens.get(&id).is_some_and(|issued| issued.by == caller.person);
     if !own && !caller.may(Role::Admin) {
         return Err(Problem::not_found("there is no such token of yours"));
     }
-    token::revoke(&caller.app, &id, "asked for by the API", now()).await?;
-    Ok(StatusCode::NO_CONTENT)
+    token::revoke(&caller.app, &id, &why.reason, now()).await?;
+    Ok(Told::new(Revoked { revoked: id }))
 }
 
-/// The token that asks revokes itself: whoever finds one can end it with nothing else.
-pub(crate) async fn revoke_own(caller: Caller) -> Result<StatusCode, Problem> {
+async fn revoke_own(caller: Caller) -> Result<Told<Revoked>, Problem> {
     let By::Token { id, .. } = &caller.by else {
         return Err(
             Problem::bad_request("this is for a token that revokes itself").hint("sign out at /sign-out")
         );
     };
     token::revoke(&caller.app, id, "it revoked itself", now()).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Told::new(Revoked { revoked: id.clone() }))
 }

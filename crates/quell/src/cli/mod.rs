@@ -62,6 +62,18 @@ pub(crate) struct Global {
         help_heading = "Global options"
     )]
     pub(crate) inventory: PathBuf,
+    /// Address of a server that does the work instead of this machine, such as `https://quell.example.com`
+    #[arg(long, global = true, env = "QUELL_SERVER", value_name = "URL", help_heading = "Global options")]
+    pub(crate) server: Option<String>,
+    /// File with the token that the server knows you by
+    #[arg(
+        long,
+        global = true,
+        env = "QUELL_TOKEN_FILE",
+        value_name = "FILE",
+        help_heading = "Global options"
+    )]
+    pub(crate) token_file: Option<PathBuf>,
     /// File whose content is a postgres:// URL for state shared by a team; without it, SQLite in the data folder
     #[arg(
         long,
@@ -160,6 +172,8 @@ pub(crate) enum Command {
     /// Tokens that programs sign in to the server with
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Print the description of the server's API (OpenAPI 3.1)
+    Openapi,
     /// Print a shell completion script
     Completions {
         /// Which shell

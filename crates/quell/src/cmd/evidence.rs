@@ -3,24 +3,25 @@
 use std::path::PathBuf;
 
 use quell_app::clock::now;
-use quell_app::{AppError, Options, evidence, files, proof, report};
-use serde_json::json;
+use quell_app::{AppError, evidence, files, report};
+use quell_web::view;
+use serde_json::Value;
 
-use super::{app_for, app_without_inventory, ask_passphrase, incident_id};
+use super::incident_id;
 use crate::cli::{EvidenceCommand, LedgerCommand, ReportArgs};
+use crate::desk::Seat;
 use crate::exit;
 use crate::output::{Out, Tone, tone};
 
 /// Largest template or kept checkpoint, in bytes.
 const TEXT_MAX: u64 = 1 << 20;
 
-pub(crate) async fn verify_incident(options: &Options, id: &str, out: &Out) -> Result<u8, AppError> {
+pub(crate) async fn verify_incident(seat: &Seat, id: &str, out: &Out) -> Result<u8, AppError> {
     let id = incident_id(id)?;
-    let app = app_for(options, id).await?;
-    let verified = proof::verify(&app, id).await?;
+    let verified = seat.desk_about(id).await?.verify(id).await?;
     let inert = !verified.is_empty() && verified.iter().all(|v| v.proof.inert);
     if out.json() {
-        out.object(&json!({"incident": id, "inert": inert, "secrets": verified}))?;
+        out.object(&view::Verified::of(id, verified))?;
     } else {
         for v in &verified {
             let line =
@@ -37,10 +38,10 @@ pub(crate) async fn verify_incident(options: &Options, id: &str, out: &Out) -> R
     Ok(if inert { exit::OK } else { exit::REMOTE })
 }
 
-pub(crate) async fn report(options: &Options, args: &ReportArgs, out: &Out) -> Result<u8, AppError> {
-    let app = app_without_inventory(options).await?;
-    let (incident, entries) = app.incident_with_entries(incident_id(&args.id)?).await?;
-    let checkpoint = app.store.checkpoint().await?.map(|(_, note)| note).unwrap_or_default();
+pub(crate) async fn report(seat: &Seat, args: &ReportArgs, out: &Out) -> Result<u8, AppError> {
+    let desk = seat.desk().await?;
+    let (incident, entries) = desk.incident_with_entries(incident_id(&args.id)?).await?;
+    let checkpoint = desk.checkpoint().await?.map(|(_, note)| note).unwrap_or_default();
     let failed = |e: &dyn std::fmt::Display| AppError::Usage(format!("the report cannot be rendered: {e}"));
     if out.json() {
         let context = report::context(&incident, &entries, &checkpoint, now());
@@ -72,13 +73,13 @@ pub(crate) async fn report(options: &Options, args: &ReportArgs, out: &Out) -> R
     Ok(exit::OK)
 }
 
-pub(crate) async fn run(options: &Options, command: &EvidenceCommand, out: &Out) -> Result<u8, AppError> {
+pub(crate) async fn run(seat: &Seat, command: &EvidenceCommand, out: &Out) -> Result<u8, AppError> {
     match command {
         EvidenceCommand::Export { id, output } => {
-            let app = app_without_inventory(options).await?;
+            let desk = seat.desk().await?;
             let id = incident_id(id)?;
             let path = output.clone().unwrap_or_else(|| PathBuf::from(format!("{id}.quell.tar")));
-            let exported = evidence::export(&app, id, &path).await?;
+            let exported = desk.export(id, &path).await?;
             if out.json() {
                 out.object(&exported)?;
             } else {
@@ -100,53 +101,52 @@ pub(crate) async fn run(options: &Options, command: &EvidenceCommand, out: &Out)
     }
 }
 
-pub(crate) async fn ledger(options: &Options, command: &LedgerCommand, out: &Out) -> Result<u8, AppError> {
-    let store = quell_app::app::open_store(options, ask_passphrase).await?;
+pub(crate) async fn ledger(seat: &Seat, command: &LedgerCommand, out: &Out) -> Result<u8, AppError> {
+    let desk = seat.ledger().await?;
     match command {
         LedgerCommand::Key => {
-            let vkey = store.signing_key().verifier();
-            if out.json() { out.object(&json!({"vkey": vkey.to_string()}))? } else { out.data(vkey)? }
+            let vkey = desk.key().await?;
+            if out.json() { out.object(&view::Key { vkey })? } else { out.data(vkey)? }
         }
         LedgerCommand::Checkpoint => {
-            let (size, note) = store.checkpoint().await?.unwrap_or_default();
+            let (size, note) = desk.checkpoint().await?.unwrap_or_default();
             if out.json() {
-                out.object(&json!({"size": size, "checkpoint": note}))?;
+                out.object(&view::Checkpoint { size, checkpoint: note })?;
             } else {
                 out.data(note.trim_end())?;
             }
         }
         LedgerCommand::Verify { key, checkpoint } => {
-            let key = match key {
-                Some(text) => Some(text.trim().parse().map_err(|e| AppError::Usage(format!("--key: {e}")))?),
-                None => None,
-            };
             let mut kept = Vec::new();
             for path in checkpoint {
                 let text = files::read_text(path, TEXT_MAX);
                 kept.push(text.map_err(|source| AppError::Io { path: path.display().to_string(), source })?);
             }
-            let report = store.verify(key, &kept).await?;
-            if out.json() {
-                out.object(&report)?;
-            } else {
-                for problem in &report.problems {
-                    out.data(format!("{} {problem}", tone(Tone::Bad, "PROBLEM")))?;
-                }
-                for warning in &report.warnings {
-                    out.warning(warning);
-                }
-                let verdict = if report.ok {
-                    tone(Tone::Good, "consistent")
-                } else {
-                    tone(Tone::Bad, "NOT consistent")
-                };
-                out.data(format!(
-                    "{} entries, {} checkpoints: {verdict}",
-                    report.entries, report.checkpoints
-                ))?;
-            }
-            return Ok(if report.ok { exit::OK } else { exit::FINDINGS });
+            let report = desk.verify_ledger(key.as_deref(), &kept).await?;
+            return Ok(if told(&report, out)? { exit::OK } else { exit::FINDINGS });
         }
     }
     Ok(exit::OK)
+}
+
+/// What a verification found. True when nothing is wrong.
+fn told(report: &Value, out: &Out) -> Result<bool, AppError> {
+    let ok = report.get("ok").and_then(Value::as_bool).unwrap_or(false);
+    if out.json() {
+        out.object(report)?;
+        return Ok(ok);
+    }
+    let lines = |name: &str| {
+        report.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    };
+    let count = |name: &str| report.get(name).and_then(Value::as_u64).unwrap_or(0);
+    for problem in lines("problems") {
+        out.data(format!("{} {problem}", tone(Tone::Bad, "PROBLEM")))?;
+    }
+    for warning in lines("warnings") {
+        out.warning(warning);
+    }
+    let verdict = if ok { tone(Tone::Good, "consistent") } else { tone(Tone::Bad, "NOT consistent") };
+    out.data(format!("{} entries, {} checkpoints: {verdict}", count("entries"), count("checkpoints")))?;
+    Ok(ok)
 }

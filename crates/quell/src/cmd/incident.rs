@@ -1,32 +1,30 @@
 //! `quell incident …`.
 
-use std::path::PathBuf;
-
+use quell_app::AppError;
 use quell_app::clock::now;
 use quell_app::incident::{self, Change, Report};
-use quell_app::{App, AppError, Options, scan};
-use quell_core::event::Event;
 use quell_core::incident::{Clock, ClockState, Incident, unmet};
 use quell_core::inventory::StrategyPolicy;
 use quell_core::plan::{HoldScope, word as state_word};
 use quell_core::{IncidentId, Timestamp};
-use serde_json::{Value, json};
+use quell_web::view;
 
-use super::{app, app_without_inventory, incident_id, read_value, word};
+use super::{incident_id, read_value, word};
 use crate::cli::{IncidentCommand, OpenArgs, StrategyArg};
+use crate::desk::Seat;
 use crate::exit;
 use crate::output::{Out, Tone, tone};
 
-pub(crate) async fn run(options: &Options, command: IncidentCommand, out: &Out) -> Result<u8, AppError> {
+pub(crate) async fn run(seat: &Seat, command: IncidentCommand, out: &Out) -> Result<u8, AppError> {
     let (id, change) = match command {
-        IncidentCommand::Open(args) => return open(options, &args, out).await,
-        IncidentCommand::List => return list(options, out).await,
-        IncidentCommand::Show(arg) => return show(options, &arg.id, out).await,
-        IncidentCommand::Secrets(arg) => return super::mass::secrets(options, &arg.id, out).await,
-        IncidentCommand::Adjacent(arg) => return super::mass::adjacent(options, &arg.id, out).await,
-        IncidentCommand::Timeline(arg) => return timeline(options, &arg.id, out).await,
+        IncidentCommand::Open(args) => return open(seat, &args, out).await,
+        IncidentCommand::List => return list(seat, out).await,
+        IncidentCommand::Show(arg) => return show(seat, &arg.id, out).await,
+        IncidentCommand::Secrets(arg) => return super::mass::secrets(seat, &arg.id, out).await,
+        IncidentCommand::Adjacent(arg) => return super::mass::adjacent(seat, &arg.id, out).await,
+        IncidentCommand::Timeline(arg) => return timeline(seat, &arg.id, out).await,
         IncidentCommand::Add { id, secret, reason } => {
-            return super::mass::add(options, &id, &secret, &reason, out).await;
+            return super::mass::add(seat, &id, &secret, &reason, out).await;
         }
         IncidentCommand::Signal { id, signal, reason } => (id, Change::Signal(word(&signal)?, reason)),
         IncidentCommand::Verdict { id, verdict, reason } => (id, Change::Verdict(word(&verdict)?, reason)),
@@ -45,20 +43,14 @@ pub(crate) async fn run(options: &Options, command: IncidentCommand, out: &Out) 
         IncidentCommand::ActionDone { id, item, evidence } => (id, Change::ActionItemDone(item, evidence)),
         IncidentCommand::Close { id, summary } => (id, Change::Close(summary)),
     };
-    carry_out(options, &id, &change, out).await
+    carry_out(seat, &id, &change, out).await
 }
 
-pub(super) async fn carry_out(
-    options: &Options,
-    id: &str,
-    change: &Change,
-    out: &Out,
-) -> Result<u8, AppError> {
+pub(super) async fn carry_out(seat: &Seat, id: &str, change: &Change, out: &Out) -> Result<u8, AppError> {
     let id = incident_id(id)?;
-    let app = app_without_inventory(options).await?;
-    let changed = incident::change(&app, id, change).await?;
+    let changed = seat.desk().await?.change(id, change).await?;
     if out.json() {
-        out.object(&object(&changed, now()))?;
+        out.object(&view::Incident::of(&changed, now()))?;
     } else {
         said(&changed, change, out);
     }
@@ -119,8 +111,8 @@ pub(crate) fn policy(strategy: StrategyArg) -> StrategyPolicy {
     }
 }
 
-async fn open(options: &Options, args: &OpenArgs, out: &Out) -> Result<u8, AppError> {
-    let app = app(options).await?;
+async fn open(seat: &Seat, args: &OpenArgs, out: &Out) -> Result<u8, AppError> {
+    let desk = seat.desk_with_inventory().await?;
     let mut report = Report {
         channel: args.channel.as_deref().map(word).transpose()?,
         audience: args.audience.as_deref().map(word).transpose()?,
@@ -136,23 +128,16 @@ async fn open(options: &Options, args: &OpenArgs, out: &Out) -> Result<u8, AppEr
     for secret in &args.secret {
         report.secrets.push(word(secret)?);
     }
-    if let Some(finding) = &args.finding {
-        from_finding(&app, finding, &mut report, out).await?;
-    }
-    if report.secrets.is_empty() {
-        return Err(AppError::Usage(
-            "which secret leaked is not known; name it with --secret (`quell inventory check --offline` lists them)".to_owned(),
-        ));
-    }
     let named = report.secrets.clone();
-    let incident = incident::open(&app, report).await?;
-    let remarks = remarks(&app, incident.id).await?;
+    let (incident, entries, known) = desk.open(report, args.finding.as_deref()).await?;
+    if !known {
+        out.warning(
+            "the leaked value could not be read again; closing will ask for a proof of that very value",
+        );
+    }
+    let remarks = incident::remarks(&entries);
     if out.json() {
-        let mut opened = object(&incident, now());
-        if let Some(opened) = opened.as_object_mut() {
-            opened.insert("remarks".to_owned(), json!(remarks));
-        }
-        out.object(&opened)?;
+        out.object(&view::Opened { incident: view::Incident::of(&incident, now()), remarks })?;
         return Ok(exit::OK);
     }
     out.data(incident.id)?;
@@ -175,89 +160,19 @@ async fn open(options: &Options, args: &OpenArgs, out: &Out) -> Result<u8, AppEr
     Ok(exit::OK)
 }
 
-/// What the issuers could not tell, or told of what no secret of the inventory is.
-async fn remarks(app: &App, id: IncidentId) -> Result<Vec<String>, AppError> {
-    let (_, entries) = app.incident_with_entries(id).await?;
-    let text = |event| if let Event::NoteAdded { text } = event { Some(text) } else { None };
-    Ok(entries.into_iter().filter_map(|entry| text(entry.event)).collect())
-}
-
-/// Takes over what the finding knows, and seals the leaked value if it can still be read.
-async fn from_finding(app: &App, id: &str, report: &mut Report, out: &Out) -> Result<(), AppError> {
-    let recorded = scan::recorded(app).await?;
-    let found = recorded.get(id).ok_or_else(|| AppError::NotFound { what: "finding", id: id.to_owned() })?;
-    let finding = &found.finding;
-    let place = &finding.place;
-    if report.secrets.is_empty() {
-        report.secrets.extend(found.secret.clone());
-    }
-    if report.place.is_empty() {
-        let commit = finding
-            .first_seen_commit
-            .as_deref()
-            .map(|c| format!(" @{}", c.get(..12).unwrap_or(c)))
-            .unwrap_or_default();
-        report.place = format!("{}:{}{commit}", place.file, place.line);
-    }
-    report.first_exposed = report.first_exposed.or(place.author_time.filter(|t| *t <= now()));
-    report.still_visible = report.still_visible.or(Some(finding.still_reachable));
-    report.fingerprints = std::iter::once(finding.fingerprint).chain(finding.parts.iter().copied()).collect();
-    report.finding = Some(finding.id.clone());
-    if report.value.is_none() {
-        let target = last_scan_of(app, id).await?;
-        let rules = scan::rules(&[])?;
-        report.value = match target.as_deref().map(|t| scan::recover(app, t, &rules, id)) {
-            Some(Ok(value)) => value,
-            Some(Err(_)) | None => None,
-        };
-        if report.value.is_none() {
-            out.warning(
-                "the leaked value could not be read again; closing will ask for a proof of that very value",
-            );
-        }
-    }
-    Ok(())
-}
-
-/// The place whose scan recorded the finding: the first scan entry behind it.
-#[expect(clippy::wildcard_enum_match_arm, reason = "only findings and scans say where it was found")]
-async fn last_scan_of(app: &App, id: &str) -> Result<Option<PathBuf>, AppError> {
-    use quell_core::event::INSTALLATION;
-    let mut seen = false;
-    for entry in app.store.read_stream(INSTALLATION, 0).await? {
-        match entry.event {
-            Event::FindingRecorded { finding, .. }
-                if finding.get("id").and_then(Value::as_str) == Some(id) =>
-            {
-                seen = true
-            }
-            Event::ScanRun { target, .. } if seen => return Ok(Some(PathBuf::from(target))),
-            _ => {}
-        }
-    }
-    Ok(None)
-}
-
-async fn list(options: &Options, out: &Out) -> Result<u8, AppError> {
-    let app = app_without_inventory(options).await?;
-    let incidents = incident::list(&app).await?;
+async fn list(seat: &Seat, out: &Out) -> Result<u8, AppError> {
+    let (rows, incidents) = seat.desk().await?.incidents().await?;
     if out.json() {
-        let at = now();
-        out.object(&json!({"incidents": incidents.iter().map(|i| object(i, at)).collect::<Vec<_>>()}))?;
-    } else if incidents.is_empty() {
+        out.object(&incidents)?;
+    } else if rows.is_empty() {
         out.status("no incident");
     } else {
-        let rows = incidents
-            .iter()
-            .map(|i| {
-                let contained = if i.is_contained() { "proven inert" } else { "not proven" };
-                vec![
-                    i.id.to_string(),
-                    status(i).to_owned(),
-                    i.severity().to_string(),
-                    contained.to_owned(),
-                    i.title.clone(),
-                ]
+        let rows = rows
+            .into_iter()
+            .map(|row| {
+                let contained = if row.contained { "proven inert" } else { "not proven" };
+                let status = if row.drill { format!("{} drill", row.status) } else { row.status };
+                vec![row.id, status, row.severity, contained.to_owned(), row.title]
             })
             .collect();
         out.table(&["id", "status", "severity", "containment", "title"], rows)?;
@@ -274,13 +189,12 @@ fn status(incident: &Incident) -> &'static str {
     }
 }
 
-async fn show(options: &Options, id: &str, out: &Out) -> Result<u8, AppError> {
+async fn show(seat: &Seat, id: &str, out: &Out) -> Result<u8, AppError> {
     let id: IncidentId = incident_id(id)?;
-    let app = app_without_inventory(options).await?;
-    let incident = app.incident(id).await?;
+    let incident = seat.desk().await?.incident(id).await?;
     let at = now();
     if out.json() {
-        out.object(&object(&incident, at))?;
+        out.object(&view::Incident::of(&incident, at))?;
         return Ok(exit::OK);
     }
     out.data(format!("{} {} ({})", tone(Tone::Strong, incident.id), incident.title, status(&incident)))?;
@@ -340,48 +254,11 @@ fn clock_line(clock: &Clock, at: Timestamp) -> String {
     format!("clock {}: {state}, due {} ({})", clock.name, clock.due, clock.rule)
 }
 
-/// The JSON form of an incident.
-pub(crate) fn object(incident: &Incident, at: Timestamp) -> Value {
-    let steps: Vec<Value> = incident
-        .machine
-        .iter()
-        .flat_map(quell_core::plan::Machine::states)
-        .map(|(step, state)| json!({"id": step.id, "state": state, "what": step.what}))
-        .collect();
-    json!({
-        "incident": incident.id,
-        "title": incident.title,
-        "status": incident.status,
-        "drill": incident.drill,
-        "severity": incident.severity(),
-        "severities": incident.severities.iter().map(|(t, a)| json!({"at": t, "assessment": a})).collect::<Vec<_>>(),
-        "first_exposed": incident.first_exposed(),
-        "discovered": incident.discovered(),
-        "declared": incident.declared,
-        "closed": incident.closed,
-        "exposures": incident.exposures,
-        "secrets": incident.secrets.iter().map(|a| json!({
-            "id": a.secret,
-            "because": a.because,
-            "inert": incident.proof(&a.secret).is_some_and(|p| p.inert),
-            "proof": incident.proof(&a.secret),
-        })).collect::<Vec<_>>(),
-        "clocks": incident.clocks.iter().map(|c| json!({"clock": c, "state": c.state(at)})).collect::<Vec<_>>(),
-        "strategy": incident.machine.as_ref().map(|m| m.plan().strategy),
-        "plan_hash": incident.machine.as_ref().map(quell_core::plan::Machine::plan_hash),
-        "steps": steps,
-        "verdict": incident.verdict.as_ref().map(|(v, why)| json!({"verdict": v, "reason": why})),
-        "action_items": incident.items,
-        "unmet": unmet(incident),
-    })
-}
-
-async fn timeline(options: &Options, id: &str, out: &Out) -> Result<u8, AppError> {
-    let app = app_without_inventory(options).await?;
-    let (_, entries) = app.incident_with_entries(incident_id(id)?).await?;
+async fn timeline(seat: &Seat, id: &str, out: &Out) -> Result<u8, AppError> {
+    let (_, entries) = seat.desk().await?.incident_with_entries(incident_id(id)?).await?;
     let rows = quell_app::report::timeline(&entries);
     if out.json() {
-        out.object(&json!({"timeline": rows}))?;
+        out.object(&view::Timeline { timeline: rows })?;
     } else {
         for row in rows {
             out.data(format!("{} {} {}", tone(Tone::Quiet, row.at), tone(Tone::Name, &row.actor), row.what))?;

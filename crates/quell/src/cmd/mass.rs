@@ -1,35 +1,35 @@
 //! Many secrets at once: how each stands, what lies beside them, stopping and going on.
 
-use quell_app::incident::{self, Change};
-use quell_app::precheck::{self, Ready};
-use quell_app::{App, AppError, Options};
+use quell_app::AppError;
+use quell_app::incident::Change;
+use quell_app::precheck::Ready;
 use quell_core::incident::{Incident, Inert, inertness};
 use quell_core::plan::{Hold, HoldScope};
 use quell_core::{IncidentId, SecretId};
-use serde_json::json;
+use quell_web::view;
 
-use super::{app, app_without_inventory, incident_id, word};
+use super::{incident_id, word};
 use crate::cli::{PauseArgs, ResumeArgs};
+use crate::desk::{Desk, Seat};
 use crate::exit;
 use crate::output::{Out, Tone, tone};
 
 /// `quell pause`.
-pub(crate) async fn pause(options: &Options, args: &PauseArgs, out: &Out) -> Result<u8, AppError> {
+pub(crate) async fn pause(seat: &Seat, args: &PauseArgs, out: &Out) -> Result<u8, AppError> {
     let scope = if args.now { HoldScope::Everything } else { HoldScope::NextSecrets };
     let change = Change::Hold(Hold { scope, reason: args.reason.clone() });
-    super::incident::carry_out(options, &args.id, &change, out).await
+    super::incident::carry_out(seat, &args.id, &change, out).await
 }
 
 /// `quell resume`.
-pub(crate) async fn resume(options: &Options, args: &ResumeArgs, out: &Out) -> Result<u8, AppError> {
-    super::incident::carry_out(options, &args.id, &Change::Resume(args.reason.clone()), out).await
+pub(crate) async fn resume(seat: &Seat, args: &ResumeArgs, out: &Out) -> Result<u8, AppError> {
+    super::incident::carry_out(seat, &args.id, &Change::Resume(args.reason.clone()), out).await
 }
 
-pub(super) async fn secrets(options: &Options, id: &str, out: &Out) -> Result<u8, AppError> {
-    let app = app_without_inventory(options).await?;
-    let incident = app.incident(incident_id(id)?).await?;
+pub(super) async fn secrets(seat: &Seat, id: &str, out: &Out) -> Result<u8, AppError> {
+    let incident = seat.desk().await?.incident(incident_id(id)?).await?;
     if out.json() {
-        out.object(&json!({"incident": incident.id, "secrets": inertness(&incident)}))?;
+        out.object(&view::Secrets::of(&incident))?;
     } else {
         for line in table(&incident) {
             out.data(line)?;
@@ -40,17 +40,17 @@ pub(super) async fn secrets(options: &Options, id: &str, out: &Out) -> Result<u8
 
 /// `quell incident add`.
 pub(super) async fn add(
-    options: &Options,
+    seat: &Seat,
     id: &str,
     secrets: &[String],
     reason: &str,
     out: &Out,
 ) -> Result<u8, AppError> {
-    let app = app(options).await?;
+    let desk = seat.desk_with_inventory().await?;
     let secrets = secrets.iter().map(|s| word(s)).collect::<Result<Vec<SecretId>, _>>()?;
-    let incident = incident::widen(&app, incident_id(id)?, &secrets, reason).await?;
+    let incident = desk.widen(incident_id(id)?, &secrets, reason).await?;
     if out.json() {
-        out.object(&super::incident::object(&incident, quell_app::clock::now()))?;
+        out.object(&view::Incident::of(&incident, quell_app::clock::now()))?;
         return Ok(exit::OK);
     }
     let id = incident.id;
@@ -97,12 +97,11 @@ pub(super) fn table(incident: &Incident) -> Vec<String> {
     lines
 }
 
-pub(super) async fn adjacent(options: &Options, id: &str, out: &Out) -> Result<u8, AppError> {
-    let app = app(options).await?;
-    let incident = app.incident(incident_id(id)?).await?;
-    let found = incident::adjacent(&app, &incident).await?;
+pub(super) async fn adjacent(seat: &Seat, id: &str, out: &Out) -> Result<u8, AppError> {
+    let id = incident_id(id)?;
+    let found = seat.desk_with_inventory().await?.adjacent(id).await?;
     if out.json() {
-        out.object(&json!({"incident": incident.id, "adjacent": found}))?;
+        out.object(&view::Adjacents { incident: id, adjacent: found })?;
         return Ok(exit::OK);
     }
     for neighbour in &found {
@@ -114,18 +113,17 @@ pub(super) async fn adjacent(options: &Options, id: &str, out: &Out) -> Result<u
     if found.is_empty() {
         out.status("no other secret of the inventory lies beside those of the incident");
     } else {
-        let id = incident.id;
         out.hint(format!("`quell incident add {id} --secret ID --reason WHY` takes one in"));
     }
     Ok(exit::OK)
 }
 
 /// `quell plan --check`. Exit code 5 when something is missing.
-pub(super) async fn precheck(app: &App, id: IncidentId, out: &Out) -> Result<u8, AppError> {
-    let ready = precheck::precheck(app, id).await?;
+pub(super) async fn precheck(desk: &Desk, id: IncidentId, out: &Out) -> Result<u8, AppError> {
+    let ready = desk.precheck(id).await?;
     let lacking = ready.iter().filter(|r| !r.missing.is_empty()).count();
     if out.json() {
-        out.object(&json!({"incident": id, "ok": lacking == 0, "secrets": ready}))?;
+        out.object(&view::Ready::of(id, ready))?;
     } else {
         for row in &ready {
             print(row, out)?;

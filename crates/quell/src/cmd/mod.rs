@@ -37,7 +37,8 @@ use quell_core::IncidentId;
 use quell_core::inventory::Inventory;
 use quell_core::secret::SecretValue;
 
-use crate::cli::{Cli, Command, Global};
+use crate::cli::{Cli, Command, Global, HuntCommand};
+use crate::desk::{Remote, Seat};
 use crate::exit;
 use crate::output::{Out, can_ask};
 
@@ -53,6 +54,10 @@ pub(crate) fn run(cli: Cli, out: &Out) -> Result<ExitCode, AppError> {
             return Ok(exit::OK.into());
         }
         Command::Rules(command) => return rules::run(command, out).map(ExitCode::from),
+        Command::Openapi => {
+            out.raw(quell_web::openapi().as_bytes())?;
+            return Ok(exit::OK.into());
+        }
         Command::Man => {
             let mut page = Vec::new();
             clap_mangen::Man::new(Cli::command())
@@ -81,6 +86,14 @@ pub(crate) fn run(cli: Cli, out: &Out) -> Result<ExitCode, AppError> {
 
 async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
     let options = options(&cli.global)?;
+    let server = match &cli.global.server {
+        Some(address) => {
+            only_here(&cli.command)?;
+            Some(Remote::new(address, cli.global.token_file.as_deref())?)
+        }
+        None => None,
+    };
+    let seat = Seat::new(options.clone(), server);
     match cli.command {
         Command::Init(args) => init::init(&options, &args, out).await,
         Command::Doctor => init::doctor(&options, out).await,
@@ -90,20 +103,20 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Ingest(args) => ingest::ingest(&options, &args, out).await,
         Command::Intake(command) => intake::run(&options, &command, out).await,
         Command::Inventory(command) => inventory::run(&options, &command, out).await,
-        Command::Incident(command) => incident::run(&options, command, out).await,
-        Command::Hunt(args) => hunt::run(&options, *args, out).await,
+        Command::Incident(command) => incident::run(&seat, command, out).await,
+        Command::Hunt(args) => hunt::run(&seat, *args, out).await,
         Command::Kill(args) => kill::kill(&options, &args, out).await,
         Command::Provider(command) => provider::run(&options, &command, out).await,
-        Command::Plan(args) => plan::plan(&options, &args, out).await,
-        Command::Respond(args) => respond::respond(&options, &args, out).await,
-        Command::Approve(args) => plan::approve(&options, &args, out).await,
-        Command::Pause(args) => mass::pause(&options, &args, out).await,
-        Command::Resume(args) => mass::resume(&options, &args, out).await,
-        Command::Step(command) => plan::step(&options, &command, out).await,
-        Command::Verify(args) => evidence::verify_incident(&options, &args.id, out).await,
-        Command::Report(args) => evidence::report(&options, &args, out).await,
-        Command::Evidence(command) => evidence::run(&options, &command, out).await,
-        Command::Ledger(command) => evidence::ledger(&options, &command, out).await,
+        Command::Plan(args) => plan::plan(&seat, &args, out).await,
+        Command::Respond(args) => respond::respond(&seat, &args, out).await,
+        Command::Approve(args) => plan::approve(&seat, &args, out).await,
+        Command::Pause(args) => mass::pause(&seat, &args, out).await,
+        Command::Resume(args) => mass::resume(&seat, &args, out).await,
+        Command::Step(command) => plan::step(&seat, &command, out).await,
+        Command::Verify(args) => evidence::verify_incident(&seat, &args.id, out).await,
+        Command::Report(args) => evidence::report(&seat, &args, out).await,
+        Command::Evidence(command) => evidence::run(&seat, &command, out).await,
+        Command::Ledger(command) => evidence::ledger(&seat, &command, out).await,
         Command::Keys(command) => keys::run(&options, &command, out).await,
         Command::Backup(args) => state::backup(&options, &args, out).await,
         Command::Restore(args) => state::restore(&options, &args, out).await,
@@ -114,8 +127,57 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Token(command) => token::token(&options, &command, out).await,
         Command::Drill(args) => drill::drill(&options, &args, out).await,
         Command::SandboxConsumer(args) => drill::consumer(args).await,
-        Command::Completions { .. } | Command::Man | Command::Rules(_) => Ok(exit::OK),
+        Command::Completions { .. } | Command::Man | Command::Openapi | Command::Rules(_) => Ok(exit::OK),
     }
+}
+
+/// With a server named, what only works on this machine says so: it must not act on another installation than the one that is meant.
+fn only_here(command: &Command) -> Result<(), AppError> {
+    let what = match command {
+        Command::Incident(_)
+        | Command::Plan(_)
+        | Command::Respond(_)
+        | Command::Approve(_)
+        | Command::Pause(_)
+        | Command::Resume(_)
+        | Command::Step(_)
+        | Command::Verify(_)
+        | Command::Report(_)
+        | Command::Evidence(_)
+        | Command::Ledger(_)
+        | Command::Completions { .. }
+        | Command::Man
+        | Command::Openapi
+        | Command::Rules(_)
+        | Command::SandboxConsumer(_) => return Ok(()),
+        Command::Hunt(args) => match &args.command {
+            Some(HuntCommand::Show(_) | HuntCommand::Sql(_)) => return Ok(()),
+            None
+            | Some(
+                HuntCommand::Merge(_)
+                | HuntCommand::Query(_)
+                | HuntCommand::Result(_)
+                | HuntCommand::Triage(_),
+            ) => "hunt",
+        },
+        Command::Init(_) => "init",
+        Command::Doctor => "doctor",
+        Command::Scan(_) => "scan",
+        Command::Ingest(_) => "ingest",
+        Command::Redact(_) => "redact",
+        Command::Gate(_) => "gate",
+        Command::Inventory(_) => "inventory",
+        Command::Kill(_) => "kill",
+        Command::Provider(_) => "provider",
+        Command::Keys(_) => "keys",
+        Command::Issue(_) => "issue",
+        Command::Serve(_) => "serve",
+        Command::Person(_) => "person",
+        Command::Drill(_) => "drill",
+    };
+    Err(AppError::Usage(format!(
+        "`quell {what}` works on this machine only, and a server is named; leave --server (QUELL_SERVER) away"
+    )))
 }
 
 /// Bytes of the longest value.

@@ -1,32 +1,29 @@
 //! `quell plan`, `quell approve`, `quell step …`.
 
+use quell_app::AppError;
 use quell_app::driver::short;
 use quell_app::plan::{self, StepCommand as Decision};
-use quell_app::{AppError, Options};
 use quell_core::StepId;
 use quell_core::incident::Incident;
 use quell_core::plan::{Class, Machine, Step, StepState, word as state_word};
-use serde_json::json;
+use quell_web::view;
 
-use super::{app, incident_id, word};
+use super::{incident_id, word};
 use crate::cli::{ApproveArgs, PlanArgs, PlanFormat, StepCommand};
+use crate::desk::Seat;
 use crate::exit;
 use crate::output::{Out, Tone, tone};
 
-pub(crate) async fn plan(options: &Options, args: &PlanArgs, out: &Out) -> Result<u8, AppError> {
-    let app = app(options).await?;
-    let incident = plan::make(&app, incident_id(&args.id)?, args.again).await?;
+pub(crate) async fn plan(seat: &Seat, args: &PlanArgs, out: &Out) -> Result<u8, AppError> {
+    let desk = seat.desk_with_inventory().await?;
+    let incident = desk.plan(incident_id(&args.id)?, args.again).await?;
     if args.check {
-        return super::mass::precheck(&app, incident.id, out).await;
+        return super::mass::precheck(&desk, incident.id, out).await;
     }
     let machine = plan::machine(&incident)?;
     match (args.format, out.json()) {
         (PlanFormat::Mermaid, _) => out.data(machine.plan().mermaid().trim_end())?,
-        (PlanFormat::Text, true) => out.object(&json!({
-            "plan": machine.plan(),
-            "hash": machine.plan_hash(),
-            "states": machine.states().map(|(s, state)| json!({"id": s.id, "state": state})).collect::<Vec<_>>(),
-        }))?,
+        (PlanFormat::Text, true) => out.object(&view::Plan::of(machine))?,
         (PlanFormat::Text, false) => print(&incident, machine, out)?,
     }
     Ok(exit::OK)
@@ -105,51 +102,51 @@ fn step_lines(
     Ok(())
 }
 
-pub(crate) async fn approve(options: &Options, args: &ApproveArgs, out: &Out) -> Result<u8, AppError> {
-    let app = app(options).await?;
+pub(crate) async fn approve(seat: &Seat, args: &ApproveArgs, out: &Out) -> Result<u8, AppError> {
+    let desk = seat.desk_with_inventory().await?;
     let id = incident_id(&args.id)?;
-    let incident = app.incident(id).await?;
+    let incident = desk.incident(id).await?;
     let now_hash = plan::machine(&incident)?.plan_hash().to_owned();
     // A person may type the first 12 digits; the approval is recorded for the whole hash.
     let hash =
         if args.plan.len() >= 12 && now_hash.starts_with(&args.plan) { now_hash } else { args.plan.clone() };
     let steps = args.steps.iter().map(|s| word::<StepId>(s)).collect::<Result<Vec<_>, _>>()?;
-    let (_, approved) = plan::approve(&app, id, &hash, &steps).await?;
+    let (by, approved) = desk.approve(id, &hash, &steps).await?;
     if out.json() {
-        out.object(&json!({"incident": id, "plan": hash, "approved": approved, "by": app.actor.id}))?;
+        out.object(&view::Approved { incident: id, plan: hash, approved, by })?;
     } else if approved.is_empty() {
         out.status("no step waits for your approval");
     } else {
         for step in &approved {
             out.data(step)?;
         }
-        out.status(format!(
-            "{} step(s) approved by {} for plan {}",
-            approved.len(),
-            app.actor.id,
-            short(&hash)
-        ));
+        out.status(format!("{} step(s) approved by {} for plan {}", approved.len(), by, short(&hash)));
         out.hint(format!("`quell respond {id}` goes on"));
     }
     Ok(exit::OK)
 }
 
-pub(crate) async fn step(options: &Options, command: &StepCommand, out: &Out) -> Result<u8, AppError> {
+pub(crate) async fn step(seat: &Seat, command: &StepCommand, out: &Out) -> Result<u8, AppError> {
     let (id, step, decision) = match command {
         StepCommand::Retry { id, step } => (id, step, Decision::Retry),
         StepCommand::Skip { id, step, reason } => (id, step, Decision::Skip(reason.clone())),
-        StepCommand::Resolve { id, step, statement, evidence } => {
-            (id, step, Decision::Resolve { statement: statement.clone(), evidence: evidence.clone() })
-        }
+        StepCommand::Resolve { id, step, statement, evidence } => (
+            id,
+            step,
+            Decision::Resolve {
+                statement: statement.clone(),
+                evidence: quell_app::evidence::read_files(evidence)?,
+            },
+        ),
         StepCommand::Refuse { id, step, reason } => (id, step, Decision::Refuse(reason.clone())),
     };
-    let app = app(options).await?;
+    let desk = seat.desk_with_inventory().await?;
     let id = incident_id(id)?;
     let step: StepId = word(step)?;
-    let incident = plan::step(&app, id, &step, &decision).await?;
+    let incident = desk.step(id, &step, &decision).await?;
     let state = plan::machine(&incident)?.state(&step).cloned();
     if out.json() {
-        out.object(&json!({"incident": id, "step": step, "state": state}))?;
+        out.object(&view::Stepped { incident: id, step, state })?;
     } else {
         out.status(format!("{step} is {}", state.as_ref().map_or("gone", state_word)));
         out.hint(format!("`quell respond {id}` goes on"));

@@ -9,6 +9,7 @@
     reason = "what a test does not expect ends it"
 )]
 
+mod api;
 mod bucket;
 mod chaos;
 mod cli;

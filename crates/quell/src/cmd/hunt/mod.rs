@@ -16,17 +16,19 @@ use quell_hunt::report::{self, Report};
 
 use super::{app, read_file, word};
 use crate::cli::{HuntArgs, HuntCommand, HuntFormat, HuntOutput};
+use crate::desk::Seat;
 use crate::exit;
 use crate::output::Out;
 
-pub(crate) async fn run(options: &Options, mut args: HuntArgs, out: &Out) -> Result<u8, AppError> {
+pub(crate) async fn run(seat: &Seat, mut args: HuntArgs, out: &Out) -> Result<u8, AppError> {
+    let options = &seat.options;
     match args.command.take() {
         None => search::hunt(options, args, out).await,
         Some(HuntCommand::Merge(args)) => saved::merge(options, &args, out).await,
         Some(HuntCommand::Query(args)) => elsewhere::query(&args, out),
         Some(HuntCommand::Result(args)) => elsewhere::result(options, &args, out).await,
-        Some(HuntCommand::Show(args)) => saved::show(options, &args, out).await,
-        Some(HuntCommand::Sql(args)) => saved::sql(options, &args, out).await,
+        Some(HuntCommand::Show(args)) => saved::show(seat, &args, out).await,
+        Some(HuntCommand::Sql(args)) => saved::sql(seat, &args, out).await,
         Some(HuntCommand::Triage(args)) => saved::triage(options, &args, out).await,
     }
 }

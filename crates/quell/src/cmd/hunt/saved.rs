@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::super::{app, word};
 use super::{check, incident, report_at, tell};
 use crate::cli::{HuntMergeArgs, HuntReport, HuntShowArgs, HuntSqlArgs, HuntTriageArgs};
+use crate::desk::Seat;
 use crate::exit;
 use crate::output::Out;
 
@@ -23,23 +24,23 @@ pub(super) async fn merge(options: &Options, args: &HuntMergeArgs, out: &Out) ->
     tell(options, &saved, incident(args.incident.as_ref())?, args.record, &args.say, out).await
 }
 
-pub(super) async fn show(options: &Options, args: &HuntShowArgs, out: &Out) -> Result<u8, AppError> {
+pub(super) async fn show(seat: &Seat, args: &HuntShowArgs, out: &Out) -> Result<u8, AppError> {
     check(&args.say, out)?;
-    let saved = load(options, &args.source).await?;
-    tell(options, &saved, None, false, &args.say, out).await
+    let saved = load(seat, &args.source).await?;
+    tell(&seat.options, &saved, None, false, &args.say, out).await
 }
 
 /// A report from where it lies; of an incident, with what people said since.
-async fn load(options: &Options, source: &HuntReport) -> Result<Saved, AppError> {
+async fn load(seat: &Seat, source: &HuntReport) -> Result<Saved, AppError> {
     match (&source.report, &source.incident) {
         (Some(path), _) => report_at(path),
-        (None, Some(id)) => Ok(app_triage::newest(&*app(options).await?, word(id)?).await?.0),
+        (None, Some(id)) => seat.desk_with_inventory().await?.hunted(word(id)?).await,
         (None, None) => Err(AppError::Usage("give --report or --incident".to_owned())),
     }
 }
 
-pub(super) async fn sql(options: &Options, args: &HuntSqlArgs, out: &Out) -> Result<u8, AppError> {
-    let saved = load(options, &args.source).await?;
+pub(super) async fn sql(seat: &Seat, args: &HuntSqlArgs, out: &Out) -> Result<u8, AppError> {
+    let saved = load(seat, &args.source).await?;
     let opinion = saved.opinion();
     let answer = sql::ask(&saved.report(&opinion), &args.question).await?;
     if out.json() {

@@ -7,30 +7,56 @@ use std::io::{BufRead as _, Write as _};
 use std::sync::Arc;
 
 use quell_app::driver::{self, Ended, Failpoint, PATIENCE, Run, short};
-use quell_app::{App, AppError, Options, plan};
+use quell_app::{AppError, plan};
 use quell_core::IncidentId;
 use quell_core::incident::{Incident, unmet};
 use quell_core::plan::{Class, Machine, StepState};
+use quell_web::view;
 
-use super::{app_for, incident_id};
+use super::incident_id;
 use crate::cli::RespondArgs;
+use crate::desk::{Desk, Follow, Seat};
 use crate::exit;
 use crate::output::{Out, Tone, can_ask, tone};
 
 pub(super) use self::show::Show;
 
-pub(crate) async fn respond(options: &Options, args: &RespondArgs, out: &Out) -> Result<u8, AppError> {
+pub(crate) async fn respond(seat: &Seat, args: &RespondArgs, out: &Out) -> Result<u8, AppError> {
     let id = incident_id(&args.id)?;
     if let Some(yes) = &args.yes
         && *yes != args.id
     {
         return Err(AppError::Usage(format!("--yes must repeat the incident's id: --yes {id}")));
     }
-    let app = app_for(options, id).await?;
-    let incident = plan::make(&app, id, false).await?;
+    let desk = seat.desk_about(id).await?;
+    let incident = desk.plan(id, false).await?;
     if !out.json() {
         out.status(format!("{} {}", tone(Tone::Strong, id), incident.title));
     }
+    let stop = stop_at_interrupt();
+    let mut agreed: Option<String> = match args.yes {
+        Some(_) => Some(plan::machine(&incident)?.plan_hash().to_owned()),
+        None => None,
+    };
+    let ended = loop {
+        if let Some(hash) = &agreed {
+            desk.approve(id, hash, &[]).await?;
+        }
+        let wait = args.wait && !(can_ask() && agreed.is_none());
+        let ended = carry_out(&desk, id, args, wait, &stop, out).await?;
+        // Ask a person at the terminal once; what they cannot give (a second person) is waited for or returned.
+        if ended == Ended::NeedsApproval && agreed.is_none() && can_ask() && !out.json() {
+            agreed = ask(&desk, id, &mut stop.clone(), out).await?;
+            if agreed.is_some() {
+                continue;
+            }
+        }
+        break ended;
+    };
+    finish(&desk, id, ended, out).await
+}
+
+fn stop_at_interrupt() -> Stop {
     let (stop_tx, stop) = tokio::sync::watch::channel(false);
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
@@ -39,34 +65,37 @@ pub(crate) async fn respond(options: &Options, args: &RespondArgs, out: &Out) ->
             stop_tx.closed().await;
         }
     });
-    let mut agreed: Option<String> = match args.yes {
-        Some(_) => Some(plan::machine(&incident)?.plan_hash().to_owned()),
-        None => None,
-    };
-    let ended = loop {
-        if let Some(hash) = &agreed {
-            plan::approve(&app, id, hash, &[]).await?;
+    stop
+}
+
+/// Runs the plan here, or watches a server run it.
+async fn carry_out(
+    desk: &Desk,
+    id: IncidentId,
+    args: &RespondArgs,
+    wait: bool,
+    stop: &Stop,
+    out: &Out,
+) -> Result<Ended, AppError> {
+    let mut show = Show::new(out);
+    let ended = match desk {
+        Desk::Here(app) => {
+            let run = Run {
+                stop: stop.clone(),
+                return_when_idle: !wait,
+                failpoint: args.failpoint.as_deref().and_then(Failpoint::parse),
+                patience: PATIENCE,
+            };
+            driver::run(Arc::clone(app), id, run, &mut |p| show.progress(p)).await
         }
-        let run = Run {
-            stop: stop.clone(),
-            return_when_idle: !args.wait || can_ask() && agreed.is_none(),
-            failpoint: args.failpoint.as_deref().and_then(Failpoint::parse),
-            patience: PATIENCE,
-        };
-        let mut show = Show::new(out);
-        let ended = driver::run(Arc::clone(&app), id, run, &mut |p| show.progress(p)).await;
-        show.clear();
-        let ended = ended?;
-        // Ask a person at the terminal once; what they cannot give (a second person) is waited for or returned.
-        if ended == Ended::NeedsApproval && agreed.is_none() && can_ask() && !out.json() {
-            agreed = ask(&app, id, &mut stop.clone(), out).await?;
-            if agreed.is_some() {
-                continue;
-            }
+        Desk::There(remote) => {
+            let incident = desk.incident(id).await?;
+            let mut follow = Follow::ask(remote, id, plan::machine(&incident)?.plan_hash()).await?;
+            follow.run(stop.clone(), wait, &mut |p| show.progress(p)).await
         }
-        break ended;
     };
-    finish(&app, id, ended, out).await
+    show.clear();
+    ended
 }
 
 /// Turns true at Ctrl-C.
@@ -74,8 +103,8 @@ type Stop = tokio::sync::watch::Receiver<bool>;
 
 /// Shows what waits and asks for the incident's id. Gives the hash of the plan that was shown: that one is approved,
 /// whatever plan holds by then.
-async fn ask(app: &App, id: IncidentId, stop: &mut Stop, out: &Out) -> Result<Option<String>, AppError> {
-    let incident = app.incident(id).await?;
+async fn ask(desk: &Desk, id: IncidentId, stop: &mut Stop, out: &Out) -> Result<Option<String>, AppError> {
+    let (incident, person) = (desk.incident(id).await?, desk.person().await?);
     let machine = plan::machine(&incident)?;
     out.status(format!("\nThese steps of plan {} need your approval:", short(machine.plan_hash())));
     for (step, state) in machine.states() {
@@ -83,7 +112,7 @@ async fn ask(app: &App, id: IncidentId, stop: &mut Stop, out: &Out) -> Result<Op
             matches!(state, StepState::Waiting | StepState::AwaitingApproval | StepState::Deferred { .. });
         if step.approvals == 0
             || !open
-            || machine.approvals(&step.id, quell_app::clock::now()).0.contains(&app.actor.id.as_str())
+            || machine.approvals(&step.id, quell_app::clock::now()).0.contains(&person.as_str())
         {
             continue;
         }
@@ -97,8 +126,7 @@ async fn ask(app: &App, id: IncidentId, stop: &mut Stop, out: &Out) -> Result<Op
             out.status(format!("      breaks: {breaks}"));
         }
     }
-    let _asked =
-        write!(anstream::stderr(), "Type {id} to approve them as {}, anything else to stop: ", app.actor.id);
+    let _asked = write!(anstream::stderr(), "Type {id} to approve them as {person}, anything else to stop: ");
     let line = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line).map(|_| line)
@@ -110,19 +138,16 @@ async fn ask(app: &App, id: IncidentId, stop: &mut Stop, out: &Out) -> Result<Op
     Ok((line.trim() == id.to_string()).then(|| machine.plan_hash().to_owned()))
 }
 
-async fn finish(app: &App, id: IncidentId, ended: Ended, out: &Out) -> Result<u8, AppError> {
-    let incident = app.incident(id).await?;
+async fn finish(desk: &Desk, id: IncidentId, ended: Ended, out: &Out) -> Result<u8, AppError> {
+    let incident = desk.incident(id).await?;
     if !out.json() && incident.secrets.len() > 1 && ended != Ended::NeedsApproval {
         for line in super::mass::table(&incident) {
             out.status(line);
         }
     }
     if out.json() {
-        let mut object = super::incident::object(&incident, quell_app::clock::now());
-        if let serde_json::Value::Object(map) = &mut object {
-            map.insert("ended".to_owned(), serde_json::json!(ended));
-        }
-        out.object(&object)?;
+        let incident = view::Incident::of(&incident, quell_app::clock::now());
+        out.object(&view::Responded { incident, ended })?;
     }
     Ok(match ended {
         Ended::Done => {
@@ -162,8 +187,18 @@ async fn finish(app: &App, id: IncidentId, ended: Ended, out: &Out) -> Result<u8
             exit::WAITING
         }
         Ended::Interrupted => {
-            out.status("stopped; nothing is running and nothing is lost");
-            out.hint(format!("`quell respond {id}` takes it up again"));
+            match desk {
+                Desk::Here(_) => {
+                    out.status("stopped; nothing is running and nothing is lost");
+                    out.hint(format!("`quell respond {id}` takes it up again"));
+                }
+                Desk::There(_) => {
+                    out.status("you watch no more; the server goes on");
+                    out.hint(format!(
+                        "`quell respond {id}` watches again, `quell pause {id} --reason WHY` stops it"
+                    ));
+                }
+            }
             exit::INTERRUPTED
         }
     })

@@ -1,0 +1,59 @@
+//! A report of a leak from a recorded finding.
+
+use std::path::PathBuf;
+
+use quell_core::event::{Event, INSTALLATION};
+use serde_json::Value;
+
+use super::{recorded, recover, rules};
+use crate::clock::now;
+use crate::incident::Report;
+use crate::{App, AppError};
+
+/// Takes over what the finding knows, and the leaked value if it can still be read where it was found. False when it cannot: closing will ask
+/// for a proof of that very value.
+pub async fn report_from(app: &App, id: &str, report: &mut Report) -> Result<bool, AppError> {
+    let recorded = recorded(app).await?;
+    let found = recorded.get(id).ok_or_else(|| AppError::NotFound { what: "finding", id: id.to_owned() })?;
+    let finding = &found.finding;
+    let place = &finding.place;
+    if report.secrets.is_empty() {
+        report.secrets.extend(found.secret.clone());
+    }
+    if report.place.is_empty() {
+        let commit = finding.first_seen_commit.as_deref();
+        let commit = commit.map(|c| format!(" @{}", c.get(..12).unwrap_or(c))).unwrap_or_default();
+        report.place = format!("{}:{}{commit}", place.file, place.line);
+    }
+    report.first_exposed = report.first_exposed.or(place.author_time.filter(|t| *t <= now()));
+    report.still_visible = report.still_visible.or(Some(finding.still_reachable));
+    report.fingerprints = std::iter::once(finding.fingerprint).chain(finding.parts.iter().copied()).collect();
+    report.finding = Some(finding.id.clone());
+    if report.value.is_none() {
+        let target = last_scan_of(app, id).await?;
+        let rules = rules(&[])?;
+        report.value = match target.as_deref().map(|t| recover(app, t, &rules, id)) {
+            Some(Ok(value)) => value,
+            Some(Err(_)) | None => None,
+        };
+    }
+    Ok(report.value.is_some())
+}
+
+/// The place whose scan recorded the finding: the first scan entry behind it.
+#[expect(clippy::wildcard_enum_match_arm, reason = "only findings and scans say where it was found")]
+async fn last_scan_of(app: &App, id: &str) -> Result<Option<PathBuf>, AppError> {
+    let mut seen = false;
+    for entry in app.store.read_stream(INSTALLATION, 0).await? {
+        match entry.event {
+            Event::FindingRecorded { finding, .. }
+                if finding.get("id").and_then(Value::as_str) == Some(id) =>
+            {
+                seen = true;
+            }
+            Event::ScanRun { target, .. } if seen => return Ok(Some(PathBuf::from(target))),
+            _ => {}
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,129 @@
+//! Findings of scans, hunts, gates and drills.
+
+use axum::routing::get;
+use quell_app::hunt::{self, triage};
+use quell_app::{AppError, incident, scan};
+use quell_core::IncidentId;
+use quell_core::person::Role;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::ask::{At, Words, word};
+use super::incident::limit;
+use super::operation::{Operation, of};
+use super::tell::Told;
+use crate::caller::Caller;
+use crate::problem::Problem;
+use crate::view;
+
+pub(super) static OPERATIONS: &[Operation] = &[
+    Operation::get("/api/v1/findings", Role::Viewer, "finding_list", || get(findings))
+        .says("What scans recorded, by id")
+        .query(of::<Listed>)
+        .json(of::<view::Findings>),
+    Operation::get("/api/v1/findings/{finding}", Role::Viewer, "finding_show", || get(finding))
+        .says("One finding")
+        .json(of::<view::Finding>),
+    Operation::get("/api/v1/incidents/{id}/hunts", Role::Viewer, "hunt_list", || get(hunts))
+        .says("The hunts of an incident, by the hash of their reports")
+        .json(of::<view::Hunts>)
+        .tagged(),
+    Operation::get("/api/v1/incidents/{id}/hunt", Role::Viewer, "hunt_show", || get(newest))
+        .says("The newest hunt's report, judged by what people said since")
+        .json(of::<serde_json::Map<String, Value>>),
+    Operation::get("/api/v1/gates", Role::Viewer, "gate_list", || get(gates))
+        .says("Gates that action items of incidents are to ship, and whether one was proven")
+        .json(of::<view::Gates>),
+    Operation::get("/api/v1/drills", Role::Viewer, "drill_list", || get(drills))
+        .says("Rehearsals, newest first, with the time to proof")
+        .json(of::<view::Drills>),
+];
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Listed {
+    /// Findings on a page; 50 without it.
+    #[schemars(range(min = 1, max = 200))]
+    limit: Option<usize>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+    /// Only those of this secret.
+    secret: Option<String>,
+    /// Only those of this rule.
+    rule: Option<String>,
+}
+
+/// The id of a finding.
+fn finding_id(text: &str) -> Result<&str, Problem> {
+    let digits = text.strip_prefix("F-").unwrap_or("");
+    let fits = (1..=64).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_alphanumeric());
+    if fits { Ok(text) } else { Err(Problem::bad_request("this is no finding's id such as F-1a2b3c4d5e6f")) }
+}
+
+async fn findings(caller: Caller, Words(asked): Words<Listed>) -> Result<Told<view::Findings>, Problem> {
+    let limit = limit(asked.limit)?;
+    let after = asked.cursor.as_deref().map(finding_id).transpose()?;
+    let (mut findings, mut next): (Vec<view::Finding>, _) = (Vec::new(), None);
+    for (id, found) in scan::recorded(&caller.app).await? {
+        let of_secret =
+            |secret: &String| found.secret.as_ref().is_some_and(|id| id.as_str() == secret.as_str());
+        let fits = asked.secret.as_ref().is_none_or(of_secret)
+            && asked.rule.as_ref().is_none_or(|rule| found.finding.rule == *rule);
+        if !fits || after.is_some_and(|after| id.as_str() <= after) {
+            continue;
+        }
+        if findings.len() == limit {
+            next = findings.last().map(|last| last.finding.finding.id.clone());
+            break;
+        }
+        findings.push(view::Finding { finding: found });
+    }
+    Ok(Told::new(view::Findings { findings, next }))
+}
+
+async fn finding(caller: Caller, At(id): At<String>) -> Result<Told<view::Finding>, Problem> {
+    let id = finding_id(&id)?;
+    let found = scan::recorded(&caller.app).await?.remove(id);
+    let finding = found.ok_or_else(|| AppError::NotFound { what: "finding", id: id.to_owned() })?;
+    Ok(Told::new(view::Finding { finding }))
+}
+
+async fn hunts(caller: Caller, At(id): At<String>) -> Result<Told<view::Hunts>, Problem> {
+    let (incident, entries) = caller.app.incident_with_entries(word(&id)?).await?;
+    let mut hunts = Vec::new();
+    for entry in &entries {
+        hunts.extend(entry.evidence.iter().filter(|it| it.name == hunt::EVIDENCE).map(|it| view::Hunt {
+            seq: entry.seq,
+            at: entry.at,
+            actor: entry.actor.id.clone(),
+            sha256: it.sha256.clone(),
+            size: it.size,
+        }));
+    }
+    Ok(Told::about(&incident, view::Hunts { incident: incident.id, hunts }))
+}
+
+async fn newest(caller: Caller, At(id): At<String>) -> Result<Told<Value>, Problem> {
+    let id: IncidentId = word(&id)?;
+    let (saved, opinion) = triage::newest(&caller.app, id).await?;
+    let report = serde_json::to_value(saved.report(&opinion));
+    Ok(Told::new(report.map_err(|error| AppError::Evidence(error.to_string()))?))
+}
+
+async fn gates(caller: Caller) -> Result<Told<view::Gates>, Problem> {
+    let mut gates = Vec::new();
+    for incident in incident::list(&caller.app).await? {
+        gates.extend(incident.items.iter().filter_map(|item| {
+            let gate = item.gate?;
+            Some(view::GateItem { incident: incident.id, gate, item: item.clone() })
+        }));
+    }
+    Ok(Told::new(view::Gates { gates }))
+}
+
+async fn drills(caller: Caller) -> Result<Told<view::Drills>, Problem> {
+    let incidents = incident::list(&caller.app).await?;
+    let drills = incidents.iter().filter(|incident| incident.drill).map(view::Drill::of).collect();
+    Ok(Told::new(view::Drills { drills }))
+}

@@ -1,0 +1,20 @@
+//! What programs are told, as types: the answers of `/api/v1`, and what the command line prints with `--json`. One and the same, so that a script
+//! does not care where it runs.
+//!
+//! Types of the core are shown as they are; [`shape`] says for the `OpenAPI` file what they look like, since the core knows no schemas.
+
+mod find;
+mod incident;
+mod inventory;
+mod ledger;
+mod plan;
+pub mod shape;
+
+pub use find::{Finding, Findings, Hunt, Hunts};
+pub use incident::{
+    Adjacents, Assessed, Clocked, Drill, Drills, Evidence, EvidenceList, GateItem, Gates, Incident,
+    Incidents, Judged, Opened, Proven, Responded, Response, Retried, Secrets, StepLine, Timeline, Verified,
+};
+pub use inventory::{Checked, Inventory, Known, Reaches};
+pub use ledger::{Checkpoint, Entries, Inclusion, Key, Verification};
+pub use plan::{Approved, Plan, Ready, ReadySecret, Stated, Stepped};

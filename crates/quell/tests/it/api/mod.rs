@@ -1,0 +1,9 @@
+//! `/api/v1`, asked of a server that really runs.
+
+mod door;
+mod hostile;
+mod incident;
+mod remote;
+mod rights;
+mod room;
+mod schema;

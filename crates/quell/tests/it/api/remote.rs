@@ -1,0 +1,185 @@
+//! `quell --server`: the same commands, done by a server.
+
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use super::door::Door;
+use super::room::Room;
+use crate::world::{Roles, Servers, World, catches_interrupts, interrupt, private, text, wait_for};
+
+const TOKEN: &str = "qll_made-up";
+
+struct Far<'a> {
+    world: &'a World<'a>,
+    door: Door,
+}
+
+impl<'a> Far<'a> {
+    fn new(world: &'a World<'a>, room: &Room) -> Self {
+        private(&world.path("server.token"), TOKEN);
+        Self { world, door: Door::before(room, TOKEN) }
+    }
+
+    /// A machine without an installation.
+    fn quell(&self, args: &[&str]) -> Command {
+        let mut command = self.world.quell(args);
+        command
+            .env("QUELL_DATA_DIR", self.world.path("nowhere"))
+            .env("QUELL_INVENTORY", self.world.path("no.yaml"))
+            .env("QUELL_SERVER", &self.door.url)
+            .env("QUELL_TOKEN_FILE", self.world.path("server.token"));
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.quell(args).output().unwrap()
+    }
+
+    #[track_caller]
+    fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "quell {args:?}: {}\n{}", output.status, text(&output.stderr));
+        text(&output.stdout)
+    }
+}
+
+#[test]
+fn a_server_says_what_this_machine_says_with_the_same_exit_codes() {
+    let servers = Servers::start();
+    let world = World::new(&servers, "far", Roles::Alternating, "{ approvals: { destructive: 1 } }");
+    let id = world.open("chat");
+    world.ok(&["plan", &id]);
+    let room = Room::start(&world);
+    let far = Far::new(&world, &room);
+    let commands: [&[&str]; 16] = [
+        &["incident", "list"],
+        &["incident", "show", &id],
+        &["incident", "secrets", &id],
+        &["incident", "adjacent", &id],
+        &["incident", "timeline", &id],
+        &["plan", &id],
+        &["plan", &id, "--check"],
+        &["plan", &id, "--format", "mermaid"],
+        &["ledger", "key"],
+        &["ledger", "checkpoint"],
+        &["ledger", "verify"],
+        &["incident", "show", "INC-2026-0999"],
+        &["incident", "show", "nonsense"],
+        &["incident", "close", &id],
+        &["step", "skip", &id, "far-db.prove", "--reason", "no"],
+        &["hunt", "show", "--incident", &id],
+    ];
+    for words in commands {
+        for json in [&[][..], &["--json"]] {
+            let words: Vec<&str> = words.iter().chain(json).copied().collect();
+            let (here, there) = (world.run(&words), far.run(&words));
+            assert_eq!(here.status.code(), there.status.code(), "{words:?}: {}", text(&there.stderr));
+            assert_eq!(text(&here.stdout), text(&there.stdout), "{words:?}");
+            let said = text(&there.stderr);
+            let first = text(&here.stderr).lines().next().map(str::to_owned);
+            assert_eq!(first.as_deref(), said.lines().next(), "{words:?}");
+        }
+    }
+    assert!(!world.path("nowhere").exists(), "nothing was opened on this machine");
+}
+
+#[test]
+fn an_incident_is_handled_from_another_machine_though_the_connection_is_cut() {
+    let servers = Servers::start();
+    let world = World::new(&servers, "away", Roles::Alternating, "{ approvals: { destructive: 1 } }");
+    let room = Room::start(&world);
+    let far = Far::new(&world, &room);
+    private(&world.path("leaked"), &world.old_url);
+    let opened =
+        far.ok(&["incident", "open", "--secret", "away-db", "--channel", "chat", "--value-file", "leaked"]);
+    let id = opened.trim();
+    let waiting = far.run(&["respond", id]);
+    assert_eq!(waiting.status.code(), Some(4), "{}", text(&waiting.stderr));
+    assert!(text(&waiting.stderr).contains("needs approval"), "{}", text(&waiting.stderr));
+    let plan: Value = serde_json::from_str(&far.ok(&["plan", id, "--json"])).unwrap();
+    far.ok(&["approve", id, "--plan", plan["hash"].as_str().unwrap()]);
+    far.ok(&["pause", id, "--now", "--reason", "look first"]);
+    let held = far.run(&["respond", id]);
+    assert_eq!(held.status.code(), Some(4), "{}", text(&held.stderr));
+    far.ok(&["resume", id, "--reason", "looked"]);
+    let running = far.quell(&["respond", id]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut cut = 0;
+    wait_for(
+        || {
+            cut += far.door.cut();
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            room.get(&format!("/incidents/{id}/respond")).json()["ended"] == "done"
+        },
+        "the plan did not end",
+    );
+    assert!(cut > 0, "nothing was cut");
+    let done = running.wait_with_output().unwrap();
+    let said = text(&done.stderr);
+    assert_eq!(done.status.code(), Some(0), "{said}");
+    assert!(said.contains("away-db proven inert"), "{said}");
+    let told = said.lines().filter(|line| line.starts_with("applied  away-db.disable")).count();
+    assert_eq!(told, 1, "each thing is told once: {said}");
+    world.assert_inert(id, Roles::Alternating);
+
+    far.ok(&["verify", id]);
+    assert_eq!(far.ok(&["report", id]).lines().next(), world.ok(&["report", id]).lines().next());
+    far.ok(&["evidence", "export", id, "--output", "far.tar"]);
+    far.ok(&["evidence", "verify", "far.tar", "--key", far.ok(&["ledger", "key"]).trim()]);
+    far.ok(&["incident", "note", id, "done from afar"]);
+    far.ok(&["incident", "verdict", id, "cannot-tell", "--reason", "no logs"]);
+    let timeline = world.ok(&["incident", "timeline", id]);
+    assert!(timeline.contains("done from afar") && timeline.contains("ines"), "{timeline}");
+}
+
+#[test]
+fn whoever_stops_watching_does_not_stop_the_server() {
+    let servers = Servers::start();
+    let world = World::new(&servers, "watch", Roles::Single, "{ approvals: { destructive: 1 } }");
+    let id = world.open("chat");
+    let room = Room::start(&world);
+    let far = Far::new(&world, &room);
+    let watching = far.quell(&["respond", &id, "--wait"]).stderr(Stdio::piped()).spawn().unwrap();
+    let stands = || room.get(&format!("/incidents/{id}/respond")).json();
+    wait_for(|| stands()["ended"] == "needs-approval", "nobody was asked");
+    wait_for(|| catches_interrupts(&watching), "it does not listen");
+    interrupt(&watching);
+    let stopped = watching.wait_with_output().unwrap();
+    let said = text(&stopped.stderr);
+    assert_eq!(stopped.status.code(), Some(130), "{said}");
+    assert!(said.contains("the server goes on"), "{said}");
+    assert_eq!(stands()["driven"], true);
+    let plan: Value = serde_json::from_str(&far.ok(&["plan", &id, "--json"])).unwrap();
+    far.ok(&["approve", &id, "--plan", plan["hash"].as_str().unwrap()]);
+    wait_for(|| stands()["ended"] == "done", "the server did not go on");
+    let shown: Value = serde_json::from_str(&far.ok(&["incident", "show", &id, "--json"])).unwrap();
+    assert_eq!(shown["contained"], true, "{shown}");
+}
+
+#[test]
+fn what_cannot_be_done_by_a_server_says_so_and_nothing_is_sent() {
+    let servers = Servers::start();
+    let world = World::new(&servers, "local", Roles::Single, "{}");
+    let room = Room::start(&world);
+    let far = Far::new(&world, &room);
+    for words in [&["scan", "."][..], &["keys", "rotate"], &["doctor"], &["inventory", "check"], &["drill"]] {
+        let output = far.run(words);
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+        assert!(text(&output.stderr).contains("leave --server"), "{}", text(&output.stderr));
+    }
+    let complaint = |change: &dyn Fn(&mut Command) -> &mut Command| {
+        let mut command = far.quell(&["incident", "list"]);
+        change(&mut command);
+        let output = command.output().unwrap();
+        (output.status.code().unwrap(), text(&output.stderr))
+    };
+    let (code, said) = complaint(&|command| command.env_remove("QUELL_TOKEN_FILE"));
+    assert!(code == 2 && said.contains("--token-file"), "{said}");
+    let (code, said) = complaint(&|command| command.env("QUELL_SERVER", "http://quell.example.com"));
+    assert!(code == 2 && said.contains("https"), "{said}");
+    let (code, said) = complaint(&|command| command.env("QUELL_SERVER", "http://127.0.0.1:9"));
+    assert!(code == 5 && said.contains("cannot be reached"), "{said}");
+    private(&world.path("server.token"), "qll_another");
+    let (code, said) = complaint(&|command| command);
+    assert!(code == 2 && !said.contains("qll_another"), "{said}");
+}
