@@ -204,6 +204,9 @@ fn of_store(error: &StoreError) -> Vec<String> {
         StoreError::Io { path, .. } => {
             vec![format!("check that {path} is there, its permissions and free space; then run it again")]
         }
+        StoreError::Kept(_) => {
+            vec!["give the file that `quell ledger checkpoint` printed, as it is".to_owned()]
+        }
         StoreError::Migrate(_)
         | StoreError::Conflict { .. }
         | StoreError::Unsealable(_)

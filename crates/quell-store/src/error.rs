@@ -101,6 +101,7 @@ impl StoreError {
             | Self::KeysRotated
             | Self::NoSuchValue(_)
             | Self::Ledger(_)
+            | Self::Kept(_)
             | Self::Io { .. } => false,
         }
     }

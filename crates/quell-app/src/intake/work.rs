@@ -145,7 +145,9 @@ impl From<AppError> for Trouble {
             | AppError::CannotPlan(_)
             | AppError::Rule(_) => Self::Never(words),
             AppError::Step(_)
+            | AppError::Moved { .. }
             | AppError::Remote(_)
+            | AppError::Server { .. }
             | AppError::Store(_)
             | AppError::Entry(_)
             | AppError::Scan(_)

@@ -173,6 +173,11 @@ fn only_here(command: &Command) -> Result<(), AppError> {
         Command::Issue(_) => "issue",
         Command::Serve(_) => "serve",
         Command::Person(_) => "person",
+        Command::Token(_) => "token",
+        Command::Intake(_) => "intake",
+        Command::Backup(_) => "backup",
+        Command::Restore(_) => "restore",
+        Command::Move(_) => "move",
         Command::Drill(_) => "drill",
     };
     Err(AppError::Usage(format!(
