@@ -88,6 +88,8 @@ fn of_two_who_decide_at_once_one_is_told_what_the_other_did() {
     assert!(hints.iter().any(|hint| hint.as_str().unwrap().starts_with("since then: ")), "{problem}");
     let newest = late.header("etag").unwrap();
     room.post_with(&note, &[&format!("if-match: {newest}")], &json!({ "text": "seen" })).is(200);
+    let weak = room.get(&format!("/incidents/{id}")).header("etag").unwrap();
+    room.post_with(&note, &[&format!("if-match: W/{weak}")], &json!({ "text": "by a proxy" })).is(200);
     room.post_with(&note, &["if-match: yesterday"], &json!({ "text": "a" })).problem(400);
     let unchanged = room.get(&format!("/incidents/{id}")).header("etag").unwrap();
     let same = room.ask("GET", &format!("/incidents/{id}"), &[&format!("if-none-match: {unchanged}")], b"");

@@ -6,7 +6,10 @@ use serde_json::Value;
 
 use super::door::Door;
 use super::room::Room;
-use crate::world::{Roles, Servers, World, catches_interrupts, interrupt, private, text, wait_for};
+use crate::kill_words::TERMINAL;
+use crate::world::{
+    Roles, Servers, World, catches_interrupts, interrupt, private, quell_program, text, wait_for,
+};
 
 const TOKEN: &str = "qll_made-up";
 
@@ -130,6 +133,28 @@ fn an_incident_is_handled_from_another_machine_though_the_connection_is_cut() {
     far.ok(&["incident", "verdict", id, "cannot-tell", "--reason", "no logs"]);
     let timeline = world.ok(&["incident", "timeline", id]);
     assert!(timeline.contains("done from afar") && timeline.contains("ines"), "{timeline}");
+}
+
+#[test]
+fn approvals_are_given_at_this_terminal_though_a_server_does_the_work() {
+    let servers = Servers::start();
+    let world = World::new(&servers, "asked", Roles::Alternating, "{ approvals: { destructive: 1 } }");
+    let id = world.open("chat");
+    let room = Room::start(&world);
+    let far = Far::new(&world, &room);
+    let own = far.quell(&[]);
+    let mut command = Command::new("python3");
+    command.args(["-c", TERMINAL, "anything else to stop: ", &format!("{id}\n")]);
+    command.arg(quell_program()).args(["respond", &id]).current_dir(world.folder.path());
+    command.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let told: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+    let seen = told["seen"].as_str().unwrap();
+    assert_eq!(told["status"], 0, "{seen}");
+    assert!(seen.contains("as ines") && seen.contains("cannot be taken back"), "{seen}");
+    assert!(seen.contains("asked-db proven inert"), "{seen}");
+    world.assert_inert(&id, Roles::Alternating);
 }
 
 #[test]
