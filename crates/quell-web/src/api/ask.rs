@@ -143,6 +143,8 @@ pub(crate) fn seen(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     if text == "*" {
         return Ok(None);
     }
+    // A proxy that compresses marks the tag as weak; it is of the same state.
+    let text = text.strip_prefix("W/").unwrap_or(text);
     let position = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
     let position = position.and_then(|text| text.parse().ok()).ok_or_else(|| {
         Problem::bad_request("`If-Match` is not an `ETag` that this server gave")

@@ -83,11 +83,16 @@ async fn look(operation: &Operation, request: Request, next: Next) -> Result<Res
     })?;
     let tag = response.headers().get(header::ETAG).cloned();
     match (tag, known) {
-        (Some(tag), Some(known)) if operation.tagged && tag == known => {
+        (Some(tag), Some(known)) if operation.tagged && is_same(&tag, &known) => {
             Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response())
         }
         _ => Ok(response),
     }
+}
+
+fn is_same(tag: &HeaderValue, known: &HeaderValue) -> bool {
+    let known = known.as_bytes();
+    known.strip_prefix(b"W/").unwrap_or(known) == tag.as_bytes()
 }
 
 async fn act(

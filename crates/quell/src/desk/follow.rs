@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quell_app::driver::{self, Ended, Progress};
-use quell_app::{AppError, clock::now};
+use quell_app::{AppError, clock::now, plan};
 use quell_core::IncidentId;
 use quell_core::event::{Entry, Event};
 use quell_core::incident::Incident;
@@ -31,15 +31,22 @@ pub(crate) struct Follow<'a> {
 }
 
 impl<'a> Follow<'a> {
-    /// Lets the server carry out exactly this plan.
-    pub(crate) async fn ask(remote: &'a Remote, id: IncidentId, plan: &str) -> Result<Self, AppError> {
-        // Read first: what happens from the asking on is told.
+    /// From now on: what happens later is told, whoever asked for it.
+    pub(crate) async fn start(remote: &'a Remote, id: IncidentId) -> Result<Self, AppError> {
         let known = entries(remote, id, 0).await?;
         let last = known.last().map_or(0, |entry| entry.seq);
         let incident = Incident::fold(id, &known)
             .ok_or_else(|| AppError::NotFound { what: "incident", id: id.to_string() })?;
-        remote.post(&format!("/incidents/{id}/respond"), &json!({ "plan": plan })).await?;
         Ok(Self { remote, incident, last })
+    }
+
+    /// Lets the server carry out exactly the plan that is known here.
+    pub(crate) async fn ask(&self) -> Result<(), AppError> {
+        let plan = plan::machine(&self.incident)?.plan_hash();
+        self.remote
+            .post(&format!("/incidents/{}/respond", self.incident.id), &json!({ "plan": plan }))
+            .await?;
+        Ok(())
     }
 
     /// Tells what happens until only people can get it further, or `stop` turns true. With `wait`, people are waited for.

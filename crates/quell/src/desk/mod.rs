@@ -324,11 +324,13 @@ impl Desk {
             }
             Self::There(remote) => {
                 let body = json!({ "key": key, "checkpoints": kept });
-                let told = remote.post("/ledger/verify", &body).await.map_err(|error| match error {
-                    // As here: what was kept is damaged, the command's words are right.
-                    AppError::Server { status: 422, said, .. } if key.is_none() => AppError::Evidence(said),
-                    other => other,
-                });
+                let told = remote.post("/ledger/verify", &body).await;
+                // As here: what was kept is damaged, the command's words are right.
+                if let Err(AppError::Server { status: 422, said, .. }) = &told
+                    && key.is_none()
+                {
+                    return Err(AppError::Evidence(said.clone()));
+                }
                 told?.json()
             }
         }

@@ -10,7 +10,7 @@ use super::world::{private, quell_program, text};
 
 /// Runs a program at a terminal of its own, presses keys when it asks, and prints its exit status, whether the terminal was without echo
 /// meanwhile, whether it is as it was, and what was shown.
-const TERMINAL: &str = r#"
+pub(crate) const TERMINAL: &str = r#"
 import fcntl, json, os, pty, select, subprocess, sys, termios, time
 question, keys = sys.argv[1].encode(), sys.argv[2].encode()
 master, slave = pty.openpty()

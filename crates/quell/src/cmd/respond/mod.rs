@@ -7,7 +7,7 @@ use std::io::{BufRead as _, Write as _};
 use std::sync::Arc;
 
 use quell_app::driver::{self, Ended, Failpoint, PATIENCE, Run, short};
-use quell_app::{AppError, plan};
+use quell_app::{App, AppError, plan};
 use quell_core::IncidentId;
 use quell_core::incident::{Incident, unmet};
 use quell_core::plan::{Class, Machine, StepState};
@@ -38,12 +38,17 @@ pub(crate) async fn respond(seat: &Seat, args: &RespondArgs, out: &Out) -> Resul
         Some(_) => Some(plan::machine(&incident)?.plan_hash().to_owned()),
         None => None,
     };
+    // Before anything is approved: the server goes on at once, and all of it is told.
+    let mut runner = match &desk {
+        Desk::Here(app) => Runner::Here(app),
+        Desk::There(remote) => Runner::There(Box::new(Follow::start(remote, id).await?)),
+    };
     let ended = loop {
         if let Some(hash) = &agreed {
             desk.approve(id, hash, &[]).await?;
         }
         let wait = args.wait && !(can_ask() && agreed.is_none());
-        let ended = carry_out(&desk, id, args, wait, &stop, out).await?;
+        let ended = carry_out(&mut runner, args, wait, &stop, out).await?;
         // Ask a person at the terminal once; what they cannot give (a second person) is waited for or returned.
         if ended == Ended::NeedsApproval && agreed.is_none() && can_ask() && !out.json() {
             agreed = ask(&desk, id, &mut stop.clone(), out).await?;
@@ -68,29 +73,35 @@ fn stop_at_interrupt() -> Stop {
     stop
 }
 
+/// Who carries out the plan.
+enum Runner<'a> {
+    /// This process.
+    Here(&'a Arc<App>),
+    /// A server, which is watched.
+    There(Box<Follow<'a>>),
+}
+
 /// Runs the plan here, or watches a server run it.
 async fn carry_out(
-    desk: &Desk,
-    id: IncidentId,
+    runner: &mut Runner<'_>,
     args: &RespondArgs,
     wait: bool,
     stop: &Stop,
     out: &Out,
 ) -> Result<Ended, AppError> {
     let mut show = Show::new(out);
-    let ended = match desk {
-        Desk::Here(app) => {
+    let ended = match runner {
+        Runner::Here(app) => {
             let run = Run {
                 stop: stop.clone(),
                 return_when_idle: !wait,
                 failpoint: args.failpoint.as_deref().and_then(Failpoint::parse),
                 patience: PATIENCE,
             };
-            driver::run(Arc::clone(app), id, run, &mut |p| show.progress(p)).await
+            driver::run(Arc::clone(app), incident_id(&args.id)?, run, &mut |p| show.progress(p)).await
         }
-        Desk::There(remote) => {
-            let incident = desk.incident(id).await?;
-            let mut follow = Follow::ask(remote, id, plan::machine(&incident)?.plan_hash()).await?;
+        Runner::There(follow) => {
+            follow.ask().await?;
             follow.run(stop.clone(), wait, &mut |p| show.progress(p)).await
         }
     };

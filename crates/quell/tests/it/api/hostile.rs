@@ -88,6 +88,8 @@ fn of_two_who_decide_at_once_one_is_told_what_the_other_did() {
     assert!(hints.iter().any(|hint| hint.as_str().unwrap().starts_with("since then: ")), "{problem}");
     let newest = late.header("etag").unwrap();
     room.post_with(&note, &[&format!("if-match: {newest}")], &json!({ "text": "seen" })).is(200);
+    let weak = room.get(&format!("/incidents/{id}")).header("etag").unwrap();
+    room.post_with(&note, &[&format!("if-match: W/{weak}")], &json!({ "text": "by a proxy" })).is(200);
     room.post_with(&note, &["if-match: yesterday"], &json!({ "text": "a" })).problem(400);
     let unchanged = room.get(&format!("/incidents/{id}")).header("etag").unwrap();
     let same = room.ask("GET", &format!("/incidents/{id}"), &[&format!("if-none-match: {unchanged}")], b"");
@@ -97,10 +99,26 @@ fn of_two_who_decide_at_once_one_is_told_what_the_other_did() {
 #[test]
 fn a_request_that_is_sent_again_does_nothing_twice() {
     let servers = Servers::start();
-    let world = World::new(&servers, "again", Roles::Single, "{}");
-    let room = Room::start(&world);
+    sent_again(&World::new(&servers, "again", Roles::Single, "{}"));
+}
+
+#[test]
+fn nor_with_state_in_postgresql() {
+    let servers = Servers::start();
+    servers.postgres.psql("CREATE DATABASE quell").unwrap();
+    let mut world = World::bare(&servers, "shared", Roles::Single, "{}");
+    let admin = servers.postgres.admin_url();
+    let (front, _) = admin.rsplit_once('/').unwrap();
+    crate::world::private(&world.path("database"), &format!("{front}/quell"));
+    world.env.push(("QUELL_DATABASE_FILE".to_owned(), world.path("database")));
+    world.ok(&["init"]);
+    sent_again(&world);
+}
+
+fn sent_again(world: &World<'_>) {
+    let room = Room::start(world);
     let key = ["idempotency-key: k-1"];
-    let leaked = json!({ "secrets": ["again-db"], "channel": "chat", "value": world.old_url });
+    let leaked = json!({ "secrets": [world.secret()], "channel": "chat", "value": world.old_url });
     let replies: Vec<_> = std::thread::scope(|scope| {
         let four: Vec<_> =
             (0..4).map(|_| scope.spawn(|| room.post_with("/incidents", &key, &leaked))).collect();
@@ -113,7 +131,7 @@ fn a_request_that_is_sent_again_does_nothing_twice() {
     let shown = room.get(&format!("/incidents/{}", opened["incident"].as_str().unwrap()));
     assert_eq!(shown.header("etag"), again.header("etag"), "the tag is given again, too");
     assert_eq!(room.get("/incidents").is(200)["incidents"].as_array().unwrap().len(), 1, "opened once");
-    let other = json!({ "secrets": ["again-db"], "channel": "chat" });
+    let other = json!({ "secrets": [world.secret()], "channel": "chat" });
     room.post_with("/incidents", &key, &other).problem(422);
     let note = format!("/incidents/{}/note", opened["incident"].as_str().unwrap());
     room.post_with(&note, &key, &json!({ "text": "a" })).problem(422);

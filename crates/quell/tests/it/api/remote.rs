@@ -6,7 +6,10 @@ use serde_json::Value;
 
 use super::door::Door;
 use super::room::Room;
-use crate::world::{Roles, Servers, World, catches_interrupts, interrupt, private, text, wait_for};
+use crate::kill_words::TERMINAL;
+use crate::world::{
+    Roles, Servers, World, catches_interrupts, interrupt, private, quell_program, text, wait_for,
+};
 
 const TOKEN: &str = "qll_made-up";
 
@@ -97,13 +100,16 @@ fn an_incident_is_handled_from_another_machine_though_the_connection_is_cut() {
     let waiting = far.run(&["respond", id]);
     assert_eq!(waiting.status.code(), Some(4), "{}", text(&waiting.stderr));
     assert!(text(&waiting.stderr).contains("needs approval"), "{}", text(&waiting.stderr));
-    let plan: Value = serde_json::from_str(&far.ok(&["plan", id, "--json"])).unwrap();
-    far.ok(&["approve", id, "--plan", plan["hash"].as_str().unwrap()]);
     far.ok(&["pause", id, "--now", "--reason", "look first"]);
     let held = far.run(&["respond", id]);
     assert_eq!(held.status.code(), Some(4), "{}", text(&held.stderr));
     far.ok(&["resume", id, "--reason", "looked"]);
-    let running = far.quell(&["respond", id]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let running = far
+        .quell(&["respond", id, "--yes", id])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut cut = 0;
     wait_for(
         || {
@@ -118,8 +124,9 @@ fn an_incident_is_handled_from_another_machine_though_the_connection_is_cut() {
     let said = text(&done.stderr);
     assert_eq!(done.status.code(), Some(0), "{said}");
     assert!(said.contains("away-db proven inert"), "{said}");
-    let told = said.lines().filter(|line| line.starts_with("applied  away-db.disable")).count();
-    assert_eq!(told, 1, "each thing is told once: {said}");
+    let told =
+        |what: &str| said.lines().filter(|line| line.starts_with(&format!("applied  {what} "))).count();
+    assert_eq!((told("away-db.disable"), told("away-db.prove")), (1, 1), "each thing is told once: {said}");
     world.assert_inert(id, Roles::Alternating);
 
     far.ok(&["verify", id]);
@@ -130,6 +137,29 @@ fn an_incident_is_handled_from_another_machine_though_the_connection_is_cut() {
     far.ok(&["incident", "verdict", id, "cannot-tell", "--reason", "no logs"]);
     let timeline = world.ok(&["incident", "timeline", id]);
     assert!(timeline.contains("done from afar") && timeline.contains("ines"), "{timeline}");
+}
+
+#[test]
+fn approvals_are_given_at_this_terminal_though_a_server_does_the_work() {
+    let servers = Servers::start();
+    let world = World::new(&servers, "asked", Roles::Alternating, "{ approvals: { destructive: 1 } }");
+    let id = world.open("chat");
+    let room = Room::start(&world);
+    let far = Far::new(&world, &room);
+    let own = far.quell(&[]);
+    let mut command = Command::new("python3");
+    command.args(["-c", TERMINAL, "anything else to stop: ", &format!("{id}\n")]);
+    command.arg(quell_program()).args(["respond", &id]).current_dir(world.folder.path());
+    command.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("NO_COLOR", "1");
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let told: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+    let seen = told["seen"].as_str().unwrap();
+    assert_eq!(told["status"], 0, "{seen}");
+    assert!(seen.contains("as ines") && seen.contains("cannot be taken back"), "{seen}");
+    assert!(seen.contains("asked-db proven inert"), "{seen}");
+    assert_eq!(seen.matches("applied  asked-db.disable ").count(), 1, "{seen}");
+    world.assert_inert(&id, Roles::Alternating);
 }
 
 #[test]
