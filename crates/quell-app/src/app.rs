@@ -52,6 +52,8 @@ pub struct App {
     pub data: PathBuf,
     /// Who is asking.
     pub actor: Actor,
+    /// The position in an incident's stream up to which they saw it when they decided; none when they decide by what holds.
+    seen: Option<u64>,
 }
 
 impl App {
@@ -78,18 +80,30 @@ impl App {
             context,
             data: options.data.clone(),
             actor: Actor::user(options.actor.clone()),
+            seen: None,
         }))
     }
 
     /// The same installation, asked by somebody else.
     pub fn acting_as(&self, actor: Actor) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(self.copy(actor, None))
+    }
+
+    /// The same, asked by somebody who looked at an incident as it was before this position of its stream: what another
+    /// person decided about the same thing since then is shown to them first.
+    pub fn having_seen(&self, pos: u64) -> Arc<Self> {
+        Arc::new(self.copy(self.actor.clone(), Some(pos)))
+    }
+
+    fn copy(&self, actor: Actor, seen: Option<u64>) -> Self {
+        Self {
             store: Arc::clone(&self.store),
             inventory: Arc::clone(&self.inventory),
             context: self.context.clone(),
             data: self.data.clone(),
             actor,
-        })
+            seen,
+        }
     }
 
     /// Who is asking, for decisions that carry a name.
@@ -131,12 +145,15 @@ impl App {
         evidence: &[(String, Vec<u8>)],
         mut decide: impl FnMut(&mut Incident, Timestamp) -> Result<(Vec<Event>, T), AppError>,
     ) -> Result<(Incident, T), AppError> {
-        let mut known = self.incident(id).await?;
+        let (mut known, mut entries) = self.incident_with_entries(id).await?;
+        let seen = self.seen.unwrap_or(u64::MAX);
+        entries.retain(|entry| entry.pos >= seen);
         loop {
             let mut incident = known.clone();
             let at = now().max(incident.last_at);
             let pos = incident.next_pos;
-            let (events, out) = decide(&mut incident, at)?;
+            let decided = decide(&mut incident, at);
+            let (events, out) = crate::collision::refuse(decided, &entries, &self.actor)?;
             let mut batch = Batch::new(id, pos);
             for event in events {
                 let mut entry = NewEntry::new(self.actor.clone(), event);
@@ -156,7 +173,11 @@ impl App {
                     return Ok((known, out));
                 }
                 // Only what is new is read: whoever reads the whole of a busy stream never catches up with it.
-                Err(StoreError::Conflict { .. }) => self.catch_up(&mut known).await?,
+                Err(StoreError::Conflict { .. }) => {
+                    let newer = self.store.read_stream(&id.to_string(), known.next_pos).await?;
+                    newer.iter().for_each(|entry| known.apply(entry));
+                    entries.extend(newer.into_iter().filter(|entry| entry.pos >= seen));
+                }
                 Err(error) => return Err(error.into()),
             }
         }

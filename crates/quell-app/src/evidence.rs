@@ -39,6 +39,14 @@ fn wrong(error: &dyn std::fmt::Display) -> AppError {
 /// Writes the bundle. That it leaves, and its manifest's hash, is an entry of the ledger *before* the file exists;
 /// that entry is not in the bundle itself.
 pub async fn export(app: &App, id: IncidentId, to: &Path) -> Result<Exported, AppError> {
+    let (bytes, mut exported) = bundle(app, id).await?;
+    write_whole(to, &bytes)?;
+    exported.path = to.display().to_string();
+    Ok(exported)
+}
+
+/// The same as bytes, for whoever has no file to write.
+pub async fn bundle(app: &App, id: IncidentId) -> Result<(Vec<u8>, Exported), AppError> {
     let (incident, entries) = app.incident_with_entries(id).await?;
     let files = build(app, &incident, &entries).await?;
     let manifest = files.get("manifest.json").ok_or_else(|| wrong(&"the bundle has no manifest"))?;
@@ -48,13 +56,22 @@ pub async fn export(app: &App, id: IncidentId, to: &Path) -> Result<Exported, Ap
     };
     let bytes = archive::write(&files).map_err(|e| wrong(&e))?;
     app.store.append_to_end(&id.to_string(), NewEntry::new(app.actor.clone(), event), now()).await?;
-    write_whole(to, &bytes)?;
-    Ok(Exported {
-        path: to.display().to_string(),
+    let exported = Exported {
+        path: String::new(),
         sha256: hex::encode(sha2::Sha256::digest(&bytes)),
         entries: entries.len(),
         vkey: app.store.signing_key().verifier().to_string(),
-    })
+    };
+    Ok((bytes, exported))
+}
+
+/// Something that a person gives as evidence.
+#[derive(Clone, Debug)]
+pub enum Exhibit {
+    /// A file of this machine.
+    File(PathBuf),
+    /// What came in another way: name and bytes.
+    Sent(String, Vec<u8>),
 }
 
 /// Largest file that is taken as evidence, in bytes.
@@ -65,7 +82,7 @@ const ATTACHED_MAX: u64 = 32 << 20;
 pub async fn attach(
     app: &App,
     id: IncidentId,
-    files: &[PathBuf],
+    exhibits: &[Exhibit],
     words: &str,
 ) -> Result<Vec<(String, Vec<u8>)>, AppError> {
     let known = crate::scan::known_of(app, &app.incident(id).await?).await?;
@@ -75,29 +92,36 @@ pub async fn attach(
         ));
     }
     let mut evidence = Vec::new();
-    for path in files {
-        let failed = |error| AppError::io(path, error);
-        let mut bytes = Vec::new();
-        let file = std::fs::File::open(path).map_err(failed)?;
-        file.take(ATTACHED_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    for exhibit in exhibits {
+        let (name, bytes) = read(exhibit)?;
         if u64::try_from(bytes.len()).is_ok_and(|n| n > ATTACHED_MAX) {
             return Err(AppError::Usage(format!(
-                "{} is larger than {} MiB; take the part that shows it",
-                path.display(),
+                "{name} is larger than {} MiB; take the part that shows it",
                 ATTACHED_MAX >> 20
             )));
         }
-        let name =
-            path.file_name().map_or_else(|| "evidence".to_owned(), |n| n.to_string_lossy().into_owned());
         if known.is_in(app, &name, &bytes)? || known.is_in(app, "name", name.as_bytes())? {
             return Err(AppError::Usage(format!(
-                "{} holds a value of this incident, and what the ledger holds stays there; black it out and try again",
-                path.display()
+                "{name} holds a value of this incident, and what the ledger holds stays there; black it out and try again"
             )));
         }
         evidence.push((name, bytes));
     }
     Ok(evidence)
+}
+
+/// Name and bytes, one byte more than is taken at most.
+fn read(exhibit: &Exhibit) -> Result<(String, Vec<u8>), AppError> {
+    let path = match exhibit {
+        Exhibit::Sent(name, bytes) => return Ok((name.clone(), bytes.clone())),
+        Exhibit::File(path) => path,
+    };
+    let failed = |error| AppError::io(path, error);
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(ATTACHED_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    let name = path.file_name().map_or_else(|| "evidence".to_owned(), |n| n.to_string_lossy().into_owned());
+    Ok((name, bytes))
 }
 
 /// Blacks out every text of a document that holds a value of the incident, or looks like one of anybody's.

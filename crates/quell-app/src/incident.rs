@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use quell_core::event::{Affected, Entry, Event, INSTALLATION, SealedRef, ValueRole, Verdict};
 use quell_core::exposure::{Audience, Channel, Exposure};
 use quell_core::gate::Gate;
-use quell_core::incident::{self as domain, Incident, OpenIncident};
+use quell_core::incident::{self as domain, Incident, OpenIncident, RoomRole, Status};
 use quell_core::inventory::{self, Adjacent, SeenAt, Sightings, StrategyPolicy};
 use quell_core::plan::Hold;
 use quell_core::secret::{Fingerprint, SecretValue};
@@ -289,6 +289,8 @@ pub enum Change {
     Hold(Hold),
     /// Lets it go on.
     Resume(String),
+    /// Somebody takes a role in the response.
+    Role(RoomRole, String),
     /// The end, with a summary.
     Close(String),
 }
@@ -434,6 +436,16 @@ pub(crate) fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> 
         }
         Change::Hold(hold) => domain::hold(incident, hold)?,
         Change::Resume(reason) => domain::resume(incident, reason)?,
+        Change::Role(role, person) => {
+            needs(person, "whoever takes a role")?;
+            if incident.status == Status::Closed {
+                return Err(AppError::Usage(format!("{} is closed", incident.id)));
+            }
+            if incident.roles.get(role) == Some(person) {
+                return Ok(Vec::new());
+            }
+            vec![Event::RoleTaken { role: *role, person: person.clone() }]
+        }
         Change::Close(summary) => domain::close(incident, summary)?,
     })
 }

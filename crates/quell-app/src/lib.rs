@@ -5,12 +5,14 @@
 
 pub mod app;
 pub mod clock;
+mod collision;
 mod diff;
 pub mod drill;
 pub mod driver;
 pub mod error;
 pub mod evidence;
 pub mod files;
+pub mod finding;
 pub mod gate;
 pub mod hunt;
 pub mod incident;
@@ -18,6 +20,7 @@ pub mod ingest;
 pub mod inventory;
 pub mod issue;
 pub mod kill;
+pub mod measure;
 pub mod person;
 pub mod plan;
 pub mod precheck;
@@ -26,6 +29,7 @@ pub mod reach;
 pub mod report;
 pub mod scan;
 pub mod systems;
+pub mod tell;
 pub mod tighten;
 
 pub use app::{App, Options};

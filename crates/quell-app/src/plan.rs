@@ -1,7 +1,6 @@
 //! Making a plan from inventory, capabilities and evidence; approving; deciding about single steps.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use jiff::{SignedDuration, Timestamp};
@@ -17,6 +16,7 @@ use quell_core::plan::{
 use quell_core::severity::Severity;
 use quell_core::{IncidentId, SecretId, StepId};
 
+use crate::evidence::Exhibit;
 use crate::inventory::ASKED_AT_ONCE;
 use crate::systems::{Systems, inventory_hash};
 use crate::{App, AppError};
@@ -386,7 +386,7 @@ pub enum StepCommand {
         /// What was seen.
         statement: String,
         /// Files that show it.
-        evidence: Vec<PathBuf>,
+        evidence: Vec<Exhibit>,
     },
     /// No.
     Refuse(String),

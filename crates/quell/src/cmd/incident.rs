@@ -43,6 +43,10 @@ pub(crate) async fn run(options: &Options, command: IncidentCommand, out: &Out) 
             (id, Change::ActionItem(title, owner, due, gate))
         }
         IncidentCommand::ActionDone { id, item, evidence } => (id, Change::ActionItemDone(item, evidence)),
+        IncidentCommand::Role { id, role, person } => {
+            let person = person.unwrap_or_else(|| options.actor.clone());
+            (id, Change::Role(word(&role)?, person))
+        }
         IncidentCommand::Close { id, summary } => (id, Change::Close(summary)),
     };
     carry_out(options, &id, &change, out).await
@@ -101,6 +105,7 @@ fn said(incident: &Incident, change: &Change, out: &Out) {
             out.status("it may go on");
             out.hint(format!("`quell respond {id}` does, unless one runs already; `quell step retry {id} STEP` takes up what failed"));
         }
+        Change::Role(role, person) => out.status(format!("{person} is {role} of {id}")),
         Change::Exception(..)
         | Change::Unlocked(..)
         | Change::Note(_)

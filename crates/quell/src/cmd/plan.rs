@@ -1,6 +1,7 @@
 //! `quell plan`, `quell approve`, `quell step …`.
 
 use quell_app::driver::short;
+use quell_app::evidence::Exhibit;
 use quell_app::plan::{self, StepCommand as Decision};
 use quell_app::{AppError, Options};
 use quell_core::StepId;
@@ -139,7 +140,8 @@ pub(crate) async fn step(options: &Options, command: &StepCommand, out: &Out) ->
         StepCommand::Retry { id, step } => (id, step, Decision::Retry),
         StepCommand::Skip { id, step, reason } => (id, step, Decision::Skip(reason.clone())),
         StepCommand::Resolve { id, step, statement, evidence } => {
-            (id, step, Decision::Resolve { statement: statement.clone(), evidence: evidence.clone() })
+            let evidence = evidence.iter().cloned().map(Exhibit::File).collect();
+            (id, step, Decision::Resolve { statement: statement.clone(), evidence })
         }
         StepCommand::Refuse { id, step, reason } => (id, step, Decision::Refuse(reason.clone())),
     };
