@@ -175,7 +175,9 @@ impl App {
                 // Only what is new is read: whoever reads the whole of a busy stream never catches up with it.
                 Err(StoreError::Conflict { .. }) => {
                     let newer = self.store.read_stream(&id.to_string(), known.next_pos).await?;
-                    newer.iter().for_each(|entry| known.apply(entry));
+                    for entry in &newer {
+                        known.apply(entry);
+                    }
                     entries.extend(newer.into_iter().filter(|entry| entry.pos >= seen));
                 }
                 Err(error) => return Err(error.into()),

@@ -70,12 +70,11 @@ pub async fn inbox(app: &App) -> Result<Vec<Found>, AppError> {
         match entry.event {
             Event::FindingRecorded { finding, secret } => {
                 let found = found(&finding, secret, entry.at);
-                match place.get(&found.id).and_then(|at| out.get_mut(*at)) {
-                    Some(known) => known.secret = found.secret.or(known.secret.take()),
-                    None => {
-                        place.insert(found.id.clone(), out.len());
-                        out.push(found);
-                    }
+                if let Some(known) = place.get(&found.id).and_then(|at| out.get_mut(*at)) {
+                    known.secret = found.secret.or(known.secret.take());
+                } else {
+                    place.insert(found.id.clone(), out.len());
+                    out.push(found);
                 }
             }
             Event::FindingTriaged { finding, says, reason } => {

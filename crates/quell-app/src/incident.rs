@@ -330,6 +330,18 @@ pub async fn widen(
     Ok(incident)
 }
 
+fn role_taken(incident: &Incident, role: RoomRole, person: &str) -> Result<Vec<Event>, AppError> {
+    if person.trim().is_empty() || incident.status == Status::Closed {
+        return Err(AppError::Usage(format!(
+            "a role is of a named person, and of an open incident; {} is {}",
+            incident.id,
+            if incident.status == Status::Closed { "closed" } else { "open" }
+        )));
+    }
+    let known = incident.roles.get(&role).is_some_and(|holder| holder == person);
+    Ok(if known { Vec::new() } else { vec![Event::RoleTaken { role, person: person.to_owned() }] })
+}
+
 fn unlocked(incident: &Incident, channel: &str, reason: &str) -> Result<Vec<Event>, AppError> {
     if !incident.locked.iter().any(|(name, _)| name == channel) {
         return Err(AppError::NotFound { what: "lock of the channel", id: channel.to_owned() });
@@ -436,16 +448,7 @@ pub(crate) fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> 
         }
         Change::Hold(hold) => domain::hold(incident, hold)?,
         Change::Resume(reason) => domain::resume(incident, reason)?,
-        Change::Role(role, person) => {
-            needs(person, "whoever takes a role")?;
-            if incident.status == Status::Closed {
-                return Err(AppError::Usage(format!("{} is closed", incident.id)));
-            }
-            if incident.roles.get(role) == Some(person) {
-                return Ok(Vec::new());
-            }
-            vec![Event::RoleTaken { role: *role, person: person.clone() }]
-        }
+        Change::Role(role, person) => role_taken(incident, *role, person)?,
         Change::Close(summary) => domain::close(incident, summary)?,
     })
 }

@@ -20,6 +20,7 @@ pub mod ingest;
 pub mod inventory;
 pub mod issue;
 pub mod kill;
+pub mod ledger;
 pub mod measure;
 pub mod person;
 pub mod plan;

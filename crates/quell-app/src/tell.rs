@@ -1,5 +1,7 @@
 //! Somebody tells of a leak: quickly, and without the value staying anywhere. Also what looks at every text that people write.
 
+use std::collections::BTreeMap;
+
 use quell_core::exposure::Channel;
 use quell_core::incident::Incident;
 use quell_core::secret::SecretValue;
@@ -31,19 +33,6 @@ pub struct Told {
     pub secret: Option<SecretId>,
     /// The value, if they have it at hand. It is fingerprinted and dropped.
     pub value: Option<SecretValue>,
-}
-
-/// What became of it.
-#[derive(Debug)]
-pub struct Taken {
-    /// The incident that was opened.
-    pub incident: Incident,
-    /// The value's name, if one was given; the value itself is nowhere.
-    pub fingerprint: Option<String>,
-    /// What the value looks like, as far as the rules know.
-    pub looks_like: Vec<String>,
-    /// The secret was found by the value and not by what the person said.
-    pub matched: bool,
 }
 
 /// Longest text that is looked at.
@@ -89,7 +78,7 @@ pub async fn refuse_values(app: &App, about: Option<IncidentId>, text: &str) -> 
 }
 
 /// Opens an incident from what somebody tells.
-pub async fn tell(app: &App, told: Told) -> Result<Taken, AppError> {
+pub async fn tell(app: &App, told: Told) -> Result<Incident, AppError> {
     app.named_actor()?;
     let Told { what, place, channel, secret, value } = told;
     if what.trim().is_empty() && value.is_none() && secret.is_none() {
@@ -101,20 +90,13 @@ pub async fn tell(app: &App, told: Told) -> Result<Taken, AppError> {
         refuse_values(app, None, text).await?;
     }
     let key = &app.store.keys().fingerprint;
-    let (mut names, mut looks_like) = (Vec::new(), Vec::new());
-    if let Some(value) = &value {
-        names = scan::names_of(key, value);
-        looks_like =
-            seen(app, value.expose_text().unwrap_or_default())?.into_iter().map(|it| it.what).collect();
-    }
+    let names = value.as_ref().map(|value| scan::names_of(key, value)).unwrap_or_default();
     // It is not sealed either: a report is an announcement, and responders fetch the value from where it is.
     drop(value);
-    let known = if names.is_empty() { Default::default() } else { scan::known(app).await? };
+    let known = if names.is_empty() { BTreeMap::default() } else { scan::known(app).await? };
     let matched = names.iter().find_map(|name| known.get(name)).cloned();
-    let is_matched = matched.is_some();
     let secret = matched.or(secret);
     let title = if what.trim().is_empty() { None } else { Some(first_line(&what)) };
-    let fingerprint = names.first().map(ToString::to_string);
     let report = Report {
         secrets: secret.into_iter().collect(),
         channel,
@@ -130,7 +112,7 @@ pub async fn tell(app: &App, told: Told) -> Result<Taken, AppError> {
     } else {
         incident::change(app, opened.id, &incident::Change::Note(format!("reported: {words}"))).await?
     };
-    Ok(Taken { incident, fingerprint, looks_like, matched: is_matched })
+    Ok(incident)
 }
 
 fn first_line(text: &str) -> String {

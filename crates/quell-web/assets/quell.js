@@ -157,7 +157,8 @@
       const seq = Number(event.lastEventId);
       if (seq <= last) return;
       last = seq;
-      room.dataset.heard = String(Number(room.dataset.heard || 0) + 1);
+      const page = document.documentElement.dataset;
+      page.heard = String(Number(page.heard || 0) + 1);
       soon();
     });
     source.addEventListener("error", () => {

@@ -13,6 +13,8 @@ mod events;
 mod feed;
 mod guard;
 mod health;
+mod multipart;
+mod presence;
 mod problem;
 mod route;
 mod server;

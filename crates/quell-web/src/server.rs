@@ -21,6 +21,7 @@ use url::Url;
 use crate::engine::{Engine, Troubles};
 use crate::feed::Feed;
 use crate::health::Metrics;
+use crate::presence::Presence;
 use crate::route;
 
 /// Time for the head of a request: whoever sends one byte a second is let go.
@@ -48,6 +49,7 @@ pub struct Server {
     pub(crate) feed: Feed,
     pub(crate) metrics: Metrics,
     pub(crate) troubles: Troubles,
+    pub(crate) presence: Presence,
     url: Url,
     people: Mutex<People>,
     /// Turns true when the server is to end.
@@ -109,7 +111,8 @@ pub async fn serve(
     let engine = Engine::start(&app, &feed, stop.clone()).await?;
     let people = Mutex::new(person::people(&app).await?);
     let (metrics, troubles) = (Metrics::default(), engine.troubles.clone());
-    let server = Arc::new(Server { app, feed, metrics, troubles, url, people, stop: stop.clone() });
+    let presence = Presence::default();
+    let server = Arc::new(Server { app, feed, metrics, troubles, presence, url, people, stop: stop.clone() });
     ready(address);
     accept(&listener, &server, stop).await;
     // Steps that run end and are recorded; nothing new starts. Another replica takes up the rest.

@@ -36,9 +36,12 @@ pub(crate) fn trend(points: &[(String, i64)], label: &str) -> Option<String> {
     let _infallible = write!(out, r#"<polyline class="trend" points="{}"/>"#, line.join(" "));
     for ((name, ms), (x, y)) in points.iter().zip(&placed) {
         let title = escaped(&format!("{name}: {}", milliseconds(Some(*ms))));
-        let _infallible = write!(out, r#"<circle class="point" cx="{x}" cy="{y}" r="5"><title>{title}</title></circle>"#);
+        let _infallible =
+            write!(out, r#"<circle class="point" cx="{x}" cy="{y}" r="5"><title>{title}</title></circle>"#);
     }
-    for ((name, _), (x, _)) in points.iter().zip(&placed).take(1).chain(points.iter().zip(&placed).skip(1).last()) {
+    for ((name, _), (x, _)) in
+        points.iter().zip(&placed).take(1).chain(points.iter().zip(&placed).skip(1).last())
+    {
         let _infallible = write!(
             out,
             r#"<text class="sub" x="{x}" y="{}" text-anchor="middle">{}</text>"#,
@@ -66,14 +69,21 @@ pub(crate) fn uses(points: &[(Timestamp, bool)], label: &str) -> Option<String> 
     for (at, odd) in points {
         let x = LEFT + 20 + at.as_second().saturating_sub(first.as_second()) * (WIDTH - LEFT - 40) / span;
         let _infallible = if *odd {
-            write!(out, r#"<rect class="odd" x="{}" y="55" width="10" height="10"><title>{at:.0}, unusual</title></rect>"#, x - 5)
+            write!(
+                out,
+                r#"<rect class="odd" x="{}" y="55" width="10" height="10"><title>{at:.0}, unusual</title></rect>"#,
+                x - 5
+            )
         } else {
             write!(out, r#"<circle class="point" cx="{x}" cy="130" r="4"><title>{at:.0}</title></circle>"#)
         };
     }
     for (at, x, anchor) in [(first, LEFT, "start"), (last, WIDTH, "end")] {
-        let _infallible =
-            write!(out, r#"<text class="sub" x="{x}" y="{}" text-anchor="{anchor}">{at:.0}</text>"#, LOW + 24);
+        let _infallible = write!(
+            out,
+            r#"<text class="sub" x="{x}" y="{}" text-anchor="{anchor}">{at:.0}</text>"#,
+            LOW + 24
+        );
     }
     out.push_str("</svg>");
     Some(out)
@@ -92,7 +102,8 @@ mod tests {
 
     #[test]
     fn charts_stay_inside_their_frame_and_escape_names() {
-        let points: Vec<(String, i64)> = vec![("<b>".to_owned(), 0), ("two".to_owned(), 900), ("three".to_owned(), 300)];
+        let points: Vec<(String, i64)> =
+            vec![("<b>".to_owned(), 0), ("two".to_owned(), 900), ("three".to_owned(), 300)];
         let chart = trend(&points, "times").unwrap();
         assert!(!chart.contains("<b>"), "{chart}");
         assert!(chart.contains(r#"points="110,180 405,16 700,126""#), "{chart}");

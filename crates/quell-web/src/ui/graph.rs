@@ -52,7 +52,7 @@ pub(crate) fn svg(nodes: &[Node], edges: &[(usize, usize)], label: &str) -> Opti
     let (width, height) = layout.size();
     let _infallible = write!(
         out,
-        r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="group" aria-label="{}"><defs><marker id="head" markerWidth="8" markerHeight="8" refX="7" refY="4" orient="auto"><path class="head" d="M0 0 L8 4 L0 8 z"/></marker></defs>"##,
+        r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="group" aria-label="{}"><defs><marker id="head" markerWidth="8" markerHeight="8" refX="7" refY="4" orient="auto"><path class="head" d="M0 0 L8 4 L0 8 z"/></marker></defs>"#,
         escaped(label)
     );
     for way in &layout.ways {
@@ -68,13 +68,25 @@ pub(crate) fn svg(nodes: &[Node], edges: &[(usize, usize)], label: &str) -> Opti
 
 fn drawn(node: &Node, (x, y): (usize, usize)) -> String {
     let outline = match node.shape {
-        Shape::Pill => format!(r#"<rect class="box" x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="{}"/>"#, HEIGHT / 2),
-        Shape::Square => format!(r#"<rect class="box" x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="4"/>"#),
+        Shape::Pill => format!(
+            r#"<rect class="box" x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="{}"/>"#,
+            HEIGHT / 2
+        ),
+        Shape::Square => {
+            format!(r#"<rect class="box" x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="4"/>"#)
+        }
         Shape::Cut => {
-            let (r, b, c) = (x + WIDTH, y + HEIGHT, 12);
+            let (right, low, cut) = (x + WIDTH, y + HEIGHT, 12);
             format!(
-                r#"<path class="box" d="M{} {y} H{} L{r} {} V{} L{} {b} H{} L{x} {} V{} z"/>"#,
-                x + c, r - c, y + c, b - c, r - c, x + c, b - c, y + c
+                r#"<path class="box" d="M{} {y} H{} L{right} {} V{} L{} {low} H{} L{x} {} V{} z"/>"#,
+                x + cut,
+                right - cut,
+                y + cut,
+                low - cut,
+                right - cut,
+                x + cut,
+                low - cut,
+                y + cut
             )
         }
     };
@@ -190,7 +202,9 @@ impl Layout {
         }
         let mut ways = Vec::new();
         for (from, to) in edges {
-            let (Some(first), Some(end)) = (layer.get(*from).copied(), layer.get(*to).copied()) else { continue };
+            let (Some(first), Some(end)) = (layer.get(*from).copied(), layer.get(*to).copied()) else {
+                continue;
+            };
             let mut way = vec![*from];
             for between in first + 1..end {
                 way.push(layer.len());
@@ -238,8 +252,10 @@ impl Layout {
             let at = &self.at;
             let weight = |thing: &usize| -> (usize, usize) {
                 let own = at.get(*thing).map_or(0, |at| at.1);
-                let on: Vec<usize> = hangs.get(thing).into_iter().flatten().filter_map(|on| Some(at.get(*on)?.1)).collect();
-                let middle = if on.is_empty() { own * 1000 } else { on.iter().sum::<usize>() * 1000 / on.len() };
+                let on: Vec<usize> =
+                    hangs.get(thing).into_iter().flatten().filter_map(|on| Some(at.get(*on)?.1)).collect();
+                let middle =
+                    if on.is_empty() { own * 1000 } else { on.iter().sum::<usize>() * 1000 / on.len() };
                 (middle, own)
             };
             if let Some(row) = self.layers.get(l) {
@@ -283,14 +299,14 @@ fn path(layout: &Layout, way: &[usize]) -> String {
         let [from, to] = pair else { continue };
         let (x, end) = (middle(*from), middle(*to));
         let (top, bottom) = (layout.place(*from).1 + HEIGHT, layout.place(*to).1);
-        let half = (top + bottom) / 2;
+        let half = usize::midpoint(top, bottom);
         let start = if d.is_empty() { "M" } else { "L" };
         let _infallible = write!(d, "{start}{x} {top} C{x} {half} {end} {half} {end} {bottom} ");
         if *to >= layout.nodes {
             let _infallible = write!(d, "V{} ", bottom + HEIGHT);
         }
     }
-    format!(r##"<path class="edge" marker-end="url(#head)" d="{}"/>"##, d.trim_end())
+    format!(r#"<path class="edge" marker-end="url(#head)" d="{}"/>"#, d.trim_end())
 }
 
 #[cfg(test)]
@@ -304,17 +320,33 @@ mod tests {
 
     #[test]
     fn a_small_plan_is_drawn_the_same_every_time() {
-        let nodes = [node("mint"), Node { shape: Shape::Cut, tone: "warn", ..node("kill") }, Node { shape: Shape::Pill, ..node("prove") }];
+        let nodes = [
+            node("mint"),
+            Node { shape: Shape::Cut, tone: "warn", ..node("kill") },
+            Node { shape: Shape::Pill, ..node("prove") },
+        ];
         let drawing = svg(&nodes, &[(0, 1), (1, 2), (0, 2)], "the plan").unwrap();
-        assert_eq!(svg(&nodes, &[(0, 2), (1, 2), (0, 1)], "the plan").unwrap(), drawing, "the order of edges says nothing");
+        assert_eq!(
+            svg(&nodes, &[(0, 2), (1, 2), (0, 1)], "the plan").unwrap(),
+            drawing,
+            "the order of edges says nothing"
+        );
         insta::assert_snapshot!(drawing.replace("><", ">\n<"), @"");
     }
 
     #[test]
     fn names_never_become_markup() {
-        let hostile = Node { name: "<script>x".to_owned(), title: "\"><b>".to_owned(), href: "\"onx='".to_owned(), ..node("a") };
+        let hostile = Node {
+            name: "<script>x".to_owned(),
+            title: "\"><b>".to_owned(),
+            href: "\"onx='".to_owned(),
+            ..node("a")
+        };
         let drawing = svg(&[hostile], &[], "<&\"'").unwrap();
-        assert!(!drawing.contains("<script") && !drawing.contains("<b>") && !drawing.contains("\"onx"), "{drawing}");
+        assert!(
+            !drawing.contains("<script") && !drawing.contains("<b>") && !drawing.contains("\"onx"),
+            "{drawing}"
+        );
     }
 
     #[test]
@@ -330,7 +362,6 @@ mod tests {
 
     #[test]
     fn long_ways_pass_between_the_boxes() {
-        let nodes: Vec<Node> = (0..4).map(|n| node(&n.to_string())).collect();
         // 0 → 1 → 2 → 3 beside nothing: the long way is a detour; with another branch it is one of its own.
         assert_eq!(without_detours(4, &[(0, 1), (1, 2), (2, 3), (0, 3)]), [(0, 1), (1, 2), (2, 3)]);
         let layout = Layout::of(4, &[(0, 1), (1, 2), (3, 2)]);

@@ -23,8 +23,7 @@ use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::route::Route;
 
-pub(crate) const ROUTES: &[Route] =
-    &[Route::page("/", Role::Reporter, || get(home))];
+pub(crate) const ROUTES: &[Route] = &[Route::page("/", Role::Reporter, || get(home))];
 
 /// Whoever may only report begins there.
 async fn home(caller: Caller) -> Redirect {
@@ -38,7 +37,7 @@ const PLACES: [(&str, &str, Role); 7] = [
     ("/findings", "Findings", Role::Viewer),
     ("/inventory", "Inventory", Role::Viewer),
     ("/drills", "Drills", Role::Viewer),
-    ("/metrics/incidents", "Metrics", Role::Viewer),
+    ("/numbers", "Metrics", Role::Viewer),
     ("/ledger", "Ledger", Role::Viewer),
 ];
 

@@ -33,6 +33,7 @@ mod leases;
 mod provider;
 mod reach;
 mod respond;
+mod room;
 mod scan;
 mod scan_results;
 mod search;
