@@ -57,12 +57,10 @@
     ("defaultChecked" in field && field.checked !== field.defaultChecked);
   const morph = (old, fresh) => {
     if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName || keyOf(old) !== keyOf(fresh)) {
-      old.replaceWith(fresh);
-      return;
+      return void old.replaceWith(fresh);
     }
     if (old.nodeType !== 1) {
-      if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
-      return;
+      return void (old.nodeValue !== fresh.nodeValue && (old.nodeValue = fresh.nodeValue));
     }
     const field = /^(INPUT|TEXTAREA|SELECT)$/.test(old.nodeName) && old.type !== "hidden";
     if (field && isTyped(old)) return;
@@ -78,18 +76,13 @@
     for (const child of Array.from(fresh.childNodes)) {
       const key = keyOf(child);
       const known = key ? keyed.get(key) : at && !keyOf(at) && at.nodeName === child.nodeName ? at : null;
-      if (!known) {
-        old.insertBefore(child, at);
-        continue;
-      }
-      if (known === at) at = at.nextSibling;
-      else old.insertBefore(known, at);
-      morph(known, child);
+      if (known && known === at) at = at.nextSibling;
+      else old.insertBefore(known || child, at);
+      if (known) morph(known, child);
     }
-    while (at) {
-      const next = at.nextSibling;
+    for (let next; at; at = next) {
+      next = at.nextSibling;
       at.remove();
-      at = next;
     }
   };
 
@@ -97,19 +90,14 @@
   let fetching = false;
   let again = false;
   const refresh = async () => {
-    if (fetching) {
-      again = true;
-      return;
-    }
+    again = fetching;
+    if (fetching) return;
     fetching = true;
     try {
       const room = $("#room");
       const place = room.dataset.self || location.pathname + location.search;
       const answer = await fetch(place, { headers: { accept: "text/html" }, credentials: "same-origin" });
-      if (answer.redirected) {
-        location.reload();
-        return;
-      }
+      if (answer.redirected) return void location.reload();
       if (!answer.ok) throw new Error(String(answer.status));
       const text = await answer.text();
       const fresh = $("#room", new DOMParser().parseFromString(text, "text/html"));
@@ -124,10 +112,7 @@
       }
     } finally {
       fetching = false;
-      if (again) {
-        again = false;
-        setTimeout(() => refresh().catch(lost), 100);
-      }
+      if (again) setTimeout(() => refresh().catch(lost), 100);
     }
   };
 

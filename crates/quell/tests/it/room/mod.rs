@@ -42,7 +42,7 @@ impl Room {
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(tell.send(line))));
         let (mut port, mut code) = (None, None);
         while port.is_none() || code.is_none() {
-            let line = said.recv_timeout(Duration::from_secs(60)).expect("the server said nothing");
+            let line = said.recv_timeout(Duration::from_mins(1)).expect("the server said nothing");
             if let Some((_, rest)) = line.split_once("127.0.0.1:") {
                 port = rest.trim_end_matches('/').parse().ok();
             }
