@@ -74,6 +74,8 @@
     const keyed = new Map(Array.from(old.childNodes).filter(keyOf).map((node) => [keyOf(node), node]));
     let at = old.firstChild;
     for (const child of Array.from(fresh.childNodes)) {
+      // What was refused stays until somebody leaves the page: their words stand in it.
+      if (at && at.id === "alert") at = at.nextSibling;
       const key = keyOf(child);
       const known = key ? keyed.get(key) : at && !keyOf(at) && at.nodeName === child.nodeName ? at : null;
       if (known && known === at) at = at.nextSibling;
@@ -82,7 +84,7 @@
     }
     for (let next; at; at = next) {
       next = at.nextSibling;
-      at.remove();
+      if (at.id !== "alert") at.remove();
     }
   };
 
@@ -142,6 +144,7 @@
       const seq = Number(event.lastEventId);
       if (seq <= last) return;
       last = seq;
+      const page = document.documentElement.dataset;
       const page = document.documentElement.dataset;
       page.heard = String(Number(page.heard || 0) + 1);
       soon();

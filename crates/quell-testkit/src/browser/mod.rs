@@ -237,7 +237,7 @@ impl Browser {
             .context("axe-core is not there; run dev/setup")?;
         self.run(&format!("{axe};return 1"), &[])?;
         let script = "const done = arguments[arguments.length - 1]; \
-            axe.run(document, { resultTypes: ['violations'] }).then((found) => done(found.violations.map((one) => \
+            axe.run(document, { resultTypes: ['violations'], rules: { 'target-size': { enabled: true } } }).then((found) => done(found.violations.map((one) => \
             `${one.id}: ${one.help}: ${one.nodes.map((node) => node.html).slice(0, 2).join(' | ')}`)), \
             (error) => done([String(error)]));";
         let found = self.run_later(script, &[])?;
