@@ -145,7 +145,6 @@
       if (seq <= last) return;
       last = seq;
       const page = document.documentElement.dataset;
-      const page = document.documentElement.dataset;
       page.heard = String(Number(page.heard || 0) + 1);
       soon();
     });
