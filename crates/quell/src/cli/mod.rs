@@ -297,7 +297,7 @@ pub(crate) enum IncidentCommand {
         #[arg(long)]
         evidence: String,
     },
-    /// Take a role in the response, or give it to somebody; whoever had it has handed it over
+    /// Take a role in the response, or give it to somebody
     Role {
         /// Which incident
         id: String,

@@ -27,15 +27,16 @@ pub(super) fn clocks(incident: &Incident, now: Timestamp) -> (Vec<ClockView>, us
     let mut shown: Vec<ClockView> = Vec::new();
     let mut more = 0;
     for clock in all {
+        let name = clock.name.replace('-', " ");
         // No further update is owed after the end.
         let ended = incident.status == Status::Closed && clock.met.is_none() && clock.name == "next-update";
-        if ended || (clock.met.is_some() && shown.iter().any(|known| known.name == clock.name)) {
+        if ended || (clock.met.is_some() && shown.iter().any(|known| known.name == name)) {
             more += 1;
             continue;
         }
         let (tone, mark, left) = words::clock(clock, now);
         shown.push(ClockView {
-            name: clock.name.replace('-', " "),
+            name,
             tone,
             mark,
             left,
@@ -127,9 +128,9 @@ pub(super) fn exposures(incident: &Incident) -> Vec<ExposureView> {
         first: it.first_exposed.map(When::from),
         discovered: it.discovered.into(),
         visible: match it.still_visible {
-            Some(true) => "can still be seen there",
-            Some(false) => "is gone from there; copies may exist",
-            None => "nobody said whether it can still be seen",
+            Some(true) => "It can still be seen there",
+            Some(false) => "It is gone from there; copies may exist",
+            None => "Nobody said whether it can still be seen",
         },
         finding: it.finding.clone(),
         fingerprint: it.fingerprint.map(|name| name.to_string()),

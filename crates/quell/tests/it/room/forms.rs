@@ -66,7 +66,20 @@ fn findings_wait_until_a_person_says_with_a_reason_what_they_are() {
 fn what_a_person_did_is_kept_with_its_file_and_never_with_a_value() {
     let servers = Servers::start();
     let world = World::new(&servers, "said", Roles::Alternating, "{ approvals: { destructive: 1 } }");
-    let id = world.open("chat");
+    let value = world.path("value");
+    super::super::world::private(&value, &world.old_url);
+    let secret = world.secret();
+    let opened = [
+        "incident",
+        "open",
+        "--secret",
+        &secret,
+        "--channel",
+        "chat",
+        "--value-file",
+        value.to_str().unwrap(),
+    ];
+    let id = world.json(&opened)["incident"].as_str().unwrap().to_owned();
     world.ok(&["plan", &id]);
     let step = format!("{}.disable", world.secret());
     world.ok(&["step", "refuse", &id, &step, "--reason", "it is done by hand already"]);
