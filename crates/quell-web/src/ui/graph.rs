@@ -331,7 +331,43 @@ mod tests {
             drawing,
             "the order of edges says nothing"
         );
-        insta::assert_snapshot!(drawing.replace("><", ">\n<"), @"");
+        insta::assert_snapshot!(drawing.replace("><", ">\n<"), @r##"
+        <svg xmlns="http://www.w3.org/2000/svg" width="244" height="270" viewBox="0 0 244 270" role="group" aria-label="the plan">
+        <defs>
+        <marker id="head" markerWidth="8" markerHeight="8" refX="7" refY="4" orient="auto">
+        <path class="head" d="M0 0 L8 4 L0 8 z"/>
+        </marker>
+        </defs>
+        <path class="edge" marker-end="url(#head)" d="M122 70 C122 89 122 89 122 108"/>
+        <path class="edge" marker-end="url(#head)" d="M122 162 C122 181 122 181 122 200"/>
+        <g role="list">
+        <g role="listitem" class="">
+        <a href="#step-mint">
+        <title>mint</title>
+        <rect class="box" x="16" y="16" width="212" height="54" rx="4"/>
+        <text x="122" y="39" text-anchor="middle">mint</text>
+        <text class="sub" x="122" y="58" text-anchor="middle">○ waiting</text>
+        </a>
+        </g>
+        <g role="listitem" class="warn">
+        <a href="#step-kill">
+        <title>kill</title>
+        <path class="box" d="M28 108 H216 L228 120 V150 L216 162 H28 L16 150 V120 z"/>
+        <text x="122" y="131" text-anchor="middle">kill</text>
+        <text class="sub" x="122" y="150" text-anchor="middle">○ waiting</text>
+        </a>
+        </g>
+        <g role="listitem" class="">
+        <a href="#step-prove">
+        <title>prove</title>
+        <rect class="box" x="16" y="200" width="212" height="54" rx="27"/>
+        <text x="122" y="223" text-anchor="middle">prove</text>
+        <text class="sub" x="122" y="242" text-anchor="middle">○ waiting</text>
+        </a>
+        </g>
+        </g>
+        </svg>
+        "##);
     }
 
     #[test]

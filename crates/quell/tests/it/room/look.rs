@@ -58,6 +58,32 @@ fn every_page_is_free_of_barriers_light_and_dark_wide_and_narrow() {
     assert!(barriers.is_empty(), "the room unfolded:\n{}", barriers.join("\n"));
 }
 
+#[test]
+fn drills_are_drawn_and_compared_and_a_closed_room_is_calm() {
+    let servers = Servers::start();
+    let world = World::new(&servers, "drills", Roles::Alternating, "{}");
+    for _ in 0..2 {
+        world.ok(&["drill"]);
+    }
+    let room = Room::start(&world);
+    let driver = Driver::start().unwrap();
+    let page = driver.browser(Script::On).unwrap();
+    room.sign_in(&page);
+    look(&page, &room.url("/drills"), "drills-two");
+    assert_eq!(found(&page, "return document.querySelectorAll('svg .point').length"), json!(2));
+    assert_eq!(found(&page, "return document.querySelectorAll('tbody tr').length"), json!(2));
+    let change = page.text("tbody tr td:last-child").unwrap();
+    assert!(["faster", "slower", "as before"].iter().any(|word| change.contains(word)), "{change}");
+    look(&page, &room.url("/incidents/INC-2026-0001"), "room-closed");
+    let state = page.text("#state").unwrap();
+    assert!(state.contains("closed") && state.contains("proven inert") && state.contains("drill"), "{state}");
+    assert!(page.text("#needs").unwrap().contains("This incident is closed"));
+    assert!(!page.has("#needs form").unwrap(), "nothing is left to decide");
+    let drawn = found(&page, "return document.querySelectorAll('#plan svg [role=listitem]').length");
+    let listed = found(&page, "return document.querySelectorAll('#plan ol.steps > li').length");
+    assert_eq!(drawn, listed, "the drawing and the list are the same plan");
+}
+
 fn look(page: &Browser, url: &str, name: &str) {
     page.open(url).unwrap();
     for scheme in ["light", "dark"] {
