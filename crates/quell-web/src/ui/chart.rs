@@ -39,12 +39,12 @@ pub(crate) fn trend(points: &[(String, i64)], label: &str) -> Option<String> {
         let _infallible =
             write!(out, r#"<circle class="point" cx="{x}" cy="{y}" r="5"><title>{title}</title></circle>"#);
     }
-    for ((name, _), (x, _)) in
-        points.iter().zip(&placed).take(1).chain(points.iter().zip(&placed).skip(1).last())
-    {
+    let ends = [(points.first(), LEFT, "start"), (points.get(1..).and_then(<[_]>::last), WIDTH, "end")];
+    for (point, x, anchor) in ends {
+        let Some((name, _)) = point else { continue };
         let _infallible = write!(
             out,
-            r#"<text class="sub" x="{x}" y="{}" text-anchor="middle">{}</text>"#,
+            r#"<text class="sub" x="{x}" y="{}" text-anchor="{anchor}">{}</text>"#,
             LOW + 24,
             escaped(name)
         );
