@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use quell_core::IncidentId;
 use quell_core::event::{Entry, Event, INSTALLATION};
 use quell_core::incident::{Incident, unmet};
-use quell_ledger::bundle::{self, Builder, Report};
+use quell_ledger::bundle::{Builder, Report};
 use quell_ledger::{VerifierKey, archive};
 use quell_store::NewEntry;
 use serde::Serialize;
@@ -39,14 +39,23 @@ fn wrong(error: &dyn std::fmt::Display) -> AppError {
 /// Writes the bundle. That it leaves, and its manifest's hash, is an entry of the ledger *before* the file exists;
 /// that entry is not in the bundle itself.
 pub async fn export(app: &App, id: IncidentId, to: &Path) -> Result<Exported, AppError> {
-    let (bytes, mut exported) = bundle(app, id).await?;
+    let (bytes, entries) = bundle(app, id).await?;
     write_whole(to, &bytes)?;
-    exported.path = to.display().to_string();
-    Ok(exported)
+    Ok(exported(to, &bytes, entries, app.store.signing_key().verifier()))
 }
 
-/// The same as bytes, for whoever has no file to write.
-pub async fn bundle(app: &App, id: IncidentId) -> Result<(Vec<u8>, Exported), AppError> {
+/// What is said of a bundle that was written.
+pub fn exported(to: &Path, bytes: &[u8], entries: usize, vkey: &dyn std::fmt::Display) -> Exported {
+    Exported {
+        path: to.display().to_string(),
+        sha256: hex::encode(sha2::Sha256::digest(bytes)),
+        entries,
+        vkey: vkey.to_string(),
+    }
+}
+
+/// The bundle as bytes, and how many entries are in it. That it leaves is an entry of the ledger before anybody has it.
+pub async fn bundle(app: &App, id: IncidentId) -> Result<(Vec<u8>, usize), AppError> {
     let (incident, entries) = app.incident_with_entries(id).await?;
     let files = build(app, &incident, &entries).await?;
     let manifest = files.get("manifest.json").ok_or_else(|| wrong(&"the bundle has no manifest"))?;
@@ -56,33 +65,33 @@ pub async fn bundle(app: &App, id: IncidentId) -> Result<(Vec<u8>, Exported), Ap
     };
     let bytes = archive::write(&files).map_err(|e| wrong(&e))?;
     app.store.append_to_end(&id.to_string(), NewEntry::new(app.actor.clone(), event), now()).await?;
-    let exported = Exported {
-        path: String::new(),
-        sha256: hex::encode(sha2::Sha256::digest(&bytes)),
-        entries: entries.len(),
-        vkey: app.store.signing_key().verifier().to_string(),
-    };
-    Ok((bytes, exported))
-}
-
-/// Something that a person gives as evidence.
-#[derive(Clone, Debug)]
-pub enum Exhibit {
-    /// A file of this machine.
-    File(PathBuf),
-    /// What came in another way: name and bytes.
-    Sent(String, Vec<u8>),
+    Ok((bytes, entries.len()))
 }
 
 /// Largest file that is taken as evidence, in bytes.
-const ATTACHED_MAX: u64 = 32 << 20;
+pub const ATTACHED_MAX: u64 = 32 << 20;
+
+/// Reads files of people: name and bytes.
+pub fn read_files(files: &[PathBuf]) -> Result<Vec<(String, Vec<u8>)>, AppError> {
+    let mut read = Vec::new();
+    for path in files {
+        let failed = |error| AppError::io(path, error);
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(path).map_err(failed)?;
+        file.take(ATTACHED_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+        let name =
+            path.file_name().map_or_else(|| "evidence".to_owned(), |n| n.to_string_lossy().into_owned());
+        read.push((name, bytes));
+    }
+    Ok(read)
+}
 
 /// Files of people as evidence: name and bytes. Refused if one holds a value of the incident, in any spelling that a scan knows, or cannot be
 /// read through: what is in the ledger stays there. `words` are what the person says; they are looked at, too.
 pub async fn attach(
     app: &App,
     id: IncidentId,
-    exhibits: &[Exhibit],
+    files: &[(String, Vec<u8>)],
     words: &str,
 ) -> Result<Vec<(String, Vec<u8>)>, AppError> {
     let known = crate::scan::known_of(app, &app.incident(id).await?).await?;
@@ -92,36 +101,23 @@ pub async fn attach(
         ));
     }
     let mut evidence = Vec::new();
-    for exhibit in exhibits {
-        let (name, bytes) = read(exhibit)?;
+    for (name, bytes) in files {
         if u64::try_from(bytes.len()).is_ok_and(|n| n > ATTACHED_MAX) {
             return Err(AppError::Usage(format!(
                 "{name} is larger than {} MiB; take the part that shows it",
                 ATTACHED_MAX >> 20
             )));
         }
-        if known.is_in(app, &name, &bytes)? || known.is_in(app, "name", name.as_bytes())? {
+        let named = known.is_in(app, "name", name.as_bytes())?;
+        if named || known.is_in(app, name, bytes)? {
+            let what = if named { "the name of a file" } else { name };
             return Err(AppError::Usage(format!(
-                "{name} holds a value of this incident, and what the ledger holds stays there; black it out and try again"
+                "{what} holds a value of this incident, and what the ledger holds stays there; black it out and try again"
             )));
         }
-        evidence.push((name, bytes));
+        evidence.push((name.clone(), bytes.clone()));
     }
     Ok(evidence)
-}
-
-/// Name and bytes, one byte more than is taken at most.
-fn read(exhibit: &Exhibit) -> Result<(String, Vec<u8>), AppError> {
-    let path = match exhibit {
-        Exhibit::Sent(name, bytes) => return Ok((name.clone(), bytes.clone())),
-        Exhibit::File(path) => path,
-    };
-    let failed = |error| AppError::io(path, error);
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(failed)?;
-    file.take(ATTACHED_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
-    let name = path.file_name().map_or_else(|| "evidence".to_owned(), |n| n.to_string_lossy().into_owned());
-    Ok((name, bytes))
 }
 
 /// Blacks out every text of a document that holds a value of the incident, or looks like one of anybody's.
@@ -324,7 +320,7 @@ pub fn verify(path: &Path, key: Option<&str>) -> Result<Report, AppError> {
         None => None,
     };
     let files = if path.is_dir() { read_folder(path)? } else { read_file(path)? };
-    Ok(bundle::verify(&files, key.as_ref()))
+    Ok(quell_ledger::bundle::verify(&files, key.as_ref()))
 }
 
 fn read_file(path: &Path) -> Result<archive::Files, AppError> {

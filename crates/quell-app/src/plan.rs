@@ -16,7 +16,6 @@ use quell_core::plan::{
 use quell_core::severity::Severity;
 use quell_core::{IncidentId, SecretId, StepId};
 
-use crate::evidence::Exhibit;
 use crate::inventory::ASKED_AT_ONCE;
 use crate::systems::{Systems, inventory_hash};
 use crate::{App, AppError};
@@ -385,8 +384,8 @@ pub enum StepCommand {
     Resolve {
         /// What was seen.
         statement: String,
-        /// Files that show it.
-        evidence: Vec<Exhibit>,
+        /// Files that show it: name and bytes.
+        evidence: Vec<(String, Vec<u8>)>,
     },
     /// No.
     Refuse(String),

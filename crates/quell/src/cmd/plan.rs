@@ -1,7 +1,6 @@
 //! `quell plan`, `quell approve`, `quell step …`.
 
 use quell_app::driver::short;
-use quell_app::evidence::Exhibit;
 use quell_app::plan::{self, StepCommand as Decision};
 use quell_app::{AppError, Options};
 use quell_core::StepId;
@@ -140,7 +139,7 @@ pub(crate) async fn step(options: &Options, command: &StepCommand, out: &Out) ->
         StepCommand::Retry { id, step } => (id, step, Decision::Retry),
         StepCommand::Skip { id, step, reason } => (id, step, Decision::Skip(reason.clone())),
         StepCommand::Resolve { id, step, statement, evidence } => {
-            let evidence = evidence.iter().cloned().map(Exhibit::File).collect();
+            let evidence = quell_app::evidence::read_files(evidence)?;
             (id, step, Decision::Resolve { statement: statement.clone(), evidence })
         }
         StepCommand::Refuse { id, step, reason } => (id, step, Decision::Refuse(reason.clone())),

@@ -9,7 +9,6 @@ use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
-use quell_app::evidence::Exhibit;
 use quell_app::incident::{self, Change};
 use quell_app::plan::{self, StepCommand};
 use quell_app::{App, AppError, hunt, proof, tell};
@@ -251,8 +250,7 @@ pub(crate) async fn resolve(
     let fields = Fields { seen: text("seen"), step: text("step"), text: text("text"), ..Fields::default() };
     // A file field that was left empty is sent, too, without a name.
     let sent = parts.iter().filter_map(|part| Some((part.file.clone()?, part.body.clone())));
-    let evidence =
-        sent.filter(|(name, _)| !name.is_empty()).map(|(name, body)| Exhibit::Sent(name, body)).collect();
+    let evidence = sent.filter(|(name, _)| !name.is_empty()).collect();
     let command = StepCommand::Resolve { statement: fields.text.clone(), evidence };
     let done = async {
         tell::refuse_values(&caller.app, Some(id), &fields.text).await?;
