@@ -56,6 +56,8 @@ pub struct App {
     pub(crate) hook_keys: Arc<crate::intake::Keys>,
     /// Position at which an incident's stream must still be for what is decided about it.
     expects: Option<u64>,
+    /// The position in an incident's stream up to which they saw it when they decided; none when they decide by what holds.
+    seen: Option<u64>,
 }
 
 impl App {
@@ -84,12 +86,29 @@ impl App {
             actor: Actor::user(options.actor.clone()),
             hook_keys: Arc::default(),
             expects: None,
+            seen: None,
         }))
     }
 
     /// The same installation, asked by somebody else.
     pub fn acting_as(&self, actor: Actor) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(self.copy(actor, None))
+    }
+
+    /// The same, asked by somebody who looked at an incident as it was before this position of its stream: what another
+    /// person decided about the same thing since then is shown to them first.
+    pub fn having_seen(&self, pos: u64) -> Arc<Self> {
+        Arc::new(self.copy(self.actor.clone(), Some(pos)))
+    }
+
+    /// The same, for whoever looked at an incident when its stream's next position was `pos`: where something was
+    /// written since, nothing is decided, and [`AppError::Moved`] says so.
+    pub fn expecting(&self, pos: u64) -> Arc<Self> {
+        Arc::new(Self { expects: Some(pos), ..self.copy(self.actor.clone(), None) })
+    }
+
+    fn copy(&self, actor: Actor, seen: Option<u64>) -> Self {
+        Self {
             store: Arc::clone(&self.store),
             inventory: Arc::clone(&self.inventory),
             context: self.context.clone(),
@@ -97,21 +116,8 @@ impl App {
             actor,
             hook_keys: Arc::clone(&self.hook_keys),
             expects: None,
-        })
-    }
-
-    /// The same, for whoever looked at an incident when its stream's next position was `pos`: where something was
-    /// written since, nothing is decided, and [`AppError::Moved`] says so.
-    pub fn expecting(&self, pos: u64) -> Arc<Self> {
-        Arc::new(Self {
-            store: Arc::clone(&self.store),
-            inventory: Arc::clone(&self.inventory),
-            context: self.context.clone(),
-            data: self.data.clone(),
-            actor: self.actor.clone(),
-            hook_keys: Arc::clone(&self.hook_keys),
-            expects: Some(pos),
-        })
+            seen,
+        }
     }
 
     /// Who is asking, for decisions that carry a name.
@@ -153,7 +159,9 @@ impl App {
         evidence: &[(String, Vec<u8>)],
         mut decide: impl FnMut(&mut Incident, Timestamp) -> Result<(Vec<Event>, T), AppError>,
     ) -> Result<(Incident, T), AppError> {
-        let mut known = self.incident(id).await?;
+        let (mut known, mut entries) = self.incident_with_entries(id).await?;
+        let seen = self.seen.unwrap_or(u64::MAX);
+        entries.retain(|entry| entry.pos >= seen);
         loop {
             let mut incident = known.clone();
             let at = now().max(incident.last_at);
@@ -161,7 +169,8 @@ impl App {
             if let Some(expected) = self.expects.filter(|expected| *expected != pos) {
                 return Err(AppError::Moved { id, expected, now: pos });
             }
-            let (events, out) = decide(&mut incident, at)?;
+            let decided = decide(&mut incident, at);
+            let (events, out) = crate::collision::refuse(decided, &entries, &self.actor)?;
             let mut batch = Batch::new(id, pos);
             for event in events {
                 let mut entry = NewEntry::new(self.actor.clone(), event);
@@ -181,7 +190,13 @@ impl App {
                     return Ok((known, out));
                 }
                 // Only what is new is read: whoever reads the whole of a busy stream never catches up with it.
-                Err(StoreError::Conflict { .. }) => self.catch_up(&mut known).await?,
+                Err(StoreError::Conflict { .. }) => {
+                    let newer = self.store.read_stream(&id.to_string(), known.next_pos).await?;
+                    for entry in &newer {
+                        known.apply(entry);
+                    }
+                    entries.extend(newer.into_iter().filter(|entry| entry.pos >= seen));
+                }
                 Err(error) => return Err(error.into()),
             }
         }

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use quell_core::event::{Affected, Entry, Event, INSTALLATION, SealedRef, ValueRole, Verdict};
 use quell_core::exposure::{Audience, Channel, Exposure};
 use quell_core::gate::Gate;
-use quell_core::incident::{self as domain, Incident, OpenIncident};
+use quell_core::incident::{self as domain, Incident, OpenIncident, RoomRole, Status};
 use quell_core::inventory::{self, Adjacent, SeenAt, Sightings, StrategyPolicy};
 use quell_core::plan::Hold;
 use quell_core::secret::{Fingerprint, SecretValue};
@@ -326,6 +326,8 @@ pub enum Change {
     Hold(Hold),
     /// Lets it go on.
     Resume(String),
+    /// Somebody takes a role in the response.
+    Role(RoomRole, String),
     /// The end, with a summary.
     Close(String),
 }
@@ -371,6 +373,18 @@ pub async fn widen(
         })
         .await?;
     Ok(incident)
+}
+
+fn role_taken(incident: &Incident, role: RoomRole, person: &str) -> Result<Vec<Event>, AppError> {
+    if person.trim().is_empty() || incident.status == Status::Closed {
+        return Err(AppError::Usage(format!(
+            "a role is of a named person, and of an open incident; {} is {}",
+            incident.id,
+            if incident.status == Status::Closed { "closed" } else { "open" }
+        )));
+    }
+    let known = incident.roles.get(&role).is_some_and(|holder| holder == person);
+    Ok(if known { Vec::new() } else { vec![Event::RoleTaken { role, person: person.to_owned() }] })
 }
 
 fn unlocked(incident: &Incident, channel: &str, reason: &str) -> Result<Vec<Event>, AppError> {
@@ -479,6 +493,7 @@ pub(crate) fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> 
         }
         Change::Hold(hold) => domain::hold(incident, hold)?,
         Change::Resume(reason) => domain::resume(incident, reason)?,
+        Change::Role(role, person) => role_taken(incident, *role, person)?,
         Change::Close(summary) => domain::close(incident, summary)?,
     })
 }

@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod clock;
+mod collision;
 pub mod desk;
 mod diff;
 pub mod drill;
@@ -12,6 +13,7 @@ pub mod driver;
 pub mod error;
 pub mod evidence;
 pub mod files;
+pub mod finding;
 pub mod gate;
 pub mod hunt;
 pub mod incident;
@@ -20,6 +22,8 @@ pub mod intake;
 pub mod inventory;
 pub mod issue;
 pub mod kill;
+pub mod ledger;
+pub mod measure;
 pub mod person;
 pub mod plan;
 pub mod precheck;
@@ -29,6 +33,7 @@ pub mod report;
 pub mod scan;
 pub mod state;
 pub mod systems;
+pub mod tell;
 pub mod tighten;
 
 pub use app::{App, Options};

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::exposure::Exposure;
 use crate::gate::Gate;
 use crate::id::{IncidentId, SecretId};
+use crate::incident::RoomRole;
 use crate::inventory::StrategyPolicy;
 use crate::person::{BreakGlass, Role, Token};
 use crate::plan::{Hold, Plan, Proof, StepEvent};
@@ -318,6 +319,30 @@ pub enum Event {
     /// The end.
     #[serde(rename = "incident.closed")]
     Closed { summary: String },
+    /// Somebody takes a role in the response, or is given it; whoever had it has handed it over.
+    #[serde(rename = "role.taken")]
+    RoleTaken { role: RoomRole, person: String },
+    /// What a person says of a finding.
+    #[serde(rename = "finding.triaged")]
+    FindingTriaged { finding: String, says: FindingSays, reason: String },
+}
+
+/// What a finding is, by the word of a person.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum FindingSays {
+    /// A leak; this incident is about it.
+    Leak {
+        /// Which.
+        incident: IncidentId,
+    },
+    /// Nothing that opens anything: an example, a decoy, a test.
+    NotALeak,
+    /// The same as another finding.
+    Duplicate {
+        /// Of which.
+        of: String,
+    },
 }
 
 /// A secret that an incident is about.

@@ -3,6 +3,7 @@
 //! A missing program is an error that names `dev/setup`; nothing is skipped. Only tests and benchmarks use this
 //! crate. It blocks and depends on no crate of ours, so any test can use it.
 
+pub mod browser;
 pub mod hsm;
 pub mod jwks;
 pub mod mariadb;

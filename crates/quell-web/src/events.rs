@@ -63,7 +63,7 @@ pub(crate) async fn of_incident(
     let heard = headers.get(LAST).and_then(|value| value.to_str().ok()?.parse().ok());
     let newest = server.feed.size().saturating_sub(1);
     let after = heard.or(query.after).unwrap_or(newest);
-    let watcher = Watcher::new(&server);
+    let watcher = (Watcher::new(&server), server.presence.enter(id, &caller.person));
     let mut stop = server.stop.clone();
     let ended = async move { drop(stop.wait_for(|stop| *stop).await) };
     let news = server.feed.follow(Arc::clone(&server.app), id.to_string(), after);

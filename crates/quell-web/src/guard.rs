@@ -14,6 +14,7 @@ use quell_core::secret::SecretValue;
 use subtle::ConstantTimeEq as _;
 
 use crate::caller::{By, Caller};
+use crate::multipart;
 use crate::problem::Problem;
 use crate::route::{Access, Kind, Route};
 use crate::server::Server;
@@ -21,6 +22,8 @@ use crate::ui;
 
 /// Longest form, in bytes; files come in through routes of their own.
 const FORM_MAX: usize = 1 << 20;
+/// Longest form with files.
+const FILES_MAX: usize = 16 << 20;
 /// Header with a session's token, where there is no form.
 const CSRF_HEADER: &str = "x-quell-csrf";
 
@@ -124,15 +127,23 @@ async fn from_our_page(
     if let Some(given) = headers.get(CSRF_HEADER) {
         return same(given.as_bytes(), caller.csrf()).then_some(request).ok_or_else(foreign);
     }
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
+    let boundary = multipart::boundary(kind);
+    let most = if boundary.is_some() { FILES_MAX } else { FORM_MAX };
     let (parts, body) = request.into_parts();
-    let bytes = to_bytes(body, FORM_MAX).await.map_err(|_lost| {
+    let bytes = to_bytes(body, most).await.map_err(|_lost| {
         Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the form is longer than {FORM_MAX} bytes, or was cut off"),
+            format!("the form is longer than {most} bytes, or was cut off"),
         )
     })?;
-    let mut fields = url::form_urlencoded::parse(&bytes);
-    let given = fields.find(|(key, _)| key == "csrf").map(|(_, value)| value.into_owned());
+    let given = if let Some(boundary) = boundary {
+        let parts = multipart::parse(&bytes, &boundary);
+        parts.and_then(|parts| multipart::text(&parts, "csrf").map(str::to_owned))
+    } else {
+        let mut fields = url::form_urlencoded::parse(&bytes);
+        fields.find(|(key, _)| key == "csrf").map(|(_, value)| value.into_owned())
+    };
     if !given.is_some_and(|given| same(given.as_bytes(), caller.csrf())) {
         return Err(foreign());
     }
@@ -162,7 +173,8 @@ pub(crate) async fn outermost(State(server): State<Arc<Server>>, request: Reques
     set("content-security-policy", CSP);
     set("x-content-type-options", "nosniff");
     set("x-frame-options", "DENY");
-    set("referrer-policy", "no-referrer");
+    // Not `no-referrer`: browsers then send `Origin: null` with our own forms, too.
+    set("referrer-policy", "same-origin");
     set("cross-origin-opener-policy", "same-origin");
     set("cross-origin-resource-policy", "same-origin");
     set("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=()");

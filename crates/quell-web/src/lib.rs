@@ -14,6 +14,8 @@ mod feed;
 mod guard;
 mod health;
 mod hooks;
+mod multipart;
+mod presence;
 mod problem;
 mod route;
 mod server;

@@ -99,7 +99,13 @@ pub fn all() -> impl Iterator<Item = &'static Route> {
         crate::hooks::ROUTES,
         crate::ui::ROUTES,
         crate::ui::assets::ROUTES,
+        crate::ui::drill::ROUTES,
+        crate::ui::finding::ROUTES,
         crate::ui::incident::ROUTES,
+        crate::ui::inventory::ROUTES,
+        crate::ui::ledger::ROUTES,
+        crate::ui::metrics::ROUTES,
+        crate::ui::report::ROUTES,
         crate::ui::settings::ROUTES,
         crate::ui::sign_in::ROUTES,
     ]

@@ -23,6 +23,7 @@ use crate::api::Rates;
 use crate::engine::{Engine, Troubles};
 use crate::feed::Feed;
 use crate::health::Metrics;
+use crate::presence::Presence;
 use crate::route;
 
 /// Time for the head of a request: whoever sends one byte a second is let go.
@@ -53,6 +54,7 @@ pub struct Server {
     pub(crate) metrics: Metrics,
     pub(crate) troubles: Troubles,
     pub(crate) rates: Rates,
+    pub(crate) presence: Presence,
     url: Url,
     people: Mutex<People>,
     /// Turns true when the server is to end.
@@ -134,6 +136,7 @@ pub async fn serve(
         metrics,
         troubles,
         rates: Rates::default(),
+        presence: Presence::default(),
         url,
         people,
         stop: stop.clone(),

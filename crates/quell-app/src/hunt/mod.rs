@@ -1,8 +1,11 @@
 //! Hunts for an incident: what to look for, and what is written down.
 
 pub mod memory;
+mod shown;
 pub mod sql;
 pub mod triage;
+
+pub use shown::{Shown, Unusual, shown};
 
 use std::sync::Arc;
 

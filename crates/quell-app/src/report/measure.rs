@@ -40,7 +40,8 @@ pub struct Numbers {
     pub declaration_to_close: Option<String>,
 }
 
-pub(super) fn numbers(incident: &Incident, now: Timestamp) -> Numbers {
+/// Moments and durations of an incident.
+pub fn numbers(incident: &Incident, now: Timestamp) -> Numbers {
     let t = incident.declared;
     let moment = |at: Timestamp| Moment::new(at, t);
     let span = |from: Timestamp, to: Timestamp| duration(to.duration_since(from));
@@ -71,7 +72,7 @@ pub(super) fn numbers(incident: &Incident, now: Timestamp) -> Numbers {
 }
 
 /// When the last secret was proven inert and stayed so. A proof that failed later starts the count anew.
-fn contained_at(incident: &Incident) -> Option<Timestamp> {
+pub(crate) fn contained_at(incident: &Incident) -> Option<Timestamp> {
     if !incident.is_contained() {
         return None;
     }

@@ -29,11 +29,13 @@ pub use context::{
     context,
 };
 pub use exposed::{ExposureView, SecretStanding, SecretView, ValueView};
-pub use measure::{ClockView, Numbers};
+pub(crate) use measure::contained_at;
+pub use measure::{ClockView, Numbers, numbers};
 pub use plan::{ConsumerView, PlanView, StepView};
 pub use proofs::{OldValueView, ProofView, SecretProofs};
 pub use timeline::{TimelineRow, timeline};
 pub use words::Moment;
+pub use words::duration;
 
 /// The template that is used when the operator has none.
 pub const TEMPLATE: &str = include_str!("../../../../documents/post-mortem.md.j2");

@@ -1,7 +1,7 @@
 //! One sentence for each kind of event. Exhaustive: a new kind does not compile until it has its sentence.
 
 use jiff::Timestamp;
-use quell_core::event::{Affected, Entry, Event, SealedRef, ValueRole};
+use quell_core::event::{Affected, Entry, Event, FindingSays, SealedRef, ValueRole};
 use quell_core::exposure::Exposure;
 use quell_core::inventory::StrategyPolicy;
 use quell_core::outcome::Probe;
@@ -129,6 +129,17 @@ pub(super) fn sentence(entry: &Entry, seen: &mut Seen) -> Said {
                 .with(format!("manifest SHA-256 {manifest_sha256}"))
         }
         Event::Closed { summary } => Said::new("incident closed").with(summary).decided(),
+        Event::RoleTaken { role, person } => {
+            Said::new(format!("{person} is {role} now")).with(role.does()).decided()
+        }
+        Event::FindingTriaged { finding, says, reason } => {
+            let is = match says {
+                FindingSays::Leak { incident } => format!("a leak: {incident}"),
+                FindingSays::NotALeak => "no leak".to_owned(),
+                FindingSays::Duplicate { of } => format!("a duplicate of {of}"),
+            };
+            Said::new(format!("finding {finding} is {is}")).with(reason).decided()
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn utc(at: Timestamp) -> String {
 }
 
 /// A length of time as people say it: `0.12 s`, `4 min 12 s`, `2 h 5 min`, `3 d 4 h`. The sign is not shown.
-pub(super) fn duration(length: SignedDuration) -> String {
+pub fn duration(length: SignedDuration) -> String {
     let millis = length.as_millis().unsigned_abs();
     let seconds = millis / 1000;
     let pair = |big: u128, big_unit: &str, small: u128, small_unit: &str| match small {

@@ -3,6 +3,7 @@
 mod closure;
 mod decide;
 mod inertness;
+mod role;
 mod state;
 
 pub use closure::{never_valid, unmet};
@@ -11,4 +12,5 @@ pub use decide::{
     widen,
 };
 pub use inertness::{Inert, Inertness, inertness};
+pub use role::RoomRole;
 pub use state::{ActionItem, Clock, ClockState, DISTRUSTED, Incident, Status};

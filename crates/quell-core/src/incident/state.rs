@@ -8,6 +8,7 @@ use crate::event::{Affected, Entry, Event, SealedRef, Triage, ValueRole, Verdict
 use crate::exposure::Exposure;
 use crate::gate::Gate;
 use crate::id::{IncidentId, SecretId, StepId};
+use crate::incident::RoomRole;
 use crate::inventory::StrategyPolicy;
 use crate::outcome::{ACCEPTED_BEFORE, Facts, Outcome, TAKEN_AWAY};
 use crate::plan::{ChannelAct, Machine, Phase, Plan, Proof, StepAction, StepEvent};
@@ -151,6 +152,8 @@ pub struct Incident {
     pub locked: BTreeSet<(String, String)>,
     /// Things to do afterwards.
     pub items: Vec<ActionItem>,
+    /// Who does what in the response.
+    pub roles: BTreeMap<RoomRole, String>,
     /// Next free position in its stream.
     pub next_pos: u64,
     /// Time of the newest entry.
@@ -199,6 +202,7 @@ impl Incident {
             cleaned: Vec::new(),
             locked: BTreeSet::new(),
             items: Vec::new(),
+            roles: BTreeMap::new(),
             next_pos: first.pos + 1,
             last_at: first.at,
         };
@@ -277,6 +281,9 @@ impl Incident {
                 let found = self.items.iter_mut().filter(|i| i.item == *item).take(1);
                 found.for_each(|i| i.done = Some(evidence.clone()));
             }
+            Event::RoleTaken { role, person } => {
+                self.roles.insert(*role, person.clone());
+            }
             Event::Closed { .. } => {
                 self.status = Status::Closed;
                 self.closed = Some(entry.at);
@@ -288,6 +295,7 @@ impl Incident {
             | Event::KeyRotation(_)
             | Event::KekRotated { .. }
             | Event::FindingRecorded { .. }
+            | Event::FindingTriaged { .. }
             | Event::ScanRun { .. }
             | Event::SecretObserved { .. }
             | Event::CredentialIssued { .. }

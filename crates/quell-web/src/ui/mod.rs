@@ -1,9 +1,18 @@
 //! Pages. Each is a function of what the ledger says, of who looks, and of the time; every action is a form, and works without script.
 
 pub(crate) mod assets;
+mod chart;
+pub(crate) mod drill;
+pub(crate) mod finding;
+mod graph;
 pub(crate) mod incident;
+pub(crate) mod inventory;
+pub(crate) mod ledger;
+pub(crate) mod metrics;
+pub(crate) mod report;
 pub(crate) mod settings;
 pub(crate) mod sign_in;
+mod words;
 
 use askama::Template;
 use axum::http::{StatusCode, header};
@@ -15,8 +24,23 @@ use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::route::Route;
 
-pub(crate) const ROUTES: &[Route] =
-    &[Route::page("/", Role::Reporter, || get(|| async { Redirect::to("/incidents") }))];
+pub(crate) const ROUTES: &[Route] = &[Route::page("/", Role::Reporter, || get(home))];
+
+/// Whoever may only report begins there.
+async fn home(caller: Caller) -> Redirect {
+    Redirect::to(if caller.may(Role::Viewer) { "/incidents" } else { "/report" })
+}
+
+/// Pages in the head of every page: place, name, and who may see them.
+const PLACES: [(&str, &str, Role); 7] = [
+    ("/incidents", "Incidents", Role::Viewer),
+    ("/report", "Report a leak", Role::Reporter),
+    ("/findings", "Findings", Role::Viewer),
+    ("/inventory", "Inventory", Role::Viewer),
+    ("/drills", "Drills", Role::Viewer),
+    ("/numbers", "Metrics", Role::Viewer),
+    ("/ledger", "Ledger", Role::Viewer),
+];
 
 /// What every page shows around its own content.
 #[derive(Clone, Debug)]
@@ -31,6 +55,8 @@ pub(crate) struct Page {
     pub(crate) csrf: String,
     /// Name of the style sheet and the script with their content's hash: a new version is fetched at once.
     pub(crate) assets: &'static str,
+    /// The page of the head that this one belongs to.
+    pub(crate) here: &'static str,
 }
 
 impl Page {
@@ -42,13 +68,26 @@ impl Page {
             role: Some(caller.role),
             csrf: caller.csrf().to_owned(),
             assets: assets::version(),
+            here: "",
         }
+    }
+
+    /// The same, below this page of the head.
+    pub(crate) fn at(mut self, here: &'static str) -> Self {
+        self.here = here;
+        self
+    }
+
+    /// Pages that whoever looks may see, with whether this is it.
+    pub(crate) fn places(&self) -> Vec<(&'static str, &'static str, bool)> {
+        let mine = PLACES.iter().filter(|(_, _, least)| self.role.is_some_and(|own| own >= *least));
+        mine.map(|(place, name, _)| (*place, *name, *place == self.here)).collect()
     }
 
     /// For everybody.
     pub(crate) fn public(title: impl Into<String>) -> Self {
         let (person, role, csrf) = (None, None, String::new());
-        Self { title: title.into(), person, role, csrf, assets: assets::version() }
+        Self { title: title.into(), person, role, csrf, assets: assets::version(), here: "" }
     }
 
     /// Has whoever looks at least this role?
@@ -68,7 +107,7 @@ pub(crate) fn render(template: &impl Template) -> Result<Response, Problem> {
     let html = template.render().map_err(|error| {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the page could not be made: {error}"))
     })?;
-    Ok(Html(html).into_response())
+    Ok(Html(words::visible(html)).into_response())
 }
 
 #[derive(Template)]

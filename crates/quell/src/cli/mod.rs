@@ -324,6 +324,15 @@ pub(crate) enum IncidentCommand {
         #[arg(long)]
         evidence: String,
     },
+    /// Take a role in the response, or give it to somebody
+    Role {
+        /// Which incident
+        id: String,
+        /// commander, scribe, communications or service-owner
+        role: String,
+        /// Who has it from now on; you if not given
+        person: Option<String>,
+    },
     /// Close it, if everything is proven
     Close {
         /// Which incident

@@ -41,6 +41,10 @@ pub(crate) async fn run(seat: &Seat, command: IncidentCommand, out: &Out) -> Res
             (id, Change::ActionItem(title, owner, due, gate))
         }
         IncidentCommand::ActionDone { id, item, evidence } => (id, Change::ActionItemDone(item, evidence)),
+        IncidentCommand::Role { id, role, person } => {
+            let person = person.unwrap_or_else(|| options.actor.clone());
+            (id, Change::Role(word(&role)?, person))
+        }
         IncidentCommand::Close { id, summary } => (id, Change::Close(summary)),
     };
     carry_out(seat, &id, &change, out).await
@@ -93,6 +97,7 @@ fn said(incident: &Incident, change: &Change, out: &Out) {
             out.status("it may go on");
             out.hint(format!("`quell respond {id}` does, unless one runs already; `quell step retry {id} STEP` takes up what failed"));
         }
+        Change::Role(role, person) => out.status(format!("{person} is {role} of {id}")),
         Change::Exception(..)
         | Change::Unlocked(..)
         | Change::Note(_)

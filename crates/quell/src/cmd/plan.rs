@@ -130,14 +130,10 @@ pub(crate) async fn step(seat: &Seat, command: &StepCommand, out: &Out) -> Resul
     let (id, step, decision) = match command {
         StepCommand::Retry { id, step } => (id, step, Decision::Retry),
         StepCommand::Skip { id, step, reason } => (id, step, Decision::Skip(reason.clone())),
-        StepCommand::Resolve { id, step, statement, evidence } => (
-            id,
-            step,
-            Decision::Resolve {
-                statement: statement.clone(),
-                evidence: quell_app::evidence::read_files(evidence)?,
-            },
-        ),
+        StepCommand::Resolve { id, step, statement, evidence } => {
+            let evidence = quell_app::evidence::read_files(evidence)?;
+            (id, step, Decision::Resolve { statement: statement.clone(), evidence })
+        }
         StepCommand::Refuse { id, step, reason } => (id, step, Decision::Refuse(reason.clone())),
     };
     let desk = seat.desk_with_inventory().await?;

@@ -39,6 +39,7 @@ mod provider;
 mod reach;
 mod replicas;
 mod respond;
+mod room;
 mod scan;
 mod scan_results;
 mod search;

@@ -110,6 +110,11 @@ impl Machine {
         )
     }
 
+    /// Why a person's word cannot stand in for a step; none when it can.
+    pub fn must_run(&self, step: &StepId) -> Option<&'static str> {
+        self.essential(self.find(step).ok()?)
+    }
+
     fn essential(&self, i: usize) -> Option<&'static str> {
         #[cfg(test)]
         if self.flaw == Some(Flaw::BelieveAnything) {

@@ -1,38 +1,46 @@
-//! The room of one incident.
+//! The room of one incident: one page with all that is known, what needs whoever looks at the top.
 
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use axum::response::Response;
+use jiff::Timestamp;
+use quell_app::AppError;
 use quell_app::clock::now;
-use quell_app::report::TimelineRow;
 use quell_core::IncidentId;
-use quell_core::incident::{Clock, Incident, Inertness, inertness, unmet};
-use quell_core::person::Role;
-use quell_core::plan::{Class, Machine, word};
+use quell_core::event::{Entry, Verdict};
+use quell_core::gate::Gate;
+use quell_core::incident::{ClockState, Incident, Status, unmet};
+use quell_core::severity::Signal;
 
+use super::step::{self, PlanView};
+use super::view::{self, Filter};
 use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::server::Server;
-use crate::ui::{Page, render};
+use crate::ui::words::{self, Badge, When};
+use crate::ui::{Page, chart, render};
 
-/// A step as it is shown.
-struct StepRow {
-    id: String,
-    what: String,
-    why: String,
-    breaks: String,
-    class: &'static str,
-    state: &'static str,
-    approvals: String,
-    /// It waits for an approval of whoever looks.
-    mine: bool,
+/// Something to read before anything else.
+pub(super) struct Alert {
+    pub(super) title: String,
+    pub(super) hints: Vec<String>,
+    /// What the form held that was refused: nobody types twice.
+    pub(super) typed: String,
 }
 
-struct Clocked<'a> {
-    clock: &'a Clock,
-    state: String,
+struct HuntView {
+    verdict: &'static str,
+    because: String,
+    conditions: Vec<(String, bool)>,
+    foreign: u64,
+    own: u64,
+    accesses: usize,
+    gaps: usize,
+    anomalies: Vec<quell_app::hunt::Unusual>,
+    plot: Option<String>,
 }
 
 #[derive(Template)]
@@ -40,63 +48,209 @@ struct Clocked<'a> {
 struct RoomPage<'a> {
     page: Page,
     incident: &'a Incident,
-    clocks: Vec<Clocked<'a>>,
-    secrets: Vec<Inertness>,
-    steps: Vec<StepRow>,
+    id: String,
+    open: bool,
+    alert: Option<Alert>,
+    severity: Badge,
+    contained: Badge,
+    declared: When,
+    closed: Option<When>,
+    clocks: Vec<view::ClockView>,
+    clocks_more: usize,
+    missed: Vec<String>,
+    secrets: Vec<view::SecretView>,
+    plan: Option<PlanView>,
+    /// Of the plan.
     hash: String,
-    driven: bool,
     trouble: Option<String>,
     missing: Vec<String>,
-    timeline: Vec<TimelineRow>,
+    /// How many things need whoever looks.
+    needs: usize,
+    assessments: Vec<view::AssessmentView>,
+    exposures: Vec<view::ExposureView>,
+    roles: Vec<view::RoleView>,
+    others: Vec<String>,
+    verdict: Option<(&'static str, String)>,
+    verdicts: [Verdict; 5],
+    signals: [Signal; 9],
+    gates: Vec<&'static str>,
+    hunt: Option<HuntView>,
+    evidence: Vec<view::EvidenceView>,
+    vkey: String,
+    timeline: view::TimelineView,
+    filter: &'a Filter,
+    /// Position of the stream that this page shows: what is decided here is decided knowing that much.
+    seen: u64,
     /// Number of the newest entry that this page shows.
     seq: u64,
+    now: Timestamp,
+}
+
+impl RoomPage<'_> {
+    /// Steps that need whoever looks now.
+    fn needed(&self) -> Vec<&step::StepView> {
+        self.plan.iter().flat_map(|plan| &plan.steps).filter(|step| step.now).collect()
+    }
+
+    /// Ids of the steps that whoever looks may approve, for one button.
+    fn approvable(&self) -> Vec<&str> {
+        self.needed().into_iter().filter(|step| step.may.approve).map(|step| step.id.as_str()).collect()
+    }
+
+    /// No plan yet, and whoever looks may make one.
+    fn unplanned(&self) -> bool {
+        self.plan.is_none() && self.open && self.page.may("responder") && !self.incident.secrets.is_empty()
+    }
+
+    /// A plan waits for somebody to say go.
+    fn idle(&self) -> bool {
+        self.open
+            && self.page.may("responder")
+            && self.plan.as_ref().is_some_and(|plan| !plan.driven && !plan.done && !plan.stale)
+    }
+
+    fn place(&self) -> String {
+        let query = self.filter.query();
+        if query.is_empty() {
+            format!("/incidents/{}", self.id)
+        } else {
+            format!("/incidents/{}?{query}", self.id)
+        }
+    }
 }
 
 pub(crate) async fn show(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
+    Query(filter): Query<Filter>,
 ) -> Result<Response, Problem> {
-    let id: IncidentId = id.parse()?;
-    let (incident, entries) = caller.app.incident_with_entries(id).await?;
-    let at = now();
-    let clocks =
-        incident.clocks.iter().map(|clock| Clocked { clock, state: format!("{:?}", clock.state(at)) });
-    let machine = incident.machine.as_ref();
-    let steps = machine.map(|machine| steps(machine, &caller)).unwrap_or_default();
-    render(&RoomPage {
-        page: Page::of(&caller, format!("{id} {}", incident.title)),
-        clocks: clocks.collect(),
-        secrets: inertness(&incident),
-        steps,
-        hash: machine.map(|machine| machine.plan_hash().to_owned()).unwrap_or_default(),
-        driven: incident.is_to_be_driven(),
-        trouble: server.troubles.of(id),
-        missing: unmet(&incident),
-        timeline: quell_app::report::timeline(&entries),
-        seq: entries.last().map_or(0, |entry| entry.seq),
-        incident: &incident,
-    })
+    page(&server, &caller, id.parse()?, &filter, None).await
 }
 
-fn steps(machine: &Machine, caller: &Caller) -> Vec<StepRow> {
-    let row = |(step, state): (&quell_core::plan::Step, &quell_core::plan::StepState)| {
-        let (by, needed) = machine.approvals(&step.id, now());
-        let open = !state.satisfies() && needed > 0 && by.len() < usize::from(needed);
-        StepRow {
-            id: step.id.to_string(),
-            what: step.what.clone(),
-            why: step.why.clone(),
-            breaks: step.breaks.clone().unwrap_or_default(),
-            class: match step.class {
-                Class::Read => "only looks",
-                Class::Reversible => "can be taken back",
-                Class::Destructive => "cannot be taken back",
-            },
-            state: word(state),
-            approvals: if needed == 0 { String::new() } else { format!("{} of {needed}", by.len()) },
-            mine: open && caller.may(Role::Approver) && !by.contains(&caller.person.as_str()),
+/// The room, under what was refused; with its status, since nothing was done.
+pub(super) async fn refused(
+    server: &Server,
+    caller: &Caller,
+    id: IncidentId,
+    error: AppError,
+    typed: String,
+) -> Result<Response, Problem> {
+    let problem = Problem::from(error);
+    let alert = Alert { title: problem.detail.clone(), hints: problem.hints.clone(), typed };
+    // Whoever names an incident that is not there gets the problem itself.
+    let Ok(mut response) = page(server, caller, id, &Filter::default(), Some(alert)).await else {
+        return Err(problem);
+    };
+    *response.status_mut() = match problem.status() {
+        StatusCode::OK => StatusCode::CONFLICT,
+        status => status,
+    };
+    Ok(response)
+}
+
+async fn page(
+    server: &Server,
+    caller: &Caller,
+    id: IncidentId,
+    filter: &Filter,
+    alert: Option<Alert>,
+) -> Result<Response, Problem> {
+    let (incident, entries) = caller.app.incident_with_entries(id).await?;
+    let at = now();
+    let plan = step::plan(&incident, caller, at);
+    let (clocks, clocks_more) = view::clocks(&incident, at);
+    let open = incident.status == Status::Open;
+    let mut page = RoomPage {
+        page: Page::of(caller, format!("{id} {}", incident.title)).at("/incidents"),
+        id: id.to_string(),
+        open,
+        alert,
+        severity: severity(&incident),
+        contained: view::contained(&incident),
+        declared: incident.declared.into(),
+        closed: incident.closed.map(When::from),
+        clocks,
+        clocks_more,
+        missed: missed(&incident, at),
+        secrets: view::secrets(&incident),
+        hash: plan.as_ref().map(|plan| plan.hash.clone()).unwrap_or_default(),
+        plan,
+        trouble: server.troubles.of(id),
+        missing: unmet(&incident),
+        needs: 0,
+        assessments: view::assessments(&incident),
+        exposures: view::exposures(&incident),
+        roles: view::roles(&incident, caller),
+        others: server.presence.others(id, &caller.person),
+        verdict: incident.verdict.as_ref().map(|(verdict, reason)| (verdict.sentence(), reason.clone())),
+        verdicts: Verdict::ALL,
+        signals: Signal::ALL,
+        gates: Gate::ALL.into_iter().map(Gate::word).collect(),
+        hunt: hunt(caller, id, &entries).await,
+        evidence: view::evidence(&entries),
+        vkey: caller.app.store.signing_key().verifier().to_string(),
+        timeline: view::timeline(&entries, filter),
+        filter,
+        seen: incident.next_pos,
+        seq: entries.last().map_or(0, |entry| entry.seq),
+        now: at,
+        incident: &incident,
+    };
+    page.needs = page.needed().len()
+        + page.missed.len()
+        + usize::from(page.unplanned())
+        + usize::from(page.idle())
+        + usize::from(page.trouble.is_some());
+    render(&page)
+}
+
+fn severity(incident: &Incident) -> Badge {
+    let label = incident.severities.last().map_or_else(|| "SEV-1".to_owned(), |(_, it)| it.label.clone());
+    words::severity(incident.severity(), &label)
+}
+
+/// Clocks that somebody ought to have met.
+fn missed(incident: &Incident, now: Timestamp) -> Vec<String> {
+    let late = |clock: &&quell_core::incident::Clock| clock.state(now) == ClockState::Missed;
+    if incident.status == Status::Closed {
+        return Vec::new();
+    }
+    incident.clocks.iter().filter(late).map(|clock| clock.name.replace('-', " ")).collect()
+}
+
+/// A hunt that cannot be read any more must not keep people out of the room.
+async fn hunt(caller: &Caller, id: IncidentId, entries: &[Entry]) -> Option<HuntView> {
+    if entries.iter().all(|entry| entry.evidence.is_empty()) {
+        return None;
+    }
+    let shown = match quell_app::hunt::shown(&caller.app, id).await {
+        Ok(shown) => shown?,
+        Err(error) => {
+            return Some(HuntView {
+                verdict: "the report of the hunt cannot be read",
+                because: error.to_string(),
+                conditions: Vec::new(),
+                foreign: 0,
+                own: 0,
+                accesses: 0,
+                gaps: 0,
+                anomalies: Vec::new(),
+                plot: None,
+            });
         }
     };
-    machine.states().map(row).collect()
+    let odd = shown.points.iter().filter(|(_, odd)| *odd).count();
+    let label = format!("Uses over time: {} in all, {odd} of them unusual", shown.points.len());
+    Some(HuntView {
+        verdict: shown.verdict.sentence(),
+        because: shown.because,
+        conditions: shown.conditions,
+        foreign: shown.foreign,
+        own: shown.own,
+        accesses: shown.accesses,
+        gaps: shown.gaps,
+        anomalies: shown.anomalies,
+        plot: chart::uses(&shown.points, &label),
+    })
 }

@@ -1,0 +1,202 @@
+//! The inbox of findings: what scans and other tools saw, until a person says what it is.
+
+use std::collections::BTreeMap;
+
+use quell_core::event::{Event, FindingSays, INSTALLATION};
+use quell_core::exposure::{Audience, Channel};
+use quell_core::incident::Incident;
+use quell_core::{IncidentId, SecretId, Timestamp};
+use quell_store::{Batch, NewEntry, StoreError};
+use serde_json::Value;
+
+use crate::clock::now;
+use crate::incident::{self, Report};
+use crate::scan::Matched;
+use crate::{App, AppError};
+
+/// A finding with what was done about it.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// `F-…`.
+    pub id: String,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// What looks like a secret there.
+    pub description: String,
+    /// The rule that says so.
+    pub rule: String,
+    /// File, line and commit.
+    pub place: String,
+    /// Its public prefix, never a part that helps to guess it.
+    pub preview: String,
+    /// Its name.
+    pub fingerprint: String,
+    /// Which secret of the inventory it is, if that is known.
+    pub secret: Option<SecretId>,
+    /// It can still be seen there.
+    pub still_visible: bool,
+    /// What a person said, who, when and why.
+    pub said: Option<Said>,
+    /// Incidents that have it as an exposure.
+    pub incidents: Vec<IncidentId>,
+}
+
+/// What a person said of it.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// What it is.
+    pub says: FindingSays,
+    /// Who said so.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: String,
+}
+
+impl Found {
+    /// Nobody has said what it is, and no incident is about it.
+    pub fn is_open(&self) -> bool {
+        self.said.is_none() && self.incidents.is_empty()
+    }
+}
+
+/// All findings, newest first.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the other entries say nothing of findings")]
+pub async fn inbox(app: &App) -> Result<Vec<Found>, AppError> {
+    let mut out: Vec<Found> = Vec::new();
+    let mut place: BTreeMap<String, usize> = BTreeMap::new();
+    for entry in app.store.read_stream(INSTALLATION, 0).await? {
+        match entry.event {
+            Event::FindingRecorded { finding, secret } => {
+                let found = found(&finding, secret, entry.at);
+                if let Some(known) = place.get(&found.id).and_then(|at| out.get_mut(*at)) {
+                    known.secret = found.secret.or(known.secret.take());
+                } else {
+                    place.insert(found.id.clone(), out.len());
+                    out.push(found);
+                }
+            }
+            Event::FindingTriaged { finding, says, reason } => {
+                if let Some(known) = place.get(&finding).and_then(|at| out.get_mut(*at)) {
+                    known.said = Some(Said { says, by: entry.actor.id, at: entry.at, reason });
+                }
+            }
+            _ => {}
+        }
+    }
+    for incident in incident::list(app).await? {
+        for finding in incident.exposures.iter().filter_map(|exposure| exposure.finding.as_ref()) {
+            if let Some(known) = place.get(finding).and_then(|at| out.get_mut(*at)) {
+                known.incidents.push(incident.id);
+            }
+        }
+    }
+    out.reverse();
+    Ok(out)
+}
+
+fn found(finding: &Value, secret: Option<SecretId>, at: Timestamp) -> Found {
+    let word =
+        |pointer: &str| finding.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let line = finding.pointer("/place/line").and_then(Value::as_u64).map(|line| format!(":{line}"));
+    let commit = word("/place/commit").chars().take(12).collect::<String>();
+    let commit = if commit.is_empty() { String::new() } else { format!(" @{commit}") };
+    Found {
+        id: word("/id"),
+        at,
+        description: word("/description"),
+        rule: word("/rule"),
+        place: format!("{}{}{commit}", word("/place/file"), line.unwrap_or_default()),
+        preview: word("/preview"),
+        fingerprint: word("/fingerprint"),
+        secret,
+        still_visible: finding.pointer("/still_reachable").and_then(Value::as_bool).unwrap_or(true),
+        said: None,
+        incidents: Vec::new(),
+    }
+}
+
+/// A person says that it is a leak: an incident is opened for it, with what the finding knows.
+pub async fn leak(
+    app: &App,
+    finding: &str,
+    secret: Option<SecretId>,
+    channel: Option<Channel>,
+    audience: Option<Audience>,
+) -> Result<Incident, AppError> {
+    app.named_actor()?;
+    let known = crate::scan::recorded(app).await?;
+    let matched = known.get(finding).ok_or_else(|| missing(finding))?;
+    let Matched { finding: found, secret: matched } = matched;
+    if let Some(open) = inbox(app).await?.into_iter().find(|it| it.id == finding && !it.is_open()) {
+        return Err(AppError::Usage(already(&open)));
+    }
+    let commit = found.place.commit.as_deref().map(|id| format!(" @{}", id.get(..12).unwrap_or(id)));
+    let report = Report {
+        secrets: secret.or_else(|| matched.clone()).into_iter().collect(),
+        channel,
+        audience,
+        first_exposed: found.place.author_time.filter(|seen| *seen <= now()),
+        still_visible: Some(found.still_reachable),
+        place: format!("{}:{}{}", found.place.file, found.place.line, commit.unwrap_or_default()),
+        finding: Some(found.id.clone()),
+        fingerprints: std::iter::once(found.fingerprint).chain(found.parts.iter().copied()).collect(),
+        ..Report::default()
+    };
+    let incident = incident::open(app, report).await?;
+    say(app, finding, FindingSays::Leak { incident: incident.id }, "an incident was opened for it").await?;
+    Ok(incident)
+}
+
+/// A person says that it is no leak, or a duplicate, and why.
+pub async fn triage(app: &App, finding: &str, says: FindingSays, reason: &str) -> Result<(), AppError> {
+    app.named_actor()?;
+    if reason.trim().is_empty() {
+        return Err(AppError::Usage("why it is so must not be empty".to_owned()));
+    }
+    let all = inbox(app).await?;
+    let found = all.iter().find(|it| it.id == finding).ok_or_else(|| missing(finding))?;
+    if !found.is_open() {
+        return Err(AppError::Usage(already(found)));
+    }
+    if let FindingSays::Duplicate { of } = &says
+        && (of == finding || !all.iter().any(|it| it.id == *of))
+    {
+        return Err(AppError::Usage(format!("`{of}` is no other finding; name the one that stays")));
+    }
+    say(app, finding, says, reason).await
+}
+
+/// Nobody else may have said something in between.
+async fn say(app: &App, finding: &str, says: FindingSays, reason: &str) -> Result<(), AppError> {
+    loop {
+        let pos = app.store.next_pos(INSTALLATION).await?;
+        let said = inbox(app).await?.into_iter().find(|it| it.id == finding && it.said.is_some());
+        if let Some(found) = said {
+            return Err(AppError::Usage(already(&found)));
+        }
+        let mut batch = Batch::new(INSTALLATION, pos);
+        let (finding, says, reason) = (finding.to_owned(), says.clone(), reason.to_owned());
+        batch.push(NewEntry::new(app.actor.clone(), Event::FindingTriaged { finding, says, reason }));
+        match app.store.append(batch, now()).await {
+            Ok(_) => return Ok(()),
+            Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn missing(finding: &str) -> AppError {
+    AppError::NotFound { what: "finding", id: finding.to_owned() }
+}
+
+fn already(found: &Found) -> String {
+    match (&found.said, found.incidents.first()) {
+        (Some(said), _) => {
+            format!("{} said already what {} is, at {:.0}: {}", said.by, found.id, said.at, said.reason)
+        }
+        (None, Some(incident)) => format!("{} is in {incident} already", found.id),
+        (None, None) => format!("{} is open", found.id),
+    }
+}

@@ -1,0 +1,172 @@
+//! The inbox of findings: what each is, by the word of a person.
+
+use askama::Template;
+use axum::Form;
+use axum::extract::{Path, Query};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::routing::{get, post};
+use quell_app::finding::{self, Found};
+use quell_app::{AppError, tell};
+use quell_core::event::FindingSays;
+use quell_core::person::Role;
+use serde::Deserialize;
+
+use super::incident::channels;
+use super::words::{Badge, When};
+use super::{Page, render};
+use crate::caller::Caller;
+use crate::problem::Problem;
+use crate::route::Route;
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::page("/findings", Role::Viewer, || get(show)),
+    Route::form("/findings/{id}/leak", Role::Responder, || post(leak)),
+    Route::form("/findings/{id}/triage", Role::Responder, || post(triage)),
+];
+
+/// Findings on one page.
+const AT_ONCE: usize = 50;
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Filter {
+    /// `all` shows those that are done, too.
+    show: String,
+    q: String,
+    page: String,
+}
+
+struct Row {
+    found: Found,
+    at: When,
+    state: Badge,
+    /// Who said what, and why.
+    said: String,
+    open: bool,
+}
+
+#[derive(Template)]
+#[template(path = "findings.html")]
+struct FindingsPage {
+    page: Page,
+    filter: Filter,
+    rows: Vec<Row>,
+    open: usize,
+    all: usize,
+    channels: Vec<(&'static str, &'static str)>,
+    refused: Option<(String, Vec<String>)>,
+    before: Option<String>,
+    after: Option<String>,
+}
+
+async fn show(caller: Caller, Query(filter): Query<Filter>) -> Result<Response, Problem> {
+    page(&caller, filter, None).await
+}
+
+async fn page(caller: &Caller, filter: Filter, refused: Option<Problem>) -> Result<Response, Problem> {
+    let inbox = finding::inbox(&caller.app).await?;
+    let (all, open) = (inbox.len(), inbox.iter().filter(|it| it.is_open()).count());
+    let wanted = filter.q.trim().to_lowercase();
+    let says = |it: &Found| {
+        [&it.id, &it.description, &it.place, &it.rule]
+            .iter()
+            .any(|text| text.to_lowercase().contains(&wanted))
+    };
+    let found: Vec<Found> =
+        inbox.into_iter().filter(|it| (filter.show == "all" || it.is_open()) && says(it)).collect();
+    let number = filter.page.parse::<usize>().unwrap_or(1).clamp(1, found.len().div_ceil(AT_ONCE).max(1));
+    let place = |page: usize| {
+        let query: String = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs([("show", filter.show.as_str()), ("q", filter.q.as_str())])
+            .append_pair("page", &page.to_string())
+            .finish();
+        format!("/findings?{query}")
+    };
+    let (before, after) = (
+        (number > 1).then(|| place(number - 1)),
+        (number * AT_ONCE < found.len()).then(|| place(number + 1)),
+    );
+    let status = refused.as_ref().map(Problem::status);
+    let mut response = render(&FindingsPage {
+        page: Page::of(caller, "Findings").at("/findings"),
+        rows: found.into_iter().skip((number - 1) * AT_ONCE).take(AT_ONCE).map(row).collect(),
+        open,
+        all,
+        channels: channels(),
+        refused: refused.map(|problem| (problem.detail, problem.hints)),
+        before,
+        after,
+        filter,
+    })?;
+    if let Some(status) = status {
+        *response.status_mut() = status;
+    }
+    Ok(response)
+}
+
+fn row(found: Found) -> Row {
+    let (state, said) = match &found.said {
+        Some(said) => {
+            let state = match &said.says {
+                FindingSays::Leak { incident } => Badge::new("bad", "▲", format!("leak: {incident}")),
+                FindingSays::NotALeak => Badge::new("good", "✓", "no leak"),
+                FindingSays::Duplicate { of } => Badge::new("", "=", format!("duplicate of {of}")),
+            };
+            (state, format!("{}, {}: {}", said.by, When::from(said.at).words(), said.reason))
+        }
+        None => match found.incidents.first() {
+            Some(incident) => (Badge::new("bad", "▲", format!("leak: {incident}")), String::new()),
+            None => (Badge::new("warn", "?", "nobody said what it is"), String::new()),
+        },
+    };
+    Row { at: found.at.into(), open: found.is_open(), state, said, found }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Fields {
+    secret: String,
+    channel: String,
+    word: String,
+    of: String,
+    reason: String,
+}
+
+async fn leak(
+    caller: Caller,
+    Path(id): Path<String>,
+    Form(fields): Form<Fields>,
+) -> Result<Response, Problem> {
+    let bad = |error: quell_core::id::BadId| AppError::Usage(error.to_string());
+    let done = async {
+        let secret = fields.secret.trim();
+        let secret = (!secret.is_empty()).then(|| secret.parse()).transpose().map_err(bad)?;
+        let channel =
+            (!fields.channel.is_empty()).then(|| fields.channel.parse()).transpose().map_err(bad)?;
+        finding::leak(&caller.app, &id, secret, channel, None).await
+    };
+    match done.await {
+        Ok(incident) => Ok(Redirect::to(&format!("/incidents/{}", incident.id)).into_response()),
+        Err(error) => page(&caller, Filter::default(), Some(error.into())).await,
+    }
+}
+
+async fn triage(
+    caller: Caller,
+    Path(id): Path<String>,
+    Form(fields): Form<Fields>,
+) -> Result<Response, Problem> {
+    let done = async {
+        let says = match fields.word.as_str() {
+            "not-a-leak" => FindingSays::NotALeak,
+            "duplicate" => FindingSays::Duplicate { of: fields.of.trim().to_owned() },
+            other => return Err(AppError::Usage(format!("`{other}` is neither not-a-leak nor duplicate"))),
+        };
+        tell::refuse_values(&caller.app, None, &fields.reason).await?;
+        finding::triage(&caller.app, &id, says, &fields.reason).await
+    };
+    match done.await {
+        Ok(()) => Ok(Redirect::to("/findings").into_response()),
+        Err(error) => page(&caller, Filter::default(), Some(error.into())).await,
+    }
+}

@@ -1,0 +1,108 @@
+//! How quickly leaks are answered, cut off and proven.
+
+use askama::Template;
+use axum::response::Response;
+use axum::routing::get;
+use quell_app::clock::now;
+use quell_app::measure::{self, Spread};
+use quell_core::person::Role;
+
+use super::words::{When, length, milliseconds};
+use super::{Page, render};
+use crate::caller::Caller;
+use crate::problem::Problem;
+use crate::route::Route;
+
+/// `/metrics` is for machines.
+pub(crate) const ROUTES: &[Route] = &[Route::page("/numbers", Role::Viewer, || get(show))];
+
+struct SpreadRow {
+    name: &'static str,
+    count: usize,
+    median: String,
+    p90: String,
+    most: String,
+}
+
+struct ClockRow {
+    id: String,
+    name: String,
+    due: When,
+    iso: String,
+    left: String,
+    missed: bool,
+}
+
+struct Row {
+    id: String,
+    at: When,
+    drill: bool,
+    response: String,
+    contain: String,
+    proof: String,
+}
+
+#[derive(Template)]
+#[template(path = "metrics.html")]
+struct MetricsPage {
+    page: Page,
+    spreads: [SpreadRow; 3],
+    clocks: Vec<ClockRow>,
+    rows: Vec<Row>,
+    open: usize,
+    not_contained: usize,
+    all: usize,
+    now: String,
+}
+
+/// Incidents in the table; the numbers above are over all.
+const NEWEST: usize = 50;
+
+async fn show(caller: Caller) -> Result<Response, Problem> {
+    let at = now();
+    let measured = measure::all(&caller.app, at).await?;
+    let clocks = measured.open_clocks.iter().map(|clock| ClockRow {
+        id: clock.incident.to_string(),
+        name: clock.name.replace('-', " "),
+        due: clock.due.into(),
+        iso: clock.due.to_string(),
+        left: if clock.missed {
+            format!("missed {} ago", length(at.duration_since(clock.due)))
+        } else {
+            format!("{} left", length(clock.due.duration_since(at)))
+        },
+        missed: clock.missed,
+    });
+    let rows = measured.times.iter().rev().take(NEWEST).map(|times| Row {
+        id: times.incident.to_string(),
+        at: times.declared.into(),
+        drill: times.drill,
+        response: milliseconds(times.response_ms),
+        contain: milliseconds(times.contain_ms),
+        proof: milliseconds(times.proof_ms),
+    });
+    render(&MetricsPage {
+        page: Page::of(&caller, "Metrics").at("/numbers"),
+        spreads: [
+            spread("first response", measured.response),
+            spread("cut off at the issuer", measured.contain),
+            spread("proven inert", measured.proof),
+        ],
+        clocks: clocks.collect(),
+        rows: rows.collect(),
+        open: measured.open,
+        not_contained: measured.not_contained,
+        all: measured.times.iter().filter(|times| !times.drill).count(),
+        now: at.to_string(),
+    })
+}
+
+fn spread(name: &'static str, spread: Spread) -> SpreadRow {
+    SpreadRow {
+        name,
+        count: spread.count,
+        median: milliseconds(spread.median_ms),
+        p90: milliseconds(spread.p90_ms),
+        most: milliseconds(spread.most_ms),
+    }
+}

@@ -1,0 +1,104 @@
+//! Every page in both colour schemes, wide and narrow: no barrier that axe-core knows, nothing that runs out of the window. With `QUELL_PICTURES` set to a
+//! folder, pictures are left there.
+
+use quell_testkit::browser::{Browser, Driver, Script};
+use serde_json::json;
+
+use super::super::world::{Roles, Servers, World};
+use super::{Room, found};
+
+#[test]
+fn every_page_is_free_of_barriers_light_and_dark_wide_and_narrow() {
+    let servers = Servers::start();
+    let world = World::new(&servers, "look", Roles::Alternating, "{ approvals: { destructive: 2 } }");
+    let other = world.open("public-repo");
+    world.ok(&["plan", &other]);
+    world.ok(&["incident", "role", &other, "commander"]);
+    world.ok(&["incident", "role", &other, "scribe", "omar"]);
+    world.ok(&["incident", "note", &other, "The database is cut off from the outside; orders are queued."]);
+    world.ok(&[
+        "incident",
+        "action",
+        &other,
+        "gate before every push",
+        "--owner",
+        "team-orders",
+        "--due",
+        "2027-01-15",
+    ]);
+    let repository = world.leaky_repository("2026-11-01T10:00:00Z");
+    drop(world.run(&["scan", repository.to_str().unwrap()]));
+    let room = Room::start(&world);
+    let driver = Driver::start().unwrap();
+    let page = driver.browser(Script::On).unwrap();
+    look(&page, &room.url("/sign-in"), "sign-in");
+    room.sign_in(&page);
+    let secret = world.secret();
+    for (place, name) in [
+        ("/incidents".to_owned(), "list"),
+        ("/incidents/new".to_owned(), "new"),
+        (format!("/incidents/{other}"), "room"),
+        (format!("/incidents/{other}/post-mortem"), "post-mortem"),
+        ("/findings".to_owned(), "findings"),
+        ("/inventory".to_owned(), "inventory"),
+        (format!("/inventory/{secret}"), "secret"),
+        ("/drills".to_owned(), "drills"),
+        ("/numbers".to_owned(), "metrics"),
+        ("/ledger".to_owned(), "ledger"),
+        ("/ledger/3".to_owned(), "entry"),
+        ("/report".to_owned(), "report"),
+        ("/nothing".to_owned(), "problem"),
+    ] {
+        look(&page, &room.url(&place), name);
+    }
+    // With everything unfolded, every form is there.
+    page.open(&room.url(&format!("/incidents/{other}"))).unwrap();
+    found(&page, "for (const one of document.querySelectorAll('details')) one.open = true; return 1");
+    let barriers = page.barriers().unwrap();
+    assert!(barriers.is_empty(), "the room unfolded:\n{}", barriers.join("\n"));
+}
+
+#[test]
+fn drills_are_drawn_and_compared_and_a_closed_room_is_calm() {
+    let servers = Servers::start();
+    let world = World::new(&servers, "drills", Roles::Alternating, "{}");
+    for _ in 0..2 {
+        world.ok(&["drill"]);
+    }
+    let room = Room::start(&world);
+    let driver = Driver::start().unwrap();
+    let page = driver.browser(Script::On).unwrap();
+    room.sign_in(&page);
+    look(&page, &room.url("/drills"), "drills-two");
+    assert_eq!(found(&page, "return document.querySelectorAll('svg .point').length"), json!(2));
+    assert_eq!(found(&page, "return document.querySelectorAll('tbody tr').length"), json!(2));
+    let change = page.text("tbody tr td:last-child").unwrap();
+    assert!(["faster", "slower", "as before"].iter().any(|word| change.contains(word)), "{change}");
+    look(&page, &room.url("/incidents/INC-2026-0001"), "room-closed");
+    let state = page.text("#state").unwrap();
+    assert!(state.contains("closed") && state.contains("proven inert") && state.contains("drill"), "{state}");
+    assert!(page.text("#needs").unwrap().contains("This incident is closed"));
+    assert!(!page.has("#needs form").unwrap(), "nothing is left to decide");
+    let drawn = found(&page, "return document.querySelectorAll('#plan svg [role=listitem]').length");
+    let listed = found(&page, "return document.querySelectorAll('#plan ol.steps > li').length");
+    assert_eq!(drawn, listed, "the drawing and the list are the same plan");
+}
+
+fn look(page: &Browser, url: &str, name: &str) {
+    page.open(url).unwrap();
+    for scheme in ["light", "dark"] {
+        page.scheme(scheme).unwrap();
+        for width in [1280, 390] {
+            page.size(width, 900).unwrap();
+            let barriers = page.barriers().unwrap();
+            assert!(barriers.is_empty(), "{name}, {scheme}, {width}:\n{}", barriers.join("\n"));
+            let wide = found(page, "return document.documentElement.scrollWidth - window.innerWidth");
+            assert!(wide.as_i64().unwrap() <= 0, "{name} is {wide} pixels wider than a window of {width}");
+            if let Some(folder) = std::env::var_os("QUELL_PICTURES") {
+                let file = std::path::Path::new(&folder).join(format!("{name}-{scheme}-{width}.png"));
+                std::fs::write(file, page.picture().unwrap()).unwrap();
+            }
+        }
+    }
+    assert_eq!(found(page, "return document.querySelectorAll('h1').length"), json!(1), "{name}");
+}
