@@ -70,7 +70,7 @@ pub(crate) async fn open_the_only_one(
 async fn is_open_about(app: &App, secret: &SecretId) -> Result<bool, AppError> {
     let about = |incident: &Incident| {
         !incident.drill
-            && incident.status == domain::Status::Open
+            && incident.status == Status::Open
             && incident.secrets.iter().any(|a| a.secret == *secret)
     };
     Ok(list(app).await?.iter().any(about))
@@ -334,6 +334,15 @@ pub enum Change {
 
 /// Carries out a change.
 pub async fn change(app: &App, id: IncidentId, change: &Change) -> Result<Incident, AppError> {
+    // Nobody named is whoever asks.
+    let own = if let Change::Role(role, person) = change
+        && person.is_empty()
+    {
+        Some(Change::Role(*role, app.named_actor()?))
+    } else {
+        None
+    };
+    let change = own.as_ref().unwrap_or(change);
     if matches!(change, Change::Exception(..) | Change::Distrust(..) | Change::Unlocked(..)) {
         app.named_actor()?;
     }

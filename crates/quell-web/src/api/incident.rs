@@ -80,6 +80,9 @@ pub(super) static OPERATIONS: &[Operation] = &[
     changing("/api/v1/incidents/{id}/distrust", "incident_distrust", || post(distrust))
         .says("Give up the successor of a secret: it counts as compromised, and a new plan makes another")
         .body(of::<OfSecret>),
+    changing("/api/v1/incidents/{id}/roles", "incident_role", || post(role))
+        .says("Take a role in the response, or hand it to somebody; it gives no rights")
+        .body(of::<InRoom>),
     changing("/api/v1/incidents/{id}/note", "incident_note", || post(note))
         .says("Add a remark; counts as an update")
         .body(of::<Note>),
@@ -429,6 +432,20 @@ struct Unlocked {
 
 async fn unlocked(by: Deciding, At(id): At<String>, Asked(asked): Asked<Unlocked>) -> Changed {
     change(by, &id, Change::Unlocked(asked.channel, asked.reason)).await
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct InRoom {
+    /// commander, scribe, communications, service-owner
+    role: String,
+    /// Who; you, when nobody is named.
+    #[serde(default)]
+    person: Option<String>,
+}
+
+async fn role(by: Deciding, At(id): At<String>, Asked(asked): Asked<InRoom>) -> Changed {
+    change(by, &id, Change::Role(word(&asked.role)?, asked.person.unwrap_or_default())).await
 }
 
 #[derive(Deserialize, JsonSchema)]

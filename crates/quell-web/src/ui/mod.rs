@@ -32,7 +32,7 @@ async fn home(caller: Caller) -> Redirect {
 }
 
 /// Pages in the head of every page: place, name, and who may see them.
-const PLACES: [(&str, &str, Role); 7] = [
+const PLACES: [(&str, &str, Role); 8] = [
     ("/incidents", "Incidents", Role::Viewer),
     ("/report", "Report a leak", Role::Reporter),
     ("/findings", "Findings", Role::Viewer),
@@ -40,6 +40,7 @@ const PLACES: [(&str, &str, Role); 7] = [
     ("/drills", "Drills", Role::Viewer),
     ("/numbers", "Metrics", Role::Viewer),
     ("/ledger", "Ledger", Role::Viewer),
+    ("/settings", "Settings", Role::Reporter),
 ];
 
 /// What every page shows around its own content.

@@ -42,8 +42,8 @@ pub(crate) async fn run(seat: &Seat, command: IncidentCommand, out: &Out) -> Res
         }
         IncidentCommand::ActionDone { id, item, evidence } => (id, Change::ActionItemDone(item, evidence)),
         IncidentCommand::Role { id, role, person } => {
-            let person = person.unwrap_or_else(|| options.actor.clone());
-            (id, Change::Role(word(&role)?, person))
+            // Whoever asks; a server knows them by their token.
+            (id, Change::Role(word(&role)?, person.unwrap_or_default()))
         }
         IncidentCommand::Close { id, summary } => (id, Change::Close(summary)),
     };

@@ -482,6 +482,9 @@ fn asked(id: IncidentId, change: &Change) -> (String, Value) {
             ("pause", json!({ "reason": hold.reason, "now": now }))
         }
         Change::Resume(reason) => ("resume", json!({ "reason": reason })),
+        Change::Role(role, person) => {
+            ("roles", json!({ "role": role, "person": Some(person).filter(|name| !name.is_empty()) }))
+        }
         Change::Close(summary) => ("close", json!({ "summary": summary })),
     };
     (format!("/incidents/{id}/{place}"), body)
