@@ -122,7 +122,7 @@ async fn a_group_gives_the_role_and_everybody_else_may_report() {
             "{}",
             ended.body
         );
-        assert!(ended.body.contains(&format!("{name} ({role})")), "{}", ended.body);
+        assert!(ended.body.contains(&format!("{name} <span class=\"quiet\">({role})</span>")), "{}", ended.body);
     }
 }
 

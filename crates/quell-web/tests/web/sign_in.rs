@@ -39,7 +39,7 @@ async fn a_code_is_good_once_and_leads_where_one_wanted_to_go() {
     let (status, page) =
         read(world.ask(Method::GET, "/incidents").header("cookie", &pair).send().await.unwrap()).await;
     assert_eq!(status, StatusCode::OK);
-    assert!(page.contains("ines (viewer)"), "{page}");
+    assert!(page.contains("ines <span class=\"quiet\">(viewer)</span>"), "{page}");
     assert_eq!(sign_in(&world, &code, "/").await.0, StatusCode::UNAUTHORIZED, "it was used");
 }
 

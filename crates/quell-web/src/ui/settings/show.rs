@@ -55,7 +55,7 @@ pub(super) async fn page(caller: &Caller, fresh: Option<Fresh>) -> Result<Respon
     let sessions = person::of(&caller.app, &caller.person, at).await?.into_iter();
     let sessions = sessions.map(|(id, session)| OwnSession { this: id == this, id, session }).collect();
     render(&SettingsPage {
-        page: Page::of(caller, "Settings"),
+        page: Page::of(caller, "Settings").at("/settings"),
         sessions,
         tokens: token::of(caller).await?,
         people: if caller.may(Role::Admin) { known.local.into_iter().collect() } else { Vec::new() },

@@ -84,8 +84,7 @@ impl Room {
         let signed = self.raw("POST", "/sign-in", &form, format!("code={code}").as_bytes());
         let cookie = signed.header("set-cookie").unwrap_or_else(|| panic!("{signed:?}"));
         cookie.split(';').next().unwrap().clone_into(&mut self.cookie);
-        let page = text(&self.raw("GET", "/incidents", &[&format!("cookie: {}", self.cookie)], b"").body);
-        // A reporter sees no page with a form yet.
+        let page = text(&self.raw("GET", "/settings", &[&format!("cookie: {}", self.cookie)], b"").body);
         let csrf = page.split("name=\"csrf\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
         csrf.unwrap_or_default().clone_into(&mut self.csrf);
     }

@@ -45,6 +45,7 @@ fn every_page_is_free_of_barriers_light_and_dark_wide_and_narrow() {
         ("/drills".to_owned(), "drills"),
         ("/numbers".to_owned(), "metrics"),
         ("/ledger".to_owned(), "ledger"),
+        ("/settings".to_owned(), "settings"),
         ("/ledger/3".to_owned(), "entry"),
         ("/report".to_owned(), "report"),
         ("/nothing".to_owned(), "problem"),
