@@ -332,6 +332,27 @@ pub enum Change {
     Close(String),
 }
 
+impl Change {
+    /// What people wrote themselves.
+    pub fn words(&self) -> Vec<&str> {
+        match self {
+            Self::Signal(_, text)
+            | Self::Verdict(_, text)
+            | Self::Strategy(_, text)
+            | Self::Exception(_, text)
+            | Self::Distrust(_, text)
+            | Self::Note(text)
+            | Self::Cleaned(text)
+            | Self::Resume(text)
+            | Self::Role(_, text)
+            | Self::Close(text) => vec![text],
+            Self::Unlocked(one, other) | Self::ActionItemDone(one, other) => vec![one, other],
+            Self::ActionItem(title, owner, due, _) => vec![title, owner, due],
+            Self::Hold(hold) => vec![&hold.reason],
+        }
+    }
+}
+
 /// Carries out a change.
 pub async fn change(app: &App, id: IncidentId, change: &Change) -> Result<Incident, AppError> {
     // Nobody named is whoever asks.

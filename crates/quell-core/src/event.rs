@@ -197,6 +197,9 @@ pub enum Event {
     /// Somebody may sign in to the server, by codes that this installation gives out.
     #[serde(rename = "person.added")]
     PersonAdded { person: String, role: Role },
+    /// Somebody made a code with which that person signs in: whoever has it is that person.
+    #[serde(rename = "code.made")]
+    CodeMade { person: String },
     /// They may not any more.
     #[serde(rename = "person.removed")]
     PersonRemoved { person: String, reason: String },

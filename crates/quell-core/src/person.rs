@@ -3,7 +3,7 @@
 //! Roles are a ladder: whoever may do more may do all that is below. A person's own terminal beside the data folder needs no role, since whoever
 //! reads the keys can do everything anyway.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -80,6 +80,11 @@ pub fn name(text: &str) -> Result<String, BadId> {
     }
 }
 
+/// Two names with one key are one person: whoever writes themselves large is nobody else.
+pub fn key(name: &str) -> String {
+    name.trim().to_lowercase()
+}
+
 /// Characters with which one name looks like another: joiners, marks of direction, tags (Unicode general category Cf, the usual ones).
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
@@ -137,6 +142,8 @@ pub struct People {
     pub local: BTreeMap<String, Role>,
     /// Tokens by id; revoked ones are gone.
     pub tokens: BTreeMap<String, Issued>,
+    /// Whoever was known here and was removed: nothing that they made lets anybody in, whatever a provider says of them.
+    pub removed: BTreeSet<String>,
     /// Every break-glass, oldest first.
     pub break_glass: Vec<BreakGlass>,
     /// Position in the stream up to which this is.
@@ -159,10 +166,12 @@ impl People {
         self.next_pos = entry.pos + 1;
         match &entry.event {
             Event::PersonAdded { person, role } => {
+                self.removed.remove(&key(person));
                 self.local.insert(person.clone(), *role);
             }
             Event::PersonRemoved { person, .. } => {
                 self.local.remove(person);
+                self.removed.insert(key(person));
             }
             Event::TokenIssued { token } => {
                 let issued = Issued { token: token.clone(), by: entry.actor.id.clone(), at: entry.at };
@@ -181,6 +190,17 @@ impl People {
             }
             _ => {}
         }
+    }
+
+    /// The name of somebody who is known here and whose name differs from this one in spelling at most.
+    pub fn namesake(&self, name: &str) -> Option<&str> {
+        let wanted = key(name);
+        self.local.keys().map(String::as_str).find(|own| key(own) == wanted)
+    }
+
+    /// Was this person removed, and not added again?
+    pub fn is_removed(&self, name: &str) -> bool {
+        self.removed.contains(&key(name))
     }
 
     /// The role of a person now: their own, or more while a break-glass of theirs holds.

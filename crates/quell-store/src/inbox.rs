@@ -206,7 +206,10 @@ impl Store {
         });
         let expired = now.checked_sub(lease).unwrap_or(Timestamp::MIN).as_microsecond();
         for (id, holder, claimed, tries) in due {
-            if !holder.is_empty() && claimed >= expired && self.is_alive(&holder).await? {
+            if !holder.is_empty()
+                && claimed >= expired
+                && !self.watch.lock().await.is_gone(self, &holder).await?
+            {
                 continue;
             }
             if u64::try_from(tries).unwrap_or(0) >= most {

@@ -110,8 +110,13 @@ impl Store {
             install: install.clone(),
             number: 1,
         };
-        let store =
-            Self { db, keys, frontier: tokio::sync::Mutex::new(Frontier::new()), lease: Lease::default() };
+        let store = Self {
+            db,
+            keys,
+            frontier: tokio::sync::Mutex::new(Frontier::new()),
+            lease: Lease::default(),
+            watch: tokio::sync::Mutex::default(),
+        };
         let mut batch = Batch::new(INSTALLATION, 0);
         batch.push(NewEntry::new(
             Actor::engine("init"),
@@ -167,7 +172,13 @@ impl Store {
         let origin = format!("quell/{install}/ledger/1");
         let signing = SigningKey::from_seed(&origin, &seed).map_err(|e| StoreError::Ledger(e.to_string()))?;
         let keys = Keyring { kek, signing, fingerprint: FingerprintKey::new(*fingerprint), install, number };
-        Ok(Self { db, keys, frontier: tokio::sync::Mutex::new(Frontier::new()), lease: Lease::default() })
+        Ok(Self {
+            db,
+            keys,
+            frontier: tokio::sync::Mutex::new(Frontier::new()),
+            lease: Lease::default(),
+            watch: tokio::sync::Mutex::default(),
+        })
     }
 
     /// Replaces the key-encryption key: every data key is wrapped anew, no value is opened. One transaction with

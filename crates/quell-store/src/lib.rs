@@ -40,6 +40,8 @@ pub struct Store {
     pub(crate) keys: Keyring,
     /// The newest frontier seen; used only while its size is the ledger's.
     pub(crate) frontier: tokio::sync::Mutex<Frontier>,
+    /// What was seen of the locks of others who work the inbox off.
+    pub(crate) watch: tokio::sync::Mutex<Watch>,
     /// For workers.
     pub(crate) lease: Lease,
 }

@@ -48,6 +48,8 @@ pub(crate) struct Caller {
     pub(crate) person: String,
     /// What they may do.
     pub(crate) role: Role,
+    /// What they may do without broken glass: nothing that outlasts the glass is made of it.
+    pub(crate) own: Role,
     /// How they were let in.
     pub(crate) by: By,
     /// The installation, asked by them.
@@ -91,6 +93,15 @@ impl Caller {
         };
         let mut all = incident.machine.iter().flat_map(Machine::states);
         if all.any(|(step, state)| waits(step, state)) { self.is_fresh(now()) } else { Ok(()) }
+    }
+
+    /// Rights that last are given by those who have them for good.
+    pub(crate) fn lasting(&self, role: Role) -> Result<(), Problem> {
+        if self.own >= role {
+            return Ok(());
+        }
+        let words = "broken glass gives no rights that outlast it";
+        Err(Problem::new(StatusCode::FORBIDDEN, words).hint("an admin does this"))
     }
 
     /// May they do what this role may?

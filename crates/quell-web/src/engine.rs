@@ -11,7 +11,7 @@ use quell_core::IncidentId;
 use quell_core::event::Actor;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{self, JoinHandle, JoinSet};
 
 use crate::feed::Feed;
 
@@ -60,7 +60,8 @@ impl Engine {
         let told = troubles.clone();
         let task = tokio::spawn(async move {
             let (running, runs) = (BTreeSet::new(), JoinSet::new());
-            Plans { app, asked, running, runs, troubles: told, stop }.drive(news).await;
+            let tasks = BTreeMap::new();
+            Plans { app, asked, running, runs, tasks, troubles: told, stop }.drive(news).await;
         });
         Ok(Self { task, troubles })
     }
@@ -72,12 +73,16 @@ impl Engine {
     }
 }
 
+/// How a run came home.
+type Home = Result<Ended, AppError>;
+
 struct Plans {
     app: Arc<App>,
     /// Incidents whose plan the server was asked to carry out and that may be open.
     asked: BTreeSet<IncidentId>,
     running: BTreeSet<IncidentId>,
-    runs: JoinSet<(IncidentId, Result<Ended, AppError>)>,
+    runs: JoinSet<Home>,
+    tasks: BTreeMap<task::Id, IncidentId>,
     troubles: Troubles,
     stop: watch::Receiver<bool>,
 }
@@ -97,7 +102,7 @@ impl Plans {
                     Err(RecvError::Lagged(_)) => due.extend(&self.asked),
                     Err(RecvError::Closed) => break,
                 },
-                Some(Ok((id, ended))) = self.runs.join_next(), if !self.runs.is_empty() => self.ended(id, ended),
+                Some(joined) = self.runs.join_next_with_id(), if !self.runs.is_empty() => self.joined(joined),
                 _tick = every.tick() => due.extend(&self.asked),
                 _ended = stop.wait_for(|stop| *stop) => break,
             }
@@ -125,14 +130,32 @@ impl Plans {
         }
         let moves = incident.machine.as_ref().is_some_and(|machine| machine.has_work(now()));
         if !incident.is_to_be_driven() || !moves {
+            // Nothing to do here: what kept it from going on is over, or is another server's.
+            self.troubles.set(id, None);
             return;
         }
+        // Asked for this plan: what is made meanwhile waits for a person's word.
+        let only = incident.asked;
         self.running.insert(id);
         let (app, stop) = (Arc::clone(&self.app), self.stop.clone());
-        self.runs.spawn(async move {
-            let run = Run { stop, return_when_idle: true, failpoint: None, patience: PATIENCE };
-            (id, driver::run(app, id, run, &mut |_| {}).await)
+        let run = self.runs.spawn(async move {
+            let run = Run { stop, return_when_idle: true, failpoint: None, patience: PATIENCE, only };
+            driver::run(app, id, run, &mut |_| {}).await
         });
+        self.tasks.insert(run.id(), id);
+    }
+
+    /// A run that panicked is taken up again like one that ended.
+    fn joined(&mut self, joined: Result<(task::Id, Home), task::JoinError>) {
+        let task = joined.as_ref().map_or_else(task::JoinError::id, |(task, _)| *task);
+        let Some(id) = self.tasks.remove(&task) else { return };
+        match joined {
+            Ok((_, home)) => self.ended(id, home),
+            Err(error) => {
+                self.running.remove(&id);
+                self.troubles.set(id, Some(format!("a run of this plan ended without a word: {error}")));
+            }
+        }
     }
 
     fn ended(&mut self, id: IncidentId, ended: Result<Ended, AppError>) {

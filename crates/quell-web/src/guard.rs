@@ -1,6 +1,7 @@
 //! What stands before every route: who asks, whether they may, whether the request comes from our own page; and what every answer carries.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -24,6 +25,10 @@ use crate::ui;
 const FORM_MAX: usize = 1 << 20;
 /// Longest form with files.
 const FILES_MAX: usize = 16 << 20;
+/// Longest body of what is no API, in bytes: the largest delivery that a webhook takes.
+const BODY_MAX: usize = quell_app::intake::MAX_BODY;
+/// Time for a body.
+const BODY_LIMIT: Duration = Duration::from_secs(30);
 /// Header with a session's token, where there is no form.
 const CSRF_HEADER: &str = "x-quell-csrf";
 
@@ -37,12 +42,25 @@ pub(crate) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let caller = match who(&server, request.headers()).await {
+    // Another system proves itself to its own handler, in whatever header it likes.
+    let who = match route.kind {
+        Kind::Hook => Ok(None),
+        Kind::Page | Kind::Api => who(&server, request.headers()).await,
+    };
+    let caller = match who {
         Ok(caller) => caller,
         Err(problem) => return problem.into_response(),
     };
     if let Err(response) = may(route, caller.as_ref(), &request) {
         return *response;
+    }
+    let looks = matches!(*request.method(), Method::GET | Method::HEAD);
+    // The API has rules of its own for this.
+    if route.kind != Kind::Api && !looks {
+        request = match whole(request).await {
+            Ok(request) => request,
+            Err(problem) => return problem.into_response(),
+        };
     }
     // Another system's calls carry no cookie, and are checked by their own handler.
     if route.kind != Kind::Hook && !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -57,6 +75,21 @@ pub(crate) async fn guard(
     next.run(request).await
 }
 
+/// The request with all of its body: whoever sends one byte a second is let go.
+async fn whole(request: Request) -> Result<Request, Problem> {
+    let (parts, body) = request.into_parts();
+    let late =
+        || Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time").hint("send it again");
+    let read = tokio::time::timeout(BODY_LIMIT, to_bytes(body, BODY_MAX)).await.map_err(|_elapsed| late())?;
+    let bytes = read.map_err(|_lost| {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body is longer than {BODY_MAX} bytes, or was cut off"),
+        )
+    })?;
+    Ok(Request::from_parts(parts, Body::from(bytes)))
+}
+
 /// Who asks: by a token, or by a session's cookie.
 async fn who(server: &Server, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
     // Whoever sends a token means that one: a wrong one is not made up for by a cookie.
@@ -65,13 +98,13 @@ async fn who(server: &Server, headers: &HeaderMap) -> Result<Option<Caller>, Pro
             return Err(Problem::bad_token());
         };
         let app = server.app.acting_as(Actor::user(person.clone()));
-        return Ok(Some(Caller { person, role, by: By::Token { id, made }, app }));
+        return Ok(Some(Caller { person, role, own: role, by: By::Token { id, made }, app }));
     }
     let Some(cookie) = cookie(headers, server.cookie_name()) else { return Ok(None) };
-    let Some(Found { id, session, role }) = server.session(&cookie).await? else { return Ok(None) };
+    let Some(Found { id, session, role, own }) = server.session(&cookie).await? else { return Ok(None) };
     let app = server.app.acting_as(Actor::user(session.person.clone()));
     let by = By::Session { id, csrf: session.csrf, confirmed: session.confirmed, source: session.source };
-    Ok(Some(Caller { person: session.person, role, by, app }))
+    Ok(Some(Caller { person: session.person, role, own, by, app }))
 }
 
 /// A cookie. With `__Host-`, no other host of the domain can have set it.

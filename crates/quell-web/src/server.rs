@@ -13,6 +13,7 @@ use quell_app::clock::now;
 use quell_app::person::token::{self, Shown};
 use quell_app::person::{self, Found};
 use quell_app::{App, AppError, Options, intake};
+use quell_core::event::Actor;
 use quell_core::person::People;
 use quell_core::secret::SecretValue;
 use tokio::net::{TcpListener, TcpStream};
@@ -127,7 +128,12 @@ pub async fn serve(
     let url = config.url.clone().map_or_else(own, Ok).map_err(|e| AppError::Usage(e.to_string()))?;
     let feed = Feed::start(&app, stop.clone()).await?;
     let engine = Engine::start(&app, &feed, stop.clone()).await?;
-    let inbox = tokio::spawn(intake::work(Arc::clone(&app), config.options, stop.clone(), |_| {}));
+    let inbox = tokio::spawn(intake::work(
+        app.acting_as(Actor::engine("intake")),
+        config.options,
+        stop.clone(),
+        |_| {},
+    ));
     let people = Mutex::new(person::people(&app).await?);
     let (metrics, troubles) = (Metrics::default(), engine.troubles.clone());
     let server = Arc::new(Server {

@@ -61,8 +61,8 @@ fn too_many_packages_are_found() {
     let at = |count: usize| {
         text::check(&Tree::made(&[("Cargo.lock", &"[[package]]\nname = \"x\"\n".repeat(count))]))
     };
-    assert!(at(500).is_empty());
-    assert_eq!(at(501).len(), 1);
+    assert!(at(540).is_empty());
+    assert_eq!(at(541).len(), 1);
 }
 
 #[test]

@@ -91,6 +91,8 @@ pub struct Run {
     pub failpoint: Option<Failpoint>,
     /// How long to wait for a database that is away.
     pub patience: Duration,
+    /// Hash of the plan that is meant: where another one takes its place, nothing new starts.
+    pub only: Option<String>,
 }
 
 /// Long enough for a restart, a failover, an upgrade of the database.
@@ -102,7 +104,7 @@ impl Run {
         let (keep, stop) = tokio::sync::watch::channel(false);
         // Nobody will ever ask to stop; keep the channel open so that waiting on it pends.
         drop(tokio::spawn(async move { keep.closed().await }));
-        Self { stop, return_when_idle: true, failpoint: None, patience: PATIENCE }
+        Self { stop, return_when_idle: true, failpoint: None, patience: PATIENCE, only: None }
     }
 }
 
@@ -135,6 +137,7 @@ struct Driver<'a> {
     /// A commit may have gone through without an answer: read before anything is decided.
     doubtful: bool,
     patience: Duration,
+    only: Option<String>,
 }
 
 /// Why a plan does not go on whose successor nobody trusts.
@@ -178,6 +181,7 @@ pub async fn run(
         watch: Watch::default(),
         doubtful: false,
         patience: options.patience,
+        only: options.only,
     };
     driver.begin();
     driver.run(options.stop, options.return_when_idle).await
@@ -276,7 +280,7 @@ impl Driver<'_> {
         }
         self.keep_right().await?;
         self.look_for_dead_workers().await?;
-        let stopping = *stop.borrow() || self.incident.stale;
+        let stopping = *stop.borrow() || self.incident.stale || self.is_another_plan();
         if !self.turn(stopping).await? {
             self.refresh().await?;
             return Ok(None);
@@ -495,6 +499,11 @@ impl Driver<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Nobody asked for the plan that holds now.
+    fn is_another_plan(&self) -> bool {
+        self.only.as_deref().is_some_and(|only| only != self.machine.plan_hash())
     }
 
     /// Reads what somebody else wrote to the stream.

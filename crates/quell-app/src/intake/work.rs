@@ -22,6 +22,8 @@ const LANES: usize = 4;
 const LEASE: SignedDuration = SignedDuration::from_mins(20);
 /// The longest that one try may take.
 const TRY: Duration = Duration::from_mins(15);
+/// How often a worker looks whether it still may act.
+const LOOK: Duration = Duration::from_millis(250);
 /// How often the inbox is looked at.
 const TICK: Duration = Duration::from_millis(500);
 /// The second try comes after this, each further one after four times as long, none later than `LONGEST`.
@@ -48,29 +50,29 @@ pub async fn work(
     stop: watch::Receiver<bool>,
     on: impl Fn(&Ended) + Clone + Send + Sync + 'static,
 ) -> Result<(), AppError> {
-    let worker = Arc::new(app.store.become_worker().await?);
     let mut lanes = tokio::task::JoinSet::new();
     for _ in 0..LANES {
-        let (app, options, worker) = (Arc::clone(&app), options.clone(), Arc::clone(&worker));
+        let (app, options) = (Arc::clone(&app), options.clone());
         let (stop, on) = (stop.clone(), on.clone());
         // What a delivery leads to borrows from the inventory in ways that keep it on one thread.
         let runtime = tokio::runtime::Handle::current();
-        lanes.spawn_blocking(move || runtime.block_on(lane(&app, &options, &worker, stop, &on)));
+        lanes.spawn_blocking(move || runtime.block_on(lane(&app, &options, stop, &on)));
     }
     while lanes.join_next().await.is_some() {}
     Ok(())
 }
 
-async fn lane(
-    app: &App,
-    options: &Options,
-    worker: &WorkerGuard,
-    mut stop: watch::Receiver<bool>,
-    on: &impl Fn(&Ended),
-) {
+async fn lane(app: &App, options: &Options, mut stop: watch::Receiver<bool>, on: &impl Fn(&Ended)) {
+    let mut worker = None;
     while !*stop.borrow() {
+        // Whoever lost the right to act under a name goes on under another one.
+        if worker.as_ref().is_none_or(|own: &WorkerGuard| !own.right().holds()) {
+            worker = app.store.become_worker().await.ok();
+        }
         // A database that is away for a moment must not end the worker.
-        if let Ok(Some(ended)) = next(app, options, worker).await {
+        if let Some(own) = &worker
+            && let Ok(Some(ended)) = next(app, options, own).await
+        {
             on(&ended);
             continue;
         }
@@ -91,11 +93,23 @@ pub async fn work_off(app: &App, options: &Options) -> Result<Vec<Ended>, AppErr
     Ok(all)
 }
 
+/// Ends when the worker may not act any more.
+async fn lost(worker: &WorkerGuard) {
+    while worker.right().holds() {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 async fn next(app: &App, options: &Options, worker: &WorkerGuard) -> Result<Option<Ended>, AppError> {
     let Some(delivery) = app.store.inbox_claim(&worker.id, now(), LEASE, MAX_TRIES).await? else {
         return Ok(None);
     };
-    let result = match tokio::time::timeout(TRY, one(app, options, &delivery)).await {
+    let tried = tokio::select! {
+        tried = tokio::time::timeout(TRY, one(app, options, &delivery)) => tried,
+        // Another takes it over: what is half-done is found there.
+        () = lost(worker) => return Ok(None),
+    };
+    let result = match tried {
         Ok(result) => result,
         Err(_elapsed) => Err(Trouble::Again(format!("it took longer than {} min", TRY.as_secs() / 60))),
     };

@@ -1,11 +1,12 @@
 //! One-time codes to sign in with. Whoever may run `quell person code` beside the data folder vouches for the person; nothing is left that could leak.
 
 use jiff::{SignedDuration, Timestamp};
+use quell_core::event::Event;
 use quell_core::person::People;
 use quell_core::secret::SecretValue;
 use quell_store::{Lapsing, StoreError};
 
-use super::hash;
+use super::{decide, hash};
 use crate::{App, AppError};
 
 /// How long a code is good for.
@@ -28,6 +29,9 @@ pub async fn code(app: &App, people: &People, person: &str, now: Timestamp) -> R
     let letters: Vec<u8> = random.iter().map(letter).collect();
     let shown: Vec<&[u8]> = letters.chunks(5).collect();
     let shown = SecretValue::new(shown.join(&b'-'));
+    // First: that somebody could sign in as that person is known before anybody can.
+    let made = vec![Event::CodeMade { person: person.to_owned() }];
+    decide(app, now, |_| Ok((made.clone(), ()))).await?;
     app.store.lapsing_drop(KIND, person).await?;
     let expires = now.checked_add(CODE_LASTS).unwrap_or(Timestamp::MAX);
     let row = Lapsing {

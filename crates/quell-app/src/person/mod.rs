@@ -18,7 +18,7 @@ use crate::{App, AppError};
 
 pub use code::{CODE_LASTS, code, redeem};
 pub use quell_core::person::Issued;
-pub use session::{Found, LASTS, Session, Source, confirm, end, end_all, end_one, find, of, start};
+pub use session::{Found, LASTS, Session, Source, begin, confirm, end, end_all, end_one, find, of, start};
 
 /// Everybody who is known here.
 pub async fn people(app: &App) -> Result<People, AppError> {
@@ -61,6 +61,11 @@ pub async fn decide<T>(
 pub async fn add(app: &App, person: &str, role: Role, at: Timestamp) -> Result<(), AppError> {
     let person = quell_core::person::name(person).map_err(|e| AppError::Usage(e.to_string()))?;
     decide(app, at, |people| {
+        if let Some(other) = people.namesake(&person).filter(|other| *other != person) {
+            return Err(AppError::Usage(format!(
+                "{other} is known here already: two spellings of one name would count as two people"
+            )));
+        }
         let same = people.local.get(&person) == Some(&role);
         let events =
             if same { Vec::new() } else { vec![Event::PersonAdded { person: person.clone(), role }] };
@@ -84,12 +89,27 @@ pub async fn remove(app: &App, person: &str, reason: &str, at: Timestamp) -> Res
                 "{person} is the last admin known here: add another one first (`quell person add NAME --role admin`)"
             )));
         }
-        let event = Event::PersonRemoved { person: person.to_owned(), reason: reason.to_owned() };
-        Ok((vec![event], ()))
+        let mut events = vec![Event::PersonRemoved { person: person.to_owned(), reason: reason.to_owned() }];
+        events.extend(revoked(people, person));
+        Ok((events, ()))
     })
     .await?;
     end_all(app, person).await?;
     Ok(())
+}
+
+/// Whoever it is, by a code or by an identity provider: their sessions end, their tokens are refused from here on. How many sessions.
+pub async fn sign_out(app: &App, person: &str, at: Timestamp) -> Result<u64, AppError> {
+    decide(app, at, |people| Ok((revoked(people, person), ()))).await?;
+    end_all(app, person).await
+}
+
+fn revoked(people: &People, person: &str) -> Vec<Event> {
+    let theirs = people.tokens.values().filter(|issued| issued.by == person);
+    let reason = format!("{person} was signed out everywhere");
+    theirs
+        .map(|issued| Event::TokenRevoked { token: issued.token.id.clone(), reason: reason.clone() })
+        .collect()
 }
 
 /// SHA-256 in hex. Name of something that lets somebody in: what is kept opens nothing.

@@ -74,8 +74,8 @@ pub struct Back {
     pub role: Role,
     /// Where they wanted to go.
     pub next: String,
-    /// They were asked anew who they are.
-    pub again: bool,
+    /// When they showed who they are, as the provider says; the epoch when it does not.
+    pub confirmed: Timestamp,
 }
 
 /// What the browser brings back.
@@ -230,7 +230,24 @@ pub async fn finish(
         }
     }
     let person = person(oidc, &claims)?;
-    Ok(Back { role: role(oidc, &claims), person, next: begun.next, again: begun.again.is_some() })
+    let people = super::people(app).await?;
+    if people.is_removed(&person) {
+        return Err(failed(
+            what,
+            format!("{person} was removed here; `quell person add` lets them in again"),
+        ));
+    }
+    // Decisions are recorded with names, and rights hang on them: one name is one person, whoever vouches.
+    if let Some(local) = people.namesake(&person) {
+        let words = format!(
+            "{local} signs in with codes here; remove them first (`quell person remove`), or sign in with a code"
+        );
+        return Err(failed(what, words));
+    }
+    let shown =
+        claims.get("auth_time").and_then(Value::as_i64).and_then(|at| Timestamp::from_second(at).ok());
+    let confirmed = shown.unwrap_or(Timestamp::UNIX_EPOCH).min(now);
+    Ok(Back { role: role(oidc, &claims), person, next: begun.next, confirmed })
 }
 
 async fn exchange(

@@ -54,6 +54,8 @@ pub struct Found {
     pub session: Session,
     /// What the person may do now.
     pub role: Role,
+    /// What they may do without broken glass.
+    pub own: Role,
 }
 
 /// Random text that can stand in a cookie or a URL.
@@ -71,10 +73,20 @@ pub async fn start(
     source: Source,
     now: Timestamp,
 ) -> Result<SecretValue, AppError> {
+    begin(app, person, role, source, (now, now)).await
+}
+
+/// The same for somebody who showed who they are at another moment: `times` are now, and then.
+pub async fn begin(
+    app: &App,
+    person: &str,
+    role: Role,
+    source: Source,
+    (now, confirmed): (Timestamp, Timestamp),
+) -> Result<SecretValue, AppError> {
     let person = quell_core::person::name(person).map_err(|e| AppError::Usage(e.to_string()))?;
     let cookie = SecretValue::from_text(random()?);
-    let session =
-        Session { person: person.clone(), role, source, csrf: random()?, since: now, confirmed: now };
+    let session = Session { person: person.clone(), role, source, csrf: random()?, since: now, confirmed };
     let row = row(&hash(cookie.expose()), &session)?;
     app.store.lapsing_sweep(now).await?;
     app.store.lapsing_add(KIND, &row, now).await?;
@@ -106,9 +118,9 @@ pub async fn find(
         Source::Local => people.local.get(&session.person).copied(),
         Source::Oidc => Some(session.role),
     };
-    let Some(own) = own else { return Ok(None) };
+    let Some(own) = own.filter(|_| !people.is_removed(&session.person)) else { return Ok(None) };
     let role = people.role(&session.person, own, now);
-    Ok(Some(Found { id, session, role }))
+    Ok(Some(Found { id, session, role, own }))
 }
 
 /// The person of a session showed anew who they are. False when it has ended.

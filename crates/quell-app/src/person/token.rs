@@ -62,6 +62,7 @@ pub async fn make(
     app.named_actor()?;
     let usage = |words: String| Err(AppError::Usage(words));
     let name = new.name.trim();
+    crate::tell::refuse_values(app, None, name).await?;
     if name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
         return usage("say what the token is for, in 1 to 100 characters (--name)".to_owned());
     }
@@ -106,6 +107,9 @@ pub fn check(people: &People, value: &SecretValue, now: Timestamp) -> Option<Sho
         return None;
     }
     let Issued { token, by: person, at } = people.tokens.get(text.get(PREFIX.len()..PREFIX.len() + ID)?)?;
+    if people.is_removed(person) {
+        return None;
+    }
     let same = bool::from(hash(value.expose()).as_bytes().ct_eq(token.sha256.as_bytes()));
     if !same || token.expires <= now {
         return None;

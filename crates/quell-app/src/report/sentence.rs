@@ -39,6 +39,9 @@ pub(super) fn sentence(entry: &Entry, seen: &mut Seen) -> Said {
                 .with(format!("lease {lease}, good for {ttl_seconds} s"))
         }
         Event::PersonAdded { person, role } => Said::new(format!("{person} may sign in as {role}")).decided(),
+        Event::CodeMade { person } => {
+            Said::new(format!("a code was made with which {person} signs in")).decided()
+        }
         Event::PersonRemoved { person, reason } => {
             Said::new(format!("{person} may not sign in any more")).with(reason).decided()
         }

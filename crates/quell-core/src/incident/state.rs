@@ -300,6 +300,7 @@ impl Incident {
             | Event::SecretObserved { .. }
             | Event::CredentialIssued { .. }
             | Event::PersonAdded { .. }
+            | Event::CodeMade { .. }
             | Event::PersonRemoved { .. }
             | Event::TokenIssued { .. }
             | Event::TokenRevoked { .. }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::routing::get;
+use quell_app::AppError;
 use quell_core::person::Role;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -13,6 +14,7 @@ use serde_json::Value;
 use super::openapi;
 use super::operation::{Operation, of};
 use crate::caller::Caller;
+use crate::problem::Problem;
 use crate::server::Server;
 use crate::view::shape;
 
@@ -41,14 +43,15 @@ pub(crate) struct About {
     role: Role,
 }
 
-pub(crate) async fn show(State(server): State<Arc<Server>>, caller: Caller) -> Json<About> {
-    Json(About {
+pub(crate) async fn show(State(server): State<Arc<Server>>, caller: Caller) -> Result<Json<About>, Problem> {
+    let entries = server.app.store.size().await.map_err(AppError::from)?;
+    Ok(Json(About {
         version: env!("CARGO_PKG_VERSION"),
         ledger: server.app.store.origin().to_owned(),
-        entries: server.feed.size(),
+        entries,
         person: caller.person,
         role: caller.role,
-    })
+    }))
 }
 
 async fn description() -> Json<&'static Value> {

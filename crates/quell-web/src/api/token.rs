@@ -129,9 +129,11 @@ pub(crate) async fn made(
         )
         .hint("make it at /settings, or with the token of an admin"));
     }
+    // A token is as good as having signed in just now; so is making one.
+    caller.is_fresh(now())?;
     let lasts = SignedDuration::from_hours(wanted.days.clamp(0, 10_000) * 24);
     let new = NewToken { name: wanted.name, role: wanted.role, lasts };
-    let (made, value) = token::make(&caller.app, caller.role, &new, now()).await?;
+    let (made, value) = token::make(&caller.app, caller.own, &new, now()).await?;
     Ok((made, value.expose_text().unwrap_or_default().to_owned()))
 }
 
@@ -160,6 +162,7 @@ async fn revoke(
     if !own && !caller.may(Role::Admin) {
         return Err(Problem::not_found("there is no such token of yours"));
     }
+    quell_app::tell::refuse_values(&caller.app, None, &why.reason).await?;
     token::revoke(&caller.app, &id, &why.reason, now()).await?;
     Ok(Told::new(Revoked { revoked: id }))
 }

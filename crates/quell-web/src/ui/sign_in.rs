@@ -31,7 +31,9 @@ pub(crate) const ROUTES: &[Route] = &[
 ];
 
 /// Cookie of a browser that went to the identity provider.
-const AWAY: &str = "quell-away";
+fn away_cookie(server: &Server) -> &'static str {
+    if server.is_https() { "__Host-quell-away" } else { "quell-away" }
+}
 
 /// Where to sign in, and come back from.
 pub(crate) fn place(back: &str) -> String {
@@ -40,9 +42,13 @@ pub(crate) fn place(back: &str) -> String {
     format!("/sign-in?{query}")
 }
 
+/// Longest place to come back to: it is kept while somebody is away.
+const PLACE_MAX: usize = 2048;
+
 /// A place on this server and nowhere else: what others put into the link must not lead people away.
 fn own_place(next: &str) -> &str {
-    let own = next.starts_with('/')
+    let own = next.len() <= PLACE_MAX
+        && next.starts_with('/')
         && !next.starts_with("//")
         && !next.contains('\\')
         && !next.chars().any(char::is_control);
@@ -163,7 +169,7 @@ async fn away(State(server): State<Arc<Server>>, Form(form): Form<Away>) -> Resu
     let refresh = HeaderValue::from_str(&format!("0; url={}", away.url))
         .map_err(|error| Problem::bad_request(error.to_string()))?;
     response.headers_mut().insert("refresh", refresh);
-    put_cookie(&server, &mut response, AWAY, Some(&away.cookie), 600)?;
+    put_cookie(&server, &mut response, away_cookie(&server), Some(&away.cookie), 600)?;
     Ok(response)
 }
 
@@ -181,13 +187,18 @@ async fn back(
     Query(returned): Query<oidc::Returned>,
 ) -> Result<Response, Problem> {
     let at = now();
-    let cookie = crate::guard::cookie(&headers, AWAY);
+    let cookie = crate::guard::cookie(&headers, away_cookie(&server));
     let back = oidc::finish(&server.app, &callback(&server)?, &returned, cookie.as_ref(), at).await?;
-    let cookie = person::start(&server.app, &back.person, back.role, Source::Oidc, at).await?;
+    // Whoever was signed in here before is not any more: an old cookie that somebody took is worth nothing.
+    if let Some(old) = crate::guard::cookie(&headers, server.cookie_name()) {
+        person::end(&server.app, &person::hash(old.expose()), at).await?;
+    }
+    let times = (at, back.confirmed);
+    let cookie = person::begin(&server.app, &back.person, back.role, Source::Oidc, times).await?;
     // The browser comes from another site: a `Lax` cookie is sent on with a link that is followed, and this is one.
     let mut response = Redirect::to(own_place(&back.next)).into_response();
     set_cookie(&server, &mut response, Some(&cookie))?;
-    put_cookie(&server, &mut response, AWAY, None, 0)?;
+    put_cookie(&server, &mut response, away_cookie(&server), None, 0)?;
     Ok(response)
 }
 

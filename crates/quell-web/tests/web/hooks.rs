@@ -72,3 +72,25 @@ async fn a_button_that_slack_did_not_sign_decides_nothing() {
         assert!(said.contains("not accepted"), "{said}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hook_that_is_called_with_a_key_in_authorization_reaches_its_own_check() {
+    let config = json!({ "secret": "env:HOOK_KEY", "types": ["gitleaks_rule_id_stripe"] });
+    let kind = ConnectorRef { connector: "gitlab_revocation".to_owned(), config };
+    let intake = BTreeMap::from([("rev".to_owned(), kind)]);
+    let inventory = Inventory { intake, ..Inventory::default() };
+    let environment = BTreeMap::from([("HOOK_KEY".to_owned(), KEY.to_owned())]);
+    let world = World::at("127.0.0.1:0", inventory, environment).await;
+    let ask = async |key: &str| {
+        let request = world.ask(Method::GET, "/hooks/rev").header("authorization", key);
+        read(request.send().await.unwrap()).await
+    };
+    let (status, said) = ask(KEY).await;
+    assert_eq!(status, StatusCode::OK, "{said}");
+    assert!(said.contains("types"), "{said}");
+    let (status, said) = ask("wrong").await;
+    assert_eq!((status, said.as_str()), (StatusCode::UNAUTHORIZED, r#"{"error":"not accepted"}"#));
+    // Whoever stands before the server may use the header for themselves.
+    let health = world.ask(Method::GET, "/healthz").header("authorization", "Basic eDp5");
+    assert_eq!(health.send().await.unwrap().status(), StatusCode::OK);
+}

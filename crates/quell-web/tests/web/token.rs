@@ -1,5 +1,7 @@
 //! Tokens for programs, over HTTP.
 
+use quell_app::clock::now;
+use quell_app::person;
 use quell_core::person::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -91,4 +93,20 @@ async fn guesses_cut_off_tokens_and_other_schemes_are_turned_away_alike() {
         assert_eq!(status, StatusCode::UNAUTHORIZED, "{header:.20}: {body}");
         assert!(!body.contains(&token[14..40]), "nothing of it is repeated");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_removed_or_signed_out_everywhere_has_no_token_left() {
+    let world = World::new().await;
+    world.session("omar", Role::Admin).await;
+    let (_, token) = make(&world, "responder").await;
+    assert_eq!(server(&world, &token).await.0, StatusCode::OK);
+    person::remove(&world.app, "ines", "left", now()).await.unwrap();
+    assert_eq!(server(&world, &token).await.0, StatusCode::UNAUTHORIZED, "removed");
+    // Let in again, the old token stays dead; a new one ends with being signed out everywhere.
+    let (_, again) = make(&world, "responder").await;
+    assert_eq!(server(&world, &token).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(server(&world, &again).await.0, StatusCode::OK);
+    person::sign_out(&world.app, "ines", now()).await.unwrap();
+    assert_eq!(server(&world, &again).await.0, StatusCode::UNAUTHORIZED, "signed out");
 }

@@ -42,7 +42,12 @@ pub(crate) enum PersonCommand {
         /// Who
         name: String,
     },
-    /// They may not sign in any more; their sessions end at once
+    /// End all sessions of somebody and revoke their tokens, whoever vouches for them
+    SignOut {
+        /// Who
+        name: String,
+    },
+    /// They may not sign in any more; their sessions end at once, their tokens are refused
     Remove {
         /// Who
         name: String,

@@ -85,7 +85,7 @@ fn stoppable() -> Run {
             stop_tx.closed().await;
         }
     });
-    Run { stop, return_when_idle: true, failpoint: None, patience: PATIENCE }
+    Run { stop, return_when_idle: true, failpoint: None, patience: PATIENCE, only: None }
 }
 
 /// From standard input; typed without an echo when that is a terminal.

@@ -134,9 +134,15 @@ pub(crate) async fn person(options: &Options, command: &PersonCommand, out: &Out
             }
             return Ok(exit::OK);
         }
+        PersonCommand::SignOut { name } => {
+            let ended = person::sign_out(&app, name, now()).await?;
+            out.status(format!("{name}: {ended} session(s) ended; their tokens are refused from here on"));
+        }
         PersonCommand::Remove { name, reason } => {
             person::remove(&app, name, reason, now()).await?;
-            out.status(format!("{name} may not sign in any more; their sessions have ended"));
+            out.status(format!(
+                "{name} may not sign in any more; their sessions have ended, their tokens are refused"
+            ));
         }
     }
     Ok(exit::OK)

@@ -141,7 +141,7 @@ fn a_cut_connection_changes_nothing() {
         std::thread::sleep(std::time::Duration::from_millis(150));
     }
     let output = done(running);
-    assert!(cuts > 3, "it was over before it began: {cuts}");
+    assert!(cuts > 1, "it was over before it began: {cuts}");
     assert!(!text(&output.stderr).contains("the worker is gone"), "{}", text(&output.stderr));
     world.assert_inert(&id, Roles::Alternating);
 }

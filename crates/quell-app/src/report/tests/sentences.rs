@@ -155,6 +155,7 @@ fn facts_about_people() {
     };
     for event in [
         Event::PersonAdded { person: s("ines"), role: Role::Approver },
+        Event::CodeMade { person: s("ines") },
         Event::PersonRemoved { person: s("omar"), reason: s("left") },
         Event::TokenIssued { token },
         Event::TokenRevoked { token: s("00ff"), reason: s("leaked") },
@@ -167,6 +168,7 @@ fn facts_about_people() {
     let said = said(&story, skip);
     for line in [
         "ines may sign in as approver",
+        "a code was made with which ines signs in",
         "omar may not sign in any more | left",
         "token 00ff made: ci | as reporter, until",
         "token 00ff revoked | leaked",

@@ -51,6 +51,7 @@ pub(super) async fn revoke_token(caller: Caller, Form(form): Form<Revoked>) -> R
     if !own && !caller.may(Role::Admin) {
         return Err(Problem::not_found("there is no such token of yours"));
     }
+    quell_app::tell::refuse_values(&caller.app, None, &form.reason).await?;
     token::revoke(&caller.app, &form.id, &form.reason, now()).await?;
     Ok(again())
 }
@@ -85,6 +86,7 @@ pub(super) struct NewPerson {
 }
 
 pub(super) async fn add_person(caller: Caller, Form(form): Form<NewPerson>) -> Result<Response, Problem> {
+    caller.lasting(Role::Admin)?;
     caller.is_fresh(now())?;
     person::add(&caller.app, &form.name, form.role, now()).await?;
     Ok(again())
@@ -97,6 +99,8 @@ pub(super) struct Removed {
 }
 
 pub(super) async fn remove_person(caller: Caller, Form(form): Form<Removed>) -> Result<Response, Problem> {
+    caller.lasting(Role::Admin)?;
+    quell_app::tell::refuse_values(&caller.app, None, &form.reason).await?;
     person::remove(&caller.app, &form.name, &form.reason, now()).await?;
     Ok(again())
 }
@@ -107,7 +111,8 @@ pub(super) struct Code {
 }
 
 pub(super) async fn code(caller: Caller, Form(form): Form<Code>) -> Result<Response, Problem> {
-    // Whoever has it signs in as that person: a session that was left open must not make one.
+    // Whoever has it signs in as that person: a session that was left open must not make one, nor broken glass.
+    caller.lasting(Role::Admin)?;
     caller.is_fresh(now())?;
     let people = person::people(&caller.app).await?;
     let code = person::code(&caller.app, &people, &form.name, now()).await?;

@@ -97,6 +97,7 @@ async fn carry_out(
                 return_when_idle: !wait,
                 failpoint: args.failpoint.as_deref().and_then(Failpoint::parse),
                 patience: PATIENCE,
+                only: None,
             };
             driver::run(Arc::clone(app), incident_id(&args.id)?, run, &mut |p| show.progress(p)).await
         }
