@@ -63,7 +63,7 @@ pub(crate) async fn guard(
         };
     }
     // Another system's calls carry no cookie, and are checked by their own handler.
-    if route.kind != Kind::Hook && !matches!(*request.method(), Method::GET | Method::HEAD) {
+    if route.kind != Kind::Hook && !looks {
         request = match from_our_page(&server, caller.as_ref(), request).await {
             Ok(request) => request,
             Err(problem) => return problem.into_response(),

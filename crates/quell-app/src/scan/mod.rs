@@ -29,6 +29,7 @@ pub use ignore::IgnoreFile;
 pub(crate) use ledger::{earlier, known_and_missed, names_of, values_of};
 pub use ledger::{known, matched, record, recorded};
 pub(crate) use own::{KnownOf, known_of};
+pub(crate) use reported::last_scan_of;
 pub use reported::report_from;
 pub use values::{Values, values};
 pub(crate) use values::{current, looked_for};

@@ -42,7 +42,7 @@ pub async fn report_from(app: &App, id: &str, report: &mut Report) -> Result<boo
 
 /// The place whose scan recorded the finding: the first scan entry behind it.
 #[expect(clippy::wildcard_enum_match_arm, reason = "only findings and scans say where it was found")]
-async fn last_scan_of(app: &App, id: &str) -> Result<Option<PathBuf>, AppError> {
+pub(crate) async fn last_scan_of(app: &App, id: &str) -> Result<Option<PathBuf>, AppError> {
     let mut seen = false;
     for entry in app.store.read_stream(INSTALLATION, 0).await? {
         match entry.event {

@@ -12,12 +12,11 @@ mod replay;
 use std::path::{Path, PathBuf};
 
 use quell_core::IncidentId;
-use quell_core::event::{Event, INSTALLATION};
+use quell_core::event::Event;
 use quell_core::gate::{Gate, advice, is_env_file};
 use quell_core::incident::{self as domain, Incident};
 use quell_scan::Finding;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::Hook;
 use super::script::Script;
@@ -129,7 +128,7 @@ pub async fn prove(app: &App, question: &Question) -> Result<Answer, AppError> {
     for finding in &findings {
         let target = match &question.place {
             Some(place) => Some(place.clone()),
-            None => target_of(app, &finding.id).await?,
+            None => scan::last_scan_of(app, &finding.id).await?,
         };
         shown.push(match target {
             Some(target) => one(app, question, gate, finding, &target)?,
@@ -225,22 +224,4 @@ fn evidence(question: &Question, answer: &Answer) -> String {
     }
     parts.extend(answer.left_out.iter().map(|place| format!("not tried: {place}")));
     parts.join(" | ")
-}
-
-/// Where the scan looked that recorded the finding: the first scan entry behind it.
-#[expect(clippy::wildcard_enum_match_arm, reason = "only findings and scans say where it was found")]
-async fn target_of(app: &App, id: &str) -> Result<Option<PathBuf>, AppError> {
-    let mut seen = false;
-    for entry in app.store.read_stream(INSTALLATION, 0).await? {
-        match entry.event {
-            Event::FindingRecorded { finding, .. }
-                if finding.get("id").and_then(Value::as_str) == Some(id) =>
-            {
-                seen = true;
-            }
-            Event::ScanRun { target, .. } if seen => return Ok(Some(PathBuf::from(target))),
-            _ => {}
-        }
-    }
-    Ok(None)
 }
