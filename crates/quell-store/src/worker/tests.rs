@@ -31,6 +31,15 @@ fn cut_worker(server: &Server) {
     assert_eq!(server.psql(cut).unwrap(), "1");
 }
 
+/// Whoever looks from now on needs no new connection: the pool has as many as it may.
+async fn open_all_connections(store: &Store) {
+    let Db::Postgres(pool) = store.db() else { panic!("a shared store") };
+    let mut held = Vec::new();
+    for _ in 0..pool.options().get_max_connections() {
+        held.push(pool.acquire().await.unwrap());
+    }
+}
+
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     for _ in 0..500 {
         if holds().await {
@@ -65,6 +74,7 @@ async fn nobody_is_counted_as_gone_who_may_still_act() {
     let store = start(&server, &folder).await;
     let worker = store.become_worker().await.unwrap();
     let (right, mut watch) = (worker.right(), Watch::default());
+    open_all_connections(&store).await;
     server.psql("ALTER ROLE quell NOLOGIN").unwrap();
     cut_worker(&server);
     let mut free = 0;
@@ -126,7 +136,7 @@ async fn connections_that_are_all_in_use_hold_up_nobodys_lock() {
     let worker = store.become_worker().await.unwrap();
     let Db::Postgres(pool) = store.db() else { panic!("a shared store") };
     let mut held = Vec::new();
-    for _ in 0..8 {
+    for _ in 0..pool.options().get_max_connections() {
         held.push(pool.acquire().await.unwrap());
     }
     let waited = store.next_pos("INC-2026-0001").await.unwrap_err();
