@@ -27,7 +27,7 @@ pub async fn slack(
     let decision = decision.map_err(|_refused| unknown())?;
     // The table says who it is; that they may approve, too, unless somebody who is known here has a lesser role.
     let known = crate::person::people(app).await?;
-    let lesser = known.local.get(&decision.by).is_some_and(|role| *role < Role::Approver);
+    let lesser = known.own_role(&decision.by).is_some_and(|role| role < Role::Approver);
     if lesser || known.is_removed(&decision.by) {
         return Err(AppError::Usage(format!("{} may not approve", decision.by)));
     }

@@ -9,6 +9,7 @@ use quell_core::event::Event;
 use quell_core::exposure::Audience;
 use quell_core::incident::{Incident, RefusedBecause, Status};
 use quell_core::inventory::{Node, Secret, StrategyPolicy};
+use quell_core::person::{People, Same};
 use quell_core::plan::{
     self, Approval, Approvals, CannotPlan, ChannelInput, Class, ConsumerInput, Lane, Machine, Plan,
     PlanInput, SecretInput, Step, StepState, StoreInput, Strategy,
@@ -331,6 +332,7 @@ pub async fn approve(
 ) -> Result<(Incident, Vec<StepId>), AppError> {
     let minutes = i64::from(app.inventory.policy.approvals.expire_minutes);
     let by = app.actor.id.clone();
+    let people = crate::person::people(app).await?;
     app.decide(id, |incident, now| {
         let expires_at = now.checked_add(SignedDuration::from_mins(minutes)).unwrap_or(Timestamp::MAX);
         let machine =
@@ -340,11 +342,35 @@ pub async fn approve(
             app.named_actor()?;
         }
         for step in &wanted {
+            another_person(&people, machine, step, &by, now)?;
             machine.approve(now, &Approval { step, plan_hash, by: &by, expires_at })?;
         }
         Ok((drain(machine), wanted))
     })
     .await
+}
+
+/// Two people means two humans: a second name of the first, or somebody who signed in with the first one's code, is none.
+fn another_person(
+    people: &People,
+    machine: &Machine,
+    step: &StepId,
+    by: &str,
+    now: Timestamp,
+) -> Result<(), AppError> {
+    for first in machine.approvals(step, now).0 {
+        // The machine itself refuses a name that has approved already.
+        match people.one_person(first, by, now) {
+            Some(why @ (Same::Linked | Same::Code)) => {
+                return Err(AppError::Usage(format!(
+                    "{first} approved {step}, and {by} may be the same person: {}. Somebody else approves; codes made at the machine (`quell person code`) and the identity provider count",
+                    why.words()
+                )));
+            }
+            Some(Same::Spelling) | None => {}
+        }
+    }
+    Ok(())
 }
 
 /// Steps that need approval, have not finished, and that this person has not approved.

@@ -199,10 +199,21 @@ pub enum Event {
     PersonAdded { person: String, role: Role },
     /// Somebody made a code with which that person signs in: whoever has it is that person.
     #[serde(rename = "code.made")]
-    CodeMade { person: String },
+    CodeMade {
+        person: String,
+        /// Over the server; else at the machine itself, by somebody who could do everything there anyway.
+        #[serde(default)]
+        from_page: bool,
+    },
     /// They may not any more.
     #[serde(rename = "person.removed")]
     PersonRemoved { person: String, reason: String },
+    /// Somebody signed in by an identity provider that says what they may do here. Recorded when it changes.
+    #[serde(rename = "person.provided")]
+    PersonProvided { person: String, role: Role },
+    /// Two names are one person: where two people are needed, they count once.
+    #[serde(rename = "person.same")]
+    PersonSame { person: String, other: String, reason: String },
     /// A token for programs was made. Its value was shown once and is not here.
     #[serde(rename = "token.issued")]
     TokenIssued { token: Token },

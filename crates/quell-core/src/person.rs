@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use unicode_security::skeleton;
 
 use crate::event::{Entry, Event};
 use crate::id::BadId;
@@ -80,9 +81,11 @@ pub fn name(text: &str) -> Result<String, BadId> {
     }
 }
 
-/// Two names with one key are one person: whoever writes themselves large is nobody else.
+/// Two names with one key are one person: whoever writes themselves large, or with letters of another alphabet that look the same, is nobody else.
+///
+/// The skeleton of UTS 39, section 4, of the name in small letters.
 pub fn key(name: &str) -> String {
-    name.trim().to_lowercase()
+    skeleton(&name.trim().to_lowercase()).collect()
 }
 
 /// Characters with which one name looks like another: joiners, marks of direction, tags (Unicode general category Cf, the usual ones).
@@ -103,6 +106,9 @@ pub struct Token {
     pub sha256: String,
     /// When it ends.
     pub expires: Timestamp,
+    /// The token that it was made with, when no person was there: it shows nobody's presence, and goes with that one when that one leaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_with: Option<String>,
 }
 
 /// More rights for a while, in an emergency.
@@ -122,6 +128,34 @@ pub struct BreakGlass {
     /// Who looked at it afterwards, and what they found.
     #[serde(default)]
     pub reviewed: Option<(String, String)>,
+}
+
+/// How long a code counts against whoever made it for somebody else: ten minutes until it is used, twelve hours of session, twelve hours in which a token
+/// made in it is fresh.
+const CODE_COUNTS: SignedDuration = SignedDuration::from_mins(10 + 24 * 60);
+
+/// Why two names may be one human.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Same {
+    /// They differ in spelling at most.
+    Spelling,
+    /// An admin has said so.
+    Linked,
+    /// One made the code that the other signed in with, or a third one made those of both.
+    Code,
+}
+
+impl Same {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Spelling => "the names differ in spelling at most",
+            Self::Linked => "an admin has said that both names are one person",
+            Self::Code => {
+                "one of them made the code that the other signed in with, or somebody made the codes of both"
+            }
+        }
+    }
 }
 
 /// A token that holds.
@@ -144,8 +178,14 @@ pub struct People {
     pub tokens: BTreeMap<String, Issued>,
     /// Whoever was known here and was removed: nothing that they made lets anybody in, whatever a provider says of them.
     pub removed: BTreeSet<String>,
+    /// What an identity provider last said of people: their role.
+    pub provided: BTreeMap<String, Role>,
     /// Every break-glass, oldest first.
     pub break_glass: Vec<BreakGlass>,
+    /// Names that an admin has called one person, by their keys.
+    same: Vec<(String, String)>,
+    /// Who made a code over the server for somebody else, by the keys of both names, and when last.
+    codes: BTreeMap<(String, String), Timestamp>,
     /// Position in the stream up to which this is.
     pub next_pos: u64,
 }
@@ -180,6 +220,15 @@ impl People {
             Event::TokenRevoked { token, .. } => {
                 self.tokens.remove(token);
             }
+            Event::PersonProvided { person, role } => {
+                self.provided.insert(person.clone(), *role);
+            }
+            Event::PersonSame { person, other, .. } => {
+                self.same.push((key(person), key(other)));
+            }
+            Event::CodeMade { person, from_page: true } => {
+                self.codes.insert((key(&entry.actor.id), key(person)), entry.at);
+            }
             Event::BreakGlassOpened { glass } => {
                 self.break_glass.push(BreakGlass { opened: entry.seq, ..glass.clone() });
             }
@@ -203,12 +252,73 @@ impl People {
         self.removed.contains(&key(name))
     }
 
+    /// What somebody may do, as this installation knows, or as an identity provider said when they signed in last. None: nobody has said.
+    pub fn own_role(&self, person: &str) -> Option<Role> {
+        self.local.get(person).or_else(|| self.provided.get(person)).copied()
+    }
+
+    /// Tokens that were made with this one, with those, and so on; those that are good.
+    pub fn made_with(&self, id: &str) -> Vec<String> {
+        let made = |by: &str| {
+            let all = self.tokens.values().filter(|issued| issued.token.made_with.as_deref() == Some(by));
+            all.map(|issued| issued.token.id.clone()).collect()
+        };
+        let mut all = reach(id, made);
+        all.remove(id);
+        all.into_iter().collect()
+    }
+
+    /// Could one human be behind both names? Then they do not count as two. Says why.
+    ///
+    /// A code that somebody else made counts for as long as what was signed in with it may decide. Whoever works on the machine itself is left out:
+    /// they could do everything in anybody's name anyway.
+    pub fn one_person(&self, one: &str, other: &str, now: Timestamp) -> Option<Same> {
+        let (one, other) = (key(one), key(other));
+        if one == other {
+            return Some(Same::Spelling);
+        }
+        if reach(&one, |from| self.names_of(from)).contains(&other) {
+            return Some(Same::Linked);
+        }
+        let signed_in = |name: &str| {
+            reach(name, |from| {
+                let made = self
+                    .codes
+                    .iter()
+                    .filter(|((_, to), at)| *to == from && now.duration_since(**at) < CODE_COUNTS);
+                self.names_of(from).into_iter().chain(made.map(|((by, _), _)| by.clone())).collect()
+            })
+        };
+        // Whoever made the codes of both could be both.
+        signed_in(&one).intersection(&signed_in(&other)).next().map(|_| Same::Code)
+    }
+
+    fn names_of(&self, name: &str) -> Vec<String> {
+        let other = |(a, b): &(String, String)| match (a == name, b == name) {
+            (true, _) => Some(b.clone()),
+            (false, true) => Some(a.clone()),
+            (false, false) => None,
+        };
+        self.same.iter().filter_map(other).collect()
+    }
+
     /// The role of a person now: their own, or more while a break-glass of theirs holds.
     pub fn role(&self, person: &str, own: Role, now: Timestamp) -> Role {
         let open =
             self.break_glass.iter().filter(|g| g.person == person && g.until > now && g.reviewed.is_none());
         open.map(|glass| glass.role).max().map_or(own, |more| more.max(own))
     }
+}
+
+/// Everything that is reached from a name, and the name.
+fn reach(name: &str, next: impl Fn(&str) -> Vec<String>) -> BTreeSet<String> {
+    let (mut seen, mut todo) = (BTreeSet::new(), vec![name.to_owned()]);
+    while let Some(name) = todo.pop() {
+        if seen.insert(name.clone()) {
+            todo.extend(next(&name));
+        }
+    }
+    seen
 }
 
 #[cfg(test)]
@@ -241,6 +351,67 @@ mod tests {
         {
             assert!(name(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn letters_of_another_alphabet_make_nobody_else() {
+        let known = People::fold(&[entry(0, added("omar"))]);
+        // Cyrillic o and a; a Greek omicron; full width; large.
+        for alike in ["\u{43e}mar", "om\u{430}r", "\u{3bf}mar", "\u{ff4f}mar", "OMAR", " Omar "] {
+            assert_eq!(known.namesake(alike), Some("omar"), "{alike}");
+            assert_eq!(known.one_person("omar", alike, at(0)), Some(Same::Spelling));
+        }
+        assert_eq!(known.namesake("omid"), None);
+        assert_eq!(known.one_person("omar", "omid", at(0)), None);
+    }
+
+    #[test]
+    fn names_that_an_admin_has_linked_are_one_person_in_a_row_and_both_ways() {
+        let same = |a: &str, b: &str| Event::PersonSame {
+            person: a.to_owned(),
+            other: b.to_owned(),
+            reason: "one badge".to_owned(),
+        };
+        let people =
+            People::fold(&[entry(0, same("ines", "ines@example.com")), entry(1, same("Ines", "i.costa"))]);
+        for (a, b) in [("ines", "ines@example.com"), ("ines@example.com", "i.costa"), ("i.costa", "ines")] {
+            assert_eq!(people.one_person(a, b, at(9)), Some(Same::Linked), "{a} {b}");
+        }
+        assert_eq!(people.one_person("ines", "omar", at(9)), None);
+    }
+
+    #[test]
+    fn whoever_made_the_code_is_no_second_person_beside_it() {
+        let code = |pos, by: &str, person: &str, from_page| {
+            let event = Event::CodeMade { person: person.to_owned(), from_page };
+            Entry { actor: Actor::user(by), ..entry(pos, event) }
+        };
+        // Ines makes one for Omar, and he, from what she may have opened, one for Ravi.
+        let people = People::fold(&[code(0, "ines", "omar", true), code(1, "omar", "ravi", true)]);
+        for (a, b) in
+            [("ines", "omar"), ("omar", "ines"), ("omar", "ravi"), ("ines", "ravi"), ("ravi", "ines")]
+        {
+            assert_eq!(people.one_person(a, b, at(60)), Some(Same::Code), "{a} {b}");
+        }
+        let both = People::fold(&[code(0, "ines", "omar", true), code(1, "ines", "ravi", true)]);
+        assert_eq!(both.one_person("ravi", "omar", at(1)), Some(Same::Code), "she could be both");
+        assert_eq!(people.one_person("ines", "lena", at(60)), None);
+        let day = CODE_COUNTS.as_secs();
+        assert_eq!(
+            people.one_person("ines", "omar", at(day)),
+            None,
+            "nothing that was opened with it decides any more"
+        );
+        let own = People::fold(&[code(0, "ines", "ines", true), code(1, "ines", "omar", false)]);
+        assert_eq!(
+            own.one_person("ines", "omar", at(1)),
+            None,
+            "whoever made it at the machine needs no code"
+        );
+    }
+
+    fn added(person: &str) -> Event {
+        Event::PersonAdded { person: person.to_owned(), role: Role::Viewer }
     }
 
     #[test]

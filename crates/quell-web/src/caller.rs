@@ -36,8 +36,8 @@ pub(crate) enum By {
     Token {
         /// Public id.
         id: String,
-        /// When it was made.
-        made: Timestamp,
+        /// When a person made it.
+        made: Option<Timestamp>,
     },
 }
 
@@ -72,7 +72,8 @@ impl Caller {
                 (*confirmed, CONFIRMED, "show it at /sign-in/again; then approve again".to_owned())
             }
             By::Token { made, .. } => {
-                (*made, token::FRESH, "make a new token: one of the last 12 hours will do".to_owned())
+                let hint = "make a new token yourself: one of the last 12 hours will do".to_owned();
+                (made.unwrap_or(Timestamp::UNIX_EPOCH), token::FRESH, hint)
             }
         };
         if now.duration_since(since) < lasts {

@@ -18,8 +18,23 @@ const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// Letters of a code: 100 bits. Guessing is limited besides.
 const LENGTH: usize = 20;
 
+/// Where somebody is who makes a code.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum At {
+    /// At the machine that holds the keys: they could do everything there anyway.
+    Machine,
+    /// On a page of the server: with the code they could be a second person, so for a while they do not count as two.
+    Page,
+}
+
 /// Makes a code for somebody who is known here: four groups of five letters. An earlier code of theirs ends.
-pub async fn code(app: &App, people: &People, person: &str, now: Timestamp) -> Result<SecretValue, AppError> {
+pub async fn code(
+    app: &App,
+    people: &People,
+    person: &str,
+    made_at: At,
+    now: Timestamp,
+) -> Result<SecretValue, AppError> {
     if !people.local.contains_key(person) {
         return Err(AppError::NotFound { what: "person", id: person.to_owned() });
     }
@@ -30,7 +45,7 @@ pub async fn code(app: &App, people: &People, person: &str, now: Timestamp) -> R
     let shown: Vec<&[u8]> = letters.chunks(5).collect();
     let shown = SecretValue::new(shown.join(&b'-'));
     // First: that somebody could sign in as that person is known before anybody can.
-    let made = vec![Event::CodeMade { person: person.to_owned() }];
+    let made = vec![Event::CodeMade { person: person.to_owned(), from_page: made_at == At::Page }];
     decide(app, now, |_| Ok((made.clone(), ()))).await?;
     app.store.lapsing_drop(KIND, person).await?;
     let expires = now.checked_add(CODE_LASTS).unwrap_or(Timestamp::MAX);

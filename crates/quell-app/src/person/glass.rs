@@ -63,8 +63,8 @@ pub async fn review(app: &App, opened: u64, statement: &str, now: Timestamp) -> 
         let Some(glass) = people.break_glass.iter().find(|glass| glass.opened == opened) else {
             return Err(AppError::NotFound { what: "broken glass", id: opened.to_string() });
         };
-        if quell_core::person::key(&glass.person) == quell_core::person::key(&by) {
-            return Err(AppError::Usage("somebody else must look at it".to_owned()));
+        if let Some(same) = people.one_person(&glass.person, &by, now) {
+            return Err(AppError::Usage(format!("somebody else must look at it: {}", same.words())));
         }
         if glass.reviewed.is_some() {
             return Err(AppError::Usage("it was looked at already".to_owned()));

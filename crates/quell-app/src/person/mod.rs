@@ -10,13 +10,13 @@ pub mod token;
 
 use jiff::Timestamp;
 use quell_core::event::{Event, INSTALLATION};
-use quell_core::person::{People, Role};
+use quell_core::person::{People, Role, Same};
 use quell_store::{Batch, NewEntry, StoreError};
 use sha2::Digest as _;
 
 use crate::{App, AppError};
 
-pub use code::{CODE_LASTS, code, redeem};
+pub use code::{At, CODE_LASTS, code, redeem};
 pub use quell_core::person::Issued;
 pub use session::{Found, LASTS, Session, Source, begin, confirm, end, end_all, end_one, find, of, start};
 
@@ -96,6 +96,37 @@ pub async fn remove(app: &App, person: &str, reason: &str, at: Timestamp) -> Res
     .await?;
     end_all(app, person).await?;
     Ok(())
+}
+
+/// Two names are one person from here on: a local one, and that at the identity provider. Where two people are needed, they count once. For good: who
+/// could take it back could count twice.
+pub async fn same(app: &App, person: &str, other: &str, reason: &str, at: Timestamp) -> Result<(), AppError> {
+    let name = |text| quell_core::person::name(text).map_err(|e| AppError::Usage(e.to_string()));
+    let (person, other) = (name(person)?, name(other)?);
+    if reason.trim().is_empty() {
+        return Err(AppError::Usage("say how you know that they are one person (--reason)".to_owned()));
+    }
+    crate::tell::refuse_values(app, None, reason).await?;
+    decide(app, at, |people| {
+        let known = matches!(people.one_person(&person, &other, at), Some(Same::Spelling | Same::Linked));
+        let same = Event::PersonSame {
+            person: person.clone(),
+            other: other.clone(),
+            reason: reason.trim().to_owned(),
+        };
+        Ok((if known { Vec::new() } else { vec![same] }, ()))
+    })
+    .await
+}
+
+/// What an identity provider says somebody may do: their tokens may do no more from here on.
+pub(super) async fn provided(app: &App, person: &str, role: Role, at: Timestamp) -> Result<(), AppError> {
+    decide(app, at, |people| {
+        let known = people.provided.get(person) == Some(&role);
+        let said = Event::PersonProvided { person: person.to_owned(), role };
+        Ok((if known { Vec::new() } else { vec![said] }, ()))
+    })
+    .await
 }
 
 /// Whoever it is, by a code or by an identity provider: their sessions end, their tokens are refused from here on. How many sessions.

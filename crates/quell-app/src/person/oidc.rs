@@ -247,7 +247,9 @@ pub async fn finish(
     let shown =
         claims.get("auth_time").and_then(Value::as_i64).and_then(|at| Timestamp::from_second(at).ok());
     let confirmed = shown.unwrap_or(Timestamp::UNIX_EPOCH).min(now);
-    Ok(Back { role: role(oidc, &claims), person, next: begun.next, confirmed })
+    let role = role(oidc, &claims);
+    super::provided(app, &person, role, now).await?;
+    Ok(Back { role, person, next: begun.next, confirmed })
 }
 
 async fn exchange(

@@ -21,6 +21,8 @@ const RANDOM: usize = 70;
 const ID: usize = 10;
 /// Longest life of a token: whoever needs one longer makes a new one.
 pub const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 366);
+/// The same for people of an identity provider: when it lets them in no more, nobody tells us.
+pub const LONGEST_PROVIDED: SignedDuration = SignedDuration::from_hours(24 * 31);
 /// A token this young is as good as having signed in just now, where a decision cannot be taken back.
 pub const FRESH: SignedDuration = SignedDuration::from_hours(12);
 /// Kind of row that says when a token was used last.
@@ -37,6 +39,8 @@ pub struct NewToken {
     pub role: Role,
     /// How long.
     pub lasts: SignedDuration,
+    /// The token that asks for it, when no person does.
+    pub made_with: Option<String>,
 }
 
 /// A token of a request that is good.
@@ -48,8 +52,29 @@ pub struct Shown {
     pub person: String,
     /// What it may do now.
     pub role: Role,
-    /// When it was made.
-    pub made: Timestamp,
+    /// When a person made it. None: another token did, so it says nothing about anybody's presence.
+    pub made: Option<Timestamp>,
+}
+
+/// A token that is good, and when it was used last.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// What it is, and who made it.
+    pub issued: Issued,
+    /// To the minute.
+    pub used: Option<Timestamp>,
+}
+
+/// All that are good, or those of one person.
+pub async fn list(app: &App, of: Option<&str>, now: Timestamp) -> Result<Vec<Listed>, AppError> {
+    let mut listed = Vec::new();
+    for issued in super::people(app).await?.tokens.into_values() {
+        if of.is_none_or(|person| issued.by == person) {
+            let used = last_used(app, &issued.token.id, now).await?;
+            listed.push(Listed { issued, used });
+        }
+    }
+    Ok(listed)
 }
 
 /// Makes one. It is shown this once.
@@ -59,7 +84,7 @@ pub async fn make(
     new: &NewToken,
     now: Timestamp,
 ) -> Result<(Token, SecretValue), AppError> {
-    app.named_actor()?;
+    let person = app.named_actor()?;
     let usage = |words: String| Err(AppError::Usage(words));
     let name = new.name.trim();
     crate::tell::refuse_values(app, None, name).await?;
@@ -68,6 +93,9 @@ pub async fn make(
     }
     if new.role > own {
         return usage(format!("you are {own} and cannot make a token that is {}", new.role));
+    }
+    if new.made_with.is_some() && new.role == Role::Admin {
+        return usage("a token makes none that is admin: one that leaks would never end".to_owned());
     }
     if new.lasts <= SignedDuration::ZERO || new.lasts > LONGEST {
         return usage("a token lasts from one day to a year".to_owned());
@@ -81,21 +109,58 @@ pub async fn make(
         role: new.role,
         sha256: hash(value.expose()),
         expires: now.checked_add(new.lasts).unwrap_or(Timestamp::MAX),
+        made_with: new.made_with.clone(),
     };
-    decide(app, now, |_| Ok((vec![Event::TokenIssued { token: token.clone() }], ()))).await?;
+    decide(app, now, |people| {
+        let provided = people.provided.contains_key(&person) && !people.local.contains_key(&person);
+        if provided && new.lasts > LONGEST_PROVIDED {
+            return Err(AppError::Usage(format!(
+                "an identity provider vouches for you: your tokens last at most {} days",
+                LONGEST_PROVIDED.as_hours() / 24
+            )));
+        }
+        Ok((vec![Event::TokenIssued { token: token.clone() }], ()))
+    })
+    .await?;
     Ok((token, value))
 }
 
-/// From here on it is refused.
-pub async fn revoke(app: &App, id: &str, reason: &str, now: Timestamp) -> Result<(), AppError> {
-    if reason.trim().is_empty() {
+/// Which token is to be refused, and why.
+#[derive(Clone, Copy, Debug)]
+pub struct Revoke<'a> {
+    /// Its public id.
+    pub id: &'a str,
+    /// Only if this person made it; else it is not known.
+    pub of: Option<&'a str>,
+    /// Why.
+    pub reason: &'a str,
+    /// Those that were made with it go, too, and those made with them: whoever had it may have made some.
+    pub made: bool,
+}
+
+/// From here on it is refused. Gives the ids of those that were revoked, and of those made with them that are still good.
+pub async fn revoke(
+    app: &App,
+    what: &Revoke<'_>,
+    now: Timestamp,
+) -> Result<(Vec<String>, Vec<String>), AppError> {
+    if what.reason.trim().is_empty() {
         return Err(AppError::Usage("say why the token is revoked (--reason)".to_owned()));
     }
+    crate::tell::refuse_values(app, None, what.reason).await?;
     decide(app, now, |people| {
-        if !people.tokens.contains_key(id) {
-            return Err(AppError::NotFound { what: "token", id: id.chars().take(ID).collect() });
+        let mine = |issued: &Issued| what.of.is_none_or(|person| issued.by == person);
+        if people.tokens.get(what.id).is_none_or(|issued| !mine(issued)) {
+            return Err(AppError::NotFound { what: "token", id: what.id.chars().take(ID).collect() });
         }
-        Ok((vec![Event::TokenRevoked { token: id.to_owned(), reason: reason.to_owned() }], ()))
+        let made = people.made_with(what.id);
+        let mut revoked = vec![what.id.to_owned()];
+        let left = if what.made { Vec::new() } else { made.clone() };
+        if what.made {
+            revoked.extend(made);
+        }
+        let event = |id: &String| Event::TokenRevoked { token: id.clone(), reason: what.reason.to_owned() };
+        Ok((revoked.iter().map(event).collect(), (revoked.clone(), left)))
     })
     .await
 }
@@ -114,9 +179,10 @@ pub fn check(people: &People, value: &SecretValue, now: Timestamp) -> Option<Sho
     if !same || token.expires <= now {
         return None;
     }
-    // Whoever is known here and may less now: so does their token. Of others the identity provider knows, and we do not.
-    let role = people.local.get(person).map_or(token.role, |own| token.role.min(*own));
-    Some(Shown { id: token.id.clone(), person: person.clone(), role, made: *at })
+    // Whoever may less now, as we know or as the identity provider said when they signed in last: so does their token.
+    let role = people.own_role(person).map_or(token.role, |own| token.role.min(own));
+    let made = token.made_with.is_none().then_some(*at);
+    Some(Shown { id: token.id.clone(), person: person.clone(), role, made })
 }
 
 /// It has the shape of a token, and its checksum is right.
@@ -184,6 +250,7 @@ mod tests {
             role,
             sha256: hash(value.expose()),
             expires: at(60),
+            made_with: None,
         };
         let (stream, actor) = (INSTALLATION.to_owned(), Actor::user("ines"));
         let event = Event::TokenIssued { token };
@@ -219,5 +286,8 @@ mod tests {
         let mut people = issued(&value, Role::Approver);
         people.local.insert("ines".to_owned(), Role::Viewer);
         assert_eq!(check(&people, &value, at(1)).unwrap().role, Role::Viewer);
+        people.local.clear();
+        people.provided.insert("ines".to_owned(), Role::Reporter);
+        assert_eq!(check(&people, &value, at(1)).unwrap().role, Role::Reporter, "the provider said less");
     }
 }

@@ -39,14 +39,26 @@ pub(super) fn sentence(entry: &Entry, seen: &mut Seen) -> Said {
                 .with(format!("lease {lease}, good for {ttl_seconds} s"))
         }
         Event::PersonAdded { person, role } => Said::new(format!("{person} may sign in as {role}")).decided(),
-        Event::CodeMade { person } => {
-            Said::new(format!("a code was made with which {person} signs in")).decided()
+        Event::CodeMade { person, from_page } => {
+            let place = if *from_page { "over the server" } else { "at the machine" };
+            Said::new(format!("a code was made {place} with which {person} signs in")).decided()
         }
         Event::PersonRemoved { person, reason } => {
             Said::new(format!("{person} may not sign in any more")).with(reason).decided()
         }
+        Event::PersonProvided { person, role } => {
+            Said::new(format!("the identity provider says that {person} is {role}"))
+        }
+        Event::PersonSame { person, other, reason } => {
+            Said::new(format!("{person} and {other} are one person")).with(reason).decided()
+        }
         Event::TokenIssued { token } => Said::new(format!("token {} made: {}", token.id, token.name))
-            .with(format!("as {}, until {}", token.role, utc(token.expires)))
+            .with(format!(
+                "as {}, until {}{}",
+                token.role,
+                utc(token.expires),
+                token.made_with.as_ref().map(|other| format!(", with token {other}")).unwrap_or_default()
+            ))
             .decided(),
         Event::TokenRevoked { token, reason } => {
             Said::new(format!("token {token} revoked")).with(reason).decided()

@@ -30,6 +30,7 @@ pub(super) static EMBEDDED: &[(&str, &str)] = &[
     ("paddle.yaml", include_str!("providers/paddle.yaml")),
     ("postman.yaml", include_str!("providers/postman.yaml")),
     ("postmark.yaml", include_str!("providers/postmark.yaml")),
+    ("quell.yaml", include_str!("providers/quell.yaml")),
     ("replicate.yaml", include_str!("providers/replicate.yaml")),
     ("sendgrid.yaml", include_str!("providers/sendgrid.yaml")),
     ("shopify.yaml", include_str!("providers/shopify.yaml")),

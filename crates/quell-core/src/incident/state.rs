@@ -302,6 +302,8 @@ impl Incident {
             | Event::PersonAdded { .. }
             | Event::CodeMade { .. }
             | Event::PersonRemoved { .. }
+            | Event::PersonProvided { .. }
+            | Event::PersonSame { .. }
             | Event::TokenIssued { .. }
             | Event::TokenRevoked { .. }
             | Event::BreakGlassOpened { .. }

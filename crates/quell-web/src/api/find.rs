@@ -1,15 +1,18 @@
 //! Findings of scans, hunts, gates and drills.
 
-use axum::routing::get;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use quell_app::clock::now;
 use quell_app::hunt::{self, triage};
-use quell_app::{AppError, incident, scan};
+use quell_app::{AppError, incident, scan, tell};
 use quell_core::IncidentId;
+use quell_core::event::{Decision, FindingSays};
 use quell_core::person::Role;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::ask::{At, Words, word};
+use super::ask::{Asked, At, Deciding, Words, word};
 use super::incident::limit;
 use super::operation::{Operation, of};
 use super::tell::Told;
@@ -25,6 +28,10 @@ pub(super) static OPERATIONS: &[Operation] = &[
     Operation::get("/api/v1/findings/{finding}", Role::Viewer, "finding_show", || get(finding))
         .says("One finding")
         .json(of::<view::Finding>),
+    Operation::post("/api/v1/findings/{finding}/triage", Role::Responder, "finding_triage", || post(say))
+        .says("It is no leak, or the same as another finding; a leak is declared as an incident")
+        .body(of::<Triaged>)
+        .json(of::<view::Finding>),
     Operation::get("/api/v1/incidents/{id}/hunts", Role::Viewer, "hunt_list", || get(hunts))
         .says("The hunts of an incident, by the hash of their reports")
         .json(of::<view::Hunts>)
@@ -32,6 +39,11 @@ pub(super) static OPERATIONS: &[Operation] = &[
     Operation::get("/api/v1/incidents/{id}/hunt", Role::Viewer, "hunt_show", || get(newest))
         .says("The newest hunt's report, judged by what people said since")
         .json(of::<serde_json::Map<String, Value>>),
+    Operation::post("/api/v1/incidents/{id}/hunt/triage", Role::Responder, "hunt_triage", || post(judge))
+        .says("Say what an anomaly of the newest hunt is; the verdict follows")
+        .body(of::<Judged>)
+        .json(of::<view::Incident>)
+        .tagged(),
     Operation::get("/api/v1/gates", Role::Viewer, "gate_list", || get(gates))
         .says("Gates that action items of incidents are to ship, and whether one was proven")
         .json(of::<view::Gates>),
@@ -87,6 +99,82 @@ async fn finding(caller: Caller, At(id): At<String>) -> Result<Told<view::Findin
     let found = scan::recorded(&caller.app).await?.remove(id);
     let finding = found.ok_or_else(|| AppError::NotFound { what: "finding", id: id.to_owned() })?;
     Ok(Told::new(view::Finding { finding }))
+}
+
+/// What a finding is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Triaged {
+    /// `not-a-leak` or `duplicate`.
+    says: SaysWhat,
+    /// Duplicate: of which finding.
+    of: Option<String>,
+    /// Why.
+    reason: String,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum SaysWhat {
+    /// Nothing that opens anything: an example, a decoy, a test.
+    NotALeak,
+    /// The same as another finding.
+    Duplicate,
+}
+
+async fn say(
+    caller: Caller,
+    At(id): At<String>,
+    Asked(asked): Asked<Triaged>,
+) -> Result<Told<view::Finding>, Problem> {
+    let id = finding_id(&id)?.to_owned();
+    let says = match (asked.says, &asked.of) {
+        (SaysWhat::NotALeak, None) => FindingSays::NotALeak,
+        (SaysWhat::Duplicate, Some(of)) => FindingSays::Duplicate { of: finding_id(of)?.to_owned() },
+        (SaysWhat::NotALeak, Some(_)) | (SaysWhat::Duplicate, None) => {
+            let words = "`of` names the other finding of a duplicate, and stands with nothing else";
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, words));
+        }
+    };
+    tell::refuse_values(&caller.app, None, &asked.reason).await?;
+    quell_app::finding::triage(&caller.app, &id, says, &asked.reason).await?;
+    finding(caller, At(id)).await
+}
+
+/// What an anomaly is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Judged {
+    /// The anomaly, as the report names it.
+    anomaly: String,
+    /// `benign` or `confirmed`.
+    decision: JudgedAs,
+    /// Why.
+    reason: String,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum JudgedAs {
+    /// The owner did it.
+    Benign,
+    /// A stranger did it.
+    Confirmed,
+}
+
+async fn judge(
+    Deciding(app): Deciding,
+    At(id): At<String>,
+    Asked(asked): Asked<Judged>,
+) -> Result<Told<view::Incident>, Problem> {
+    let id: IncidentId = word(&id)?;
+    let decision = match asked.decision {
+        JudgedAs::Benign => Decision::Benign,
+        JudgedAs::Confirmed => Decision::Confirmed,
+    };
+    tell::refuse_values(&app, Some(id), &asked.reason).await?;
+    let incident = triage::triage(&app, id, &asked.anomaly, decision, &asked.reason).await?;
+    Ok(Told::about(&incident, view::Incident::of(&incident, now())))
 }
 
 async fn hunts(caller: Caller, At(id): At<String>) -> Result<Told<view::Hunts>, Problem> {

@@ -8,8 +8,10 @@ mod inventory;
 mod ledger;
 mod openapi;
 mod operation;
+pub(crate) mod person;
 mod plan;
 mod rates;
+mod report;
 mod rules;
 mod server;
 mod tell;
@@ -28,10 +30,12 @@ pub(crate) fn operations() -> impl Iterator<Item = &'static Operation> {
     [
         server::OPERATIONS,
         token::OPERATIONS,
+        person::OPERATIONS,
         incident::OPERATIONS,
         plan::OPERATIONS,
         evidence::OPERATIONS,
         find::OPERATIONS,
+        report::OPERATIONS,
         inventory::OPERATIONS,
         ledger::OPERATIONS,
     ]

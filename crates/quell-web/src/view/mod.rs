@@ -7,7 +7,9 @@ mod find;
 mod incident;
 mod inventory;
 mod ledger;
+mod person;
 mod plan;
+mod report;
 pub mod shape;
 
 pub use find::{Finding, Findings, Hunt, Hunts};
@@ -17,4 +19,9 @@ pub use incident::{
 };
 pub use inventory::{Checked, Inventory, Known, Reaches};
 pub use ledger::{Checkpoint, Entries, Inclusion, Key, Verification};
+pub use person::{
+    Code, Glass, GlassBroken, GlassList, OwnToken, Person, PersonList, Session, Sessions, SignedOut,
+    TokenListed, TokenMade, Tokens, TokensRevoked,
+};
 pub use plan::{Approved, Plan, Ready, ReadySecret, Stated, Stepped};
+pub use report::{Numbers, Reported, RunningClock, Spreads, Timed};

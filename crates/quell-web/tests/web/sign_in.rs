@@ -14,7 +14,7 @@ async fn code(world: &World, name: &str, role: Role) -> String {
     let admin = world.app.acting_as(Actor::user("admin-of-test"));
     person::add(&admin, name, role, now()).await.unwrap();
     let people = person::people(&world.app).await.unwrap();
-    let code = person::code(&admin, &people, name, now()).await.unwrap();
+    let code = person::code(&admin, &people, name, person::At::Machine, now()).await.unwrap();
     code.expose_text().unwrap().to_owned()
 }
 
@@ -64,7 +64,7 @@ async fn codes_that_are_wrong_or_old_and_links_that_lead_away_do_not_work() {
     assert_eq!(location.as_deref(), Some("/"));
     let people = person::people(&world.app).await.unwrap();
     let early = now() - SignedDuration::from_mins(11);
-    let old = person::code(&world.app, &people, "ines", early).await.unwrap();
+    let old = person::code(&world.app, &people, "ines", person::At::Machine, early).await.unwrap();
     assert_eq!(sign_in(&world, old.expose_text().unwrap(), "/").await.0, StatusCode::UNAUTHORIZED);
 }
 

@@ -47,6 +47,16 @@ pub(crate) enum PersonCommand {
         /// Who
         name: String,
     },
+    /// Two names are one person: where two people are needed, they count once
+    Same {
+        /// One name, such as the one that codes are made for
+        name: String,
+        /// The other, such as the one at the identity provider
+        other: String,
+        /// How you know
+        #[arg(long)]
+        reason: String,
+    },
     /// They may not sign in any more; their sessions end at once, their tokens are refused
     Remove {
         /// Who
@@ -77,6 +87,9 @@ pub(crate) enum TokenCommand {
     Revoke {
         /// Its public id
         id: String,
+        /// Those that were made with it, too: whoever had it may have made some
+        #[arg(long)]
+        made: bool,
         /// Why
         #[arg(long)]
         reason: String,

@@ -13,6 +13,7 @@ mod inventory;
 mod keys;
 mod kill;
 mod mass;
+mod person;
 mod plan;
 mod provider;
 mod redact;
@@ -123,8 +124,8 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Move(args) => state::move_to(&options, &args, out).await,
         Command::Issue(args) => keys::issue(&options, &args, out).await,
         Command::Serve(args) => serve::serve(&options, &args, out).await,
-        Command::Person(command) => serve::person(&options, &command, out).await,
-        Command::Token(command) => token::token(&options, &command, out).await,
+        Command::Person(command) => person::run(&seat, &command, out).await,
+        Command::Token(command) => token::run(&seat, &command, out).await,
         Command::Drill(args) => drill::drill(&options, &args, out).await,
         Command::SandboxConsumer(args) => drill::consumer(args).await,
         Command::Completions { .. } | Command::Man | Command::Openapi | Command::Rules(_) => Ok(exit::OK),
@@ -145,20 +146,16 @@ fn only_here(command: &Command) -> Result<(), AppError> {
         | Command::Report(_)
         | Command::Evidence(_)
         | Command::Ledger(_)
+        | Command::Person(_)
+        | Command::Token(_)
         | Command::Completions { .. }
         | Command::Man
         | Command::Openapi
         | Command::Rules(_)
         | Command::SandboxConsumer(_) => return Ok(()),
         Command::Hunt(args) => match &args.command {
-            Some(HuntCommand::Show(_) | HuntCommand::Sql(_)) => return Ok(()),
-            None
-            | Some(
-                HuntCommand::Merge(_)
-                | HuntCommand::Query(_)
-                | HuntCommand::Result(_)
-                | HuntCommand::Triage(_),
-            ) => "hunt",
+            Some(HuntCommand::Show(_) | HuntCommand::Sql(_) | HuntCommand::Triage(_)) => return Ok(()),
+            None | Some(HuntCommand::Merge(_) | HuntCommand::Query(_) | HuntCommand::Result(_)) => "hunt",
         },
         Command::Init(_) => "init",
         Command::Doctor => "doctor",
@@ -172,8 +169,6 @@ fn only_here(command: &Command) -> Result<(), AppError> {
         Command::Keys(_) => "keys",
         Command::Issue(_) => "issue",
         Command::Serve(_) => "serve",
-        Command::Person(_) => "person",
-        Command::Token(_) => "token",
         Command::Intake(_) => "intake",
         Command::Backup(_) => "backup",
         Command::Restore(_) => "restore",

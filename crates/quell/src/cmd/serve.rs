@@ -1,4 +1,4 @@
-//! `quell serve`, `quell person …`.
+//! `quell serve`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,10 +9,9 @@ use quell_app::{App, AppError, KekSource, Options, Store, StoreError};
 use quell_core::person::Role;
 use quell_core::secret::SecretValue;
 use quell_web::Config;
-use serde_json::json;
 
-use super::{app_without_inventory, word};
-use crate::cli::{PersonCommand, ServeArgs};
+use super::app_without_inventory;
+use crate::cli::ServeArgs;
 use crate::exit;
 use crate::output::{Out, Tone, tone};
 
@@ -105,60 +104,6 @@ async fn first_code(app: &App) -> Result<Option<(String, SecretValue)>, AppError
     let name = app.named_actor()?;
     person::add(app, &name, Role::Admin, now()).await?;
     person::catch_up(app, &mut people).await?;
-    let code = person::code(app, &people, &name, now()).await?;
+    let code = person::code(app, &people, &name, person::At::Machine, now()).await?;
     Ok(Some((name, code)))
-}
-
-pub(crate) async fn person(options: &Options, command: &PersonCommand, out: &Out) -> Result<u8, AppError> {
-    let app = app_without_inventory(options).await?;
-    match command {
-        PersonCommand::Add { name, role } => {
-            let role: Role = word(role)?;
-            person::add(&app, name, role, now()).await?;
-            out.status(format!("{name} may sign in as {role}"));
-            out.hint(format!("`quell person code {name}` prints a code to sign in with"));
-        }
-        PersonCommand::List => list(&app, out).await?,
-        PersonCommand::Code { name } => {
-            let people = person::people(&app).await?;
-            let code = person::code(&app, &people, name, now()).await?;
-            // A named sink: whoever may read the data folder vouches for the person.
-            let code = code.expose_text().unwrap_or_default();
-            if out.json() {
-                out.object(
-                    &json!({ "person": name, "code": code, "seconds": person::CODE_LASTS.as_secs() }),
-                )?;
-            } else {
-                out.data(code)?;
-                out.status("good once, for ten minutes; an earlier one is good no more");
-            }
-            return Ok(exit::OK);
-        }
-        PersonCommand::SignOut { name } => {
-            let ended = person::sign_out(&app, name, now()).await?;
-            out.status(format!("{name}: {ended} session(s) ended; their tokens are refused from here on"));
-        }
-        PersonCommand::Remove { name, reason } => {
-            person::remove(&app, name, reason, now()).await?;
-            out.status(format!(
-                "{name} may not sign in any more; their sessions have ended, their tokens are refused"
-            ));
-        }
-    }
-    Ok(exit::OK)
-}
-
-async fn list(app: &App, out: &Out) -> Result<(), AppError> {
-    let people = person::people(app).await?;
-    if out.json() {
-        let rows: Vec<_> =
-            people.local.iter().map(|(name, role)| json!({ "person": name, "role": role })).collect();
-        return out.object(&json!({ "people": rows }));
-    }
-    if people.local.is_empty() {
-        out.status("nobody; `quell person add NAME --role admin` lets the first one in");
-        return Ok(());
-    }
-    let rows = people.local.iter().map(|(name, role)| vec![name.clone(), role.to_string()]).collect();
-    out.table(&["name", "role"], rows)
 }

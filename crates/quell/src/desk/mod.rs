@@ -3,6 +3,7 @@
 //! Of a server, an incident is read as its entries, and folded here: it is shown by the very code that shows a local one.
 
 mod follow;
+mod person;
 mod remote;
 
 use std::path::Path;
@@ -16,7 +17,7 @@ use quell_app::plan::StepCommand;
 use quell_app::precheck::{self, Ready};
 use quell_app::proof::{self, Verified};
 use quell_app::{App, AppError, Options, clock::now, hunt, plan, scan};
-use quell_core::event::Entry;
+use quell_core::event::{Decision, Entry};
 use quell_core::incident::Incident;
 use quell_core::inventory::{Adjacent, Inventory, StrategyPolicy};
 use quell_core::plan::HoldScope;
@@ -27,6 +28,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use follow::Follow;
 pub(crate) use remote::Remote;
+use remote::Reply;
 
 use crate::cmd::{app, app_for, app_without_inventory, ask_passphrase, word};
 
@@ -346,6 +348,24 @@ impl Desk {
                 let entries = told.headers.get("quell-entries").and_then(|n| n.to_str().ok()?.parse().ok());
                 evidence::write_whole(to, &told.body)?;
                 Ok(evidence::exported(to, &told.body, entries.unwrap_or(0), &key))
+            }
+        }
+    }
+
+    /// Says what an anomaly of the newest hunt is.
+    pub(crate) async fn judge(
+        &self,
+        id: IncidentId,
+        anomaly: &str,
+        decision: Decision,
+        reason: &str,
+    ) -> Result<Incident, AppError> {
+        match self {
+            Self::Here(app) => hunt::triage::triage(app, id, anomaly, decision, reason).await,
+            Self::There(remote) => {
+                let body = json!({ "anomaly": anomaly, "decision": decision.word(), "reason": reason });
+                remote.post(&format!("/incidents/{id}/hunt/triage"), &body).await?;
+                self.incident(id).await
             }
         }
     }

@@ -144,7 +144,14 @@ fn facts_about_people() {
     let mut story = Story::opened(|_| {});
     let skip = story.entries.len();
     let s = str::to_owned;
-    let token = Token { id: s("00ff"), name: s("ci"), role: Role::Reporter, sha256: s("00"), expires: t0() };
+    let token = Token {
+        id: s("00ff"),
+        name: s("ci"),
+        role: Role::Reporter,
+        sha256: s("00"),
+        expires: t0(),
+        made_with: Some(s("11ff")),
+    };
     let glass = BreakGlass {
         person: s("ines"),
         role: Role::Admin,
@@ -155,7 +162,10 @@ fn facts_about_people() {
     };
     for event in [
         Event::PersonAdded { person: s("ines"), role: Role::Approver },
-        Event::CodeMade { person: s("ines") },
+        Event::CodeMade { person: s("ines"), from_page: true },
+        Event::CodeMade { person: s("ines"), from_page: false },
+        Event::PersonProvided { person: s("lena"), role: Role::Responder },
+        Event::PersonSame { person: s("ines"), other: s("ines@example.com"), reason: s("one badge") },
         Event::PersonRemoved { person: s("omar"), reason: s("left") },
         Event::TokenIssued { token },
         Event::TokenRevoked { token: s("00ff"), reason: s("leaked") },
@@ -168,7 +178,10 @@ fn facts_about_people() {
     let said = said(&story, skip);
     for line in [
         "ines may sign in as approver",
-        "a code was made with which ines signs in",
+        "a code was made over the server with which ines signs in",
+        "a code was made at the machine with which ines signs in",
+        "the identity provider says that lena is responder",
+        "ines and ines@example.com are one person | one badge",
         "omar may not sign in any more | left",
         "token 00ff made: ci | as reporter, until",
         "token 00ff revoked | leaked",

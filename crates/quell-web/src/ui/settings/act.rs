@@ -3,12 +3,13 @@
 use axum::Form;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use quell_app::clock::now;
-use quell_app::person::{self, glass, token};
+use quell_app::person::{self, glass};
 use quell_core::person::Role;
 use serde::Deserialize;
 
 use super::show::{Fresh, page};
-use crate::api::token::{Wanted, made};
+use crate::api::person::{Added, Broken, added, broken, code_of, removed};
+use crate::api::token::{Wanted, Why, made, revoked};
 use crate::caller::Caller;
 use crate::problem::Problem;
 
@@ -43,16 +44,11 @@ pub(super) async fn make_token(caller: Caller, Form(form): Form<NewToken>) -> Re
 pub(super) struct Revoked {
     id: String,
     reason: String,
+    made: Option<String>,
 }
 
 pub(super) async fn revoke_token(caller: Caller, Form(form): Form<Revoked>) -> Result<Response, Problem> {
-    let people = person::people(&caller.app).await?;
-    let own = people.tokens.get(&form.id).is_some_and(|issued| issued.by == caller.person);
-    if !own && !caller.may(Role::Admin) {
-        return Err(Problem::not_found("there is no such token of yours"));
-    }
-    quell_app::tell::refuse_values(&caller.app, None, &form.reason).await?;
-    token::revoke(&caller.app, &form.id, &form.reason, now()).await?;
+    revoked(&caller, &form.id, &Why { reason: form.reason, made: form.made.is_some() }).await?;
     Ok(again())
 }
 
@@ -63,8 +59,7 @@ pub(super) struct Glass {
 }
 
 pub(super) async fn break_glass(caller: Caller, Form(form): Form<Glass>) -> Result<Response, Problem> {
-    caller.is_fresh(now())?;
-    glass::open(&caller.app, caller.role, form.role, &form.reason, now()).await?;
+    broken(&caller, &Broken { role: form.role, reason: form.reason }).await?;
     Ok(again())
 }
 
@@ -86,9 +81,7 @@ pub(super) struct NewPerson {
 }
 
 pub(super) async fn add_person(caller: Caller, Form(form): Form<NewPerson>) -> Result<Response, Problem> {
-    caller.lasting(Role::Admin)?;
-    caller.is_fresh(now())?;
-    person::add(&caller.app, &form.name, form.role, now()).await?;
+    added(&caller, &Added { person: form.name, role: form.role }).await?;
     Ok(again())
 }
 
@@ -99,9 +92,7 @@ pub(super) struct Removed {
 }
 
 pub(super) async fn remove_person(caller: Caller, Form(form): Form<Removed>) -> Result<Response, Problem> {
-    caller.lasting(Role::Admin)?;
-    quell_app::tell::refuse_values(&caller.app, None, &form.reason).await?;
-    person::remove(&caller.app, &form.name, &form.reason, now()).await?;
+    removed(&caller, &form.name, &form.reason).await?;
     Ok(again())
 }
 
@@ -111,11 +102,6 @@ pub(super) struct Code {
 }
 
 pub(super) async fn code(caller: Caller, Form(form): Form<Code>) -> Result<Response, Problem> {
-    // Whoever has it signs in as that person: a session that was left open must not make one, nor broken glass.
-    caller.lasting(Role::Admin)?;
-    caller.is_fresh(now())?;
-    let people = person::people(&caller.app).await?;
-    let code = person::code(&caller.app, &people, &form.name, now()).await?;
-    let text = code.expose_text().unwrap_or_default().to_owned();
-    page(&caller, Some(Fresh { what: format!("The code of {}", form.name), text })).await
+    let code = code_of(&caller, &form.name).await?;
+    page(&caller, Some(Fresh { what: format!("The code of {}", code.person), text: code.code })).await
 }

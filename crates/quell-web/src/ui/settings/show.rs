@@ -7,10 +7,11 @@ use quell_app::clock::now;
 use quell_app::person::{self, Session};
 use quell_core::person::{BreakGlass, Role};
 
-use crate::api::token::{self, Listed};
+use crate::api::token;
 use crate::caller::{By, Caller};
 use crate::problem::Problem;
 use crate::ui::{Page, render};
+use crate::view::TokenListed;
 
 struct OwnSession {
     id: String,
@@ -23,7 +24,7 @@ struct OwnSession {
 struct SettingsPage {
     page: Page,
     sessions: Vec<OwnSession>,
-    tokens: Vec<Listed>,
+    tokens: Vec<TokenListed>,
     people: Vec<(String, Role)>,
     glass: Vec<BreakGlass>,
     roles: [Role; 5],
@@ -57,7 +58,7 @@ pub(super) async fn page(caller: &Caller, fresh: Option<Fresh>) -> Result<Respon
     render(&SettingsPage {
         page: Page::of(caller, "Settings").at("/settings"),
         sessions,
-        tokens: token::of(caller).await?,
+        tokens: token::seen(caller).await?,
         people: if caller.may(Role::Admin) { known.local.into_iter().collect() } else { Vec::new() },
         glass: if caller.may(Role::Viewer) { known.break_glass } else { Vec::new() },
         roles: Role::ALL,

@@ -29,7 +29,7 @@ pub(crate) async fn run(seat: &Seat, mut args: HuntArgs, out: &Out) -> Result<u8
         Some(HuntCommand::Result(args)) => elsewhere::result(options, &args, out).await,
         Some(HuntCommand::Show(args)) => saved::show(seat, &args, out).await,
         Some(HuntCommand::Sql(args)) => saved::sql(seat, &args, out).await,
-        Some(HuntCommand::Triage(args)) => saved::triage(options, &args, out).await,
+        Some(HuntCommand::Triage(args)) => saved::triage(seat, &args, out).await,
     }
 }
 

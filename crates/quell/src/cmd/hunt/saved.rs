@@ -1,13 +1,13 @@
 //! What is done with hunts that are done: put together, shown, asked, triaged.
 
-use quell_app::hunt::{sql, triage as app_triage};
+use quell_app::hunt::sql;
 use quell_app::{AppError, Options};
 use quell_core::event::Decision;
 use quell_hunt::report::saved::Saved;
 use quell_hunt::report::{clean, csv};
 use serde_json::{Value, json};
 
-use super::super::{app, word};
+use super::super::word;
 use super::{check, incident, report_at, tell};
 use crate::cli::{HuntMergeArgs, HuntReport, HuntShowArgs, HuntSqlArgs, HuntTriageArgs};
 use crate::desk::Seat;
@@ -64,13 +64,13 @@ pub(super) async fn sql(seat: &Seat, args: &HuntSqlArgs, out: &Out) -> Result<u8
     Ok(exit::OK)
 }
 
-pub(super) async fn triage(options: &Options, args: &HuntTriageArgs, out: &Out) -> Result<u8, AppError> {
-    let (id, app) = (word(&args.incident)?, app(options).await?);
+pub(super) async fn triage(seat: &Seat, args: &HuntTriageArgs, out: &Out) -> Result<u8, AppError> {
+    let (id, desk) = (word(&args.incident)?, seat.desk_with_inventory().await?);
     let said = [(Decision::Benign, &args.benign), (Decision::Confirmed, &args.confirmed)];
     let said = said.into_iter().find_map(|(decision, reason)| Some((decision, reason.as_ref()?)));
     if let (Some(finding), Some((decision, reason))) = (&args.finding, said) {
-        let before = app.incident(id).await?.items.len();
-        let incident = app_triage::triage(&app, id, finding, decision, reason).await?;
+        let before = desk.incident(id).await?.items.len();
+        let incident = desk.judge(id, finding, decision, reason).await?;
         out.status(format!("{finding} is {}", decision.word()));
         for item in incident.items.iter().skip(before) {
             out.status(format!("{}: {} (owner {}, due {})", item.item, item.title, item.owner, item.due));
@@ -79,7 +79,8 @@ pub(super) async fn triage(options: &Options, args: &HuntTriageArgs, out: &Out) 
             out.status(format!("Verdict: {} ({})", verdict.sentence(), clean(because)));
         }
     }
-    let (saved, opinion) = app_triage::newest(&app, id).await?;
+    let saved = desk.hunted(id).await?;
+    let opinion = saved.opinion();
     let rows = opinion.detection.anomalies.iter().map(|it| {
         let (decision, reason) = saved.asked.knowledge.standing(it).words().unwrap_or(("open", ""));
         (it, decision, reason)

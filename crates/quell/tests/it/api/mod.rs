@@ -3,6 +3,7 @@
 mod door;
 mod hostile;
 mod incident;
+mod people;
 mod remote;
 mod rights;
 mod room;

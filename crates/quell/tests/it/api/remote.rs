@@ -55,7 +55,8 @@ fn a_server_says_what_this_machine_says_with_the_same_exit_codes() {
     world.ok(&["plan", &id]);
     let room = Room::start(&world);
     let far = Far::new(&world, &room);
-    let commands: [&[&str]; 16] = [
+    let commands: [&[&str]; 17] = [
+        &["person", "list"],
         &["incident", "list"],
         &["incident", "show", &id],
         &["incident", "secrets", &id],

@@ -22,7 +22,8 @@ fn no_answer_is_other_than_described() {
     asked
         .current_dir(world.folder.path())
         .args(["run", "openapi.json", "--url", &room.url, "--no-color", "--seed", "7", "--max-examples", "8"])
-        .args(["--phases", "examples,coverage,fuzzing", "--no-shrink", "--workers", "2", "--max-time", "30"])
+        // One worker: with threads, Python 3.11's parser fails now and then (`AST constructor recursion depth mismatch`).
+        .args(["--phases", "examples,coverage,fuzzing", "--no-shrink", "--workers", "1", "--max-time", "45"])
         .args([
             "--request-timeout",
             "20",

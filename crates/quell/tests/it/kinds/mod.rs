@@ -23,6 +23,7 @@ mod oauth;
 mod person;
 mod pkcs11;
 mod pki;
+mod quell_token;
 pub(crate) mod redis;
 mod session_key;
 pub(crate) mod ssh;
