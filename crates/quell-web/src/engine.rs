@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quell_app::clock::now;
 use quell_app::driver::{self, Ended, PATIENCE, Run};
-use quell_app::{App, AppError, Tick};
+use quell_app::{App, AppError, Tick, projection};
 use quell_core::IncidentId;
 use quell_core::event::Actor;
 use tokio::sync::broadcast::error::RecvError;
@@ -47,23 +47,19 @@ impl Troubles {
 
 impl Engine {
     /// Takes up what was asked for.
-    pub(crate) async fn start(
-        app: &Arc<App>,
-        feed: &Feed,
-        stop: watch::Receiver<bool>,
-    ) -> Result<Self, AppError> {
+    pub(crate) fn start(app: &Arc<App>, feed: &Feed, stop: watch::Receiver<bool>) -> Self {
         let app = app.acting_as(Actor::engine("server"));
         let news = feed.listen();
-        let asked = app.store.streams_with("response.asked").await?;
-        let asked = asked.iter().filter_map(|stream| stream.parse().ok()).collect();
         let troubles = Troubles::default();
         let told = troubles.clone();
         let task = tokio::spawn(async move {
             let (running, runs) = (BTreeSet::new(), JoinSet::new());
             let tasks = BTreeMap::new();
-            Plans { app, asked, running, runs, tasks, troubles: told, stop }.drive(news).await;
+            Plans { app, asked: BTreeSet::new(), running, runs, tasks, troubles: told, stop }
+                .drive(news)
+                .await;
         });
-        Ok(Self { task, troubles })
+        Self { task, troubles }
     }
 
     /// Waits until what runs has ended and is recorded.
@@ -89,9 +85,13 @@ struct Plans {
 
 impl Plans {
     async fn drive(mut self, mut news: broadcast::Receiver<Arc<Tick>>) {
-        let mut due = self.asked.clone();
+        let (mut due, mut look) = (BTreeSet::new(), false);
         let mut every = tokio::time::interval(AGAIN);
         loop {
+            if std::mem::take(&mut look) {
+                self.look().await;
+                due.extend(&self.asked);
+            }
             for id in std::mem::take(&mut due) {
                 self.take_up(id).await;
             }
@@ -103,11 +103,19 @@ impl Plans {
                     Err(RecvError::Closed) => break,
                 },
                 Some(joined) = self.runs.join_next_with_id(), if !self.runs.is_empty() => self.joined(joined),
-                _tick = every.tick() => due.extend(&self.asked),
+                _tick = every.tick() => look = true,
                 _ended = stop.wait_for(|stop| *stop) => break,
             }
         }
         while self.runs.join_next().await.is_some() {}
+    }
+
+    /// Plans that were asked for before this server listened, or at a moment of which it did not hear. A database that is away is asked again
+    /// with the next tick.
+    async fn look(&mut self) {
+        if let Ok(driven) = projection::driven(&self.app).await {
+            self.asked.extend(driven);
+        }
     }
 
     /// The incident that may have something to do now.
@@ -124,7 +132,7 @@ impl Plans {
             return;
         }
         // A database that is away is asked again with the next tick.
-        let Ok(incident) = self.app.incident(id).await else { return };
+        let Ok(incident) = self.app.incident_shared(id).await else { return };
         if incident.closed.is_some() {
             self.asked.remove(&id);
         }
@@ -135,7 +143,7 @@ impl Plans {
             return;
         }
         // Asked for this plan: what is made meanwhile waits for a person's word.
-        let only = incident.asked;
+        let only = incident.asked.clone();
         self.running.insert(id);
         let (app, stop) = (Arc::clone(&self.app), self.stop.clone());
         let run = self.runs.spawn(async move {

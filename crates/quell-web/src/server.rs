@@ -17,7 +17,7 @@ use quell_core::event::Actor;
 use quell_core::person::People;
 use quell_core::secret::SecretValue;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use url::Url;
 
 use crate::api::Rates;
@@ -57,7 +57,6 @@ pub struct Server {
     pub(crate) rates: Rates,
     pub(crate) presence: Presence,
     url: Url,
-    people: Mutex<People>,
     /// Turns true when the server is to end.
     pub(crate) stop: watch::Receiver<bool>,
 }
@@ -90,9 +89,7 @@ impl Server {
 
     /// Who is known here, as of now.
     pub(crate) async fn people(&self) -> Result<People, AppError> {
-        let mut people = self.people.lock().await;
-        person::catch_up(&self.app, &mut people).await?;
-        Ok(people.clone())
+        person::people(&self.app).await
     }
 
     pub(crate) async fn session(&self, cookie: &SecretValue) -> Result<Option<Found>, AppError> {
@@ -127,14 +124,13 @@ pub async fn serve(
     let own = || Url::parse(&format!("http://{address}/"));
     let url = config.url.clone().map_or_else(own, Ok).map_err(|e| AppError::Usage(e.to_string()))?;
     let feed = Feed::start(&app, stop.clone()).await?;
-    let engine = Engine::start(&app, &feed, stop.clone()).await?;
+    let engine = Engine::start(&app, &feed, stop.clone());
     let inbox = tokio::spawn(intake::work(
         app.acting_as(Actor::engine("intake")),
         config.options,
         stop.clone(),
         |_| {},
     ));
-    let people = Mutex::new(person::people(&app).await?);
     let (metrics, troubles) = (Metrics::default(), engine.troubles.clone());
     let server = Arc::new(Server {
         app,
@@ -144,7 +140,6 @@ pub async fn serve(
         rates: Rates::default(),
         presence: Presence::default(),
         url,
-        people,
         stop: stop.clone(),
     });
     ready(address);

@@ -16,5 +16,5 @@ pub use incident::{
     Incidents, Judged, Opened, Proven, Responded, Response, Retried, Secrets, StepLine, Timeline, Verified,
 };
 pub use inventory::{Checked, Inventory, Known, Reaches};
-pub use ledger::{Checkpoint, Entries, Inclusion, Key, Verification};
+pub use ledger::{Checkpoint, Entries, Inclusion, Key, Rebuilt, Verification};
 pub use plan::{Approved, Plan, Ready, ReadySecret, Stated, Stepped};
