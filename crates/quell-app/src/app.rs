@@ -17,6 +17,7 @@ use quell_store::{Batch, NewEntry, Store, StoreError};
 
 use crate::AppError;
 use crate::clock::now;
+use crate::fold::{self, Folds};
 
 /// How to open an installation. The command line fills it in.
 #[derive(Clone, Debug)]
@@ -54,6 +55,8 @@ pub struct App {
     pub actor: Actor,
     /// Keys of webhooks, for a short time.
     pub(crate) hook_keys: Arc<crate::intake::Keys>,
+    /// What was folded already.
+    pub(crate) folds: Arc<Folds>,
     /// Position at which an incident's stream must still be for what is decided about it.
     expects: Option<u64>,
     /// The position in an incident's stream up to which they saw it when they decided; none when they decide by what holds.
@@ -85,6 +88,7 @@ impl App {
             data: options.data.clone(),
             actor: Actor::user(options.actor.clone()),
             hook_keys: Arc::default(),
+            folds: Arc::default(),
             expects: None,
             seen: None,
         }))
@@ -115,6 +119,7 @@ impl App {
             data: self.data.clone(),
             actor,
             hook_keys: Arc::clone(&self.hook_keys),
+            folds: Arc::clone(&self.folds),
             expects: None,
             seen,
         }
@@ -132,14 +137,18 @@ impl App {
 
     /// Reads one incident.
     pub async fn incident(&self, id: IncidentId) -> Result<Incident, AppError> {
-        Ok(self.incident_with_entries(id).await?.0)
+        Ok(Arc::unwrap_or_clone(self.incident_shared(id).await?))
+    }
+
+    /// The same for those who only look: nothing is copied.
+    pub async fn incident_shared(&self, id: IncidentId) -> Result<Arc<Incident>, AppError> {
+        fold::incident(self, id).await
     }
 
     /// Reads one incident and the entries it is made of.
     pub async fn incident_with_entries(&self, id: IncidentId) -> Result<(Incident, Vec<Entry>), AppError> {
         let entries = self.store.read_stream(&id.to_string(), 0).await?;
-        let incident = Incident::fold(id, &entries)
-            .ok_or_else(|| AppError::NotFound { what: "incident", id: id.to_string() })?;
+        let incident = Incident::fold(id, &entries).ok_or_else(|| fold::missing(id))?;
         Ok((incident, entries))
     }
 
@@ -159,9 +168,14 @@ impl App {
         evidence: &[(String, Vec<u8>)],
         mut decide: impl FnMut(&mut Incident, Timestamp) -> Result<(Vec<Event>, T), AppError>,
     ) -> Result<(Incident, T), AppError> {
-        let (mut known, mut entries) = self.incident_with_entries(id).await?;
+        let mut known = self.incident(id).await?;
+        // Where somebody looked at an earlier state: what was written since, up to what is known now.
         let seen = self.seen.unwrap_or(u64::MAX);
-        entries.retain(|entry| entry.pos >= seen);
+        let mut entries = Vec::new();
+        if seen < known.next_pos {
+            entries = self.store.read_stream(&id.to_string(), seen).await?;
+            entries.retain(|entry| entry.pos < known.next_pos);
+        }
         loop {
             let mut incident = known.clone();
             let at = now().max(incident.last_at);

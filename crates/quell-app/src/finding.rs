@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quell_core::event::{Event, FindingSays, INSTALLATION};
+use quell_core::event::{Entry, Event, FindingSays, INSTALLATION};
 use quell_core::exposure::{Audience, Channel};
 use quell_core::incident::Incident;
 use quell_core::{IncidentId, SecretId, Timestamp};
@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::clock::now;
 use crate::incident::{self, Report};
 use crate::scan::Matched;
-use crate::{App, AppError};
+use crate::{App, AppError, projection};
 
 /// A finding with what was done about it.
 #[derive(Clone, Debug)]
@@ -62,38 +62,59 @@ impl Found {
 }
 
 /// All findings, newest first.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the other entries say nothing of findings")]
 pub async fn inbox(app: &App) -> Result<Vec<Found>, AppError> {
+    let mut incidents: BTreeMap<String, Vec<IncidentId>> = BTreeMap::new();
+    for (finding, incident) in projection::exposures(app).await? {
+        incidents.entry(finding).or_default().push(incident);
+    }
     let mut out: Vec<Found> = Vec::new();
     let mut place: BTreeMap<String, usize> = BTreeMap::new();
-    for entry in app.store.read_stream(INSTALLATION, 0).await? {
-        match entry.event {
-            Event::FindingRecorded { finding, secret } => {
-                let found = found(&finding, secret, entry.at);
-                if let Some(known) = place.get(&found.id).and_then(|at| out.get_mut(*at)) {
-                    known.secret = found.secret.or(known.secret.take());
-                } else {
-                    place.insert(found.id.clone(), out.len());
-                    out.push(found);
-                }
-            }
-            Event::FindingTriaged { finding, says, reason } => {
-                if let Some(known) = place.get(&finding).and_then(|at| out.get_mut(*at)) {
-                    known.said = Some(Said { says, by: entry.actor.id, at: entry.at, reason });
-                }
-            }
-            _ => {}
+    for entry in app.store.read_kind("finding.recorded", 0, i64::MAX).await? {
+        let Some(mut found) = found_in(&entry) else { continue };
+        if let Some(known) = place.get(&found.id).and_then(|at| out.get_mut(*at)) {
+            known.secret = found.secret.or(known.secret.take());
+        } else {
+            found.incidents = incidents.remove(&found.id).unwrap_or_default();
+            place.insert(found.id.clone(), out.len());
+            out.push(found);
         }
     }
-    for incident in incident::list(app).await? {
-        for finding in incident.exposures.iter().filter_map(|exposure| exposure.finding.as_ref()) {
-            if let Some(known) = place.get(finding).and_then(|at| out.get_mut(*at)) {
-                known.incidents.push(incident.id);
-            }
+    for entry in app.store.read_kind("finding.triaged", 0, i64::MAX).await? {
+        if let Some((id, said)) = said_in(entry)
+            && let Some(known) = place.get(&id).and_then(|at| out.get_mut(*at))
+        {
+            known.said = Some(said);
         }
     }
     out.reverse();
     Ok(out)
+}
+
+/// One finding.
+pub async fn one(app: &App, id: &str) -> Result<Option<Found>, AppError> {
+    let mut out: Option<Found> = None;
+    for entry in projection::entries_about(app, "finding", id).await? {
+        let Some(found) = found_in(&entry) else { continue };
+        match &mut out {
+            Some(known) => known.secret = found.secret.or(known.secret.take()),
+            None => out = Some(found),
+        }
+    }
+    let Some(found) = &mut out else { return Ok(None) };
+    let newest = projection::entries_about(app, "triaged", id).await?.pop();
+    found.said = newest.and_then(said_in).map(|(_, said)| said);
+    found.incidents = projection::ids(app, &projection::mentioned("exposure", id), usize::MAX).await?;
+    Ok(out)
+}
+
+fn found_in(entry: &Entry) -> Option<Found> {
+    let Event::FindingRecorded { finding: recorded, secret } = &entry.event else { return None };
+    Some(found(recorded, secret.clone(), entry.at))
+}
+
+fn said_in(entry: Entry) -> Option<(String, Said)> {
+    let Event::FindingTriaged { finding, says, reason } = entry.event else { return None };
+    Some((finding, Said { says, by: entry.actor.id, at: entry.at, reason }))
 }
 
 fn found(finding: &Value, secret: Option<SecretId>, at: Timestamp) -> Found {
@@ -126,15 +147,14 @@ pub async fn leak(
     audience: Option<Audience>,
 ) -> Result<Incident, AppError> {
     app.named_actor()?;
-    let known = crate::scan::recorded(app).await?;
-    let matched = known.get(finding).ok_or_else(|| missing(finding))?;
-    let Matched { finding: found, secret: matched } = matched;
-    if let Some(open) = inbox(app).await?.into_iter().find(|it| it.id == finding && !it.is_open()) {
-        return Err(AppError::Usage(already(&open)));
+    let matched = crate::scan::recorded_one(app, finding).await?;
+    let Matched { finding: found, secret: matched } = matched.ok_or_else(|| missing(finding))?;
+    if let Some(known) = one(app, finding).await?.filter(|it| !it.is_open()) {
+        return Err(AppError::Usage(already(&known)));
     }
     let commit = found.place.commit.as_deref().map(|id| format!(" @{}", id.get(..12).unwrap_or(id)));
     let report = Report {
-        secrets: secret.or_else(|| matched.clone()).into_iter().collect(),
+        secrets: secret.or(matched).into_iter().collect(),
         channel,
         audience,
         first_exposed: found.place.author_time.filter(|seen| *seen <= now()),
@@ -155,13 +175,12 @@ pub async fn triage(app: &App, finding: &str, says: FindingSays, reason: &str) -
     if reason.trim().is_empty() {
         return Err(AppError::Usage("why it is so must not be empty".to_owned()));
     }
-    let all = inbox(app).await?;
-    let found = all.iter().find(|it| it.id == finding).ok_or_else(|| missing(finding))?;
+    let found = one(app, finding).await?.ok_or_else(|| missing(finding))?;
     if !found.is_open() {
-        return Err(AppError::Usage(already(found)));
+        return Err(AppError::Usage(already(&found)));
     }
     if let FindingSays::Duplicate { of } = &says
-        && (of == finding || !all.iter().any(|it| it.id == *of))
+        && (of == finding || !projection::is_spoken_of(app, "finding", of).await?)
     {
         return Err(AppError::Usage(format!("`{of}` is no other finding; name the one that stays")));
     }
@@ -172,8 +191,7 @@ pub async fn triage(app: &App, finding: &str, says: FindingSays, reason: &str) -
 async fn say(app: &App, finding: &str, says: FindingSays, reason: &str) -> Result<(), AppError> {
     loop {
         let pos = app.store.next_pos(INSTALLATION).await?;
-        let said = inbox(app).await?.into_iter().find(|it| it.id == finding && it.said.is_some());
-        if let Some(found) = said {
+        if let Some(found) = one(app, finding).await?.filter(|it| it.said.is_some()) {
             return Err(AppError::Usage(already(&found)));
         }
         let mut batch = Batch::new(INSTALLATION, pos);

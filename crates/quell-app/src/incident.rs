@@ -11,7 +11,7 @@ use quell_core::plan::Hold;
 use quell_core::secret::{Fingerprint, SecretValue};
 use quell_core::severity::Signal;
 use quell_core::{IncidentId, SecretId};
-use quell_store::{Batch, NewEntry, StoreError};
+use quell_store::{Batch, NewEntry, StoreError, Wanted};
 use serde_json::Value;
 
 use crate::clock::now;
@@ -19,7 +19,7 @@ use crate::inventory::ASKED_AT_ONCE;
 use crate::reach::Reach;
 use crate::scan::names_of;
 use crate::systems::{Systems, stores_of};
-use crate::{App, AppError};
+use crate::{App, AppError, projection};
 
 /// A report of a leak, by hand or from a finding.
 #[derive(Debug, Default)]
@@ -68,12 +68,12 @@ pub(crate) async fn open_the_only_one(
 }
 
 async fn is_open_about(app: &App, secret: &SecretId) -> Result<bool, AppError> {
-    let about = |incident: &Incident| {
-        !incident.drill
-            && incident.status == Status::Open
-            && incident.secrets.iter().any(|a| a.secret == *secret)
-    };
-    Ok(list(app).await?.iter().any(about))
+    Ok(!projection::ids(app, &open_about(secret), 1).await?.is_empty())
+}
+
+/// Open incidents about a secret that are no drills.
+pub(crate) fn open_about(secret: &SecretId) -> Wanted {
+    Wanted { status: "open", drill: Some(false), ..projection::about(secret) }
 }
 
 async fn open_unless(
@@ -218,13 +218,13 @@ fn add(affected: &mut Vec<Affected>, id: &SecretId, because: String) {
 
 async fn next_id(app: &App, at: Timestamp) -> Result<IncidentId, AppError> {
     let year = at.to_zoned(jiff::tz::TimeZone::UTC).year();
-    let last = list_ids(app).await?.into_iter().filter(|id| id.year == year).map(|id| id.number).max();
+    let last = projection::highest(app, year).await?;
     Ok(IncidentId { year, number: last.unwrap_or(0) + 1 })
 }
 
 /// Ids of all incidents, oldest first.
 pub async fn list_ids(app: &App) -> Result<Vec<IncidentId>, AppError> {
-    let mut ids: Vec<IncidentId> = app.store.streams().await?.iter().filter_map(|s| s.parse().ok()).collect();
+    let mut ids = projection::ids(app, &Wanted::default(), usize::MAX).await?;
     ids.sort();
     Ok(ids)
 }
@@ -290,13 +290,9 @@ async fn held_now(app: &App, secret: &inventory::Secret) -> (SecretId, Vec<Finge
     (secret.id.clone(), names)
 }
 
-/// All incidents, newest first.
+/// All incidents, newest first, with everything that is known of them. Lists need less: [`projection::page`].
 pub async fn list(app: &App) -> Result<Vec<Incident>, AppError> {
-    let mut out = Vec::new();
-    for id in list_ids(app).await?.into_iter().rev() {
-        out.push(app.incident(id).await?);
-    }
-    Ok(out)
+    projection::incidents(app, &Wanted::default()).await
 }
 
 /// A change that a person makes to an incident.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use quell_connect::provider::{self, Known};
 use quell_core::event::{Entry, Event};
-use quell_core::incident::{Incident, RefusedBecause, Status};
+use quell_core::incident::{Incident, RefusedBecause};
 use quell_core::inventory::{ConnectorRef, Inventory, Secret, Tier};
 use quell_core::outcome::{Outcome, Probe};
 use quell_core::plan::{Phase, Proof, StepEvent, StepState};
@@ -25,7 +25,8 @@ use sha2::{Digest as _, Sha256};
 use crate::driver::{self, Ended, Progress, Run};
 use crate::incident::Report;
 use crate::systems::{Systems, inventory_hash};
-use crate::{App, AppError, Options, StoreError, plan, proof};
+use crate::{App, AppError, Options, StoreError, plan, projection, proof};
+use quell_store::Wanted;
 
 /// What is known of a key before anything is done.
 #[derive(Debug, Default)]
@@ -335,11 +336,12 @@ impl Session {
 
     /// The open incident about it, if there is one.
     pub async fn running(&self) -> Result<Option<Incident>, AppError> {
-        let all = crate::incident::list(&self.app).await?;
-        let about = |incident: &Incident| {
-            incident.status != Status::Closed && incident.secrets.iter().any(|a| a.secret == self.secret)
-        };
-        Ok(all.into_iter().find(about))
+        let about = Wanted { status: "open", ..projection::about(&self.secret) };
+        let newest = projection::ids(&self.app, &about, 1).await?.pop();
+        Ok(match newest {
+            Some(id) => Some(self.app.incident(id).await?),
+            None => None,
+        })
     }
 
     /// Declares, revokes, tries again; everything is written down. `report` says where it leaked, `seen` how the door answered just now.

@@ -1,10 +1,12 @@
 //! The ledger as people browse it: entries, what was hashed of each, and proofs to take home.
 
 use quell_core::event::Entry;
+use quell_ledger::VerifierKey;
+use quell_store::LedgerReport;
 use sha2::Digest as _;
 
 use crate::report::{TimelineRow, timeline};
-use crate::{App, AppError};
+use crate::{App, AppError, projection};
 
 /// One entry.
 #[derive(Clone, Debug)]
@@ -26,6 +28,27 @@ pub struct Whole {
     pub bytes: String,
     /// SHA-256 of `0x00` and the bytes: its leaf in the tree (RFC 6962).
     pub leaf: String,
+}
+
+/// Hashes everything anew, and compares what lists show with it. `trusted` is the key as kept outside, `kept` are checkpoints that were kept.
+pub async fn verify(
+    app: &App,
+    trusted: Option<VerifierKey>,
+    kept: &[String],
+) -> Result<LedgerReport, AppError> {
+    let mut report = app.store.verify(trusted, kept).await?;
+    // A ledger that is not right itself is no measure for anything.
+    if report.ok {
+        let wrong = projection::check(app).await?;
+        if !wrong.is_empty() {
+            report.ok = false;
+            report.problems.extend(wrong);
+            report
+                .problems
+                .push("the entries are right; `quell ledger rebuild` computes lists anew".to_owned());
+        }
+    }
+    Ok(report)
 }
 
 /// Entries before this number, newest first; and how many there are.

@@ -1,17 +1,17 @@
 //! How quickly leaks were answered, contained and proven: numbers over many incidents, from their events and nothing else.
 
 use quell_core::IncidentId;
-use quell_core::event::{Entry, Event};
-use quell_core::incident::{ClockState, Incident, Status};
-use quell_core::outcome::Outcome;
-use quell_core::plan::{StepAction, StepEvent};
-use quell_core::{StepId, Timestamp};
+use quell_core::Timestamp;
+use quell_core::incident::Incident;
+use quell_core::plan::StepAction;
+use quell_store::Wanted;
+use serde::{Deserialize, Serialize};
 
 use crate::report::contained_at;
-use crate::{App, AppError};
+use crate::{App, AppError, projection};
 
 /// Moments of one incident, as milliseconds from its declaration.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Times {
     /// Which.
     pub incident: IncidentId,
@@ -72,23 +72,21 @@ pub struct Measured {
     pub not_contained: usize,
 }
 
-/// Reads all incidents and counts.
+/// Counts over all incidents.
 pub async fn all(app: &App, now: Timestamp) -> Result<Measured, AppError> {
     let mut out = Measured::default();
-    for id in crate::incident::list_ids(app).await? {
-        let (incident, entries) = app.incident_with_entries(id).await?;
-        out.times.push(times(&incident, &entries));
-        if incident.status == Status::Open && !incident.drill {
+    for known in projection::page(app, &Wanted::default(), (usize::MAX, 0)).await?.into_iter().rev() {
+        if known.open && !known.drill {
             out.open += 1;
-            out.not_contained += usize::from(!incident.is_contained());
-            let open = incident.clocks.iter().filter(|clock| clock.met.is_none());
-            out.open_clocks.extend(open.map(|clock| OpenClock {
-                incident: id,
-                name: clock.name.clone(),
-                due: clock.due,
-                missed: clock.state(now) == ClockState::Missed,
+            out.not_contained += usize::from(!known.is_contained());
+            out.open_clocks.extend(known.clocks.into_iter().map(|(name, due)| OpenClock {
+                incident: known.id,
+                name,
+                due,
+                missed: now > due,
             }));
         }
+        out.times.push(known.times);
     }
     out.open_clocks.sort_by_key(|clock| clock.due);
     let real = || out.times.iter().filter(|times| !times.drill);
@@ -101,43 +99,31 @@ pub async fn all(app: &App, now: Timestamp) -> Result<Measured, AppError> {
     Ok(out)
 }
 
-fn times(incident: &Incident, entries: &[Entry]) -> Times {
-    let since = |at: Timestamp| {
-        i64::try_from(at.duration_since(incident.declared).as_millis()).unwrap_or(i64::MAX).max(0)
-    };
-    let response = incident.clocks.iter().filter(|c| c.name == "first-response").filter_map(|c| c.met).min();
-    Times {
-        incident: incident.id,
-        declared: incident.declared,
-        drill: incident.drill,
-        response_ms: response.map(since),
-        contain_ms: cut_off(incident, entries).map(since),
-        proof_ms: contained_at(incident).map(since),
+impl Times {
+    /// Of an incident as it stands.
+    pub fn of(incident: &Incident) -> Self {
+        let since = |at: Timestamp| {
+            i64::try_from(at.duration_since(incident.declared).as_millis()).unwrap_or(i64::MAX).max(0)
+        };
+        let response =
+            incident.clocks.iter().filter(|c| c.name == "first-response").filter_map(|c| c.met).min();
+        Self {
+            incident: incident.id,
+            declared: incident.declared,
+            drill: incident.drill,
+            response_ms: response.map(since),
+            contain_ms: cut_off(incident).map(since),
+            proof_ms: contained_at(incident).map(since),
+        }
     }
 }
 
 /// When the last secret was disabled at its issuer; none while one is not.
-fn cut_off(incident: &Incident, entries: &[Entry]) -> Option<Timestamp> {
-    let plan = incident.machine.as_ref()?.plan();
-    let mut wanted: Vec<&StepId> = plan
-        .steps
-        .iter()
-        .filter(|step| matches!(step.action, StepAction::Disable))
-        .map(|step| &step.id)
-        .collect();
-    if wanted.is_empty() {
-        return None;
-    }
-    let mut last = None;
-    for entry in entries {
-        if let Event::Step(StepEvent::Finished { step, outcome: Outcome::Applied { .. }, .. }) = &entry.event
-            && wanted.contains(&step)
-        {
-            wanted.retain(|open| *open != step);
-            last = Some(entry.at);
-        }
-    }
-    last.filter(|_| wanted.is_empty())
+fn cut_off(incident: &Incident) -> Option<Timestamp> {
+    let steps = &incident.machine.as_ref()?.plan().steps;
+    let wanted = steps.iter().filter(|step| matches!(step.action, StepAction::Disable));
+    let done: Option<Vec<Timestamp>> = wanted.map(|step| incident.applied.get(&step.id).copied()).collect();
+    done?.into_iter().max()
 }
 
 /// By the nearest rank, so that each number is one that was measured.

@@ -19,7 +19,8 @@ use quell_core::{IncidentId, SecretId, StepId};
 
 use crate::inventory::ASKED_AT_ONCE;
 use crate::systems::{Systems, inventory_hash};
-use crate::{App, AppError};
+use crate::{App, AppError, projection};
+use quell_store::Wanted;
 
 /// The plan that holds, made first if there is none. `again` makes a new revision.
 pub async fn make(app: &App, id: IncidentId, again: bool) -> Result<Incident, AppError> {
@@ -77,8 +78,15 @@ const LOOK: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// Two plans for one secret would overwrite each other's successor and end each other's sessions.
 async fn refuse_rivals(app: &App, incident: &Incident) -> Result<(), AppError> {
-    for other in crate::incident::list(app).await? {
-        if other.id == incident.id || other.status == Status::Closed {
+    let mut others = BTreeSet::new();
+    for affected in &incident.secrets {
+        let about = Wanted { status: "open", ..projection::about(&affected.secret) };
+        others.extend(projection::ids(app, &about, usize::MAX).await?);
+    }
+    others.remove(&incident.id);
+    for other in others.into_iter().rev() {
+        let other = app.incident_shared(other).await?;
+        if other.status == Status::Closed {
             continue;
         }
         let Some(machine) = &other.machine else { continue };

@@ -13,7 +13,7 @@ use quell_store::NewEntry;
 
 use crate::clock::now;
 use crate::systems::Systems;
-use crate::{App, AppError};
+use crate::{App, AppError, projection};
 
 /// A compromised value, unsealed, with its name.
 #[derive(Debug)]
@@ -192,7 +192,8 @@ pub async fn verify(app: &App, id: IncidentId) -> Result<Vec<Verified>, AppError
 
 /// The newest incident whose successor of this secret was installed.
 async fn newest_holder(app: &App, this: &Incident, secret: &SecretId) -> Result<Option<Incident>, AppError> {
-    let mut others = crate::incident::list(app).await?;
+    let about = projection::about(secret);
+    let mut others = projection::incidents(app, &about).await?;
     others.retain(|o| o.declared >= this.declared && installed(o, secret));
     Ok(others.into_iter().max_by_key(|o| (o.declared, o.id)))
 }

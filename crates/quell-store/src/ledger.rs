@@ -254,6 +254,24 @@ impl Store {
         rows.iter().map(decode).collect()
     }
 
+    /// Entries of one kind from a number on, in order, at most `limit`.
+    pub async fn read_kind(&self, kind: &str, from: u64, limit: i64) -> Result<Vec<Entry>, StoreError> {
+        const SQL: &str = "SELECT seq, entry FROM event WHERE kind = $1 AND seq >= $2 ORDER BY seq LIMIT $3";
+        let rows = on_db!(&self.db, pool => {
+            sqlx::query_as::<_, (i64, Vec<u8>)>(SQL).bind(kind).bind(signed(from)).bind(limit).fetch_all(pool).await?
+        });
+        rows.iter().map(decode).collect()
+    }
+
+    /// One entry.
+    pub async fn read_one(&self, seq: u64) -> Result<Option<Entry>, StoreError> {
+        const SQL: &str = "SELECT seq, entry FROM event WHERE seq = $1";
+        let row = on_db!(&self.db, pool => {
+            sqlx::query_as::<_, (i64, Vec<u8>)>(SQL).bind(signed(seq)).fetch_optional(pool).await?
+        });
+        row.as_ref().map(decode).transpose()
+    }
+
     /// The raw bytes of one stream's entries, with their numbers.
     pub async fn raw_stream(&self, stream: &str) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
         const SQL: &str = "SELECT seq, entry FROM event WHERE stream = $1 ORDER BY pos";

@@ -1,7 +1,8 @@
 //! Keeps events, checkpoints and sealed values in SQLite or PostgreSQL: one SQL text and one Rust body for both.
 //!
 //! Invariants: an entry, its tree nodes, its signed checkpoint and the values sealed with it are written in one
-//! transaction; nothing is ever updated but the wrapping of data keys and the queue of deliveries; nothing here decides anything.
+//! transaction; nothing is ever updated but the wrapping of data keys, the queue of deliveries and what is computed from entries (`projection`);
+//! nothing here decides anything.
 
 mod db;
 mod error;
@@ -10,6 +11,7 @@ mod keys;
 mod lapsing;
 mod ledger;
 mod portable;
+mod projection;
 mod sealed;
 mod tick;
 mod verify;
@@ -25,6 +27,7 @@ pub use keys::{KekSource, Keyring, SignedSince};
 pub use lapsing::Lapsing;
 pub use ledger::{Batch, NewEntry};
 pub use portable::{Backup, Manifest, Moved, Pause, Restore, Restored, Sum, backup, move_to, restore};
+pub use projection::{IncidentRow, Mention, Reach, Wanted};
 pub use sealed::Sealed;
 pub use tick::Tick;
 pub use verify::LedgerReport;

@@ -1,34 +1,26 @@
 //! Carries out the plans that people asked the server to carry out. Every replica does: they share a plan as any number of `quell respond` do.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use quell_app::clock::now;
 use quell_app::driver::{self, Ended, PATIENCE, Run};
-use quell_app::{App, AppError, Tick};
+use quell_app::{App, AppError, Tick, projection};
 use quell_core::IncidentId;
-use quell_core::event::Actor;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
-use tokio::task::{self, JoinHandle, JoinSet};
+use tokio::task::{self, JoinSet};
 
 use crate::feed::Feed;
 
 /// Plans of which nothing was heard are looked at again so often: a worker may have died without a word.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Drives plans until it is told to stop.
-#[derive(Debug)]
-pub(crate) struct Engine {
-    task: JoinHandle<()>,
-    /// Plans that this server cannot carry out now, with the reason.
-    pub(crate) troubles: Troubles,
-}
-
 /// Why plans do not go on here: the inventory changed, the database is away. Shown in the room; another replica may do better.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Troubles(Arc<Mutex<BTreeMap<IncidentId, String>>>);
+pub(crate) struct Troubles(Arc<Mutex<BTreeMap<IncidentId, String>>>, Arc<AtomicBool>);
 
 impl Troubles {
     fn set(&self, id: IncidentId, words: Option<String>) {
@@ -39,38 +31,23 @@ impl Troubles {
         };
     }
 
+    /// Did a crash test have its crash? From now on it did.
+    fn crashed(&self) -> bool {
+        self.1.swap(true, Ordering::SeqCst)
+    }
+
     /// Why the plan of this incident does not go on here.
     pub(crate) fn of(&self, id: IncidentId) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 }
 
-impl Engine {
-    /// Takes up what was asked for.
-    pub(crate) async fn start(
-        app: &Arc<App>,
-        feed: &Feed,
-        stop: watch::Receiver<bool>,
-    ) -> Result<Self, AppError> {
-        let app = app.acting_as(Actor::engine("server"));
-        let news = feed.listen();
-        let asked = app.store.streams_with("response.asked").await?;
-        let asked = asked.iter().filter_map(|stream| stream.parse().ok()).collect();
-        let troubles = Troubles::default();
-        let told = troubles.clone();
-        let task = tokio::spawn(async move {
-            let (running, runs) = (BTreeSet::new(), JoinSet::new());
-            let tasks = BTreeMap::new();
-            Plans { app, asked, running, runs, tasks, troubles: told, stop }.drive(news).await;
-        });
-        Ok(Self { task, troubles })
-    }
-
-    /// Waits until what runs has ended and is recorded.
-    pub(crate) async fn end(self) {
-        // A panic in there was printed already.
-        drop(self.task.await);
-    }
+/// Drives plans until it is told to stop; then waits until what runs has ended and is recorded.
+pub(crate) async fn drive(app: Arc<App>, feed: Feed, troubles: Troubles, stop: watch::Receiver<bool>) {
+    let news = feed.listen();
+    let (asked, running) = (BTreeSet::new(), BTreeSet::new());
+    let (runs, tasks) = (JoinSet::new(), BTreeMap::new());
+    Plans { app, asked, running, runs, tasks, troubles, stop }.drive(news).await;
 }
 
 /// How a run came home.
@@ -89,9 +66,13 @@ struct Plans {
 
 impl Plans {
     async fn drive(mut self, mut news: broadcast::Receiver<Arc<Tick>>) {
-        let mut due = self.asked.clone();
+        let (mut due, mut look) = (BTreeSet::new(), false);
         let mut every = tokio::time::interval(AGAIN);
         loop {
+            if std::mem::take(&mut look) {
+                self.look().await;
+                due.extend(&self.asked);
+            }
             for id in std::mem::take(&mut due) {
                 self.take_up(id).await;
             }
@@ -103,11 +84,19 @@ impl Plans {
                     Err(RecvError::Closed) => break,
                 },
                 Some(joined) = self.runs.join_next_with_id(), if !self.runs.is_empty() => self.joined(joined),
-                _tick = every.tick() => due.extend(&self.asked),
+                _tick = every.tick() => look = true,
                 _ended = stop.wait_for(|stop| *stop) => break,
             }
         }
         while self.runs.join_next().await.is_some() {}
+    }
+
+    /// Plans that were asked for before this server listened, or at a moment of which it did not hear. A database that is away is asked again
+    /// with the next tick.
+    async fn look(&mut self) {
+        if let Ok(driven) = projection::driven(&self.app).await {
+            self.asked.extend(driven);
+        }
     }
 
     /// The incident that may have something to do now.
@@ -124,7 +113,8 @@ impl Plans {
             return;
         }
         // A database that is away is asked again with the next tick.
-        let Ok(incident) = self.app.incident(id).await else { return };
+        self.crash();
+        let Ok(incident) = self.app.incident_shared(id).await else { return };
         if incident.closed.is_some() {
             self.asked.remove(&id);
         }
@@ -135,7 +125,7 @@ impl Plans {
             return;
         }
         // Asked for this plan: what is made meanwhile waits for a person's word.
-        let only = incident.asked;
+        let only = incident.asked.clone();
         self.running.insert(id);
         let (app, stop) = (Arc::clone(&self.app), self.stop.clone());
         let run = self.runs.spawn(async move {
@@ -143,6 +133,14 @@ impl Plans {
             driver::run(app, id, run, &mut |_| {}).await
         });
         self.tasks.insert(run.id(), id);
+    }
+
+    /// Ends the engine where a crash test says so, once. Not in release builds.
+    fn crash(&self) {
+        let asked = self.app.context.environment.get("QUELL_FAILPOINT");
+        if cfg!(debug_assertions) && asked.is_some_and(|asked| asked == "engine-panic") {
+            assert!(self.troubles.crashed(), "a crash test asked for it");
+        }
     }
 
     /// A run that panicked is taken up again like one that ended.

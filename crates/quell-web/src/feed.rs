@@ -22,15 +22,14 @@ const READ: i64 = 1000;
 #[derive(Clone, Debug)]
 pub(crate) struct Feed {
     news: broadcast::Sender<Arc<Tick>>,
-    newest: watch::Receiver<u64>,
+    newest: Arc<watch::Sender<u64>>,
 }
 
 impl Feed {
-    /// Begins to look.
-    pub(crate) async fn start(app: &Arc<App>, stop: watch::Receiver<bool>) -> Result<Self, AppError> {
+    /// What is there now is nothing new.
+    pub(crate) async fn of(app: &App) -> Result<Self, AppError> {
         let (news, _) = broadcast::channel(KEPT);
-        let (tell, newest) = watch::channel(app.store.size().await?);
-        tokio::spawn(look(Arc::clone(app), news.clone(), tell, stop));
+        let newest = Arc::new(watch::Sender::new(app.store.size().await?));
         Ok(Self { news, newest })
     }
 
@@ -95,13 +94,9 @@ impl Following {
     }
 }
 
-async fn look(
-    app: Arc<App>,
-    news: broadcast::Sender<Arc<Tick>>,
-    tell: watch::Sender<u64>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut next = *tell.borrow();
+/// Looks for news until it is told to stop. Begun again, it goes on where the last one was.
+pub(crate) async fn look(app: Arc<App>, feed: Feed, mut stop: watch::Receiver<bool>) {
+    let mut next = feed.size();
     loop {
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
@@ -113,9 +108,9 @@ async fn look(
             next = last.seq + 1;
             for tick in found {
                 // Nobody may be listening.
-                drop(news.send(Arc::new(tick)));
+                drop(feed.news.send(Arc::new(tick)));
             }
-            tell.send_replace(next);
+            feed.newest.send_replace(next);
         }
     }
 }

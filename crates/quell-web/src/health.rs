@@ -8,6 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
+use crate::duty::Health;
 use crate::problem::Problem;
 use crate::route::{Kind, Route, Verb};
 use crate::server::Server;
@@ -48,15 +49,22 @@ async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// The process can do its work: the ledger can be read, and it is not ending.
+/// The process can do its work: the ledger can be read, plans and deliveries are worked on, and it is not ending.
 async fn readyz(State(server): State<Arc<Server>>) -> Result<&'static str, Problem> {
     if *server.stop.borrow() {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is ending"));
     }
-    match server.app.store.size().await {
-        Ok(_) => Ok("ready\n"),
-        Err(_) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be read")),
+    if server.app.store.size().await.is_err() {
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be read"));
     }
+    let down: Vec<String> =
+        server.duties.iter().filter(|duty| duty.trouble().is_some()).map(ToString::to_string).collect();
+    if down.is_empty() {
+        return Ok("ready\n");
+    }
+    let hint =
+        "it is begun again by itself; what it did is in the ledger, and another server goes on with it";
+    Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, down.join("; ")).hint(hint))
 }
 
 /// In the text format of Prometheus 0.0.4. Numbers only: no names of people, secrets or incidents.
@@ -70,6 +78,12 @@ async fn metrics(State(server): State<Arc<Server>>) -> impl IntoResponse {
         ("quell_http_refused_total", "counter", "Answers 400 to 499 since the start.", count(&own.refused)),
         ("quell_http_failed_total", "counter", "Answers 500 to 599 since the start.", count(&own.failed)),
         ("quell_watchers", "gauge", "Open streams of news.", own.watchers.load(Ordering::Relaxed)),
+        (
+            "quell_duties_begun_again_total",
+            "counter",
+            "How often the engine, the intake or the look for news ended and was begun again.",
+            i64::try_from(server.duties.iter().map(Health::begun_again).sum::<u64>()).unwrap_or(i64::MAX),
+        ),
         (
             "quell_ledger_entries",
             "gauge",

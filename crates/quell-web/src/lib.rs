@@ -8,6 +8,7 @@
 
 mod api;
 mod caller;
+mod duty;
 mod engine;
 mod events;
 mod feed;

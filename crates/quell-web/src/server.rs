@@ -17,12 +17,13 @@ use quell_core::event::Actor;
 use quell_core::person::People;
 use quell_core::secret::SecretValue;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use url::Url;
 
 use crate::api::Rates;
-use crate::engine::{Engine, Troubles};
-use crate::feed::Feed;
+use crate::duty::{Duty, Health, Pace};
+use crate::engine::{self, Troubles};
+use crate::feed::{self, Feed};
 use crate::health::Metrics;
 use crate::presence::Presence;
 use crate::route;
@@ -56,8 +57,9 @@ pub struct Server {
     pub(crate) troubles: Troubles,
     pub(crate) rates: Rates,
     pub(crate) presence: Presence,
+    /// What goes on beside the answers, and how.
+    pub(crate) duties: Vec<Health>,
     url: Url,
-    people: Mutex<People>,
     /// Turns true when the server is to end.
     pub(crate) stop: watch::Receiver<bool>,
 }
@@ -90,9 +92,7 @@ impl Server {
 
     /// Who is known here, as of now.
     pub(crate) async fn people(&self) -> Result<People, AppError> {
-        let mut people = self.people.lock().await;
-        person::catch_up(&self.app, &mut people).await?;
-        Ok(people.clone())
+        person::people(&self.app).await
     }
 
     pub(crate) async fn session(&self, cookie: &SecretValue) -> Result<Option<Found>, AppError> {
@@ -126,16 +126,10 @@ pub async fn serve(
     let address = listener.local_addr().map_err(io)?;
     let own = || Url::parse(&format!("http://{address}/"));
     let url = config.url.clone().map_or_else(own, Ok).map_err(|e| AppError::Usage(e.to_string()))?;
-    let feed = Feed::start(&app, stop.clone()).await?;
-    let engine = Engine::start(&app, &feed, stop.clone()).await?;
-    let inbox = tokio::spawn(intake::work(
-        app.acting_as(Actor::engine("intake")),
-        config.options,
-        stop.clone(),
-        |_| {},
-    ));
-    let people = Mutex::new(person::people(&app).await?);
-    let (metrics, troubles) = (Metrics::default(), engine.troubles.clone());
+    let feed = Feed::of(&app).await?;
+    let (metrics, troubles) = (Metrics::default(), Troubles::default());
+    let duties = duties(&app, &config.options, (&feed, &troubles), &stop);
+    let healths = duties.iter().map(|duty| duty.health.clone()).collect();
     let server = Arc::new(Server {
         app,
         feed,
@@ -143,17 +137,41 @@ pub async fn serve(
         troubles,
         rates: Rates::default(),
         presence: Presence::default(),
+        duties: healths,
         url,
-        people,
         stop: stop.clone(),
     });
     ready(address);
     accept(&listener, &server, stop).await;
-    // Steps that run end and are recorded; nothing new starts. Another replica takes up the rest.
-    engine.end().await;
-    // A delivery that is being worked off is ended; the others stay written down.
-    drop(inbox.await);
+    // Steps that run end and are recorded, and so does a delivery that is being worked off; nothing new starts. Another replica takes up the rest.
+    for duty in duties {
+        duty.end().await;
+    }
     Ok(())
+}
+
+/// What goes on beside the answers.
+fn duties(
+    app: &Arc<App>,
+    options: &Options,
+    (feed, troubles): (&Feed, &Troubles),
+    stop: &watch::Receiver<bool>,
+) -> Vec<Duty> {
+    let pace = Pace::default();
+    let (own, news, end) = (Arc::clone(app), feed.clone(), stop.clone());
+    let look = move || feed::look(Arc::clone(&own), news.clone(), end.clone());
+    let mut all = vec![Duty::begin("the look for news", pace, stop.clone(), look)];
+    let (own, news) = (app.acting_as(Actor::engine("server")), feed.clone());
+    let (troubles, end) = (troubles.clone(), stop.clone());
+    let drive = move || engine::drive(Arc::clone(&own), news.clone(), troubles.clone(), end.clone());
+    all.push(Duty::begin("the engine", pace, stop.clone(), drive));
+    for _lane in 0..intake::LANES {
+        let (own, options) = (app.acting_as(Actor::engine("intake")), options.clone());
+        let end = stop.clone();
+        let work = move || intake::work(Arc::clone(&own), options.clone(), end.clone());
+        all.push(Duty::begin("the intake", pace, stop.clone(), work));
+    }
+    all
 }
 
 async fn accept(listener: &TcpListener, server: &Arc<Server>, mut stop: watch::Receiver<bool>) {

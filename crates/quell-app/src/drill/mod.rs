@@ -14,13 +14,13 @@ use quell_core::inventory::{StrategyPolicy, Tier};
 use quell_core::outcome::Outcome;
 use quell_core::plan::{Hold, Proof, StepEvent, Strategy};
 use quell_core::{IncidentId, SecretId, StepId, Timestamp};
-use quell_store::{KekSource, Store, StoreError};
+use quell_store::{KekSource, Store, StoreError, Wanted};
 use serde::Serialize;
 
 use crate::clock::now;
 use crate::driver::{self, Ended, Progress, Run};
 use crate::incident::{self, Change, Report};
-use crate::{App, AppError, Options, evidence, plan, proof, scan};
+use crate::{App, AppError, Options, evidence, plan, projection, proof, scan};
 
 pub use world::World;
 
@@ -394,8 +394,13 @@ async fn earlier(app: &App, this: &Incident) -> Result<Option<Earlier>, AppError
     let ids = |i: &Incident| -> Vec<StepId> {
         i.machine.as_ref().map(|m| m.plan().steps.iter().map(|s| s.id.clone()).collect()).unwrap_or_default()
     };
-    for other in incident::list(app).await? {
-        if other.drill && other.id != this.id && other.is_contained() && ids(&other) == ids(this) {
+    let drills = Wanted { drill: Some(true), ..Wanted::default() };
+    for known in projection::page(app, &drills, (usize::MAX, 0)).await? {
+        if known.id == this.id || !known.is_contained() {
+            continue;
+        }
+        let other = app.incident_shared(known.id).await?;
+        if ids(&other) == ids(this) {
             return Ok(Some(Earlier { incident: other.id, inert_ms: inert_ms(&other) }));
         }
     }

@@ -7,8 +7,7 @@ use quell_core::secret::{Fingerprint, FingerprintKey, SecretValue};
 use sha1::{Digest as _, Sha1};
 
 use super::Foreign;
-use crate::scan::{known, names_of};
-use crate::systems::Systems;
+use crate::scan::{earlier, names_of, observed_now, values_of};
 use crate::{App, AppError};
 
 /// Names of the inventory's values: those in the stores now, and those that were seen earlier.
@@ -20,21 +19,29 @@ pub(super) struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    /// Reads the stores. One that cannot be reached only adds nothing.
-    pub(super) async fn of(app: &'a App) -> Result<Self, AppError> {
-        let by_name = known(app).await?;
-        let mut by_sha1 = BTreeMap::new();
-        for secret in app.inventory.secrets.values() {
-            let Ok(systems) = Systems::build(secret, &app.context) else { continue };
-            for store in &systems.stores {
-                let Ok(Some(stored)) = store.read().await else { continue };
-                for part in crate::scan::values_of(&stored.value) {
-                    by_sha1.insert(hex::encode(Sha1::digest(part.expose())), secret.id.clone());
-                }
+    /// Reads the stores, unless what was found can be told without: thousands of deliveries about known values ask no store. One that cannot be
+    /// reached only adds nothing.
+    pub(super) async fn of(app: &'a App, found: &[Foreign]) -> Result<Self, AppError> {
+        let key = &app.store.keys().fingerprint;
+        let by_name = earlier(app).await?;
+        let mut known = Self { key, by_name, by_sha1: BTreeMap::new() };
+        if !found.iter().any(|foreign| known.must_look(foreign)) {
+            return Ok(known);
+        }
+        for read in observed_now(app, &mut known.by_name).await? {
+            for part in read.values.iter().flat_map(values_of) {
+                known.by_sha1.insert(hex::encode(Sha1::digest(part.expose())), read.secret.clone());
             }
         }
-        let key = &app.store.keys().fingerprint;
-        Ok(Self { key, by_name, by_sha1 })
+        Ok(known)
+    }
+
+    /// Can only the stores tell whose it is?
+    fn must_look(&self, foreign: &Foreign) -> bool {
+        let is_known =
+            |value: &SecretValue| self.names(value).iter().any(|name| self.by_name.contains_key(name));
+        let by_hash = foreign.sha1.is_some() && foreign.secret.is_none();
+        (by_hash || !foreign.values.is_empty()) && !foreign.values.iter().any(is_known)
     }
 
     /// The value's own name, and that of the password in it when it is a URL.

@@ -22,7 +22,7 @@ pub use read::{Format, read};
 pub use respond::{Done, Response, respond};
 
 use crate::clock::now;
-use crate::{App, AppError, scan};
+use crate::{App, AppError, projection};
 use matching::Known;
 
 /// A report larger than this is refused: it is held in memory as a whole.
@@ -55,7 +55,7 @@ pub async fn group(app: &App, format: Format, found: Vec<Foreign>) -> Result<Vec
 
 /// The same for any tool, by its word.
 pub(crate) async fn group_of(app: &App, tool: &str, found: Vec<Foreign>) -> Result<Vec<Group>, AppError> {
-    let known = Known::of(app).await?;
+    let known = Known::of(app, &found).await?;
     let mut groups: Vec<(String, Group)> = Vec::new();
     for foreign in found {
         let secret = known.secret_of(&foreign);
@@ -167,14 +167,14 @@ fn clean(text: &str) -> String {
 /// Records what is new of these groups, with one entry for the run itself. Returns how many findings were new.
 pub async fn record(app: &App, name: &str, bytes: u64, groups: &[Group]) -> Result<usize, AppError> {
     loop {
-        let seen = scan::recorded(app).await?;
+        // The position first: what somebody else records after the look is refused by it.
         let mut batch = Batch::new(INSTALLATION, app.store.next_pos(INSTALLATION).await?);
         let mut fresh = 0;
         let mut all = 0_u64;
         for group in groups {
             for found in &group.findings {
                 all += 1;
-                if !seen.contains_key(&found.id) {
+                if !projection::is_spoken_of(app, "finding", &found.id).await? {
                     fresh += 1;
                     let finding =
                         serde_json::to_value(found).map_err(|error| AppError::Evidence(error.to_string()))?;

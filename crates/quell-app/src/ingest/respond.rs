@@ -2,7 +2,7 @@
 
 use quell_core::event::{Event, SealedRef, ValueRole};
 use quell_core::exposure::{Audience, Channel, Exposure};
-use quell_core::incident::{Incident, Status, expose};
+use quell_core::incident::expose;
 use quell_core::secret::SecretValue;
 use quell_core::{IncidentId, SecretId};
 use quell_store::{Batch, NewEntry, StoreError};
@@ -12,7 +12,7 @@ use super::Group;
 use crate::clock::now;
 use crate::incident::{self, Report};
 use crate::systems::Systems;
-use crate::{App, AppError};
+use crate::{App, AppError, projection};
 
 /// What was done about a group.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -65,19 +65,11 @@ pub async fn respond(app: &App, groups: &mut [Group], response: Response) -> Res
 }
 
 async fn one(app: &App, secret: &SecretId, group: &mut Group, response: Response) -> Result<Done, AppError> {
-    let about =
-        |incident: &&Incident| !incident.drill && incident.secrets.iter().any(|a| a.secret == *secret);
-    let has =
-        |incident: &Incident, id: &str| incident.exposures.iter().any(|e| e.finding.as_deref() == Some(id));
-    let known = |incident: &&Incident| group.findings.iter().all(|finding| has(incident, &finding.id));
     loop {
-        let incidents = incident::list(app).await?;
-        if let Some(same) = incidents.iter().filter(about).find(known) {
-            return Ok(Done::Known { incident: same.id });
+        if let Some(same) = with_all(app, secret, group).await? {
+            return Ok(Done::Known { incident: same });
         }
-        let open = incidents.iter().filter(about).find(|incident| incident.status != Status::Closed);
-        if let Some(open) = open {
-            let id = open.id;
+        if let Some(id) = projection::ids(app, &incident::open_about(secret), 1).await?.pop() {
             join(app, id, secret, group, response).await?;
             return Ok(Done::Joined { incident: id });
         }
@@ -102,6 +94,22 @@ async fn one(app: &App, secret: &SecretId, group: &mut Group, response: Response
         }
         return Ok(Done::Opened { incident: incident.id });
     }
+}
+
+/// The newest incident about the secret that has all of these findings, open or closed.
+async fn with_all(app: &App, secret: &SecretId, group: &Group) -> Result<Option<IncidentId>, AppError> {
+    let Some(first) = group.findings.first() else { return Ok(None) };
+    let mut wanted = projection::about(secret);
+    wanted.drill = Some(false);
+    wanted.mentions[1] = Some(("exposure", first.id.clone()));
+    for id in projection::ids(app, &wanted, usize::MAX).await? {
+        let incident = app.incident_shared(id).await?;
+        let has = |id: &str| incident.exposures.iter().any(|it| it.finding.as_deref() == Some(id));
+        if group.findings.iter().all(|finding| has(&finding.id)) {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
 }
 
 /// One exposure per finding. Who says nothing about the place gets the strictest reading.

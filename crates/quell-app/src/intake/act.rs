@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use quell_core::SecretId;
-use quell_core::event::{Event, INSTALLATION};
+use quell_core::event::Event;
 use quell_core::exposure::Audience;
-use quell_core::incident::{self as domain, Incident, Status};
+use quell_core::incident::{self as domain, Status};
 use quell_core::inventory::StrategyPolicy;
 use quell_core::secret::SecretValue;
 use quell_core::severity::Signal;
@@ -16,10 +16,10 @@ use super::config::{Kind, Source};
 use super::sender::{Findings, Page};
 use super::{fetch, revoke};
 use crate::clock::now;
-use crate::incident::{Report, list};
+use crate::incident::{Report, open_about};
 use crate::ingest::{self, Done, Foreign, Group, Response};
 use crate::systems::{Systems, stores_of};
-use crate::{App, AppError, Options, scan};
+use crate::{App, AppError, Options, projection, scan};
 
 /// Records findings, opens or joins incidents, and adds to them what else the delivery says. What was done, in words.
 pub(super) async fn findings(
@@ -163,43 +163,40 @@ async fn of_principal(app: &App, principal: &str) -> Option<(SecretId, SecretVal
         }
     }
     // One that was replaced meanwhile: its id stands beside what was sealed.
-    let incidents = list(app).await.ok()?;
-    let sealed =
-        incidents.iter().flat_map(|incident| &incident.sealed).find(|one| one.principal == principal)?;
+    let newest = projection::ids(app, &projection::mentioned("principal", principal), 1).await.ok()?.pop()?;
+    let incident = app.incident_shared(newest).await.ok()?;
+    let sealed = incident.sealed.iter().find(|one| one.principal == principal)?;
     let value = app.store.unseal(&sealed.sealed).await.ok()?;
     app.inventory.secrets.contains_key(&sealed.secret).then(|| (sealed.secret.clone(), value))
 }
 
 /// The secret of an earlier delivery about the same record, which a person or a value told.
 async fn by_record(app: &App, group: &Group) -> Result<Option<SecretId>, AppError> {
-    let recorded = scan::recorded(app).await?;
-    let same = |found: &&scan::Matched| {
-        group.findings.iter().any(|finding| finding.fingerprint == found.finding.fingerprint)
-    };
-    let known: Vec<&scan::Matched> = recorded.values().filter(same).collect();
+    let mut known: Vec<scan::Matched> = Vec::new();
+    for finding in &group.findings {
+        known.extend(scan::recorded_like(app, &finding.fingerprint).await?);
+    }
     if let Some(secret) = known.iter().find_map(|found| found.secret.clone()) {
         return Ok(Some(secret));
     }
     let ids: BTreeSet<&str> = known.iter().map(|found| found.finding.id.as_str()).collect();
-    let is_from = |incident: &&Incident| {
-        incident
-            .exposures
-            .iter()
-            .any(|exposure| exposure.finding.as_deref().is_some_and(|id| ids.contains(id)))
-    };
-    let incidents = list(app).await?;
-    let first = incidents.iter().filter(is_from).find_map(|incident| incident.secrets.first());
-    Ok(first.map(|affected| affected.secret.clone()))
+    let mut from = BTreeSet::new();
+    for id in ids {
+        from.extend(projection::ids(app, &projection::mentioned("exposure", id), usize::MAX).await?);
+    }
+    for id in from.into_iter().rev() {
+        if let Some(affected) = app.incident_shared(id).await?.secrets.first() {
+            return Ok(Some(affected.secret.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// Records the findings, once for a delivery.
 async fn record(app: &App, source: &Source, delivery: &Delivery, groups: &[Group]) -> Result<(), AppError> {
     let name = format!("{} (delivery {})", source.name, delivery.id);
     let target = format!("ingested {name}");
-    let entries = app.store.read_stream(INSTALLATION, 0).await?;
-    let done =
-        entries.iter().any(|entry| matches!(&entry.event, Event::ScanRun { target: t, .. } if *t == target));
-    if !done {
+    if !projection::is_spoken_of(app, "scan", &target).await? {
         ingest::record(app, &name, delivery.size, groups).await?;
     }
     Ok(())
@@ -235,12 +232,7 @@ async fn about(app: &App, group: &Group, done: &[Done]) -> Result<Vec<IncidentId
     if ids.is_empty()
         && let Some(secret) = &group.secret
     {
-        let is_about = |incident: &Incident| {
-            !incident.drill
-                && incident.status == Status::Open
-                && incident.secrets.iter().any(|affected| affected.secret == *secret)
-        };
-        ids.extend(list(app).await?.into_iter().filter(is_about).map(|incident| incident.id));
+        ids = projection::ids(app, &open_about(secret), usize::MAX).await?;
     }
     Ok(ids)
 }
@@ -293,8 +285,12 @@ async fn ask_kill_first(app: &App, id: IncidentId, tool: &str) -> Result<(), App
 
 /// Somebody did something about a page: it is written down, and taking it up meets the first-response clock.
 pub(super) async fn page(app: &App, delivery: &Delivery, said: &Page) -> Result<String, AppError> {
-    let known = crate::incident::list_ids(app).await?;
-    let ours: Vec<IncidentId> = said.incidents.iter().copied().filter(|id| known.contains(id)).collect();
+    let mut ours: Vec<IncidentId> = Vec::new();
+    for id in &said.incidents {
+        if app.store.next_pos(&id.to_string()).await? > 0 {
+            ours.push(*id);
+        }
+    }
     for id in &ours {
         note(app, *id, &format!("{} (delivery {})", said.remark, delivery.id)).await?;
         if said.responded {

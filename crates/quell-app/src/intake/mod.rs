@@ -28,7 +28,7 @@ pub use accept::{Answer, Headers, MAX_BODY, accept, revocable_types};
 pub(crate) use config::schema;
 pub use keys::Keys;
 pub use quell_store::{Delivery, DeliveryState};
-pub use work::{Ended, MAX_TRIES, work, work_off};
+pub use work::{Ended, LANES, MAX_TRIES, work, work_off};
 
 use config::Source;
 

@@ -151,29 +151,54 @@ async fn from_a_sender_without_marks_the_same_is_news_again_after_an_hour() {
     assert_eq!(deliver(90).await, 202);
 }
 
+/// Waits until nothing is left to do; each delivery, with how often it was begun.
+async fn worked_off(app: &App) -> Vec<(DeliveryState, u64)> {
+    for _ in 0..400 {
+        let all = list(app, 1000).await.unwrap();
+        if all.iter().all(|one| one.state == DeliveryState::Done) {
+            return all.iter().map(|one| (one.state, one.tries)).collect();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the deliveries are not worked off: {:?}", list(app, 1000).await.unwrap());
+}
+
 #[tokio::test]
 async fn workers_take_up_what_comes_in_until_they_are_told_to_stop() {
     let folder = tempfile::tempdir().unwrap();
     let app = installation(folder.path()).await;
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let (seen, mut told) = tokio::sync::mpsc::unbounded_channel();
-    let on = move |ended: &Ended| drop(seen.send(ended.clone()));
-    let worker = tokio::spawn(work(Arc::clone(&app), options(folder.path()), stopped, on));
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..LANES {
+        workers.spawn(work(Arc::clone(&app), options(folder.path()), stopped.clone()));
+    }
     for n in 0..6_u8 {
         let body = format!("{{\"n\":{n}}}").into_bytes();
         assert_eq!(accept(&app, "github", &github(KEY, &body), &body, now()).await.status, 202);
     }
-    let mut ids = Vec::new();
-    for _ in 0..6 {
-        let ended = tokio::time::timeout(Duration::from_secs(20), told.recv()).await.unwrap().unwrap();
-        assert_eq!(ended.state, "done", "{ended:?}");
-        ids.push(ended.id);
-    }
-    ids.sort();
-    ids.dedup();
-    assert_eq!(ids.len(), 6, "each once");
+    assert_eq!(worked_off(&app).await, [(DeliveryState::Done, 1); 6], "each once");
     stop.send(true).unwrap();
-    tokio::time::timeout(Duration::from_secs(20), worker).await.unwrap().unwrap().unwrap();
+    while let Some(ended) = workers.join_next().await {
+        ended.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_panics_is_seen_and_leaves_its_delivery_to_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = installation(folder.path()).await;
+    let body = b"{}".to_vec();
+    assert_eq!(accept(&app, "github", &github(KEY, &body), &body, now()).await.status, 202);
+    let mut panics = options(folder.path());
+    panics.environment.insert("QUELL_FAILPOINT".to_owned(), "intake-panic:after-reading".to_owned());
+    let broken = App::open(&panics, || Err(StoreError::Kek("nobody is asked".to_owned()))).await.unwrap();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let ended = tokio::spawn(work(broken, panics, stopped.clone())).await;
+    assert!(ended.is_err_and(|error| error.is_panic()), "whoever keeps it going must see it");
+    let next = tokio::spawn(work(Arc::clone(&app), options(folder.path()), stopped));
+    assert_eq!(worked_off(&app).await, [(DeliveryState::Done, 2)]);
+    stop.send(true).unwrap();
+    next.await.unwrap();
 }
 
 /// A server has to be able to answer on any of its threads.

@@ -16,8 +16,8 @@ use crate::{App, AppError, Options};
 
 /// A delivery that was begun so often is given up, where `quell intake list` shows it.
 pub const MAX_TRIES: u64 = 8;
-/// Deliveries that one process works on at a time.
-const LANES: usize = 4;
+/// So many of [`work`] go on in one process, each with a delivery at a time.
+pub const LANES: usize = 4;
 /// A worker that is at it for longer has stopped, even if it lives: another takes over. Longer than a try may take.
 const LEASE: SignedDuration = SignedDuration::from_mins(20);
 /// The longest that one try may take.
@@ -43,26 +43,20 @@ pub struct Ended {
     pub note: String,
 }
 
-/// Works until told to stop. Deliveries that are being worked on are ended first.
-pub async fn work(
-    app: Arc<App>,
-    options: Options,
-    stop: watch::Receiver<bool>,
-    on: impl Fn(&Ended) + Clone + Send + Sync + 'static,
-) -> Result<(), AppError> {
-    let mut lanes = tokio::task::JoinSet::new();
-    for _ in 0..LANES {
-        let (app, options) = (Arc::clone(&app), options.clone());
-        let (stop, on) = (stop.clone(), on.clone());
-        // What a delivery leads to borrows from the inventory in ways that keep it on one thread.
-        let runtime = tokio::runtime::Handle::current();
-        lanes.spawn_blocking(move || runtime.block_on(lane(&app, &options, stop, &on)));
+/// Works until told to stop; a delivery that is being worked on is ended first. A panic is the caller's to see: whoever begins another one loses nothing,
+/// since the lock of the one that is gone is free, and its delivery is taken up again.
+pub async fn work(app: Arc<App>, options: Options, stop: watch::Receiver<bool>) {
+    // What a delivery leads to borrows from the inventory in ways that keep it on one thread.
+    let runtime = tokio::runtime::Handle::current();
+    let lane = tokio::task::spawn_blocking(move || runtime.block_on(lane(&app, &options, stop)));
+    if let Err(error) = lane.await
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
     }
-    while lanes.join_next().await.is_some() {}
-    Ok(())
 }
 
-async fn lane(app: &App, options: &Options, mut stop: watch::Receiver<bool>, on: &impl Fn(&Ended)) {
+async fn lane(app: &App, options: &Options, mut stop: watch::Receiver<bool>) {
     let mut worker = None;
     while !*stop.borrow() {
         // Whoever lost the right to act under a name goes on under another one.
@@ -71,9 +65,8 @@ async fn lane(app: &App, options: &Options, mut stop: watch::Receiver<bool>, on:
         }
         // A database that is away for a moment must not end the worker.
         if let Some(own) = &worker
-            && let Ok(Some(ended)) = next(app, options, own).await
+            && let Ok(Some(_ended)) = next(app, options, own).await
         {
-            on(&ended);
             continue;
         }
         // Nobody who could tell us to stop any more: that is being told.
@@ -201,7 +194,9 @@ async fn one(app: &App, options: &Options, delivery: &Delivery) -> Result<String
 /// Ends the process where a crash test says so. Not in release builds.
 fn crash(app: &App, place: &str) {
     let asked = app.context.environment.get("QUELL_FAILPOINT");
-    if cfg!(debug_assertions) && asked.is_some_and(|asked| *asked == format!("intake:{place}")) {
+    let is = |how: &str| asked.is_some_and(|asked| *asked == format!("{how}:{place}"));
+    assert!(!(cfg!(debug_assertions) && is("intake-panic")), "a crash test asked for it");
+    if cfg!(debug_assertions) && is("intake") {
         let died = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         debug_assert!(died.is_ok(), "a process may always signal itself");
     }

@@ -20,17 +20,9 @@ pub use code::{At, CODE_LASTS, code, redeem};
 pub use quell_core::person::Issued;
 pub use session::{Found, LASTS, Session, Source, begin, confirm, end, end_all, end_one, find, of, start};
 
-/// Everybody who is known here.
+/// Everybody who is known here, as of now.
 pub async fn people(app: &App) -> Result<People, AppError> {
-    Ok(People::fold(&app.store.read_stream(INSTALLATION, 0).await?))
-}
-
-/// Takes in what was decided about people since.
-pub async fn catch_up(app: &App, people: &mut People) -> Result<(), AppError> {
-    for entry in app.store.read_stream(INSTALLATION, people.next_pos).await? {
-        people.apply(&entry);
-    }
-    Ok(())
+    crate::fold::people(app).await
 }
 
 /// Decides about people on the newest state, again and again until nobody was faster.

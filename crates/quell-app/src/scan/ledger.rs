@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use quell_core::SecretId;
-use quell_core::event::{Event, INSTALLATION};
+use quell_core::event::{Entry, Event, INSTALLATION};
 use quell_core::secret::{Fingerprint, FingerprintKey, SecretValue};
 use quell_scan::{Finding, Incomplete, Report};
 use quell_store::{Batch, NewEntry, StoreError};
 
-use super::values::read_all;
+use super::values::{Read, read_all};
 use super::{Matched, Scanned, count, with_secrets};
 use crate::clock::now;
-use crate::{App, AppError};
+use crate::{App, AppError, projection};
 
 /// Matches a report to the inventory without recording the findings.
 pub async fn matched(app: &App, report: Report) -> Result<Scanned, AppError> {
@@ -35,20 +35,28 @@ pub(crate) async fn known_and_missed(
     app: &App,
 ) -> Result<(BTreeMap<Fingerprint, SecretId>, Vec<Incomplete>), AppError> {
     let mut known = earlier(app).await?;
-    let mut missed = Vec::new();
+    let read = observed_now(app, &mut known).await?;
+    Ok((known, read.into_iter().flat_map(|read| read.missed).collect()))
+}
+
+/// Reads every store, and records what was not known.
+pub(crate) async fn observed_now(
+    app: &App,
+    known: &mut BTreeMap<Fingerprint, SecretId>,
+) -> Result<Vec<Read>, AppError> {
     let key = &app.store.keys().fingerprint;
-    for mut read in read_all(app).await {
-        missed.append(&mut read.missed);
+    let all = read_all(app).await;
+    for read in &all {
         let fresh = read.values.iter().flat_map(|value| names_of(key, value)).collect();
-        observe(app, &mut known, read.secret, fresh).await?;
+        observe(app, known, read.secret.clone(), fresh).await?;
     }
-    Ok((known, missed))
+    Ok(all)
 }
 
 /// Fingerprints of values that were seen at any time.
 pub(crate) async fn earlier(app: &App) -> Result<BTreeMap<Fingerprint, SecretId>, AppError> {
     let mut known = BTreeMap::new();
-    for entry in app.store.read_stream(INSTALLATION, 0).await? {
+    for entry in app.store.read_kind("secret.observed", 0, i64::MAX).await? {
         if let Event::SecretObserved { secret, fingerprints } = entry.event {
             known.extend(fingerprints.into_iter().map(|f| (f, secret.clone())));
         }
@@ -109,9 +117,12 @@ pub async fn record(app: &App, target: &str, report: Report) -> Result<Scanned, 
     let known = known_for(app, &report).await?;
     let scanned = with_secrets(report, &known);
     loop {
-        let seen = recorded(app).await?;
+        // The position first: what somebody else records after the look is refused by it.
         let mut batch = Batch::new(INSTALLATION, app.store.next_pos(INSTALLATION).await?);
-        for matched in scanned.findings.iter().filter(|m| !seen.contains_key(&m.finding.id)) {
+        for matched in &scanned.findings {
+            if projection::is_spoken_of(app, "finding", &matched.finding.id).await? {
+                continue;
+            }
             let finding =
                 serde_json::to_value(&matched.finding).map_err(|e| AppError::Evidence(e.to_string()))?;
             let event = Event::FindingRecorded { finding, secret: matched.secret.clone() };
@@ -135,12 +146,41 @@ pub async fn record(app: &App, target: &str, report: Report) -> Result<Scanned, 
 /// Every recorded finding, by id.
 pub async fn recorded(app: &App) -> Result<BTreeMap<String, Matched>, AppError> {
     let mut out = BTreeMap::new();
-    for entry in app.store.read_stream(INSTALLATION, 0).await? {
-        if let Event::FindingRecorded { finding, secret } = entry.event {
-            let finding: Finding = serde_json::from_value(finding)
-                .map_err(|e| AppError::Evidence(format!("entry {}: {e}", entry.seq)))?;
-            out.insert(finding.id.clone(), Matched { finding, secret });
+    for entry in app.store.read_kind("finding.recorded", 0, i64::MAX).await? {
+        if let Some(matched) = matched_in(entry)? {
+            out.insert(matched.finding.id.clone(), matched);
         }
     }
     Ok(out)
+}
+
+/// One recorded finding.
+pub async fn recorded_one(app: &App, id: &str) -> Result<Option<Matched>, AppError> {
+    let newest = projection::entries_about(app, "finding", id).await?.pop();
+    newest.map_or(Ok(None), matched_in)
+}
+
+/// Recorded findings after an id, in the order of their ids.
+pub async fn recorded_after(app: &App, after: &str, limit: usize) -> Result<Vec<Matched>, AppError> {
+    let mut out = Vec::new();
+    for id in projection::findings_after(app, after, limit).await? {
+        out.extend(recorded_one(app, &id).await?);
+    }
+    Ok(out)
+}
+
+/// Recorded findings of the same value, or of the same record of a tool.
+pub(crate) async fn recorded_like(app: &App, name: &Fingerprint) -> Result<Vec<Matched>, AppError> {
+    let mut out = Vec::new();
+    for entry in projection::entries_about(app, "fingerprint", &name.to_string()).await? {
+        out.extend(matched_in(entry)?);
+    }
+    Ok(out)
+}
+
+fn matched_in(entry: Entry) -> Result<Option<Matched>, AppError> {
+    let Event::FindingRecorded { finding, secret } = entry.event else { return Ok(None) };
+    let finding: Finding = serde_json::from_value(finding)
+        .map_err(|e| AppError::Evidence(format!("entry {}: {e}", entry.seq)))?;
+    Ok(Some(Matched { finding, secret }))
 }

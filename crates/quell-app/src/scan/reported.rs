@@ -2,19 +2,18 @@
 
 use std::path::PathBuf;
 
-use quell_core::event::{Event, INSTALLATION};
-use serde_json::Value;
+use quell_core::event::Event;
 
-use super::{recorded, recover, rules};
+use super::{recorded_one, recover, rules};
 use crate::clock::now;
 use crate::incident::Report;
-use crate::{App, AppError};
+use crate::{App, AppError, projection};
 
 /// Takes over what the finding knows, and the leaked value if it can still be read where it was found. False when it cannot: closing will ask
 /// for a proof of that very value.
 pub async fn report_from(app: &App, id: &str, report: &mut Report) -> Result<bool, AppError> {
-    let recorded = recorded(app).await?;
-    let found = recorded.get(id).ok_or_else(|| AppError::NotFound { what: "finding", id: id.to_owned() })?;
+    let found = recorded_one(app, id).await?;
+    let found = found.ok_or_else(|| AppError::NotFound { what: "finding", id: id.to_owned() })?;
     let finding = &found.finding;
     let place = &finding.place;
     if report.secrets.is_empty() {
@@ -41,19 +40,14 @@ pub async fn report_from(app: &App, id: &str, report: &mut Report) -> Result<boo
 }
 
 /// The place whose scan recorded the finding: the first scan entry behind it.
-#[expect(clippy::wildcard_enum_match_arm, reason = "only findings and scans say where it was found")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "only scans are read")]
 pub(crate) async fn last_scan_of(app: &App, id: &str) -> Result<Option<PathBuf>, AppError> {
-    let mut seen = false;
-    for entry in app.store.read_stream(INSTALLATION, 0).await? {
-        match entry.event {
-            Event::FindingRecorded { finding, .. }
-                if finding.get("id").and_then(Value::as_str) == Some(id) =>
-            {
-                seen = true;
-            }
-            Event::ScanRun { target, .. } if seen => return Ok(Some(PathBuf::from(target))),
-            _ => {}
-        }
-    }
-    Ok(None)
+    let Some(first) = projection::entries_about(app, "finding", id).await?.into_iter().next() else {
+        return Ok(None);
+    };
+    let run = app.store.read_kind("scan.run", first.seq, 1).await?.pop();
+    Ok(run.and_then(|entry| match entry.event {
+        Event::ScanRun { target, .. } => Some(PathBuf::from(target)),
+        _ => None,
+    }))
 }

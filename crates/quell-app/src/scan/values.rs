@@ -12,11 +12,11 @@ use crate::systems::stores_of;
 use crate::{App, AppError};
 
 /// What the stores of one secret gave.
-pub(super) struct Read {
-    pub(super) secret: SecretId,
-    pub(super) values: Vec<SecretValue>,
+pub(crate) struct Read {
+    pub(crate) secret: SecretId,
+    pub(crate) values: Vec<SecretValue>,
     /// Stores that gave nothing, and why.
-    pub(super) missed: Vec<Incomplete>,
+    pub(crate) missed: Vec<Incomplete>,
 }
 
 /// Everything that can be looked for.

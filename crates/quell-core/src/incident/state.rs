@@ -134,6 +134,8 @@ pub struct Incident {
     pub baselines: BTreeMap<(SecretId, String), (Option<String>, Option<String>)>,
     /// Facts of applied steps.
     pub facts: BTreeMap<StepId, Facts>,
+    /// When each step was done for the first time.
+    pub applied: BTreeMap<StepId, Timestamp>,
     /// Steps of which nobody knows what their last attempt did.
     pub doubts: BTreeSet<StepId>,
     /// Values that a step found at the issuer and took away.
@@ -193,6 +195,7 @@ impl Incident {
             sealed: Vec::new(),
             baselines: BTreeMap::new(),
             facts: BTreeMap::new(),
+            applied: BTreeMap::new(),
             doubts: BTreeSet::new(),
             taken_away: BTreeMap::new(),
             proofs: BTreeMap::new(),
@@ -251,7 +254,7 @@ impl Incident {
                 self.production |= *production;
                 self.opens_others += *opens_others;
             }
-            Event::Step(event) => self.step(event),
+            Event::Step(event) => self.step(event, entry.at),
             Event::ValueSealed(sealed) => self.sealed.push(sealed.clone()),
             Event::SuccessorDistrusted { secret, fingerprint, .. } => self.distrusted(secret, *fingerprint),
             Event::Baseline { secret, consumer, generation, principal, anew } => {
@@ -370,7 +373,7 @@ impl Incident {
         }
     }
 
-    fn step(&mut self, event: &StepEvent) {
+    fn step(&mut self, event: &StepEvent, at: Timestamp) {
         self.lock(event);
         if let Some(machine) = &mut self.machine {
             machine.apply(event);
@@ -404,6 +407,7 @@ impl Incident {
             self.taken_away.entry(secret).or_default().extend(taken);
         }
         if let StepEvent::Finished { step, outcome: Outcome::Applied { facts }, phase, .. } = event {
+            self.applied.entry(step.clone()).or_insert(at);
             // An observation knows less than the act itself: it never overwrites what the act said.
             let known = self.facts.entry(step.clone()).or_default();
             for (key, value) in facts {

@@ -46,12 +46,13 @@ pub(super) enum Tx {
     Sqlite(Transaction<'static, Sqlite>),
 }
 
+// What is computed from entries is not carried: it is computed anew.
 const SQLITE_TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
-    AND name <> '_sqlx_migrations' ORDER BY name";
+    AND name <> '_sqlx_migrations' AND name NOT LIKE 'projection%' ORDER BY name";
 const SQLITE_COLUMNS: &str = "SELECT name, type, pk FROM pragma_table_info($1) ORDER BY cid";
 const POSTGRES_TABLES: &str = "SELECT table_name::text FROM information_schema.tables \
     WHERE table_schema = current_schema() AND table_type = 'BASE TABLE' AND table_name <> '_sqlx_migrations' \
-    ORDER BY table_name::text COLLATE \"C\"";
+    AND table_name NOT LIKE 'projection%' ORDER BY table_name::text COLLATE \"C\"";
 const POSTGRES_COLUMNS: &str = "SELECT c.column_name::text, c.data_type::text, \
     COALESCE((SELECT array_position(i.indkey::int2[], a.attnum)::bigint + 1 FROM pg_index i \
         JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = c.column_name AND a.attnum = ANY (i.indkey) \

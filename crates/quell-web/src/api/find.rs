@@ -4,7 +4,8 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use quell_app::clock::now;
 use quell_app::hunt::{self, triage};
-use quell_app::{AppError, incident, scan, tell};
+use quell_app::projection::{self, Wanted};
+use quell_app::{AppError, scan, tell};
 use quell_core::IncidentId;
 use quell_core::event::{Decision, FindingSays};
 use quell_core::person::Role;
@@ -76,27 +77,29 @@ fn finding_id(text: &str) -> Result<&str, Problem> {
 async fn findings(caller: Caller, Words(asked): Words<Listed>) -> Result<Told<view::Findings>, Problem> {
     let limit = limit(asked.limit)?;
     let after = asked.cursor.as_deref().map(finding_id).transpose()?;
-    let (mut findings, mut next): (Vec<view::Finding>, _) = (Vec::new(), None);
-    for (id, found) in scan::recorded(&caller.app).await? {
-        let of_secret =
-            |secret: &String| found.secret.as_ref().is_some_and(|id| id.as_str() == secret.as_str());
-        let fits = asked.secret.as_ref().is_none_or(of_secret)
-            && asked.rule.as_ref().is_none_or(|rule| found.finding.rule == *rule);
-        if !fits || after.is_some_and(|after| id.as_str() <= after) {
-            continue;
-        }
-        if findings.len() == limit {
-            next = findings.last().map(|last| last.finding.finding.id.clone());
-            break;
-        }
-        findings.push(view::Finding { finding: found });
+    let fits = |found: &scan::Matched| {
+        let of_secret = |secret: &String| found.secret.as_ref().is_some_and(|id| id.as_str() == *secret);
+        asked.secret.as_ref().is_none_or(of_secret)
+            && asked.rule.as_ref().is_none_or(|rule| found.finding.rule == *rule)
+    };
+    let mut findings: Vec<view::Finding> = Vec::new();
+    let mut last = after.unwrap_or_default().to_owned();
+    // One more than wanted, to know whether there is a next page.
+    while findings.len() <= limit {
+        let some = scan::recorded_after(&caller.app, &last, limit + 1).await?;
+        let Some(newest) = some.last() else { break };
+        last.clone_from(&newest.finding.id);
+        findings.extend(some.into_iter().filter(fits).map(|finding| view::Finding { finding }));
     }
+    let more = findings.len() > limit;
+    findings.truncate(limit);
+    let next = findings.last().filter(|_| more).map(|last| last.finding.finding.id.clone());
     Ok(Told::new(view::Findings { findings, next }))
 }
 
 async fn finding(caller: Caller, At(id): At<String>) -> Result<Told<view::Finding>, Problem> {
     let id = finding_id(&id)?;
-    let found = scan::recorded(&caller.app).await?.remove(id);
+    let found = scan::recorded_one(&caller.app, id).await?;
     let finding = found.ok_or_else(|| AppError::NotFound { what: "finding", id: id.to_owned() })?;
     Ok(Told::new(view::Finding { finding }))
 }
@@ -201,7 +204,7 @@ async fn newest(caller: Caller, At(id): At<String>) -> Result<Told<Value>, Probl
 
 async fn gates(caller: Caller) -> Result<Told<view::Gates>, Problem> {
     let mut gates = Vec::new();
-    for incident in incident::list(&caller.app).await? {
+    for incident in projection::incidents(&caller.app, &projection::with_gate()).await? {
         gates.extend(incident.items.iter().filter_map(|item| {
             let gate = item.gate?;
             Some(view::GateItem { incident: incident.id, gate, item: item.clone() })
@@ -211,7 +214,7 @@ async fn gates(caller: Caller) -> Result<Told<view::Gates>, Problem> {
 }
 
 async fn drills(caller: Caller) -> Result<Told<view::Drills>, Problem> {
-    let incidents = incident::list(&caller.app).await?;
-    let drills = incidents.iter().filter(|incident| incident.drill).map(view::Drill::of).collect();
+    let wanted = Wanted { drill: Some(true), ..Wanted::default() };
+    let drills = projection::incidents(&caller.app, &wanted).await?.iter().map(view::Drill::of).collect();
     Ok(Told::new(view::Drills { drills }))
 }

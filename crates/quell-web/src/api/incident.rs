@@ -3,12 +3,11 @@
 use axum::routing::{get, post};
 use quell_app::clock::now;
 use quell_app::incident::{self, Change, Report};
+use quell_app::projection::{self, Wanted};
 use quell_app::{report, scan, tell};
-use quell_core::incident::{Incident, Status};
 use quell_core::inventory::StrategyPolicy;
 use quell_core::person::Role;
 use quell_core::secret::SecretValue;
-use quell_core::severity::Severity;
 use quell_core::{IncidentId, SecretId, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -142,70 +141,46 @@ struct Listed {
     drill: Option<bool>,
     /// Only those about this secret.
     secret: Option<String>,
-    /// Only those whose id or title holds this.
+    /// Only those whose id, title or secrets hold this.
     text: Option<String>,
 }
 
-/// What is wanted of a list.
-struct Wanted {
-    status: Option<Status>,
-    severity: Option<Severity>,
-    secret: Option<SecretId>,
-    drill: Option<bool>,
-    text: Option<String>,
-}
-
-impl Wanted {
-    fn of(asked: &Listed) -> Result<Self, Problem> {
-        let status = match asked.status.as_deref() {
-            None => None,
-            Some("open") => Some(Status::Open),
-            Some("closed") => Some(Status::Closed),
+impl Listed {
+    fn wanted(&self) -> Result<Wanted, Problem> {
+        let secret: Option<SecretId> = self.secret.as_deref().map(word).transpose()?;
+        let mut wanted = secret.as_ref().map_or_else(Wanted::default, projection::about);
+        wanted.status = match self.status.as_deref() {
+            None => "",
+            Some("open") => "open",
+            Some("closed") => "closed",
             Some(_) => return Err(Problem::bad_request("`status` is `open` or `closed`")),
         };
-        let severity = match asked.severity.as_deref() {
-            None => None,
-            Some("SEV-1") => Some(Severity::Sev1),
-            Some("SEV-2") => Some(Severity::Sev2),
-            Some("SEV-3") => Some(Severity::Sev3),
-            Some("SEV-4") => Some(Severity::Sev4),
+        wanted.severity = match self.severity.as_deref() {
+            None => "",
+            Some("SEV-1") => "SEV-1",
+            Some("SEV-2") => "SEV-2",
+            Some("SEV-3") => "SEV-3",
+            Some("SEV-4") => "SEV-4",
             Some(_) => return Err(Problem::bad_request("`severity` is one of SEV-1 to SEV-4")),
         };
-        let secret = asked.secret.as_deref().map(word).transpose()?;
-        let text = asked.text.as_ref().map(|text| text.to_lowercase());
-        Ok(Self { status, severity, secret, drill: asked.drill, text })
-    }
-
-    fn fits(&self, incident: &Incident) -> bool {
-        let is_named = |text: &String| {
-            incident.title.to_lowercase().contains(text)
-                || incident.id.to_string().to_lowercase().contains(text)
-        };
-        self.status.is_none_or(|status| incident.status == status)
-            && self.severity.is_none_or(|severity| incident.severity() == severity)
-            && self.drill.is_none_or(|drill| incident.drill == drill)
-            && self.secret.as_ref().is_none_or(|id| incident.secrets.iter().any(|it| it.secret == *id))
-            && self.text.as_ref().is_none_or(is_named)
+        wanted.drill = self.drill;
+        wanted.text = self.text.clone().unwrap_or_default();
+        let before: Option<IncidentId> = self.cursor.as_deref().map(word).transpose()?;
+        wanted.before = before.map(projection::before);
+        Ok(wanted)
     }
 }
 
 async fn list(caller: Caller, Words(asked): Words<Listed>) -> Result<Told<view::Incidents>, Problem> {
-    let (limit, wanted) = (limit(asked.limit)?, Wanted::of(&asked)?);
-    let before: Option<IncidentId> = asked.cursor.as_deref().map(word).transpose()?;
-    let (mut incidents, mut next) = (Vec::new(), None);
-    for id in incident::list_ids(&caller.app).await?.into_iter().rev() {
-        if before.is_some_and(|before| id >= before) {
-            continue;
-        }
-        let incident = caller.app.incident(id).await?;
-        if !wanted.fits(&incident) {
-            continue;
-        }
-        if incidents.len() == limit {
-            next = incidents.last().map(|last: &view::Incident| last.incident.to_string());
-            break;
-        }
-        incidents.push(view::Incident::of(&incident, now()));
+    let (limit, wanted) = (limit(asked.limit)?, asked.wanted()?);
+    // One more than wanted, to know whether there is a next page.
+    let mut ids = projection::ids(&caller.app, &wanted, limit + 1).await?;
+    let more = ids.len() > limit;
+    ids.truncate(limit);
+    let next = ids.last().filter(|_| more).map(ToString::to_string);
+    let mut incidents = Vec::with_capacity(ids.len());
+    for id in ids {
+        incidents.push(view::Incident::of(&*caller.app.incident_shared(id).await?, now()));
     }
     Ok(Told::new(view::Incidents { incidents, next }))
 }

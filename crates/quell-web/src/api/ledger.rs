@@ -1,7 +1,7 @@
 //! The ledger: entries as they are stored, checkpoint, key, proofs, verification.
 
 use axum::routing::{get, post};
-use quell_app::AppError;
+use quell_app::{AppError, projection};
 use quell_core::IncidentId;
 use quell_core::person::Role;
 use schemars::JsonSchema;
@@ -38,6 +38,10 @@ pub(super) static OPERATIONS: &[Operation] = &[
         .says("Hash everything anew; name what was changed, removed, reordered or added")
         .body(of::<Verify>)
         .json(of::<view::Verification>)
+        .not_kept(),
+    Operation::post("/api/v1/ledger/rebuild", Role::Admin, "ledger_rebuild", || post(rebuild))
+        .says("Compute lists and look-ups anew from the entries")
+        .json(of::<view::Rebuilt>)
         .not_kept(),
 ];
 
@@ -129,12 +133,16 @@ struct Verify {
     checkpoints: Vec<String>,
 }
 
+async fn rebuild(caller: Caller) -> Result<Told<view::Rebuilt>, Problem> {
+    Ok(Told::new(view::Rebuilt { incidents: projection::rebuild(&caller.app).await? }))
+}
+
 async fn verify(caller: Caller, Asked(asked): Asked<Verify>) -> Result<Told<view::Verification>, Problem> {
     let key = match asked.key {
         Some(text) => Some(text.trim().parse().map_err(|_error| unfit("`key` is no key of a ledger"))?),
         None => None,
     };
-    let found = caller.app.store.verify(key, &asked.checkpoints).await.map_err(AppError::from)?;
+    let found = quell_app::ledger::verify(&caller.app, key, &asked.checkpoints).await?;
     Ok(Told::new(view::Verification {
         ok: found.ok,
         entries: found.entries,

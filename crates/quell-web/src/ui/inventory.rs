@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::{Path, Query};
 use axum::response::Response;
 use axum::routing::get;
-use quell_app::AppError;
+use quell_app::{AppError, projection};
 use quell_core::SecretId;
 use quell_core::inventory::{Graph, Node as Thing, Reached, Secret};
 use quell_core::person::Role;
@@ -118,9 +118,9 @@ async fn one(caller: Caller, Path(id): Path<String>) -> Result<Response, Problem
     let found = caller.app.inventory.secrets.get(&id);
     let secret = found.ok_or_else(|| AppError::NotFound { what: "secret", id: id.to_string() })?;
     let reached = Graph::of(&caller.app.inventory).blast_radius(&id);
-    let about = |incident: &quell_core::incident::Incident| incident.secrets.iter().any(|it| it.secret == id);
-    let incidents = quell_app::incident::list(&caller.app).await?;
-    let incidents = incidents.iter().filter(|it| about(it)).map(|it| (it.id.to_string(), it.title.clone()));
+    let about = projection::about(&id);
+    let incidents = projection::page(&caller.app, &about, (usize::MAX, 0)).await?;
+    let incidents = incidents.into_iter().map(|it| (it.id.to_string(), it.title));
     render(&OnePage {
         page: Page::of(&caller, format!("Secret {id}")).at("/inventory"),
         secret,

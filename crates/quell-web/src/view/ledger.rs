@@ -27,6 +27,13 @@ pub struct Checkpoint {
     pub checkpoint: String,
 }
 
+/// Lists were computed anew.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+pub struct Rebuilt {
+    /// How many incidents there are.
+    pub incidents: u64,
+}
+
 /// The key that verifies checkpoints and bundles.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Key {

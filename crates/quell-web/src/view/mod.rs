@@ -18,7 +18,7 @@ pub use incident::{
     Incidents, Judged, Opened, Proven, Responded, Response, Retried, Secrets, StepLine, Timeline, Verified,
 };
 pub use inventory::{Checked, Inventory, Known, Reaches};
-pub use ledger::{Checkpoint, Entries, Inclusion, Key, Verification};
+pub use ledger::{Checkpoint, Entries, Inclusion, Key, Rebuilt, Verification};
 pub use person::{
     Code, Glass, GlassBroken, GlassList, OwnToken, Person, PersonList, Session, Sessions, SignedOut,
     TokenListed, TokenMade, Tokens, TokensRevoked,

@@ -621,6 +621,11 @@ pub(crate) enum LedgerCommand {
         #[arg(long, value_name = "FILE")]
         checkpoint: Vec<PathBuf>,
     },
+    /// Compute lists and look-ups anew from the entries
+    ///
+    /// Lists of incidents, searches and numbers are read from rows that are computed from the ledger and brought up to date whenever they are read. They
+    /// are no source of anything: this drops them and computes them again. `quell ledger verify` says when that is needed.
+    Rebuild,
     /// Print the newest signed checkpoint; keep it elsewhere
     Checkpoint,
     /// Print the key that verifies checkpoints and bundles

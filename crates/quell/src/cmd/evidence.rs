@@ -116,6 +116,14 @@ pub(crate) async fn ledger(seat: &Seat, command: &LedgerCommand, out: &Out) -> R
                 out.data(note.trim_end())?;
             }
         }
+        LedgerCommand::Rebuild => {
+            let incidents = desk.rebuild().await?;
+            if out.json() {
+                out.object(&view::Rebuilt { incidents })?;
+            } else {
+                out.data(format!("lists of {incidents} incidents were computed anew"))?;
+            }
+        }
         LedgerCommand::Verify { key, checkpoint } => {
             let mut kept = Vec::new();
             for path in checkpoint {

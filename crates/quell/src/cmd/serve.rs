@@ -97,13 +97,13 @@ async fn app_or_first(options: &Options, out: &Out) -> Result<Arc<App>, AppError
 
 /// Where nobody can sign in yet, whoever starts the server is its first admin. With an identity provider, its groups say who is.
 async fn first_code(app: &App) -> Result<Option<(String, SecretValue)>, AppError> {
-    let mut people = person::people(app).await?;
-    if !people.local.is_empty() || app.inventory.server.oidc.is_some() {
+    let known = !person::people(app).await?.local.is_empty();
+    if known || app.inventory.server.oidc.is_some() {
         return Ok(None);
     }
     let name = app.named_actor()?;
     person::add(app, &name, Role::Admin, now()).await?;
-    person::catch_up(app, &mut people).await?;
+    let people = person::people(app).await?;
     let code = person::code(app, &people, &name, person::At::Machine, now()).await?;
     Ok(Some((name, code)))
 }

@@ -16,7 +16,7 @@ use quell_app::incident::{self, Change, Report};
 use quell_app::plan::StepCommand;
 use quell_app::precheck::{self, Ready};
 use quell_app::proof::{self, Verified};
-use quell_app::{App, AppError, Options, clock::now, hunt, plan, scan};
+use quell_app::{App, AppError, Options, clock::now, hunt, plan, projection, scan};
 use quell_core::event::{Decision, Entry};
 use quell_core::incident::Incident;
 use quell_core::inventory::{Adjacent, Inventory, StrategyPolicy};
@@ -321,7 +321,7 @@ impl Desk {
                     }
                     None => None,
                 };
-                let report = app.store.verify(key, kept).await?;
+                let report = quell_app::ledger::verify(app, key, kept).await?;
                 serde_json::to_value(report).map_err(|error| AppError::Evidence(error.to_string()))
             }
             Self::There(remote) => {
@@ -334,6 +334,16 @@ impl Desk {
                     return Err(AppError::Evidence(said.clone()));
                 }
                 told?.json()
+            }
+        }
+    }
+
+    /// Computes lists and look-ups anew. How many incidents there are.
+    pub(crate) async fn rebuild(&self) -> Result<u64, AppError> {
+        match self {
+            Self::Here(app) => projection::rebuild(app).await,
+            Self::There(remote) => {
+                part(&remote.post("/ledger/rebuild", &json!({})).await?.json()?, "incidents")
             }
         }
     }

@@ -3,7 +3,8 @@
 use askama::Template;
 use axum::extract::Query;
 use axum::response::Response;
-use quell_core::incident::{Incident, Status};
+use quell_app::projection::{self, Summary, Wanted};
+use quell_core::severity::Severity;
 use serde::Deserialize;
 
 use super::view;
@@ -34,27 +35,24 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    fn takes(&self, incident: &Incident, me: &str) -> bool {
-        let wanted = self.q.trim().to_lowercase();
-        let says = |text: &str| text.to_lowercase().contains(&wanted);
-        let status = match self.status.as_str() {
-            "open" => incident.status == Status::Open,
-            "closed" => incident.status == Status::Closed,
-            _both => true,
+    fn wanted(&self, me: &str) -> Wanted {
+        let mut wanted = if self.mine == "yes" { projection::in_a_role(me) } else { Wanted::default() };
+        wanted.status = match self.status.as_str() {
+            "open" => "open",
+            "closed" => "closed",
+            _both => "",
         };
-        let drill = match self.drill.as_str() {
-            "yes" => incident.drill,
-            "no" => !incident.drill,
-            _both => true,
+        wanted.drill = match self.drill.as_str() {
+            "yes" => Some(true),
+            "no" => Some(false),
+            _both => None,
         };
-        status
-            && drill
-            && (self.severity.is_empty() || incident.severity().word() == self.severity)
-            && (self.mine != "yes" || incident.roles.values().any(|person| person == me))
-            && (wanted.is_empty()
-                || says(&incident.id.to_string())
-                || says(&incident.title)
-                || incident.secrets.iter().any(|it| says(it.secret.as_str())))
+        let all = [Severity::Sev1, Severity::Sev2, Severity::Sev3, Severity::Sev4].map(Severity::word);
+        let severity = all.into_iter().find(|word| *word == self.severity);
+        // A word that no severity has fits nothing.
+        wanted.severity = severity.unwrap_or(if self.severity.is_empty() { "" } else { "none" });
+        wanted.text.clone_from(&self.q);
+        wanted
     }
 
     /// The same, on another page.
@@ -98,40 +96,37 @@ struct ListPage {
 }
 
 pub(crate) async fn show(caller: Caller, Query(filter): Query<Filter>) -> Result<Response, Problem> {
-    let incidents = quell_app::incident::list(&caller.app).await?;
-    let all = incidents.len();
-    let found: Vec<&Incident> = incidents.iter().filter(|it| filter.takes(it, &caller.person)).collect();
-    let page = filter.page.parse::<usize>().unwrap_or(1).clamp(1, found.len().div_ceil(AT_ONCE).max(1));
-    let rows = found.iter().skip((page - 1) * AT_ONCE).take(AT_ONCE).map(|it| row(it)).collect();
+    let wanted = filter.wanted(&caller.person);
+    let all = size(projection::count(&caller.app, &Wanted::default()).await?);
+    let found = size(projection::count(&caller.app, &wanted).await?);
+    let page = filter.page.parse::<usize>().unwrap_or(1).clamp(1, found.div_ceil(AT_ONCE).max(1));
+    let known = projection::page(&caller.app, &wanted, (AT_ONCE, (page - 1) * AT_ONCE)).await?;
+    let rows = known.into_iter().map(row).collect();
     render(&ListPage {
         page: Page::of(&caller, "Incidents").at("/incidents"),
         before: (page > 1).then(|| filter.place(page - 1)),
-        after: (page * AT_ONCE < found.len()).then(|| filter.place(page + 1)),
-        found: found.len(),
+        after: (page * AT_ONCE < found).then(|| filter.place(page + 1)),
+        found,
         all,
         rows,
         filter,
     })
 }
 
-fn row(incident: &Incident) -> Row {
-    let label = incident.severities.last().map_or_else(|| "SEV-1".to_owned(), |(_, it)| it.label.clone());
-    let status = match incident.status {
-        Status::Open => Badge::new("", "●", "open"),
-        Status::Closed => Badge::new("", "■", "closed"),
-    };
+fn size(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+fn row(known: Summary) -> Row {
+    let status = if known.open { Badge::new("", "●", "open") } else { Badge::new("", "■", "closed") };
     Row {
-        id: incident.id.to_string(),
-        title: incident.title.clone(),
-        severity: words::severity(incident.severity(), &label),
+        id: known.id.to_string(),
+        severity: words::severity(known.severity, &known.label),
         status,
-        contained: view::contained(incident),
-        declared: incident.declared.into(),
-        drill: incident.drill,
-        commander: incident
-            .roles
-            .get(&quell_core::incident::RoomRole::Commander)
-            .cloned()
-            .unwrap_or_default(),
+        contained: view::contained_of(known.inert, known.secrets.len()),
+        declared: known.declared.into(),
+        drill: known.drill,
+        title: known.title,
+        commander: known.commander,
     }
 }

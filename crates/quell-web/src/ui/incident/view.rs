@@ -78,6 +78,11 @@ pub(super) fn secrets(incident: &Incident) -> Vec<SecretView> {
 pub(super) fn contained(incident: &Incident) -> Badge {
     let all = incident.secrets.len();
     let inert = incident.secrets.iter().filter(|it| incident.is_inert(&it.secret)).count();
+    contained_of(inert, all)
+}
+
+/// So many of so many secrets are proven inert.
+pub(super) fn contained_of(inert: usize, all: usize) -> Badge {
     match (inert, all) {
         (_, 0) => Badge::new("bad", "?", "no secret named yet"),
         (inert, all) if inert == all => Badge::new(
