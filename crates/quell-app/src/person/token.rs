@@ -107,16 +107,19 @@ pub fn check(people: &People, value: &SecretValue, now: Timestamp) -> Option<Sho
         return None;
     }
     let Issued { token, by: person, at } = people.tokens.get(text.get(PREFIX.len()..PREFIX.len() + ID)?)?;
-    if people.is_removed(person) {
-        return None;
-    }
     let same = bool::from(hash(value.expose()).as_bytes().ct_eq(token.sha256.as_bytes()));
-    if !same || token.expires <= now {
+    let role = role(people, &token.id, now).filter(|_| same)?;
+    Some(Shown { id: token.id.clone(), person: person.clone(), role, made: *at })
+}
+
+/// What a token may do now; none when it is revoked or over, or its maker is gone.
+pub fn role(people: &People, id: &str, now: Timestamp) -> Option<Role> {
+    let Issued { token, by: person, .. } = people.tokens.get(id)?;
+    if people.is_removed(person) || token.expires <= now {
         return None;
     }
     // Whoever is known here and may less now: so does their token. Of others the identity provider knows, and we do not.
-    let role = people.local.get(person).map_or(token.role, |own| token.role.min(*own));
-    Some(Shown { id: token.id.clone(), person: person.clone(), role, made: *at })
+    Some(people.local.get(person).map_or(token.role, |own| token.role.min(*own)))
 }
 
 /// It has the shape of a token, and its checksum is right.

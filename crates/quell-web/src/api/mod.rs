@@ -9,7 +9,6 @@ mod ledger;
 mod openapi;
 mod operation;
 mod plan;
-mod rates;
 mod rules;
 mod server;
 mod tell;
@@ -18,7 +17,6 @@ pub(crate) mod token;
 pub(crate) use ask::{At, Words};
 pub use openapi::document;
 pub(crate) use operation::Operation;
-pub(crate) use rates::Rates;
 pub(crate) use rules::rules;
 
 use crate::route::Route;
