@@ -50,6 +50,22 @@ impl Forward {
     }
 }
 
+/// How long something takes, by a clock that nobody sets.
+#[derive(Clone, Copy, Debug)]
+pub struct Since(Instant);
+
+impl Since {
+    /// From now on.
+    pub fn now() -> Self {
+        Self(ticks())
+    }
+
+    /// Until now.
+    pub fn passed(self) -> std::time::Duration {
+        ticks().duration_since(self.0)
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "the one place where elapsed time comes in")]
 fn ticks() -> Instant {
     Instant::now()

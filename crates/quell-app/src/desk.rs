@@ -3,11 +3,22 @@
 use jiff::Timestamp;
 use quell_connect::slack::approval::{Choice, Desk};
 use quell_core::event::Actor;
+use quell_core::inventory::ConnectorRef;
 use quell_core::person::Role;
 use quell_core::plan::Refusal;
 
 use crate::plan::{self, StepCommand};
 use crate::{App, AppError};
+
+fn unknown() -> AppError {
+    AppError::Usage("not accepted".to_owned())
+}
+
+/// Is there a channel of this name where buttons are pressed? Asked before anything of a request is read.
+pub fn is_known<'a>(app: &'a App, channel: &str) -> Result<&'a ConnectorRef, AppError> {
+    let found = app.inventory.channels.get(channel).filter(|found| found.connector == "slack");
+    found.ok_or_else(unknown)
+}
 
 /// A button under a message of a `slack` channel of the inventory. `proof` are the two headers, timestamp and signature; the decision is for exactly the plan
 /// that the message showed. What may not be known to strangers (is there such a channel?) is answered like a wrong signature.
@@ -18,9 +29,7 @@ pub async fn slack(
     body: &[u8],
     now: Timestamp,
 ) -> Result<(), AppError> {
-    let unknown = || AppError::Usage("not accepted".to_owned());
-    let found = app.inventory.channels.get(channel).filter(|found| found.connector == "slack");
-    let config = &found.ok_or_else(unknown)?.config;
+    let config = &is_known(app, channel)?.config;
     let place = format!("channels.{channel}");
     let desk = Desk::open(config, &app.context).map_err(|source| AppError::Config { place, source })?;
     let decision = desk.ok_or_else(unknown)?.decide(proof.0, proof.1, body, now).await?;

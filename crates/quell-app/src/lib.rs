@@ -4,6 +4,7 @@
 //! `driver::run`. The CLI (and later the server) only parse and print.
 
 pub mod app;
+pub mod certificate;
 pub mod clock;
 mod collision;
 pub mod desk;
@@ -40,4 +41,5 @@ pub mod tighten;
 
 pub use app::{App, Options};
 pub use error::AppError;
+pub use quell_connect::trace;
 pub use quell_store::{KekSource, Lapsing, SignedSince, Store, StoreError, Tick};

@@ -126,6 +126,10 @@ impl Client {
                 if error.is_timeout() { "no answer in time".to_owned() } else { chain(&error.without_url()) };
             ConnectError::new(system, what, kind, words)
         };
+        let request = match crate::trace::parent() {
+            Some(place) => request.header("traceparent", place),
+            None => request,
+        };
         let mut response = request.send().await.map_err(failed)?;
         let status = response.status().as_u16();
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());

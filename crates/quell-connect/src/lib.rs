@@ -64,6 +64,7 @@ pub mod source;
 pub mod ssh;
 pub mod systemd;
 pub mod tls;
+pub mod trace;
 pub mod webhook;
 mod words;
 mod wrapped;

@@ -31,6 +31,7 @@ mod stream;
 mod tree;
 mod unpack;
 
+pub use detail::certificate_validity;
 pub use error::{RuleError, ScanError};
 pub use finding::{
     Confidence, Encoding, Finding, Incomplete, Joined, Place, Progress, Report, Sources, Suppressed,

@@ -49,6 +49,52 @@ pub fn verify(public: &Path, file: &Path) -> anyhow::Result<bool> {
     Ok(verified.status.success())
 }
 
+/// Who certificates of a test are from.
+#[derive(Debug)]
+pub struct Authority {
+    folder: tempfile::TempDir,
+    /// Its own certificate, for clients that trust it.
+    pub certificate: String,
+}
+
+impl Authority {
+    /// A new one.
+    pub fn new() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let place = folder.path().join("authority.key");
+        std::fs::write(&place, key("P-256")?)?;
+        let made =
+            ["-subj", "/CN=Authority of a test", "-addext", "keyUsage=critical,keyCertSign", "-days", "3650"];
+        let certificate = run(&[&["req", "-x509", "-new", "-key", text(&place)?][..], &made].concat(), "")?;
+        std::fs::write(folder.path().join("authority.pem"), &certificate)?;
+        Ok(Self { folder, certificate })
+    }
+
+    /// A certificate for a server of this machine's loopback and of these names, good from and until (`YYYYMMDDhhmmssZ`), and its key.
+    pub fn issue(&self, names: &[&str], from: &str, until: &str) -> anyhow::Result<(String, String)> {
+        let path = |name: &str| self.folder.path().join(name);
+        let named: Vec<String> = names.iter().map(|name| format!(",DNS:{name}")).collect();
+        std::fs::write(
+            path("ca.cnf"),
+            "[ca]\ndefault_ca=own\n[own]\ndatabase=index.txt\nnew_certs_dir=.\nserial=serial\ndefault_md=sha256\npolicy=any\nunique_subject=no\nx509_extensions=of_server\n[any]\ncommonName=supplied\n[of_server]\nextendedKeyUsage=serverAuth\nsubjectAltName=${ENV::NAMES}\n",
+        )?;
+        std::fs::write(path("index.txt"), "")?;
+        let key = key("P-256")?;
+        std::fs::write(path("server.key"), &key)?;
+        let request =
+            run(&["req", "-new", "-key", text(&path("server.key"))?, "-subj", "/CN=server of a test"], "")?;
+        std::fs::write(path("server.csr"), request)?;
+        let output = Command::new(crate::program("openssl", &[])?)
+            .current_dir(self.folder.path())
+            .env("NAMES", format!("IP:127.0.0.1{}", named.concat()))
+            .args(["ca", "-batch", "-notext", "-config", "ca.cnf", "-rand_serial", "-cert", "authority.pem"])
+            .args(["-keyfile", "authority.key", "-in", "server.csr", "-startdate", from, "-enddate", until])
+            .output()?;
+        ensure!(output.status.success(), "openssl: {}", String::from_utf8_lossy(&output.stderr));
+        Ok((String::from_utf8(output.stdout)?, key))
+    }
+}
+
 fn text(path: &Path) -> anyhow::Result<&str> {
     path.to_str().context("a path that is not text")
 }

@@ -18,6 +18,9 @@ use crate::problem::Problem;
 /// Having signed in is enough for so long, for a decision that cannot be taken back.
 const CONFIRMED: SignedDuration = SignedDuration::from_mins(15);
 
+/// Digits of a session's public name that are shown.
+const SHOWN: usize = 16;
+
 /// What somebody showed to be let in.
 #[derive(Clone, Debug)]
 pub(crate) enum By {
@@ -57,6 +60,15 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// What they are called in logs: the public name of what they showed. Whose it is stands in the ledger, for those who may read that;
+    /// logs go to more places, and are no register of who did what when.
+    pub(crate) fn shown(&self) -> String {
+        match &self.by {
+            By::Session { id, .. } => format!("session:{}", id.chars().take(SHOWN).collect::<String>()),
+            By::Token { id, .. } => format!("token:{id}"),
+        }
+    }
+
     /// The token of this session's forms; programs have none.
     pub(crate) fn csrf(&self) -> &str {
         match &self.by {

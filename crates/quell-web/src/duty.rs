@@ -111,6 +111,7 @@ where
             return;
         }
         let why = why(ended);
+        tracing::error!(duty = health.name, "it ended by itself, and is begun again");
         health.set(|state| {
             state.trouble = Some(why);
             state.begun_again += 1;

@@ -3,30 +3,33 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Redirect, Response};
+use quell_app::clock::{Since, now};
 use quell_app::person::Found;
 use quell_app::person::token::Shown;
 use quell_core::event::Actor;
 use quell_core::secret::SecretValue;
 use subtle::ConstantTimeEq as _;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use crate::caller::{By, Caller};
 use crate::multipart;
 use crate::problem::Problem;
-use crate::route::{Access, Kind, Route};
+use crate::rates;
+use crate::route::{Access, Kind, Route, Verb};
 use crate::server::Server;
+use crate::telemetry::{self, Remote};
 use crate::ui;
 
 /// Longest form, in bytes; files come in through routes of their own.
 const FORM_MAX: usize = 1 << 20;
 /// Longest form with files.
 const FILES_MAX: usize = 16 << 20;
-/// Longest body of what is no API, in bytes: the largest delivery that a webhook takes.
-const BODY_MAX: usize = quell_app::intake::MAX_BODY;
 /// Time for a body.
 const BODY_LIMIT: Duration = Duration::from_secs(30);
 /// Header with a session's token, where there is no form.
@@ -54,40 +57,61 @@ pub(crate) async fn guard(
     if let Err(response) = may(route, caller.as_ref(), &request) {
         return *response;
     }
-    let looks = matches!(*request.method(), Method::GET | Method::HEAD);
-    // The API has rules of its own for this.
-    if route.kind != Kind::Api && !looks {
-        request = match whole(request).await {
-            Ok(request) => request,
-            Err(problem) => return problem.into_response(),
-        };
+    let origin = rates::origin(&server, &request);
+    if let Err(wait) = in_time(&server, route, caller.as_ref(), &origin) {
+        return rates::too_many(wait);
     }
+    let looks = matches!(*request.method(), Method::GET | Method::HEAD);
     // Another system's calls carry no cookie, and are checked by their own handler.
     if route.kind != Kind::Hook && !looks {
-        request = match from_our_page(&server, caller.as_ref(), request).await {
+        request = match from_our_page(&server, route.kind, caller.as_ref(), request).await {
             Ok(request) => request,
             Err(problem) => return problem.into_response(),
         };
     }
     if let Some(caller) = caller {
+        Span::current().record("caller", caller.shown());
         request.extensions_mut().insert(caller);
     }
-    next.run(request).await
+    let response = next.run(request).await;
+    if is_door(route) && response.status().is_client_error() {
+        // What is left is asked for before the next one.
+        let _left = server.limits.denied.take(&origin, now());
+    }
+    response
 }
 
-/// The request with all of its body: whoever sends one byte a second is let go.
-async fn whole(request: Request) -> Result<Request, Problem> {
-    let (parts, body) = request.into_parts();
+/// May they ask that often? `Err` says how long to wait.
+fn in_time(server: &Server, route: &Route, caller: Option<&Caller>, origin: &str) -> Result<(), Duration> {
+    let limits = &server.limits;
+    match (route.verb, route.path) {
+        (Verb::Post, "/sign-in" | "/sign-in/provider" | "/sign-in/again") | (Verb::Get, "/sign-in/back") => {
+            limits.sign_in.take(origin, now())
+        }
+        (Verb::Post, "/report") => {
+            limits.report.take(caller.map_or(origin, |caller| caller.person.as_str()), now())
+        }
+        _ if is_door(route) => limits.denied.allows(origin, now()),
+        _ => Ok(()),
+    }
+}
+
+/// Where other systems call, each with a proof of its own.
+fn is_door(route: &Route) -> bool {
+    route.path.starts_with("/hooks/")
+}
+
+/// All of a body: whoever sends one byte a second is let go.
+pub(crate) async fn whole(body: Body, most: usize) -> Result<Bytes, Problem> {
     let late =
         || Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time").hint("send it again");
-    let read = tokio::time::timeout(BODY_LIMIT, to_bytes(body, BODY_MAX)).await.map_err(|_elapsed| late())?;
-    let bytes = read.map_err(|_lost| {
+    let read = tokio::time::timeout(BODY_LIMIT, to_bytes(body, most)).await.map_err(|_elapsed| late())?;
+    read.map_err(|_lost| {
         Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the body is longer than {BODY_MAX} bytes, or was cut off"),
+            format!("the body is longer than {most} bytes, or was cut off"),
         )
-    })?;
-    Ok(Request::from_parts(parts, Body::from(bytes)))
+    })
 }
 
 /// Who asks: by a token, or by a session's cookie.
@@ -137,6 +161,7 @@ fn may(route: &Route, caller: Option<&Caller>, request: &Request) -> Result<(), 
 /// A request that changes something must come from a page of ours. A token is proof enough: no browser sends it by itself.
 async fn from_our_page(
     server: &Server,
+    kind: Kind,
     caller: Option<&Caller>,
     request: Request,
 ) -> Result<Request, Problem> {
@@ -144,43 +169,48 @@ async fn from_our_page(
         Problem::new(StatusCode::FORBIDDEN, "the request does not come from a page of this server")
             .hint("open the page anew and send the form from there")
     };
-    if caller.is_some_and(|caller| matches!(caller.by, By::Token { .. })) {
-        return Ok(request);
-    }
+    let is_token = caller.is_some_and(|caller| matches!(caller.by, By::Token { .. }));
     let headers = request.headers();
     // Browsers say so since 2020-2023 (Fetch Metadata); a page cannot set this header.
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-    if site.is_some_and(|site| site != b"same-origin") {
+    if !is_token && site.is_some_and(|site| site != b"same-origin") {
         return Err(foreign());
     }
-    if headers.get(header::ORIGIN).is_some_and(|origin| !server.is_own_origin(origin, headers)) {
+    let origin = headers.get(header::ORIGIN);
+    if !is_token && origin.is_some_and(|origin| !server.is_own_origin(origin, headers)) {
         return Err(foreign());
     }
-    let Some(caller) = caller else { return Ok(request) };
-    if let Some(given) = headers.get(CSRF_HEADER) {
-        return same(given.as_bytes(), caller.csrf()).then_some(request).ok_or_else(foreign);
+    // The API reads bodies by rules of its own; only a form without the header is looked into here.
+    if kind == Kind::Api && (is_token || headers.contains_key(CSRF_HEADER)) {
+        let given = headers.get(CSRF_HEADER).map_or(b"".as_slice(), HeaderValue::as_bytes);
+        let ours = is_token || caller.is_some_and(|caller| same(given, caller.csrf()));
+        return ours.then_some(request).ok_or_else(foreign);
     }
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
-    let boundary = multipart::boundary(kind);
+    let content = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
+    let boundary = multipart::boundary(content);
     let most = if boundary.is_some() { FILES_MAX } else { FORM_MAX };
     let (parts, body) = request.into_parts();
-    let bytes = to_bytes(body, most).await.map_err(|_lost| {
-        Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the form is longer than {most} bytes, or was cut off"),
-        )
-    })?;
-    let given = if let Some(boundary) = boundary {
-        let parts = multipart::parse(&bytes, &boundary);
-        parts.and_then(|parts| multipart::text(&parts, "csrf").map(str::to_owned))
-    } else {
-        let mut fields = url::form_urlencoded::parse(&bytes);
-        fields.find(|(key, _)| key == "csrf").map(|(_, value)| value.into_owned())
+    // Read once, by the limit that fits; what is not from our page was mostly turned away before.
+    let bytes = whole(body, most).await?;
+    let ours = match caller.filter(|_| !is_token) {
+        None => true,
+        Some(caller) => match parts.headers.get(CSRF_HEADER) {
+            Some(given) => same(given.as_bytes(), caller.csrf()),
+            None => {
+                token(&bytes, boundary.as_deref()).is_some_and(|given| same(given.as_bytes(), caller.csrf()))
+            }
+        },
     };
-    if !given.is_some_and(|given| same(given.as_bytes(), caller.csrf())) {
-        return Err(foreign());
-    }
-    Ok(Request::from_parts(parts, Body::from(bytes)))
+    if ours { Ok(Request::from_parts(parts, Body::from(bytes))) } else { Err(foreign()) }
+}
+
+/// The token that stands in a form.
+fn token(form: &[u8], boundary: Option<&str>) -> Option<String> {
+    let Some(boundary) = boundary else {
+        let mut fields = url::form_urlencoded::parse(form);
+        return fields.find(|(key, _)| key == "csrf").map(|(_, value)| value.into_owned());
+    };
+    multipart::text(&multipart::parse(form, boundary)?, "csrf").map(str::to_owned)
 }
 
 fn same(given: &[u8], own: &str) -> bool {
@@ -193,9 +223,19 @@ pub(crate) async fn outermost(State(server): State<Arc<Server>>, request: Reques
     let accepts = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
     let page = !api && accepts.contains("text/html");
     server.metrics.request();
-    let mut response = next.run(request).await;
+    let (span, id) = span(&request);
+    let (quiet, since) = (is_quiet(request.uri().path()), Since::now());
+    let mut response = next.run(request).instrument(span.clone()).await;
+    span.in_scope(|| told(&response, since, quiet));
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert("x-request-id", id);
+    }
     if page && let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let wait = response.headers_mut().remove(header::RETRY_AFTER);
         response = ui::problem(&problem);
+        if let Some(wait) = wait {
+            response.headers_mut().insert(header::RETRY_AFTER, wait);
+        }
     }
     server.metrics.answer(response.status());
     let secure = server.is_https();
@@ -216,6 +256,48 @@ pub(crate) async fn outermost(State(server): State<Arc<Server>>, request: Reques
         set("strict-transport-security", "max-age=31536000");
     }
     response
+}
+
+/// What a request is called in logs and traces: verb and pattern of the route, since paths and queries are what somebody sent.
+fn span(request: &Request) -> (Span, String) {
+    let id = telemetry::request_id();
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
+    let verb = match *request.method() {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    };
+    // What is not exactly a trace is none; the text of others is not repeated.
+    let given = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    let parent = given.and_then(Remote::parse).map(Remote::header);
+    let span = tracing::info_span!(
+        "request",
+        request = id,
+        verb,
+        route,
+        status = Empty,
+        caller = Empty,
+        traceparent = parent
+    );
+    (span, id)
+}
+
+fn told(response: &Response, since: Since, quiet: bool) {
+    let status = response.status().as_u16();
+    Span::current().record("status", status);
+    let ms = u64::try_from(since.passed().as_millis()).unwrap_or(u64::MAX);
+    if quiet {
+        tracing::debug!(ms, "request");
+    } else {
+        tracing::info!(ms, "request");
+    }
+}
+
+/// Who looks whether we live asks every few seconds.
+fn is_quiet(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz" | "/metrics") || path.starts_with("/assets/")
 }
 
 /// No such place.

@@ -25,6 +25,8 @@ pub(crate) struct Metrics {
     requests: AtomicU64,
     refused: AtomicU64,
     failed: AtomicU64,
+    turned_away: AtomicU64,
+    no_handshake: AtomicU64,
     /// Open streams of news.
     pub(crate) watchers: AtomicI64,
 }
@@ -32,6 +34,16 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn request(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection beyond the limit.
+    pub(crate) fn turned_away(&self) {
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection on which TLS did not begin.
+    pub(crate) fn no_handshake(&self) {
+        self.no_handshake.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn answer(&self, status: StatusCode) {
@@ -49,8 +61,9 @@ async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// The process can do its work: the ledger can be read, plans and deliveries are worked on, and it is not ending.
-async fn readyz(State(server): State<Arc<Server>>) -> Result<&'static str, Problem> {
+/// The process can do its work: the ledger can be read, plans and deliveries are worked on, and it is not ending. What could not be taken up while it
+/// runs is said beside it.
+async fn readyz(State(server): State<Arc<Server>>) -> Result<String, Problem> {
     if *server.stop.borrow() {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is ending"));
     }
@@ -60,7 +73,11 @@ async fn readyz(State(server): State<Arc<Server>>) -> Result<&'static str, Probl
     let down: Vec<String> =
         server.duties.iter().filter(|duty| duty.trouble().is_some()).map(ToString::to_string).collect();
     if down.is_empty() {
-        return Ok("ready\n");
+        let faults = server.standing.faults();
+        // Whoever asks may be anybody: which, not why.
+        let line = |what| format!("{what}: the new one cannot be used, the old one is\n");
+        let lines = faults.iter().map(|(what, _)| line(what)).collect::<Vec<_>>().concat();
+        return Ok(format!("ready\n{lines}"));
     }
     let hint =
         "it is begun again by itself; what it did is in the ledger, and another server goes on with it";
@@ -77,6 +94,18 @@ async fn metrics(State(server): State<Arc<Server>>) -> impl IntoResponse {
         ("quell_http_requests_total", "counter", "Requests since the start.", count(&own.requests)),
         ("quell_http_refused_total", "counter", "Answers 400 to 499 since the start.", count(&own.refused)),
         ("quell_http_failed_total", "counter", "Answers 500 to 599 since the start.", count(&own.failed)),
+        (
+            "quell_connections_turned_away_total",
+            "counter",
+            "Connections beyond the limit since the start.",
+            count(&own.turned_away),
+        ),
+        (
+            "quell_handshakes_failed_total",
+            "counter",
+            "Connections on which TLS did not begin since the start.",
+            count(&own.no_handshake),
+        ),
         ("quell_watchers", "gauge", "Open streams of news.", own.watchers.load(Ordering::Relaxed)),
         (
             "quell_duties_begun_again_total",
@@ -98,9 +127,24 @@ async fn metrics(State(server): State<Arc<Server>>) -> impl IntoResponse {
             ("quell_inbox_given_up", "gauge", "Deliveries that were given up.", number(given_up)),
         ]
     });
+    let certificate = server.tls.iter().map(|tls| {
+        let until = tls.until().as_second();
+        ("quell_certificate_not_after_seconds", "gauge", "When the certificate expires, in Unix time.", until)
+    });
+    let faults = number(u64::try_from(server.standing.faults().len()).unwrap_or(u64::MAX));
+    let standing = [("quell_reload_faults", "gauge", "Changed files that could not be taken up.", faults)];
+    let [lines, spans, sent] = server.counts.now().map(number);
+    let told = [
+        ("quell_log_lines_dropped_total", "counter", "Lines of the log that nobody took.", lines),
+        ("quell_spans_dropped_total", "counter", "Spans that the collector did not get.", spans),
+        ("quell_spans_sent_total", "counter", "Spans that the collector took.", sent),
+    ];
     let lines: Vec<String> = all
         .into_iter()
         .chain(inbox)
+        .chain(certificate)
+        .chain(standing)
+        .chain(told)
         .map(|(name, kind, help, value)| {
             format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n")
         })

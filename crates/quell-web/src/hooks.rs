@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::body::Body;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -11,6 +11,7 @@ use quell_app::clock::now;
 use quell_app::desk;
 use quell_app::intake::{self, Answer, Headers, MAX_BODY};
 
+use crate::guard::whole;
 use crate::problem::Problem;
 use crate::route::{Kind, Route, Verb};
 use crate::server::Server;
@@ -18,11 +19,12 @@ use crate::server::Server;
 pub(crate) const ROUTES: &[Route] = &[
     // GitLab asks at the same address which types of token it may send.
     Route::open(Verb::Get, "/hooks/{name}", Kind::Hook, || get(types)),
-    Route::open(Verb::Post, "/hooks/{name}", Kind::Hook, || {
-        post(take).layer(DefaultBodyLimit::max(MAX_BODY))
-    }),
+    Route::open(Verb::Post, "/hooks/{name}", Kind::Hook, || post(take)),
     Route::open(Verb::Post, "/hooks/{name}/slack", Kind::Hook, || post(slack)),
 ];
+
+/// Longest message of a pressed button, in bytes.
+const SLACK_MAX: usize = 1 << 20;
 
 /// What is not text is left out: no signature is.
 fn headers(all: &HeaderMap) -> Headers {
@@ -41,8 +43,16 @@ async fn take(
     State(server): State<Arc<Server>>,
     Path(name): Path<String>,
     all: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Response {
+    // Nobody sends 25 MiB to a name that is not there. Names are no secrets: the signature is what counts.
+    if !intake::is_known(&server.app, &name) {
+        return answer(Answer::denied());
+    }
+    let body = match whole(body, MAX_BODY).await {
+        Ok(body) => body,
+        Err(problem) => return problem.into_response(),
+    };
     answer(intake::accept(&server.app, &name, &headers(&all), &body, now()).await)
 }
 
@@ -55,8 +65,10 @@ async fn slack(
     State(server): State<Arc<Server>>,
     Path(name): Path<String>,
     all: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Result<StatusCode, Problem> {
+    desk::is_known(&server.app, &name)?;
+    let body = whole(body, SLACK_MAX).await?;
     let header = |name: &str| all.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (timestamp, signature) = (header("x-slack-request-timestamp"), header("x-slack-signature"));
     desk::slack(&server.app, &name, (timestamp, signature), &body, now()).await?;

@@ -2,40 +2,34 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, header};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use quell_app::clock::now;
 use quell_app::person::token::{self, Shown};
 use quell_app::person::{self, Found};
 use quell_app::{App, AppError, Options, intake};
 use quell_core::event::Actor;
-use quell_core::person::People;
+use quell_core::person::{People, Role};
 use quell_core::secret::SecretValue;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use url::Url;
 
-use crate::api::Rates;
+use crate::caller::By;
 use crate::duty::{Duty, Health, Pace};
 use crate::engine::{self, Troubles};
 use crate::feed::{self, Feed};
 use crate::health::Metrics;
+use crate::listen;
 use crate::presence::Presence;
-use crate::route;
+use crate::rates::{self, Rates};
+use crate::reload::{self, Standing};
+use crate::telemetry::Counts;
+use crate::tls::{Tls, TlsFiles};
 
-/// Time for the head of a request: whoever sends one byte a second is let go.
-const HEAD_LIMIT: Duration = Duration::from_secs(15);
-/// Longest head, in bytes.
-const HEAD_MAX: usize = 32 << 10;
-/// Connections at the same time; watchers of rooms hold one each.
-const CONNECTIONS: usize = 10_000;
-/// Time that running requests get at the end.
-const GRACE: Duration = Duration::from_secs(10);
+/// Connections of one peer at the same time, where it is known who is at the other end: a large office behind one address has
+/// hundreds, and nobody fills the server alone.
+const CONNECTIONS_EACH: usize = 500;
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -46,6 +40,51 @@ pub struct Config {
     pub url: Option<Url>,
     /// How the installation was opened: what webhooks lead to may open more of it.
     pub options: Options,
+    /// TLS in this process.
+    pub tls: Option<TlsFiles>,
+    /// Changes when files are to be read again at once.
+    pub reload: watch::Receiver<u64>,
+    /// Connections of one peer at the same time, with TLS in this process.
+    pub connections_each: usize,
+    /// What logs and traces could not say, for `/metrics`.
+    pub counts: Arc<Counts>,
+}
+
+impl Config {
+    /// Without TLS, and with the usual limits.
+    pub fn new(listen: SocketAddr, options: Options) -> Self {
+        // Whoever keeps no sender never asks.
+        let (_, reload) = watch::channel(0);
+        Self {
+            listen,
+            url: None,
+            options,
+            tls: None,
+            reload,
+            connections_each: CONNECTIONS_EACH,
+            counts: Arc::default(),
+        }
+    }
+}
+
+/// How often whom.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    pub(crate) api: Rates,
+    pub(crate) denied: Rates,
+    pub(crate) report: Rates,
+    pub(crate) sign_in: Rates,
+}
+
+impl Limits {
+    fn new() -> Self {
+        Self {
+            api: Rates::new(rates::API),
+            denied: Rates::new(rates::DENIED),
+            report: Rates::new(rates::REPORT),
+            sign_in: Rates::new(rates::SIGN_IN),
+        }
+    }
 }
 
 /// What every handler shares.
@@ -55,11 +94,19 @@ pub struct Server {
     pub(crate) feed: Feed,
     pub(crate) metrics: Metrics,
     pub(crate) troubles: Troubles,
-    pub(crate) rates: Rates,
+    pub(crate) limits: Limits,
     pub(crate) presence: Presence,
     /// What goes on beside the answers, and how.
     pub(crate) duties: Vec<Health>,
+    pub(crate) standing: Standing,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) connections_each: usize,
+    pub(crate) counts: Arc<Counts>,
     url: Url,
+    /// Is the address one that somebody configured?
+    named: bool,
+    /// Changes when somebody signs out here.
+    pub(crate) left: watch::Sender<u64>,
     /// Turns true when the server is to end.
     pub(crate) stop: watch::Receiver<bool>,
 }
@@ -68,6 +115,11 @@ impl Server {
     /// Where people reach it.
     pub fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// An address of its own and no TLS here: something in front speaks it.
+    pub(crate) fn is_behind_a_proxy(&self) -> bool {
+        self.named && self.tls.is_none()
     }
 
     pub(crate) fn is_https(&self) -> bool {
@@ -87,7 +139,9 @@ impl Server {
             return true;
         }
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        !self.is_https() && host.is_some_and(|host| origin.strip_prefix("http://") == Some(host))
+        let named = self.named && self.is_https();
+        let scheme = if self.tls.is_some() { "https://" } else { "http://" };
+        !named && host.is_some_and(|host| origin.strip_prefix(scheme) == Some(host))
     }
 
     /// Who is known here, as of now.
@@ -98,6 +152,18 @@ impl Server {
     pub(crate) async fn session(&self, cookie: &SecretValue) -> Result<Option<Found>, AppError> {
         let people = self.people().await?;
         person::find(&self.app, &people, cookie, now()).await
+    }
+
+    /// What somebody may do now who was let in before; none when it is over.
+    pub(crate) async fn still(&self, by: &By) -> Result<Option<Role>, AppError> {
+        let people = self.people().await?;
+        match by {
+            By::Token { id, .. } => Ok(token::role(&people, id, now())),
+            By::Session { id, .. } => {
+                let found = person::find_named(&self.app, &people, id.clone(), now()).await?;
+                Ok(found.map(|found| found.role))
+            }
+        }
     }
 
     /// The token of an `Authorization` header, if it is good (RFC 6750, section 2.1).
@@ -122,10 +188,18 @@ pub async fn serve(
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), AppError> {
     let io = |source| AppError::Io { path: config.listen.to_string(), source };
+    // What cannot be served is said before anything is begun.
+    let tls = config.tls.clone().map(|files| Tls::open(files, now())).transpose()?;
     let listener = TcpListener::bind(config.listen).await.map_err(io)?;
     let address = listener.local_addr().map_err(io)?;
-    let own = || Url::parse(&format!("http://{address}/"));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let own = || Url::parse(&format!("{scheme}://{address}/"));
     let url = config.url.clone().map_or_else(own, Ok).map_err(|e| AppError::Usage(e.to_string()))?;
+    let named = config.url.is_some();
+    if let Some(tls) = tls.as_ref().filter(|tls| named && !tls.is_for(&url)) {
+        let file = tls.files.certificate.display();
+        tracing::warn!(%file, "the certificate is not for the host of --url: browsers that come here directly refuse it");
+    }
     let feed = Feed::of(&app).await?;
     let (metrics, troubles) = (Metrics::default(), Troubles::default());
     let duties = duties(&app, &config.options, (&feed, &troubles), &stop);
@@ -135,18 +209,28 @@ pub async fn serve(
         feed,
         metrics,
         troubles,
-        rates: Rates::default(),
+        limits: Limits::new(),
+        left: watch::channel(0).0,
         presence: Presence::default(),
         duties: healths,
+        standing: Standing::default(),
+        tls,
+        connections_each: config.connections_each,
+        counts: config.counts,
         url,
+        named,
         stop: stop.clone(),
     });
+    let reloads = tokio::spawn(reload::watch(Arc::clone(&server), config.reload, stop.clone()));
+    tracing::info!(tls = server.tls.is_some(), %address, "listening");
     ready(address);
-    accept(&listener, &server, stop).await;
+    listen::accept(&listener, &server, stop).await;
     // Steps that run end and are recorded, and so does a delivery that is being worked off; nothing new starts. Another replica takes up the rest.
     for duty in duties {
         duty.end().await;
     }
+    drop(reloads.await);
+    tracing::info!("ended");
     Ok(())
 }
 
@@ -172,43 +256,4 @@ fn duties(
         all.push(Duty::begin("the intake", pace, stop.clone(), work));
     }
     all
-}
-
-async fn accept(listener: &TcpListener, server: &Arc<Server>, mut stop: watch::Receiver<bool>) {
-    let router = route::router(server);
-    let graceful = GracefulShutdown::new();
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ended = stop.wait_for(|stop| *stop) => break,
-        };
-        // Out of file descriptors, or the peer is gone already: neither ends the server.
-        let Ok((stream, _peer)) = accepted else {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            continue;
-        };
-        let Ok(place) = Arc::clone(&room).try_acquire_owned() else { continue };
-        let connection = connection(stream, TowerToHyperService::new(router.clone()));
-        let watched = graceful.watch(connection);
-        tokio::spawn(async move {
-            // A peer that breaks off is no error of ours.
-            drop(watched.await);
-            drop(place);
-        });
-    }
-    drop(tokio::time::timeout(GRACE, graceful.shutdown()).await);
-}
-
-fn connection(
-    stream: TcpStream,
-    service: TowerToHyperService<axum::Router>,
-) -> http1::Connection<TokioIo<TcpStream>, TowerToHyperService<axum::Router>> {
-    // Small answers must not wait for each other.
-    drop(stream.set_nodelay(true));
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_LIMIT)
-        .max_buf_size(HEAD_MAX)
-        .serve_connection(TokioIo::new(stream), service)
 }

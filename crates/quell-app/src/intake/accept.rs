@@ -35,7 +35,7 @@ impl Answer {
     }
 
     /// The same for a name that nobody has and for a signature that does not fit.
-    fn denied() -> Self {
+    pub fn denied() -> Self {
         Self::new(401, &json!({"error": "not accepted"}))
     }
 
@@ -68,6 +68,11 @@ impl Headers {
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
+}
+
+/// Is there an entry of this name? Asked before anything of a request is read.
+pub fn is_known(app: &App, name: &str) -> bool {
+    app.inventory.intake.contains_key(name)
 }
 
 /// Takes a delivery in: verified, new, written down. It is worked off later. What is not accepted leaves nothing behind.
@@ -155,15 +160,18 @@ async fn known(
     if !scheme.is_present(headers) {
         return Err(Answer::denied());
     }
+    let mut complete = true;
     for age in [Age::Any, Age::Doubted] {
-        let Ok(keys) = app.hook_keys.of(&source, &app.context, now, age).await else {
+        let Ok(held) = app.hook_keys.of(&source, &app.context, now, age).await else {
             return Err(Answer::later());
         };
-        if let Some(verified) = scheme.verify(&keys, headers, body, now) {
+        complete = held.complete;
+        if let Some(verified) = scheme.verify(&held.keys, headers, body, now) {
             return Ok((source, verified));
         }
     }
-    Err(Answer::denied())
+    // It may be signed with the key that cannot be had now: whoever sent it comes again.
+    Err(if complete { Answer::denied() } else { Answer::later() })
 }
 
 /// Headers in which senders say which delivery it is, and what it is about.

@@ -24,7 +24,7 @@ use quell_core::inventory::Inventory;
 use crate::clock::now;
 use crate::{App, AppError};
 
-pub use accept::{Answer, Headers, MAX_BODY, accept, revocable_types};
+pub use accept::{Answer, Headers, MAX_BODY, accept, is_known, revocable_types};
 pub(crate) use config::schema;
 pub use keys::Keys;
 pub use quell_store::{Delivery, DeliveryState};
@@ -48,7 +48,7 @@ pub(crate) async fn check(app: &App) -> Vec<(String, String, Check)> {
         let what = "have the key of its deliveries".to_owned();
         let check = match Source::parse(name, entry) {
             Ok(source) => match app.hook_keys.fresh(&source, &app.context, now()).await {
-                Ok(keys) => Check { what, ok: true, detail: format!("{} key(s)", keys.len()) },
+                Ok(held) => Check { what, ok: true, detail: format!("{} key(s)", held.keys.len()) },
                 Err(error) => Check { what, ok: false, detail: error.to_string() },
             },
             Err(error) => {

@@ -107,6 +107,80 @@ async fn a_changed_key_is_taken_up_and_one_that_is_gone_goes_on_for_a_while() {
         202,
         "in memory"
     );
+    // The source answers, and the key is not there any more: what it signed is not taken, and may come again.
+    assert_eq!(
+        accept(&app, "rotating", &github(new, &body(5)), &body(5), at(40)).await.status,
+        503,
+        "taken back"
+    );
+    assert_eq!(
+        accept(&app, "rotating", &github(KEY, &body(6)), &body(6), at(41)).await.status,
+        202,
+        "the other one"
+    );
+    std::fs::write(folder.path().join("new.key"), new).unwrap();
+    let answer = accept(&app, "rotating", &github(new, &body(5)), &body(5), at(41)).await;
+    assert_eq!(answer.status, 503, "not asked for again within two seconds");
+    assert_eq!(accept(&app, "rotating", &github(new, &body(5)), &body(5), at(43)).await.status, 202);
+}
+
+/// A vault that counts how often it is asked, and can be away.
+#[tokio::test]
+async fn strangers_do_not_become_requests_to_the_vault_and_an_outage_has_an_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = installation(folder.path()).await;
+    let vault = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = vault.local_addr().unwrap();
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let serving = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = vault.accept().await.unwrap();
+            counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let mut head = [0; 4096];
+            drop(tokio::io::AsyncReadExt::read(&mut stream, &mut head).await);
+            let body = json!({"data": {"data": {"hook": KEY}}}).to_string();
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            drop(tokio::io::AsyncWriteExt::write_all(&mut stream, answer.as_bytes()).await);
+        }
+    });
+    let inventory = json!({
+        "connections": {"openbao": {"address": format!("http://{address}"), "token": "env:HOOK"}},
+        "intake": {"vault": {"github": {"secret": "openbao:kv/hooks#hook"}}},
+    });
+    std::fs::write(folder.path().join("quell.yaml"), inventory.to_string()).unwrap();
+    drop(app);
+    let app = App::open(&options(folder.path()), || Err(StoreError::Kek("nobody is asked".to_owned())))
+        .await
+        .unwrap();
+    let start = now();
+    let at = |seconds: i64| start + jiff::SignedDuration::from_secs(seconds);
+    let body = |n: u16| format!("{{\"n\":{n}}}").into_bytes();
+    assert_eq!(accept(&app, "vault", &github(KEY, &body(0)), &body(0), at(0)).await.status, 202);
+    let before = asked.load(std::sync::atomic::Ordering::SeqCst);
+    for _ in 0..50 {
+        assert_eq!(accept(&app, "vault", &github("some other key", b"{}"), b"{}", at(1)).await.status, 401);
+    }
+    assert_eq!(
+        asked.load(std::sync::atomic::Ordering::SeqCst),
+        before,
+        "fifty forgeries, and the vault was not asked"
+    );
+    serving.abort();
+    assert!(serving.await.unwrap_err().is_cancelled());
+    assert_eq!(
+        accept(&app, "vault", &github(KEY, &body(1)), &body(1), at(600)).await.status,
+        202,
+        "it is away"
+    );
+    assert_eq!(
+        accept(&app, "vault", &github(KEY, &body(2)), &body(2), at(1000)).await.status,
+        503,
+        "for too long"
+    );
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use quell_store::{Delivery, TryEnded, WorkerGuard};
 use serde::Serialize;
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 use super::act;
 use super::config::Source;
@@ -65,8 +66,11 @@ async fn lane(app: &App, options: &Options, mut stop: watch::Receiver<bool>) {
         }
         // A database that is away for a moment must not end the worker.
         if let Some(own) = &worker
-            && let Ok(Some(_ended)) = next(app, options, own).await
+            && let Ok(Some(ended)) = next(app, options, own).await
         {
+            // Its note may hold words of whoever sent it, and stays in the inbox.
+            let Ended { id, source, state, .. } = &ended;
+            tracing::info!(delivery = id, source, state, "delivery worked on");
             continue;
         }
         // Nobody who could tell us to stop any more: that is being told.
@@ -97,8 +101,14 @@ async fn next(app: &App, options: &Options, worker: &WorkerGuard) -> Result<Opti
     let Some(delivery) = app.store.inbox_claim(&worker.id, now(), LEASE, MAX_TRIES).await? else {
         return Ok(None);
     };
+    let span = tracing::info_span!(
+        "delivery",
+        delivery = delivery.id,
+        source = delivery.source,
+        tries = delivery.tries
+    );
     let tried = tokio::select! {
-        tried = tokio::time::timeout(TRY, one(app, options, &delivery)) => tried,
+        tried = tokio::time::timeout(TRY, one(app, options, &delivery)).instrument(span) => tried,
         // Another takes it over: what is half-done is found there.
         () = lost(worker) => return Ok(None),
     };

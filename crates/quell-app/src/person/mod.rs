@@ -18,7 +18,9 @@ use crate::{App, AppError};
 
 pub use code::{At, CODE_LASTS, code, redeem};
 pub use quell_core::person::Issued;
-pub use session::{Found, LASTS, Session, Source, begin, confirm, end, end_all, end_one, find, of, start};
+pub use session::{
+    Found, LASTS, Session, Source, begin, confirm, end, end_all, end_one, find, find_named, of, start,
+};
 
 /// Everybody who is known here, as of now.
 pub async fn people(app: &App) -> Result<People, AppError> {

@@ -111,7 +111,16 @@ pub async fn find(
     cookie: &SecretValue,
     now: Timestamp,
 ) -> Result<Option<Found>, AppError> {
-    let id = hash(cookie.expose());
+    find_named(app, people, hash(cookie.expose()), now).await
+}
+
+/// The same by its public name, for somebody who showed the cookie before.
+pub async fn find_named(
+    app: &App,
+    people: &People,
+    id: String,
+    now: Timestamp,
+) -> Result<Option<Found>, AppError> {
     let Some(row) = app.store.lapsing(KIND, &id, now).await? else { return Ok(None) };
     let Ok(session) = serde_json::from_str::<Session>(&row.body) else { return Ok(None) };
     let own = match session.source {

@@ -172,17 +172,20 @@ pub fn check(people: &People, value: &SecretValue, now: Timestamp) -> Option<Sho
         return None;
     }
     let Issued { token, by: person, at } = people.tokens.get(text.get(PREFIX.len()..PREFIX.len() + ID)?)?;
-    if people.is_removed(person) {
-        return None;
-    }
     let same = bool::from(hash(value.expose()).as_bytes().ct_eq(token.sha256.as_bytes()));
-    if !same || token.expires <= now {
+    let role = role(people, &token.id, now).filter(|_| same)?;
+    let made = token.made_with.is_none().then_some(*at);
+    Some(Shown { id: token.id.clone(), person: person.clone(), role, made })
+}
+
+/// What a token may do now; none when it is revoked or over, or its maker is gone.
+pub fn role(people: &People, id: &str, now: Timestamp) -> Option<Role> {
+    let Issued { token, by: person, .. } = people.tokens.get(id)?;
+    if people.is_removed(person) || token.expires <= now {
         return None;
     }
     // Whoever may less now, as we know or as the identity provider said when they signed in last: so does their token.
-    let role = people.own_role(person).map_or(token.role, |own| token.role.min(own));
-    let made = token.made_with.is_none().then_some(*at);
-    Some(Shown { id: token.id.clone(), person: person.clone(), role, made })
+    Some(people.own_role(person).map_or(token.role, |own| token.role.min(own)))
 }
 
 /// It has the shape of a token, and its checksum is right.

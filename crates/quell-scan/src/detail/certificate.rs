@@ -25,8 +25,24 @@ pub(super) fn beside(bytes: &[u8], key: &Range<usize>, all: &mut Details) {
     }
 }
 
-/// The certificate's body: version, serial, signature, issuer, validity, subject, …
+/// From when and until when a certificate (DER) is good, as RFC 3339 has it; `None` for what is no certificate.
+pub fn certificate_validity(der: &[u8]) -> Option<(String, String)> {
+    let (mut validity, _) = validity(der)?;
+    Some((time(validity.next()?)?, time(validity.next()?)?))
+}
+
 fn read(der: &[u8], all: &mut Details) -> Option<()> {
+    let (mut validity, mut body) = validity(der)?;
+    validity.next()?;
+    let not_after = validity.next()?;
+    let subject = body.inside(SEQUENCE)?;
+    put(all, "certificate_subject", &names(subject));
+    put(all, "certificate_not_after", &time(not_after)?);
+    Some(())
+}
+
+/// A certificate's body is version, serial, signature, issuer, validity, subject, …: the validity, and what follows it.
+fn validity(der: &[u8]) -> Option<(Der<'_>, Der<'_>)> {
     let mut body = Der(der).inside(SEQUENCE)?.inside(SEQUENCE)?;
     let mut ahead = body;
     if ahead.next()?.0 == 0xa0 {
@@ -35,13 +51,8 @@ fn read(der: &[u8], all: &mut Details) -> Option<()> {
     body.expect(INTEGER)?;
     body.expect(SEQUENCE)?;
     body.expect(SEQUENCE)?;
-    let mut validity = body.inside(SEQUENCE)?;
-    validity.next()?;
-    let not_after = validity.next()?;
-    let subject = body.inside(SEQUENCE)?;
-    put(all, "certificate_subject", &names(subject));
-    put(all, "certificate_not_after", &time(not_after)?);
-    Some(())
+    let validity = body.inside(SEQUENCE)?;
+    Some((validity, body))
 }
 
 /// `CN=…, O=…`: the common name, the organization and its unit.

@@ -58,6 +58,7 @@ pub(crate) fn of_id(id: &str, all: &mut Details) {
     cloud::access_key_id(id.as_bytes(), all);
 }
 
+pub use certificate::certificate_validity;
 /// The case of a vsync leak, from whether each half is there: 1 the passphrase, 2 the configuration, 3 both.
 pub(crate) use vsync::cases;
 

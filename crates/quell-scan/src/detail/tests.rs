@@ -153,7 +153,11 @@ fn a_certificate_beside_a_key_says_whose_and_how_long() {
             &subject,
         ],
     );
-    let certificate = pem("CERTIFICATE", &tlv(0x30, &[&body]));
+    let der = tlv(0x30, &[&body]);
+    let times = certificate_validity(&der).unwrap();
+    assert_eq!((times.0.as_str(), times.1.as_str()), ("2025-01-01T00:00:00Z", "2051-01-02T03:04:05Z"));
+    assert_eq!(certificate_validity(&der[..der.len() - 1]), None);
+    let certificate = pem("CERTIFICATE", &der);
     let key = pem("RSA PRIVATE KEY", &pkcs1());
     for text in [format!("{key}{certificate}"), format!("{certificate}{key}")] {
         let all = read("private-key", text.as_bytes());

@@ -10,7 +10,6 @@ mod openapi;
 mod operation;
 pub(crate) mod person;
 mod plan;
-mod rates;
 mod report;
 mod rules;
 mod server;
@@ -20,7 +19,6 @@ pub(crate) mod token;
 pub(crate) use ask::{At, Words};
 pub use openapi::document;
 pub(crate) use operation::Operation;
-pub(crate) use rates::Rates;
 pub(crate) use rules::rules;
 
 use crate::route::Route;

@@ -19,6 +19,7 @@ use super::ask::seen;
 use super::operation::Operation;
 use crate::caller::Caller;
 use crate::problem::Problem;
+use crate::rates::too_many;
 use crate::route::{Route, Verb};
 use crate::server::Server;
 
@@ -50,7 +51,7 @@ pub(crate) async fn rules(
     let Some(operation) = super::operations().find(is_it) else { return next.run(request).await };
     let person = request.extensions().get::<Caller>().map(|caller| caller.person.clone());
     if let Some(person) = &person
-        && let Err(wait) = server.rates.take(person, now())
+        && let Err(wait) = server.limits.api.take(person, now())
     {
         return too_many(wait);
     }
@@ -62,16 +63,6 @@ pub(crate) async fn rules(
         Verb::Post | Verb::Delete => act(&server, operation, person.unwrap_or_default(), request, next).await,
     };
     done.unwrap_or_else(axum::response::IntoResponse::into_response)
-}
-
-fn too_many(wait: Duration) -> Response {
-    let seconds = wait.as_secs() + 1;
-    let problem =
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "you ask more often than this server answers one caller")
-            .hint(format!("ask again after {seconds} s"));
-    let mut response = problem.into_response();
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    response
 }
 
 async fn look(operation: &Operation, request: Request, next: Next) -> Result<Response, Problem> {

@@ -205,6 +205,7 @@ async fn back(
 async fn sign_out(State(server): State<Arc<Server>>, caller: Caller) -> Result<Response, Problem> {
     if let By::Session { id, .. } = &caller.by {
         person::end(&server.app, id, now()).await?;
+        server.left.send_modify(|count| *count += 1);
     }
     let mut response = Redirect::to("/sign-in").into_response();
     set_cookie(&server, &mut response, None)?;

@@ -9,8 +9,10 @@
 )]
 
 mod hooks;
+mod limits;
 mod oidc;
 mod rights;
 mod sign_in;
+mod tls;
 mod token;
 mod world;

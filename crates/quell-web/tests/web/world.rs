@@ -1,6 +1,7 @@
 //! A server with an installation of its own, and browsers that keep their cookies.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +15,29 @@ use quell_web::{Config, serve};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use tokio::sync::watch;
 
+/// Whose certificates a client takes, beside those of the platform.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trust(pub(crate) Option<String>);
+
+impl Trust {
+    pub(crate) fn client(&self) -> reqwest::Client {
+        self.builder().build().unwrap()
+    }
+
+    pub(crate) fn builder(&self) -> reqwest::ClientBuilder {
+        let mut builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        if let Some(pem) = &self.0 {
+            builder = builder.add_root_certificate(reqwest::Certificate::from_pem(pem.as_bytes()).unwrap());
+        }
+        builder
+    }
+}
+
 /// A running server.
 pub(crate) struct World {
     pub(crate) app: Arc<App>,
     pub(crate) url: String,
+    pub(crate) options: Options,
     http: reqwest::Client,
     stop: watch::Sender<bool>,
     _folder: tempfile::TempDir,
@@ -39,6 +59,18 @@ impl World {
         inventory: Inventory,
         environment: BTreeMap<String, String>,
     ) -> Self {
+        let listen = listen.to_owned();
+        let change = |config: &mut Config, _: &Path| config.listen = listen.parse().unwrap();
+        Self::with(inventory, environment, &Trust::default(), change).await
+    }
+
+    /// A server of another configuration; `change` may put files into the folder that it is given.
+    pub(crate) async fn with(
+        inventory: Inventory,
+        environment: BTreeMap<String, String>,
+        trust: &Trust,
+        change: impl FnOnce(&mut Config, &Path),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let store = Store::init(&data, None, &KekSource::File(None), now()).await.unwrap();
@@ -56,14 +88,15 @@ impl World {
         let app = App::with_inventory(&options, inventory, || panic!("there is a key file")).await.unwrap();
         let (stop, stopped) = watch::channel(false);
         let (tell, told) = tokio::sync::oneshot::channel();
-        let config = Config { listen: listen.parse().unwrap(), url: None, options };
+        let mut config = Config::new("127.0.0.1:0".parse().unwrap(), options.clone());
+        change(&mut config, folder.path());
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
         let served = Arc::clone(&app);
         tokio::spawn(async move {
             serve(served, config, stopped, |address| tell.send(address).unwrap()).await.unwrap();
         });
-        let url = format!("http://{}", told.await.unwrap());
-        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { app, url, http, stop, _folder: folder }
+        let url = format!("{scheme}://{}", told.await.unwrap());
+        Self { app, url, options, http: trust.client(), stop, _folder: folder }
     }
 
     pub(crate) fn ask(&self, method: Method, path: &str) -> RequestBuilder {

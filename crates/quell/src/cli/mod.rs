@@ -20,7 +20,7 @@ pub(crate) use intake::IntakeCommand;
 pub(crate) use inventory::{GraphFormat, InventoryCommand, TightenArgs};
 pub(crate) use kill::{KillArgs, ProviderCommand};
 pub(crate) use scan::{RulesCommand, ScanArgs, ScanFormat};
-pub(crate) use serve::{PersonCommand, ServeArgs, TokenCommand};
+pub(crate) use serve::{LogFormat, LogLevel, PersonCommand, ServeArgs, TokenCommand};
 pub(crate) use state::{BackupArgs, MoveArgs, RestoreArgs};
 
 use crate::cli_gate::{GateCommand, RedactArgs};

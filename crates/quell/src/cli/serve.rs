@@ -1,8 +1,9 @@
 //! `quell serve`, `quell person …`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 /// The incident room: pages for people, an API for programs, and the engine that carries out plans
 ///
@@ -14,6 +15,8 @@ use clap::{Args, Subcommand};
 ///
 ///     quell serve
 ///     quell serve --listen 0.0.0.0:7117 --url https://quell.example.com --database-file /etc/quell/database
+///     quell serve --log-format json --otlp-endpoint http://localhost:4318
+///     quell serve --listen 0.0.0.0:443 --url https://quell.example.com --tls-cert quell.pem --tls-key quell.key
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ServeArgs {
@@ -23,6 +26,41 @@ pub(crate) struct ServeArgs {
     /// How people and other systems reach it; needed where a proxy with TLS stands in front
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
+    /// Speak TLS: the certificate as PEM, followed by those that lead to the authority. Read again when it changes, and at SIGHUP
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The certificate's private key as PEM, which only the server may read
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// How lines of the log look; they go to standard error
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+    /// What is important enough for a line
+    #[arg(long, value_enum, value_name = "LEVEL", default_value = "info")]
+    pub(crate) log_level: LogLevel,
+    /// Send traces to a collector that takes OTLP over HTTP as JSON; `v1/traces` is added to the address
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true, value_name = "URL")]
+    pub(crate) otlp_endpoint: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// An object of JSON per line
+    Json,
+    /// Words and key=value
+    Text,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LogLevel {
+    /// What does not work
+    Error,
+    /// What may need somebody
+    Warn,
+    /// Every request and step
+    Info,
+    /// Questions of monitoring, too
+    Debug,
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,34 +8,47 @@ use quell_app::person;
 use quell_app::{App, AppError, KekSource, Options, Store, StoreError};
 use quell_core::person::Role;
 use quell_core::secret::SecretValue;
-use quell_web::Config;
+use quell_web::telemetry::{Format, Settings, Telemetry};
+use quell_web::{Config, TlsFiles};
+use tokio::sync::watch;
+use tracing::level_filters::LevelFilter;
 
 use super::app_without_inventory;
-use crate::cli::ServeArgs;
+use crate::cli::{LogFormat, LogLevel, ServeArgs};
 use crate::exit;
 use crate::output::{Out, Tone, tone};
 
 pub(crate) async fn serve(options: &Options, args: &ServeArgs, out: &Out) -> Result<u8, AppError> {
     let url = args.url.as_deref().map(public_url).transpose()?;
-    if url.is_none() && !is_loopback(args.listen.ip()) {
-        return Err(AppError::Usage(format!(
-            "{} can be reached from elsewhere, and what goes over it can be read: put a proxy with TLS in front and name it with --url https://…",
-            args.listen
-        )));
-    }
-    let app = app_or_first(options, out).await?;
-    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let tls = tls(args);
+    may_listen(args, url.as_ref(), tls.is_some())?;
+    let telemetry = Telemetry::start(&settings(args)?)?;
+    let app = app_or_first(options, args.log_format, out).await?;
+    let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
         signal().await;
         let _receivers_may_be_gone = stop.send(true);
         // Hold the sender: a dropped one would look like a change.
         stop.closed().await;
     });
+    if url.is_none() && args.listen.ip().is_unspecified() && app.inventory.server.oidc.is_some() {
+        let words = "the identity provider sends people back to this server, and its address is not known: name it with --url https://…";
+        return Err(AppError::Usage(words.to_owned()));
+    }
     let code = first_code(&app).await?;
-    let config = Config { listen: args.listen, url, options: options.clone() };
+    let counts = Arc::clone(&telemetry.counts);
+    let config = Config { url, tls, counts, reload: hang_ups(), ..Config::new(args.listen, options.clone()) };
     let shown = config.url.clone();
-    quell_web::serve(app, config, stopped, |address| {
-        let place = shown.map_or_else(|| format!("http://{address}/"), |url| url.to_string());
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let ended = quell_web::serve(app, config, stopped, |address| {
+        // For programs every line is one of the log, and a code is in none.
+        if args.log_format == LogFormat::Json {
+            if code.is_some() {
+                tracing::warn!("nobody can sign in yet: `quell person code` prints a code");
+            }
+            return;
+        }
+        let place = shown.map_or_else(|| format!("{scheme}://{address}/"), |url| url.to_string());
         out.status(format!("{} {place}", tone(Tone::Good, "listening on")));
         if let Some((name, code)) = &code {
             // A named sink: the terminal of whoever started the server.
@@ -46,9 +59,71 @@ pub(crate) async fn serve(options: &Options, args: &ServeArgs, out: &Out) -> Res
             ));
         }
     })
-    .await?;
-    out.status("ended; nothing is running and nothing is lost");
+    .await;
+    telemetry.end().await;
+    ended?;
+    if args.log_format == LogFormat::Text {
+        out.status("ended; nothing is running and nothing is lost");
+    }
     Ok(exit::OK)
+}
+
+fn tls(args: &ServeArgs) -> Option<TlsFiles> {
+    let (certificate, key) = (args.tls_cert.clone()?, args.tls_key.clone()?);
+    Some(TlsFiles { certificate, key })
+}
+
+fn settings(args: &ServeArgs) -> Result<Settings, AppError> {
+    let format = match args.log_format {
+        LogFormat::Json => Format::Json,
+        LogFormat::Text => Format::Text,
+    };
+    let level = match args.log_level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+    };
+    // An empty variable of the environment is one that is not set.
+    let otlp = args.otlp_endpoint.as_deref().filter(|text| !text.is_empty());
+    // What does not parse is not repeated: an address may hold a password.
+    let otlp = otlp.map(|text| {
+        text.parse().map_err(|_e| {
+            AppError::Usage("--otlp-endpoint is no URL, for example http://localhost:4318".to_owned())
+        })
+    });
+    Ok(Settings { format, level, otlp: otlp.transpose()? })
+}
+
+/// What people send must not be read by others on the way.
+fn may_listen(args: &ServeArgs, url: Option<&url::Url>, tls: bool) -> Result<(), AppError> {
+    if tls && let Some(url) = url.filter(|url| url.scheme() == "http") {
+        return Err(AppError::Usage(format!(
+            "--url {url}: with --tls-cert the server speaks TLS, so its address begins with https://"
+        )));
+    }
+    if url.is_none() && !tls && !is_loopback(args.listen.ip()) {
+        return Err(AppError::Usage(format!(
+            "{} can be reached from elsewhere, and what goes over it can be read: give a certificate with --tls-cert and --tls-key, or put a proxy with TLS in front and name it with --url https://…",
+            args.listen
+        )));
+    }
+    Ok(())
+}
+
+/// Counts SIGHUP: files are to be read again.
+fn hang_ups() -> watch::Receiver<u64> {
+    let (tell, told) = watch::channel(0);
+    let asked = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
+    // Where it cannot be heard of, changes of the files still are.
+    if let Ok(mut asked) = asked {
+        tokio::spawn(async move {
+            while asked.recv().await.is_some() {
+                tell.send_modify(|count| *count += 1);
+            }
+        });
+    }
+    told
 }
 
 fn is_loopback(ip: IpAddr) -> bool {
@@ -82,13 +157,17 @@ async fn signal() {
 }
 
 /// Opens the installation, or makes one: at three in the morning nobody reads how.
-async fn app_or_first(options: &Options, out: &Out) -> Result<Arc<App>, AppError> {
+async fn app_or_first(options: &Options, format: LogFormat, out: &Out) -> Result<Arc<App>, AppError> {
     match app_without_inventory(options).await {
         Err(AppError::Store(StoreError::NotInitialised(_))) => {
             let source = KekSource::File(None);
             let store = Store::init(&options.data, options.database.as_deref(), &source, now()).await?;
             store.db().close().await;
-            out.status(format!("{} data folder {}", tone(Tone::Good, "made"), options.data.display()));
+            let folder = options.data.display();
+            match format {
+                LogFormat::Json => tracing::info!(%folder, "made data folder"),
+                LogFormat::Text => out.status(format!("{} data folder {folder}", tone(Tone::Good, "made"))),
+            }
             app_without_inventory(options).await
         }
         other => other,

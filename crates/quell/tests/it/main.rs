@@ -44,5 +44,6 @@ mod scan;
 mod scan_results;
 mod search;
 mod state;
+mod telemetry;
 mod token;
 mod world;

@@ -1,6 +1,9 @@
 //! What is done on the page.
 
+use std::sync::Arc;
+
 use axum::Form;
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use quell_app::clock::now;
 use quell_app::person::{self, glass};
@@ -12,6 +15,7 @@ use crate::api::person::{Added, Broken, added, broken, code_of, removed};
 use crate::api::token::{Wanted, Why, made, revoked};
 use crate::caller::Caller;
 use crate::problem::Problem;
+use crate::server::Server;
 
 fn again() -> Response {
     Redirect::to("/settings").into_response()
@@ -22,8 +26,13 @@ pub(super) struct Named {
     id: String,
 }
 
-pub(super) async fn end_session(caller: Caller, Form(form): Form<Named>) -> Result<Response, Problem> {
+pub(super) async fn end_session(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Form(form): Form<Named>,
+) -> Result<Response, Problem> {
     person::end_one(&caller.app, &caller.person, &form.id, now()).await?;
+    server.left.send_modify(|count| *count += 1);
     Ok(again())
 }
 

@@ -1,0 +1,139 @@
+//! Files that change while the server runs are taken up; what is wrong with them is said, and what was good before stays.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use quell_app::AppError;
+use quell_app::clock::now;
+use tokio::sync::watch;
+
+use crate::server::Server;
+
+/// How often files are looked at. Looking is asking for their times, not reading them.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// What could not be taken up, by what it is, with the reason: the old one is still used.
+#[derive(Debug, Default)]
+pub(crate) struct Standing(Mutex<BTreeMap<&'static str, String>>);
+
+impl Standing {
+    /// True when this is news.
+    fn set(&self, what: &'static str, fault: Option<&str>) -> bool {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = match fault {
+            Some(words) => all.insert(what, words.to_owned()),
+            None => all.remove(what),
+        };
+        before.as_deref() != fault
+    }
+
+    fn has(&self, what: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(what)
+    }
+
+    /// What is wrong now.
+    pub(crate) fn faults(&self) -> Vec<(&'static str, String)> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|(what, words)| (*what, words.clone())).collect()
+    }
+}
+
+/// Takes up what changes until the server ends.
+pub(crate) async fn watch(
+    server: Arc<Server>,
+    mut asked: watch::Receiver<u64>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut certificate = Files::new(certificate_files(&server));
+    let mut may_ask = true;
+    loop {
+        let now_please = tokio::select! {
+            () = tokio::time::sleep(EVERY) => false,
+            changed = asked.changed(), if may_ask => {
+                may_ask = changed.is_ok();
+                may_ask
+            }
+            _ended = stop.wait_for(|stop| *stop) => return,
+        };
+        // What was wrong may have been a disk that was away: no file tells that it is back.
+        if certificate.changed() || now_please || server.standing.has("certificate") {
+            take_up_certificate(&server);
+        }
+    }
+}
+
+fn certificate_files(server: &Server) -> Vec<PathBuf> {
+    let files = server.tls.iter().map(|tls| &tls.files);
+    files.flat_map(|files| [files.certificate.clone(), files.key.clone()]).collect()
+}
+
+fn take_up_certificate(server: &Server) {
+    let Some(tls) = &server.tls else { return };
+    let fault = match tls.reload(now()) {
+        Ok(until) => {
+            tracing::info!(%until, "certificate taken up");
+            None
+        }
+        Err(error) => Some(words(&error)),
+    };
+    say(server, "certificate", fault.as_deref());
+}
+
+fn say(server: &Server, what: &'static str, fault: Option<&str>) {
+    let news = server.standing.set(what, fault);
+    if news && let Some(fault) = fault {
+        tracing::error!(what, fault, "not taken up; the old one is used");
+    }
+}
+
+/// An error with what to do next, in one line.
+fn words(error: &AppError) -> String {
+    std::iter::once(error.to_string()).chain(error.hints()).collect::<Vec<_>>().join("; ")
+}
+
+/// Files, and what they looked like when they were last looked at.
+struct Files {
+    places: Vec<PathBuf>,
+    last: Vec<Look>,
+}
+
+/// Place, device, inode, length, time of change: whoever replaces a file changes one of them.
+type Look = (PathBuf, Option<(u64, u64, u64, i64, i64)>);
+
+impl Files {
+    fn new(places: Vec<PathBuf>) -> Self {
+        let last = look(&places);
+        Self { places, last }
+    }
+
+    /// Is something another than at the last look?
+    fn changed(&mut self) -> bool {
+        let found = look(&self.places);
+        let changed = found != self.last;
+        self.last = found;
+        changed
+    }
+}
+
+/// A folder counts as what is in it.
+fn look(places: &[PathBuf]) -> Vec<Look> {
+    let mut found: Vec<Look> = Vec::new();
+    for place in places {
+        found.push(one(place));
+        let entries = std::fs::read_dir(place).into_iter().flatten();
+        let mut inside: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        inside.sort();
+        found.extend(inside.iter().map(|place| one(place)));
+    }
+    found
+}
+
+fn one(place: &Path) -> Look {
+    // Links are followed: what Kubernetes changes is where they lead.
+    let seen = std::fs::metadata(place).ok();
+    let seen = seen.map(|seen| (seen.dev(), seen.ino(), seen.size(), seen.mtime(), seen.mtime_nsec()));
+    (place.to_path_buf(), seen)
+}
