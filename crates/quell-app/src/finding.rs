@@ -155,6 +155,7 @@ pub async fn triage(app: &App, finding: &str, says: FindingSays, reason: &str) -
     if reason.trim().is_empty() {
         return Err(AppError::Usage("why it is so must not be empty".to_owned()));
     }
+    crate::words::refuse_values(app, None, &[reason]).await?;
     let all = inbox(app).await?;
     let found = all.iter().find(|it| it.id == finding).ok_or_else(|| missing(finding))?;
     if !found.is_open() {
@@ -163,7 +164,9 @@ pub async fn triage(app: &App, finding: &str, says: FindingSays, reason: &str) -
     if let FindingSays::Duplicate { of } = &says
         && (of == finding || !all.iter().any(|it| it.id == *of))
     {
-        return Err(AppError::Usage(format!("`{of}` is no other finding; name the one that stays")));
+        return Err(AppError::Usage(
+            "this is a duplicate of no other finding; name the one that stays".to_owned(),
+        ));
     }
     say(app, finding, says, reason).await
 }

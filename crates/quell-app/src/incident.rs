@@ -19,6 +19,7 @@ use crate::inventory::ASKED_AT_ONCE;
 use crate::reach::Reach;
 use crate::scan::names_of;
 use crate::systems::{Systems, stores_of};
+use crate::words::{refuse_values, refuse_with};
 use crate::{App, AppError};
 
 /// A report of a leak, by hand or from a finding.
@@ -54,6 +55,12 @@ pub struct Report {
 
 /// Declares an incident: the leaked secrets and everything that they open.
 pub async fn open(app: &App, report: Report) -> Result<Incident, AppError> {
+    let key = &app.store.keys().fingerprint;
+    let names = report.value.as_ref().map(|value| names_of(key, value)).unwrap_or_default();
+    let title = report.title.as_deref().unwrap_or_default();
+    // The place of a finding is where a machine looked: its name must not keep anybody from opening an incident.
+    let place = if report.finding.is_none() { report.place.as_str() } else { "" };
+    refuse_with(app, None, &names, &[title, place]).await?;
     let opened = open_unless(app, report, None).await?;
     opened.ok_or_else(|| AppError::Usage("the incident was not opened".to_owned()))
 }
@@ -367,6 +374,7 @@ pub async fn change(app: &App, id: IncidentId, change: &Change) -> Result<Incide
     if matches!(change, Change::Exception(..) | Change::Distrust(..) | Change::Unlocked(..)) {
         app.named_actor()?;
     }
+    refuse_values(app, Some(id), &change.words()).await?;
     let (incident, ()) = app.decide(id, |incident, at| Ok((events_of(incident, change, at)?, ()))).await?;
     Ok(incident)
 }
@@ -389,6 +397,7 @@ pub async fn widen(
     for secret in secrets {
         known(app, secret)?;
     }
+    refuse_values(app, Some(id), &[reason]).await?;
     let reach = crate::reach::ask(app, secrets, None).await;
     let affected = affected_by(&reach, secrets, reason);
     let (incident, ()) = app
@@ -504,7 +513,7 @@ pub(crate) fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> 
             needs(title, "the title")?;
             needs(owner, "the owner")?;
             if due.parse::<jiff::civil::Date>().is_err() {
-                return Err(AppError::Usage(format!("`{due}` is not a date such as 2026-12-01")));
+                return Err(AppError::Usage("the due date is not a date such as 2026-12-01".to_owned()));
             }
             let item = format!("A{}", incident.items.len() + 1);
             vec![Event::ActionItemAdded {

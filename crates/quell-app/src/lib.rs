@@ -35,6 +35,7 @@ pub mod state;
 pub mod systems;
 pub mod tell;
 pub mod tighten;
+pub mod words;
 
 pub use app::{App, Options};
 pub use error::AppError;

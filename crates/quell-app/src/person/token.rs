@@ -62,7 +62,7 @@ pub async fn make(
     app.named_actor()?;
     let usage = |words: String| Err(AppError::Usage(words));
     let name = new.name.trim();
-    crate::tell::refuse_values(app, None, name).await?;
+    crate::words::refuse_values(app, None, &[name]).await?;
     if name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
         return usage("say what the token is for, in 1 to 100 characters (--name)".to_owned());
     }
@@ -91,6 +91,7 @@ pub async fn revoke(app: &App, id: &str, reason: &str, now: Timestamp) -> Result
     if reason.trim().is_empty() {
         return Err(AppError::Usage("say why the token is revoked (--reason)".to_owned()));
     }
+    crate::words::refuse_values(app, None, &[reason]).await?;
     decide(app, now, |people| {
         if !people.tokens.contains_key(id) {
             return Err(AppError::NotFound { what: "token", id: id.chars().take(ID).collect() });

@@ -162,7 +162,6 @@ async fn revoke(
     if !own && !caller.may(Role::Admin) {
         return Err(Problem::not_found("there is no such token of yours"));
     }
-    quell_app::tell::refuse_values(&caller.app, None, &why.reason).await?;
     token::revoke(&caller.app, &id, &why.reason, now()).await?;
     Ok(Told::new(Revoked { revoked: id }))
 }

@@ -8,9 +8,11 @@
     reason = "what a test does not expect ends it"
 )]
 
+mod form;
 mod hooks;
 mod oidc;
 mod rights;
 mod sign_in;
 mod token;
+mod values;
 mod world;

@@ -21,7 +21,7 @@ use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::server::Server;
 use crate::ui::words::{self, Badge, When};
-use crate::ui::{Page, chart, render};
+use crate::ui::{Page, chart, render, typed_again};
 
 /// Something to read before anything else.
 pub(super) struct Alert {
@@ -137,6 +137,7 @@ pub(super) async fn refused(
     typed: String,
 ) -> Result<Response, Problem> {
     let problem = Problem::from(error);
+    let typed = typed_again(caller, Some(id), typed).await;
     let alert = Alert { title: problem.detail.clone(), hints: problem.hints.clone(), typed };
     // Whoever names an incident that is not there gets the problem itself.
     let Ok(mut response) = page(server, caller, id, &Filter::default(), Some(alert)).await else {

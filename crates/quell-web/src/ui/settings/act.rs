@@ -1,6 +1,5 @@
 //! What is done on the page.
 
-use axum::Form;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use quell_app::clock::now;
 use quell_app::person::{self, glass, token};
@@ -11,6 +10,7 @@ use super::show::{Fresh, page};
 use crate::api::token::{Wanted, made};
 use crate::caller::Caller;
 use crate::problem::Problem;
+use crate::ui::Form;
 
 fn again() -> Response {
     Redirect::to("/settings").into_response()
@@ -51,7 +51,6 @@ pub(super) async fn revoke_token(caller: Caller, Form(form): Form<Revoked>) -> R
     if !own && !caller.may(Role::Admin) {
         return Err(Problem::not_found("there is no such token of yours"));
     }
-    quell_app::tell::refuse_values(&caller.app, None, &form.reason).await?;
     token::revoke(&caller.app, &form.id, &form.reason, now()).await?;
     Ok(again())
 }
@@ -100,7 +99,6 @@ pub(super) struct Removed {
 
 pub(super) async fn remove_person(caller: Caller, Form(form): Form<Removed>) -> Result<Response, Problem> {
     caller.lasting(Role::Admin)?;
-    quell_app::tell::refuse_values(&caller.app, None, &form.reason).await?;
     person::remove(&caller.app, &form.name, &form.reason, now()).await?;
     Ok(again())
 }
