@@ -1,11 +1,11 @@
 //! Opening, changing and closing incidents.
 
 use futures_util::StreamExt as _;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use quell_core::event::{Affected, Entry, Event, INSTALLATION, SealedRef, ValueRole, Verdict};
 use quell_core::exposure::{Audience, Channel, Exposure};
 use quell_core::gate::Gate;
-use quell_core::incident::{self as domain, Incident, OpenIncident, RoomRole, Status};
+use quell_core::incident::{self as domain, Incident, OpenIncident, RoomRole, Status, notice};
 use quell_core::inventory::{self, Adjacent, SeenAt, Sightings, StrategyPolicy};
 use quell_core::plan::Hold;
 use quell_core::secret::{Fingerprint, SecretValue};
@@ -433,27 +433,6 @@ fn unlocked(incident: &Incident, channel: &str, reason: &str) -> Result<Vec<Even
     Ok(vec![Event::ChannelUnlocked { channel: channel.to_owned(), reason: reason.to_owned() }])
 }
 
-/// An update was given: it meets every clock that waited for one (a severity that was raised started a second), and
-/// the next is due after the shortest of their intervals.
-fn updated(incident: &Incident, at: Timestamp) -> Vec<Event> {
-    const CLOCK: &str = "next-update";
-    let open: Vec<_> = incident.clocks.iter().filter(|c| c.name == CLOCK && c.met.is_none()).collect();
-    let Some(interval) = open.iter().map(|c| c.due.duration_since(c.starts)).min() else {
-        return Vec::new();
-    };
-    let interval = interval.max(SignedDuration::from_mins(1));
-    // Each event meets the first that is open.
-    let mut events: Vec<Event> =
-        open.iter().map(|clock| Event::ClockMet { clock: clock.name.clone() }).collect();
-    events.push(Event::ClockStarted {
-        clock: CLOCK.to_owned(),
-        starts: at,
-        due: at.checked_add(interval).unwrap_or(Timestamp::MAX),
-        rule: "next update, counted from the last one".to_owned(),
-    });
-    events
-}
-
 pub(crate) fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> Result<Vec<Event>, AppError> {
     let needs = |text: &str, what: &str| {
         if text.trim().is_empty() {
@@ -502,7 +481,7 @@ pub(crate) fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> 
         Change::Note(text) => {
             needs(text, "a note")?;
             let mut events = vec![Event::NoteAdded { text: text.clone() }];
-            events.extend(updated(incident, at));
+            events.extend(notice::meet(incident, notice::NEXT_UPDATE, at));
             events
         }
         Change::Cleaned(what) => {
@@ -539,6 +518,7 @@ pub(crate) fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> 
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
     use quell_core::event::Actor;
     use quell_core::severity::Profile;
     use serde_json::json;

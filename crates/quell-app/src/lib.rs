@@ -24,6 +24,7 @@ pub mod issue;
 pub mod kill;
 pub mod ledger;
 pub mod measure;
+pub mod notice;
 pub mod person;
 pub mod plan;
 pub mod precheck;

@@ -1,4 +1,5 @@
-//! Carries out the plans that people asked the server to carry out. Every replica does: they share a plan as any number of `quell respond` do.
+//! Carries out the plans that people asked the server to carry out, and sends the notices that they sent. Every replica does: they share a plan as any
+//! number of `quell respond` do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +10,7 @@ use quell_app::driver::{self, Ended, PATIENCE, Run};
 use quell_app::{App, AppError, Tick};
 use quell_core::IncidentId;
 use quell_core::event::Actor;
+use quell_core::incident::notice::{Notice, NoticeState};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 use tokio::task::{self, JoinHandle, JoinSet};
@@ -56,12 +58,14 @@ impl Engine {
         let news = feed.listen();
         let asked = app.store.streams_with("response.asked").await?;
         let asked = asked.iter().filter_map(|stream| stream.parse().ok()).collect();
+        let telling = app.store.streams_with("notice.sent").await?;
+        let telling = telling.iter().filter_map(|stream| stream.parse().ok()).collect();
         let troubles = Troubles::default();
         let told = troubles.clone();
         let task = tokio::spawn(async move {
             let (running, runs) = (BTreeSet::new(), JoinSet::new());
             let tasks = BTreeMap::new();
-            Plans { app, asked, running, runs, tasks, troubles: told, stop }.drive(news).await;
+            Plans { app, asked, telling, running, runs, tasks, troubles: told, stop }.drive(news).await;
         });
         Ok(Self { task, troubles })
     }
@@ -76,34 +80,40 @@ impl Engine {
 /// How a run came home.
 type Home = Result<Ended, AppError>;
 
+/// What a run is about: an incident's plan, or one of its notices.
+type Work = (IncidentId, Option<String>);
+
 struct Plans {
     app: Arc<App>,
     /// Incidents whose plan the server was asked to carry out and that may be open.
     asked: BTreeSet<IncidentId>,
-    running: BTreeSet<IncidentId>,
+    /// Incidents with a notice that may be on its way.
+    telling: BTreeSet<IncidentId>,
+    running: BTreeSet<Work>,
     runs: JoinSet<Home>,
-    tasks: BTreeMap<task::Id, IncidentId>,
+    tasks: BTreeMap<task::Id, Work>,
     troubles: Troubles,
     stop: watch::Receiver<bool>,
 }
 
 impl Plans {
     async fn drive(mut self, mut news: broadcast::Receiver<Arc<Tick>>) {
-        let mut due = self.asked.clone();
+        let mut due: BTreeSet<IncidentId> = self.asked.union(&self.telling).copied().collect();
         let mut every = tokio::time::interval(AGAIN);
         loop {
             for id in std::mem::take(&mut due) {
                 self.take_up(id).await;
+                self.take_up_notices(id).await;
             }
             let mut stop = self.stop.clone();
             tokio::select! {
                 heard = news.recv() => match heard {
                     Ok(tick) => due.extend(self.heard(&tick)),
-                    Err(RecvError::Lagged(_)) => due.extend(&self.asked),
+                    Err(RecvError::Lagged(_)) => due.extend(self.asked.union(&self.telling)),
                     Err(RecvError::Closed) => break,
                 },
                 Some(joined) = self.runs.join_next_with_id(), if !self.runs.is_empty() => self.joined(joined),
-                _tick = every.tick() => due.extend(&self.asked),
+                _tick = every.tick() => due.extend(self.asked.union(&self.telling)),
                 _ended = stop.wait_for(|stop| *stop) => break,
             }
         }
@@ -116,11 +126,42 @@ impl Plans {
         if tick.kind == "response.asked" {
             self.asked.insert(id);
         }
-        self.asked.contains(&id).then_some(id)
+        // Also a step of it: somebody may have asked for another try.
+        if tick.kind.starts_with("notice.s") {
+            self.telling.insert(id);
+        }
+        (self.asked.contains(&id) || self.telling.contains(&id)).then_some(id)
+    }
+
+    /// Every notice of an incident that somebody sent and that is not over.
+    async fn take_up_notices(&mut self, id: IncidentId) {
+        if !self.telling.contains(&id) {
+            return;
+        }
+        let Ok(incident) = self.app.incident(id).await else { return };
+        let on_its_way = |notice: &&Notice| notice.state() == NoticeState::Sending;
+        let open: Vec<&Notice> = incident.notices.iter().filter(on_its_way).collect();
+        if open.is_empty() {
+            self.telling.remove(&id);
+        }
+        for notice in open {
+            let work = (id, Some(notice.notice.clone()));
+            if notice.sent.as_ref().is_some_and(|sent| sent.machine.has_work(now()))
+                && self.running.insert(work.clone())
+            {
+                let (app, name, run) = (Arc::clone(&self.app), notice.notice.clone(), self.options(None));
+                let run = self.runs.spawn(async move { driver::tell(app, id, &name, run).await });
+                self.tasks.insert(run.id(), work);
+            }
+        }
+    }
+
+    fn options(&self, only: Option<String>) -> Run {
+        Run { stop: self.stop.clone(), return_when_idle: true, failpoint: None, patience: PATIENCE, only }
     }
 
     async fn take_up(&mut self, id: IncidentId) {
-        if self.running.contains(&id) {
+        if !self.asked.contains(&id) || self.running.contains(&(id, None)) {
             return;
         }
         // A database that is away is asked again with the next tick.
@@ -136,30 +177,28 @@ impl Plans {
         }
         // Asked for this plan: what is made meanwhile waits for a person's word.
         let only = incident.asked;
-        self.running.insert(id);
-        let (app, stop) = (Arc::clone(&self.app), self.stop.clone());
-        let run = self.runs.spawn(async move {
-            let run = Run { stop, return_when_idle: true, failpoint: None, patience: PATIENCE, only };
-            driver::run(app, id, run, &mut |_| {}).await
-        });
-        self.tasks.insert(run.id(), id);
+        self.running.insert((id, None));
+        let (app, run) = (Arc::clone(&self.app), self.options(only));
+        let run = self.runs.spawn(async move { driver::run(app, id, run, &mut |_| {}).await });
+        self.tasks.insert(run.id(), (id, None));
     }
 
     /// A run that panicked is taken up again like one that ended.
     fn joined(&mut self, joined: Result<(task::Id, Home), task::JoinError>) {
         let task = joined.as_ref().map_or_else(task::JoinError::id, |(task, _)| *task);
-        let Some(id) = self.tasks.remove(&task) else { return };
+        let Some(work) = self.tasks.remove(&task) else { return };
+        self.running.remove(&work);
+        // What a channel refuses is seen at the notice itself.
+        let (id, None) = work else { return };
         match joined {
             Ok((_, home)) => self.ended(id, home),
             Err(error) => {
-                self.running.remove(&id);
                 self.troubles.set(id, Some(format!("a run of this plan ended without a word: {error}")));
             }
         }
     }
 
     fn ended(&mut self, id: IncidentId, ended: Result<Ended, AppError>) {
-        self.running.remove(&id);
         let words = ended.err().map(|error| {
             std::iter::once(error.to_string()).chain(error.hints()).collect::<Vec<_>>().join("; ")
         });

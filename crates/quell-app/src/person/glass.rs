@@ -90,6 +90,7 @@ async fn tell(app: &App, words: &str, now: Timestamp) -> Vec<String> {
             incident: format!("break-glass-{}", now.as_microsecond()),
             installation: app.store.origin().split('/').nth(1).unwrap_or_default().to_owned(),
             stage: Stage::Opened,
+            update: false,
             severity: "SEV-1".to_owned(),
             title: words.to_owned(),
             body: words.to_owned(),

@@ -6,6 +6,7 @@ mod find;
 mod incident;
 mod inventory;
 mod ledger;
+mod notice;
 mod openapi;
 mod operation;
 mod plan;
@@ -29,6 +30,7 @@ pub(crate) fn operations() -> impl Iterator<Item = &'static Operation> {
         server::OPERATIONS,
         token::OPERATIONS,
         incident::OPERATIONS,
+        notice::OPERATIONS,
         plan::OPERATIONS,
         evidence::OPERATIONS,
         find::OPERATIONS,

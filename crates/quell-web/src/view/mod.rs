@@ -7,6 +7,7 @@ mod find;
 mod incident;
 mod inventory;
 mod ledger;
+mod notice;
 mod plan;
 pub mod shape;
 
@@ -17,4 +18,5 @@ pub use incident::{
 };
 pub use inventory::{Checked, Inventory, Known, Reaches};
 pub use ledger::{Checkpoint, Entries, Inclusion, Key, Verification};
+pub use notice::{Notice, NoticeChannel, NoticeKind, NoticeKinds, Notices, Sent, Told};
 pub use plan::{Approved, Plan, Ready, ReadySecret, Stated, Stepped};

@@ -10,6 +10,7 @@
 
 mod form;
 mod hooks;
+mod notices;
 mod oidc;
 mod rights;
 mod sign_in;
