@@ -13,6 +13,7 @@ use crate::report::timeline;
 enum About<'a> {
     Channel(&'a str),
     Item(&'a str),
+    Notice(&'a str),
     Plan,
     Role(RoomRole),
     Secret(&'a SecretId),
@@ -79,6 +80,9 @@ fn about(event: &Event) -> Option<About<'_>> {
         }
         Event::ChannelUnlocked { channel, .. } => Some(About::Channel(channel)),
         Event::ActionItemDone { item, .. } => Some(About::Item(item)),
+        Event::NoticeEdited { notice, .. }
+        | Event::NoticeDropped { notice, .. }
+        | Event::NoticeSent { notice, .. } => Some(About::Notice(notice)),
         Event::RoleTaken { role, .. } => Some(About::Role(*role)),
         Event::Closed { .. } => Some(About::Whole),
         _ => None,

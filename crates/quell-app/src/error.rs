@@ -8,12 +8,17 @@ use quell_core::plan::{CannotPlan, Refusal};
 use quell_scan::{RuleError, ScanError};
 use quell_store::StoreError;
 
+use crate::words::Seen;
+
 /// Why a use case did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// The words of the command do not fit.
     #[error("{0}")]
     Usage(String),
+    /// A value stands in what somebody wrote.
+    #[error("a text holds what looks like a secret, in line {}: {}; nothing was recorded", .0.line, .0.what)]
+    HoldsValue(Seen),
     /// The inventory is wrong.
     #[error("the inventory has {} problem(s)", .0.len())]
     Inventory(Vec<Diagnostic>),
@@ -110,6 +115,9 @@ impl AppError {
     pub fn hints(&self) -> Vec<String> {
         match self {
             Self::Refused(refused) => refused.unmet.clone(),
+            Self::HoldsValue(_) => {
+                vec!["what the ledger holds stays there: say it without the value".to_owned()]
+            }
             Self::Inventory(diagnostics) | Self::Provider(diagnostics) => {
                 diagnostics.iter().map(ToString::to_string).collect()
             }

@@ -92,14 +92,8 @@ pub async fn attach(
     app: &App,
     id: IncidentId,
     files: &[(String, Vec<u8>)],
-    words: &str,
 ) -> Result<Vec<(String, Vec<u8>)>, AppError> {
     let known = crate::scan::known_of(app, &app.incident(id).await?).await?;
-    if known.is_in(app, "statement", words.as_bytes())? {
-        return Err(AppError::Usage(
-            "the statement holds a value of this incident, and what the ledger holds stays there; say it without".to_owned(),
-        ));
-    }
     let mut evidence = Vec::new();
     for (name, bytes) in files {
         if u64::try_from(bytes.len()).is_ok_and(|n| n > ATTACHED_MAX) {

@@ -175,6 +175,7 @@ pub async fn triage(app: &App, finding: &str, says: FindingSays, reason: &str) -
     if reason.trim().is_empty() {
         return Err(AppError::Usage("why it is so must not be empty".to_owned()));
     }
+    crate::words::refuse_values(app, None, &[reason]).await?;
     let found = one(app, finding).await?.ok_or_else(|| missing(finding))?;
     if !found.is_open() {
         return Err(AppError::Usage(already(&found)));
@@ -182,7 +183,9 @@ pub async fn triage(app: &App, finding: &str, says: FindingSays, reason: &str) -
     if let FindingSays::Duplicate { of } = &says
         && (of == finding || !projection::is_spoken_of(app, "finding", of).await?)
     {
-        return Err(AppError::Usage(format!("`{of}` is no other finding; name the one that stays")));
+        return Err(AppError::Usage(
+            "this is a duplicate of no other finding; name the one that stays".to_owned(),
+        ));
     }
     say(app, finding, says, reason).await
 }

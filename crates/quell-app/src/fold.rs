@@ -18,9 +18,12 @@ const KEPT: usize = 128;
 /// Of a longer way, only the entries about people are read.
 const SHORT: u64 = 100;
 /// Kinds of entries that are about people.
-const ABOUT_PEOPLE: [&str; 6] = [
+const ABOUT_PEOPLE: [&str; 9] = [
     "person.added",
     "person.removed",
+    "person.provided",
+    "person.same",
+    "code.made",
     "token.issued",
     "token.revoked",
     "break-glass.opened",

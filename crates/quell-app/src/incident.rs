@@ -1,11 +1,11 @@
 //! Opening, changing and closing incidents.
 
 use futures_util::StreamExt as _;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use quell_core::event::{Affected, Entry, Event, INSTALLATION, SealedRef, ValueRole, Verdict};
 use quell_core::exposure::{Audience, Channel, Exposure};
 use quell_core::gate::Gate;
-use quell_core::incident::{self as domain, Incident, OpenIncident, RoomRole, Status};
+use quell_core::incident::{self as domain, Incident, OpenIncident, RoomRole, Status, notice};
 use quell_core::inventory::{self, Adjacent, SeenAt, Sightings, StrategyPolicy};
 use quell_core::plan::Hold;
 use quell_core::secret::{Fingerprint, SecretValue};
@@ -19,6 +19,7 @@ use crate::inventory::ASKED_AT_ONCE;
 use crate::reach::Reach;
 use crate::scan::names_of;
 use crate::systems::{Systems, stores_of};
+use crate::words::{refuse_values, refuse_with};
 use crate::{App, AppError, projection};
 
 /// A report of a leak, by hand or from a finding.
@@ -54,6 +55,12 @@ pub struct Report {
 
 /// Declares an incident: the leaked secrets and everything that they open.
 pub async fn open(app: &App, report: Report) -> Result<Incident, AppError> {
+    let key = &app.store.keys().fingerprint;
+    let names = report.value.as_ref().map(|value| names_of(key, value)).unwrap_or_default();
+    let title = report.title.as_deref().unwrap_or_default();
+    // The place of a finding is where a machine looked: its name must not keep anybody from opening an incident.
+    let place = if report.finding.is_none() { report.place.as_str() } else { "" };
+    refuse_with(app, None, &names, &[title, place]).await?;
     let opened = open_unless(app, report, None).await?;
     opened.ok_or_else(|| AppError::Usage("the incident was not opened".to_owned()))
 }
@@ -363,6 +370,7 @@ pub async fn change(app: &App, id: IncidentId, change: &Change) -> Result<Incide
     if matches!(change, Change::Exception(..) | Change::Distrust(..) | Change::Unlocked(..)) {
         app.named_actor()?;
     }
+    refuse_values(app, Some(id), &change.words()).await?;
     let (incident, ()) = app.decide(id, |incident, at| Ok((events_of(incident, change, at)?, ()))).await?;
     Ok(incident)
 }
@@ -385,6 +393,7 @@ pub async fn widen(
     for secret in secrets {
         known(app, secret)?;
     }
+    refuse_values(app, Some(id), &[reason]).await?;
     let reach = crate::reach::ask(app, secrets, None).await;
     let affected = affected_by(&reach, secrets, reason);
     let (incident, ()) = app
@@ -418,27 +427,6 @@ fn unlocked(incident: &Incident, channel: &str, reason: &str) -> Result<Vec<Even
         return Err(AppError::NotFound { what: "lock of the channel", id: channel.to_owned() });
     }
     Ok(vec![Event::ChannelUnlocked { channel: channel.to_owned(), reason: reason.to_owned() }])
-}
-
-/// An update was given: it meets every clock that waited for one (a severity that was raised started a second), and
-/// the next is due after the shortest of their intervals.
-fn updated(incident: &Incident, at: Timestamp) -> Vec<Event> {
-    const CLOCK: &str = "next-update";
-    let open: Vec<_> = incident.clocks.iter().filter(|c| c.name == CLOCK && c.met.is_none()).collect();
-    let Some(interval) = open.iter().map(|c| c.due.duration_since(c.starts)).min() else {
-        return Vec::new();
-    };
-    let interval = interval.max(SignedDuration::from_mins(1));
-    // Each event meets the first that is open.
-    let mut events: Vec<Event> =
-        open.iter().map(|clock| Event::ClockMet { clock: clock.name.clone() }).collect();
-    events.push(Event::ClockStarted {
-        clock: CLOCK.to_owned(),
-        starts: at,
-        due: at.checked_add(interval).unwrap_or(Timestamp::MAX),
-        rule: "next update, counted from the last one".to_owned(),
-    });
-    events
 }
 
 pub(crate) fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> Result<Vec<Event>, AppError> {
@@ -489,7 +477,7 @@ pub(crate) fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> 
         Change::Note(text) => {
             needs(text, "a note")?;
             let mut events = vec![Event::NoteAdded { text: text.clone() }];
-            events.extend(updated(incident, at));
+            events.extend(notice::meet(incident, notice::NEXT_UPDATE, at));
             events
         }
         Change::Cleaned(what) => {
@@ -500,7 +488,7 @@ pub(crate) fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> 
             needs(title, "the title")?;
             needs(owner, "the owner")?;
             if due.parse::<jiff::civil::Date>().is_err() {
-                return Err(AppError::Usage(format!("`{due}` is not a date such as 2026-12-01")));
+                return Err(AppError::Usage("the due date is not a date such as 2026-12-01".to_owned()));
             }
             let item = format!("A{}", incident.items.len() + 1);
             vec![Event::ActionItemAdded {
@@ -526,6 +514,7 @@ pub(crate) fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> 
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
     use quell_core::event::Actor;
     use quell_core::severity::Profile;
     use serde_json::json;

@@ -26,6 +26,7 @@ pub mod issue;
 pub mod kill;
 pub mod ledger;
 pub mod measure;
+pub mod notice;
 pub mod person;
 pub mod plan;
 pub mod precheck;
@@ -38,6 +39,7 @@ pub mod state;
 pub mod systems;
 pub mod tell;
 pub mod tighten;
+pub mod words;
 
 pub use app::{App, Options};
 pub use error::AppError;

@@ -433,6 +433,16 @@ pub enum StepCommand {
     Refuse(String),
 }
 
+impl StepCommand {
+    /// What a person wrote themselves.
+    fn words(&self) -> &str {
+        match self {
+            Self::Retry => "",
+            Self::Skip(text) | Self::Refuse(text) | Self::Resolve { statement: text, .. } => text,
+        }
+    }
+}
+
 /// Carries out a person's decision about a single step.
 pub async fn step(
     app: &App,
@@ -441,10 +451,11 @@ pub async fn step(
     command: &StepCommand,
 ) -> Result<Incident, AppError> {
     let by = app.named_actor()?;
+    crate::words::refuse_values(app, Some(id), &[command.words()]).await?;
     let evidence = match command {
         StepCommand::Resolve { statement, evidence } => {
             said(&app.incident(id).await?, step, statement)?;
-            crate::evidence::attach(app, id, evidence, statement).await?
+            crate::evidence::attach(app, id, evidence).await?
         }
         StepCommand::Retry | StepCommand::Skip(_) | StepCommand::Refuse(_) => Vec::new(),
     };

@@ -321,6 +321,8 @@ pub struct Notice {
     pub installation: String,
     /// How far it is.
     pub stage: Stage,
+    /// Somebody wrote it while the incident goes on: it changes nothing about how far it is.
+    pub update: bool,
     /// `SEV-1` and so on.
     pub severity: String,
     /// One line.
@@ -346,6 +348,7 @@ impl Notice {
             incident: "INC-2026-0001".to_owned(),
             installation: "conformance".to_owned(),
             stage: Stage::Opened,
+            update: false,
             severity: "SEV-4".to_owned(),
             title: "Conformance check".to_owned(),
             body: "A second line, with \"quotes\" and ünïcode.\nNothing to do.".to_owned(),

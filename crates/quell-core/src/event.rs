@@ -339,6 +339,28 @@ pub enum Event {
     /// What a person says of a finding.
     #[serde(rename = "finding.triaged")]
     FindingTriaged { finding: String, says: FindingSays, reason: String },
+    /// Somebody began a text for people outside of the room. `kind` names its template, `meets` the clock that waits for it.
+    #[serde(rename = "notice.drafted")]
+    NoticeDrafted {
+        notice: String,
+        kind: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        meets: Option<String>,
+        title: String,
+        body: String,
+    },
+    /// It says something else now.
+    #[serde(rename = "notice.edited")]
+    NoticeEdited { notice: String, title: String, body: String },
+    /// It is not wanted any more.
+    #[serde(rename = "notice.dropped")]
+    NoticeDropped { notice: String, reason: String },
+    /// It goes out by these channels, with the text of this hash.
+    #[serde(rename = "notice.sent")]
+    NoticeSent { notice: String, sha256: String, channels: Vec<String> },
+    /// Something happened on its way by one channel.
+    #[serde(rename = "notice.step")]
+    NoticeStep { notice: String, event: StepEvent },
 }
 
 /// What a finding is, by the word of a person.

@@ -1,4 +1,5 @@
-//! Carries out the plans that people asked the server to carry out. Every replica does: they share a plan as any number of `quell respond` do.
+//! Carries out the plans that people asked the server to carry out, and sends the notices that they sent. Every replica does: they share a plan as any
+//! number of `quell respond` do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +10,8 @@ use quell_app::clock::now;
 use quell_app::driver::{self, Ended, PATIENCE, Run};
 use quell_app::{App, AppError, Tick, projection};
 use quell_core::IncidentId;
+use quell_core::incident::Incident;
+use quell_core::incident::notice::{Notice, NoticeState};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 use tokio::task::{self, JoinSet};
@@ -53,13 +56,16 @@ pub(crate) async fn drive(app: Arc<App>, feed: Feed, troubles: Troubles, stop: w
 /// How a run came home.
 type Home = Result<Ended, AppError>;
 
+/// What a run is about: an incident's plan, or one of its notices.
+type Work = (IncidentId, Option<String>);
+
 struct Plans {
     app: Arc<App>,
-    /// Incidents whose plan the server was asked to carry out and that may be open.
+    /// Incidents whose plan the server was asked to carry out, or with a notice that may be on its way.
     asked: BTreeSet<IncidentId>,
-    running: BTreeSet<IncidentId>,
+    running: BTreeSet<Work>,
     runs: JoinSet<Home>,
-    tasks: BTreeMap<task::Id, IncidentId>,
+    tasks: BTreeMap<task::Id, Work>,
     troubles: Troubles,
     stop: watch::Receiver<bool>,
 }
@@ -102,22 +108,28 @@ impl Plans {
     /// The incident that may have something to do now.
     fn heard(&mut self, tick: &Tick) -> Option<IncidentId> {
         let id = tick.stream.parse().ok()?;
-        if tick.kind == "response.asked" {
+        // Also a step of a notice: somebody may have asked for another try.
+        if tick.kind == "response.asked" || tick.kind.starts_with("notice.s") {
             self.asked.insert(id);
         }
         self.asked.contains(&id).then_some(id)
     }
 
     async fn take_up(&mut self, id: IncidentId) {
-        if self.running.contains(&id) {
-            return;
-        }
-        // A database that is away is asked again with the next tick.
         self.crash();
+        // A database that is away is asked again with the next tick.
         let Ok(incident) = self.app.incident_shared(id).await else { return };
-        if incident.closed.is_some() {
+        let telling = self.take_up_notices(&incident);
+        if incident.closed.is_some() && !telling {
             self.asked.remove(&id);
         }
+        if !self.running.contains(&(id, None)) {
+            self.take_up_plan(&incident);
+        }
+    }
+
+    fn take_up_plan(&mut self, incident: &Incident) {
+        let id = incident.id;
         let moves = incident.machine.as_ref().is_some_and(|machine| machine.has_work(now()));
         if !incident.is_to_be_driven() || !moves {
             // Nothing to do here: what kept it from going on is over, or is another server's.
@@ -125,14 +137,33 @@ impl Plans {
             return;
         }
         // Asked for this plan: what is made meanwhile waits for a person's word.
-        let only = incident.asked.clone();
-        self.running.insert(id);
-        let (app, stop) = (Arc::clone(&self.app), self.stop.clone());
-        let run = self.runs.spawn(async move {
-            let run = Run { stop, return_when_idle: true, failpoint: None, patience: PATIENCE, only };
-            driver::run(app, id, run, &mut |_| {}).await
-        });
-        self.tasks.insert(run.id(), id);
+        let (app, run) = (Arc::clone(&self.app), self.options(incident.asked.clone()));
+        let run = self.runs.spawn(async move { driver::run(app, id, run, &mut |_| {}).await });
+        self.running.insert((id, None));
+        self.tasks.insert(run.id(), (id, None));
+    }
+
+    /// Every notice of an incident that somebody sent and that is not over. Are there any?
+    fn take_up_notices(&mut self, incident: &Incident) -> bool {
+        let on_its_way = |notice: &&Notice| notice.state() == NoticeState::Sending;
+        let mut any = false;
+        for notice in incident.notices.iter().filter(on_its_way) {
+            any = true;
+            let work = (incident.id, Some(notice.notice.clone()));
+            if notice.sent.as_ref().is_some_and(|sent| sent.machine.has_work(now()))
+                && self.running.insert(work.clone())
+            {
+                let (app, id, name) = (Arc::clone(&self.app), incident.id, notice.notice.clone());
+                let run = self.options(None);
+                let run = self.runs.spawn(async move { driver::tell(app, id, &name, run).await });
+                self.tasks.insert(run.id(), work);
+            }
+        }
+        any
+    }
+
+    fn options(&self, only: Option<String>) -> Run {
+        Run { stop: self.stop.clone(), return_when_idle: true, failpoint: None, patience: PATIENCE, only }
     }
 
     /// Ends the engine where a crash test says so, once. Not in release builds.
@@ -146,18 +177,19 @@ impl Plans {
     /// A run that panicked is taken up again like one that ended.
     fn joined(&mut self, joined: Result<(task::Id, Home), task::JoinError>) {
         let task = joined.as_ref().map_or_else(task::JoinError::id, |(task, _)| *task);
-        let Some(id) = self.tasks.remove(&task) else { return };
+        let Some(work) = self.tasks.remove(&task) else { return };
+        self.running.remove(&work);
+        // What a channel refuses is seen at the notice itself.
+        let (id, None) = work else { return };
         match joined {
             Ok((_, home)) => self.ended(id, home),
             Err(error) => {
-                self.running.remove(&id);
                 self.troubles.set(id, Some(format!("a run of this plan ended without a word: {error}")));
             }
         }
     }
 
     fn ended(&mut self, id: IncidentId, ended: Result<Ended, AppError>) {
-        self.running.remove(&id);
         let words = ended.err().map(|error| {
             std::iter::once(error.to_string()).chain(error.hints()).collect::<Vec<_>>().join("; ")
         });

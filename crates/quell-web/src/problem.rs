@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use quell_app::{AppError, StoreError};
+use quell_core::plan::Refusal;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -69,7 +70,9 @@ impl From<quell_core::id::BadId> for Problem {
 impl From<AppError> for Problem {
     fn from(error: AppError) -> Self {
         let status = match &error {
-            AppError::Usage(_) | AppError::Store(StoreError::Kept(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+            AppError::Usage(_) | AppError::HoldsValue(_) | AppError::Store(StoreError::Kept(_)) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             AppError::NotFound { .. } => StatusCode::NOT_FOUND,
             AppError::Refused(_) | AppError::Step(_) | AppError::CannotPlan(_) => StatusCode::CONFLICT,
             AppError::Store(StoreError::Conflict { .. }) => StatusCode::CONFLICT,
@@ -88,7 +91,13 @@ impl From<AppError> for Problem {
             | AppError::Io { .. }
             | AppError::Evidence(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self { hints: error.hints(), ..Self::new(status, error.to_string()) }
+        // What was asked for is not repeated: a value in the field of a name is a name that nobody knows.
+        let detail = match &error {
+            AppError::NotFound { what, .. } if *what != "incident" => format!("there is no such {what}"),
+            AppError::Step(Refusal::NoSuchStep(_)) => "the plan has no such step".to_owned(),
+            error => error.to_string(),
+        };
+        Self { hints: error.hints(), ..Self::new(status, detail) }
     }
 }
 

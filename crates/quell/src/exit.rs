@@ -34,6 +34,7 @@ pub(crate) fn of(error: &AppError) -> ExitCode {
             INTERRUPTED
         }
         AppError::Usage(_)
+        | AppError::HoldsValue(_)
         | AppError::Inventory(_)
         | AppError::Provider(_)
         | AppError::Config { .. }

@@ -15,12 +15,16 @@ use quell_core::event::Event;
 use quell_core::outcome::Outcome;
 use quell_store::{Right, Store, awake};
 
+use super::Of;
+
 /// How often a deadline is looked at while nothing happens.
 const BEAT: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(super) struct Fence {
     pub(super) stream: String,
+    /// Which machine the step is of.
+    pub(super) of: Of,
     /// The position after the attempt's own intent.
     pub(super) from: u64,
     pub(super) step: StepId,
@@ -57,8 +61,8 @@ impl Fence {
                 Err(error) => return Err(Outcome::retry(error.to_string())),
             };
             let taken = newer.iter().any(|entry| {
-                matches!(entry.event, Event::PlanMade { .. })
-                    || matches!(&entry.event, Event::Step(event) if *event.step() == self.step)
+                let replaced = self.of == Of::Plan && matches!(entry.event, Event::PlanMade { .. });
+                replaced || self.of.step_event(&entry.event).is_some_and(|event| *event.step() == self.step)
             });
             return if taken {
                 Err(Outcome::unknown("another worker has taken the step over"))
@@ -91,6 +95,7 @@ mod tests {
 
     fn fence(until: Duration, right: Right) -> Fence {
         Fence {
+            of: Of::Plan,
             stream: "INC-2026-0001".to_owned(),
             from: 3,
             step: "a.install".parse().unwrap(),

@@ -1,4 +1,5 @@
-//! Runs a plan: claims steps, performs them, records what happened. Any number of processes may drive one plan.
+//! Runs a plan: claims steps, performs them, records what happened. Any number of processes may drive one plan. A notice that somebody sent is a
+//! small plan of its own, and goes out in the same way.
 //!
 //! The one rule that everything hangs on: events are committed at the expected position *before* the actions that
 //! follow from them begin; whoever loses the race reads the stream again and decides anew.
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use quell_core::event::{Actor, Event, SealedRef, ValueRole};
-use quell_core::incident::Incident;
+use quell_core::incident::{Clock, Incident, notice};
 use quell_core::outcome::Outcome;
 use quell_core::plan::{Action, Hold, Machine, Phase, Step, StepAction, StepEvent, StepState};
 use quell_core::{IncidentId, SecretId, StepId};
@@ -119,9 +120,50 @@ struct Done {
     result: perform::Performed,
 }
 
+/// Which of an incident's machines is driven.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Of {
+    /// The plan that holds.
+    Plan,
+    /// A notice that somebody sent.
+    Notice(String),
+}
+
+impl Of {
+    /// A machine to go on with: the incident keeps its own, which knows only what is durable.
+    fn machine(&self, incident: &Incident) -> Result<Machine, AppError> {
+        match self {
+            Self::Plan => crate::plan::machine(incident).cloned(),
+            Self::Notice(notice) => {
+                let sent = incident.notice(notice).and_then(|it| it.sent.as_ref());
+                let missing = || AppError::NotFound { what: "notice", id: notice.clone() };
+                sent.map(|sent| sent.machine.clone()).ok_or_else(missing)
+            }
+        }
+    }
+
+    fn event(&self, event: StepEvent) -> Event {
+        match self {
+            Self::Plan => Event::Step(event),
+            Self::Notice(notice) => Event::NoticeStep { notice: notice.clone(), event },
+        }
+    }
+
+    /// What an entry says of a step of this machine.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other entries say nothing of it")]
+    fn step_event<'a>(&self, event: &'a Event) -> Option<&'a StepEvent> {
+        match (self, event) {
+            (Self::Plan, Event::Step(event)) => Some(event),
+            (Self::Notice(own), Event::NoticeStep { notice, event }) if own == notice => Some(event),
+            _ => None,
+        }
+    }
+}
+
 struct Driver<'a> {
     app: Arc<App>,
     id: IncidentId,
+    of: Of,
     worker: WorkerGuard,
     actor: Actor,
     incident: Incident,
@@ -161,14 +203,32 @@ pub async fn run(
     if incident.stale {
         return Err(stale(id));
     }
-    let machine = take_machine(&incident)?;
-    let systems = build_systems(&app, &machine)?;
+    drive(app, incident, Of::Plan, options, on).await
+}
+
+/// Sends a notice that somebody wrote and sent, by every channel that it was sent by. Ends when each has it or gave up.
+pub async fn tell(app: Arc<App>, id: IncidentId, notice: &str, options: Run) -> Result<Ended, AppError> {
+    let incident = app.incident(id).await?;
+    drive(app, incident, Of::Notice(notice.to_owned()), options, &mut |_| {}).await
+}
+
+async fn drive(
+    app: Arc<App>,
+    incident: Incident,
+    of: Of,
+    options: Run,
+    on: &mut (dyn FnMut(&Progress) + Send),
+) -> Result<Ended, AppError> {
+    let id = incident.id;
+    let machine = of.machine(&incident)?;
+    let systems = build_systems(&app, &of, &machine)?;
     let worker = app.store.become_worker().await?;
     let actor = Actor::engine(worker.id.clone());
     let offset = app.store.db().clock_offset(crate::clock::now()).await?;
     let mut driver = Driver {
         app,
         id,
+        of,
         worker,
         actor,
         incident,
@@ -190,13 +250,12 @@ pub async fn run(
     driver.run(options.stop, options.return_when_idle).await
 }
 
-/// A machine to go on with: the incident keeps its own, which knows only what is durable.
-fn take_machine(incident: &Incident) -> Result<Machine, AppError> {
-    crate::plan::machine(incident).cloned()
-}
-
 /// Builds the connectors, and refuses to run a plan against another inventory than it was made from.
-fn build_systems(app: &App, machine: &Machine) -> Result<BTreeMap<SecretId, Arc<Systems>>, AppError> {
+fn build_systems(
+    app: &App,
+    of: &Of,
+    machine: &Machine,
+) -> Result<BTreeMap<SecretId, Arc<Systems>>, AppError> {
     let plan = machine.plan();
     let mut systems = BTreeMap::new();
     let mut secrets = Vec::new();
@@ -209,7 +268,8 @@ fn build_systems(app: &App, machine: &Machine) -> Result<BTreeMap<SecretId, Arc<
         systems.insert(id.clone(), Arc::new(Systems::build(secret, &app.context)?));
         secrets.push(secret);
     }
-    if inventory_hash(app, secrets) == plan.inventory {
+    // A notice is about no secret: a channel that is gone or changed is said by its step.
+    if *of != Of::Plan || inventory_hash(app, secrets) == plan.inventory {
         Ok(systems)
     } else {
         Err(AppError::Usage(format!(
@@ -283,14 +343,14 @@ impl Driver<'_> {
         }
         self.keep_right().await?;
         self.look_for_dead_workers().await?;
-        let stopping = *stop.borrow() || self.incident.stale || self.is_another_plan();
+        let stopping = *stop.borrow() || self.is_stale() || self.is_another_plan();
         if !self.turn(stopping).await? {
             self.refresh().await?;
             return Ok(None);
         }
         let now = self.time.now(self.incident.last_at);
         if let Some(ended) = self.ended(now, stopping, return_when_idle) {
-            return if self.incident.stale { Err(stale(self.id)) } else { Ok(Some(ended)) };
+            return if self.is_stale() { Err(stale(self.id)) } else { Ok(Some(ended)) };
         }
         self.wait(stop).await;
         if self.pending.is_empty()
@@ -314,20 +374,20 @@ impl Driver<'_> {
                 entries.extend(done.result.entries.iter().cloned());
                 sealed.extend(done.result.sealed.iter().cloned());
             }
-            drain(&mut self.machine, &self.actor, &mut entries);
+            drain(&mut self.machine, &self.of, &self.actor, &mut entries);
         }
         for former in &self.former {
             self.machine.worker_lost(former);
         }
-        drain(&mut self.machine, &self.actor, &mut entries);
+        drain(&mut self.machine, &self.of, &self.actor, &mut entries);
         let room = if stopping { 0 } else { ROOM.saturating_sub(self.tasks.len()) };
         self.machine.advance(at, &self.worker.id, room);
-        drain(&mut self.machine, &self.actor, &mut entries);
+        drain(&mut self.machine, &self.of, &self.actor, &mut entries);
         let held = self.machine.poll_hold();
         entries.extend(
             held.iter().map(|hold| NewEntry::new(self.actor.clone(), Event::PlanHeld { hold: hold.clone() })),
         );
-        self.clocks(&mut entries);
+        self.clocks(at, &mut entries);
         if !entries.is_empty() {
             for done in &self.pending {
                 self.die(&done.step, "before-result");
@@ -341,7 +401,7 @@ impl Driver<'_> {
                 Ok(written) => {
                     for entry in &written {
                         self.incident.apply(entry);
-                        if let Event::Step(event) = &entry.event {
+                        if let Some(event) = self.of.step_event(&entry.event) {
                             (self.on)(&Progress::Event { at: entry.at, event: event.clone() });
                         }
                     }
@@ -363,15 +423,30 @@ impl Driver<'_> {
         Ok(true)
     }
 
-    /// The first response is the first step that changes or reads anything.
-    fn clocks(&self, entries: &mut Vec<NewEntry>) {
-        let started = entries.iter().any(|e| matches!(e.event, Event::Step(StepEvent::Started { .. })));
-        if !started {
-            return;
-        }
-        for clock in self.incident.clocks.iter().filter(|c| c.name == "first-response" && c.met.is_none()) {
-            entries.push(NewEntry::new(self.actor.clone(), Event::ClockMet { clock: clock.name.clone() }));
-        }
+    /// The first response is the first step that changes or reads anything. A notice meets the clock that waits for it when somebody has it.
+    fn clocks(&self, at: Timestamp, entries: &mut Vec<NewEntry>) {
+        let steps = entries.iter().filter_map(|entry| self.of.step_event(&entry.event));
+        let events = match &self.of {
+            Of::Plan => {
+                let mut steps = steps;
+                if !steps.any(|step| matches!(step, StepEvent::Started { .. })) {
+                    return;
+                }
+                let open = |c: &&Clock| c.name == "first-response" && c.met.is_none();
+                let clocks = self.incident.clocks.iter().filter(open);
+                clocks.map(|clock| Event::ClockMet { clock: clock.name.clone() }).collect()
+            }
+            Of::Notice(id) => {
+                let mut met = steps.map(|step| notice::met(&self.incident, id, step, at));
+                met.find(|events| !events.is_empty()).unwrap_or_default()
+            }
+        };
+        entries.extend(events.into_iter().map(|event: Event| NewEntry::new(self.actor.clone(), event)));
+    }
+
+    /// The plan is for a successor that nobody trusts any more.
+    fn is_stale(&self) -> bool {
+        self.of == Of::Plan && self.incident.stale
     }
 
     fn act(&mut self, action: Action) {
@@ -401,6 +476,7 @@ impl Driver<'_> {
         let job = perform::Job {
             app: Arc::clone(&self.app),
             incident: self.id,
+            notice: if let Of::Notice(notice) = &self.of { Some(notice.clone()) } else { None },
             strategy: self.machine.plan().strategy,
             actor: self.actor.clone(),
             systems: step.secret.as_ref().and_then(|s| self.systems.get(s)).map(Arc::clone),
@@ -438,6 +514,7 @@ impl Driver<'_> {
         }
         fence::Fence {
             stream: self.id.to_string(),
+            of: self.of.clone(),
             from: self.incident.next_pos,
             step: step.clone(),
             right: self.worker.right(),
@@ -516,9 +593,9 @@ impl Driver<'_> {
     /// Reads what somebody else wrote to the stream.
     async fn refresh(&mut self) -> Result<(), AppError> {
         self.app.catch_up(&mut self.incident).await?;
-        let machine = take_machine(&self.incident)?;
+        let machine = self.of.machine(&self.incident)?;
         if machine.plan_hash() != self.machine.plan_hash() {
-            self.systems = build_systems(&self.app, &machine)?;
+            self.systems = build_systems(&self.app, &self.of, &machine)?;
             // Attempts are counted anew in each plan.
             self.begun.clear();
         }
@@ -604,8 +681,8 @@ fn told(outcome: &Outcome) {
     }
 }
 
-fn drain(machine: &mut Machine, actor: &Actor, entries: &mut Vec<NewEntry>) {
+fn drain(machine: &mut Machine, of: &Of, actor: &Actor, entries: &mut Vec<NewEntry>) {
     while let Some(event) = machine.poll_event() {
-        entries.push(NewEntry::new(actor.clone(), Event::Step(event)));
+        entries.push(NewEntry::new(actor.clone(), of.event(event)));
     }
 }

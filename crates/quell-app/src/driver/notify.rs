@@ -12,13 +12,17 @@ use crate::{App, AppError};
 
 pub(super) async fn perform(job: &Job, name: &str, kind: &str) -> Result<Performed, AppError> {
     let incident = job.known.incident.as_deref().ok_or_else(|| gone("incident"))?;
-    let machine = crate::plan::machine(incident)?;
-    if let Some(later) = overtaken_by(machine, &job.step.id, name) {
-        // A person asked for another try of an early one. A page that is resolved must not ring again.
-        return Ok(Outcome::applied([("sent", json!(false)), ("overtaken_by", json!(later))]).into());
-    }
+    let notice = if let Some(own) = &job.notice {
+        written(job, incident, own, name).await?
+    } else {
+        let machine = crate::plan::machine(incident)?;
+        if let Some(later) = overtaken_by(machine, &job.step.id, name) {
+            // A person asked for another try of an early one. A page that is resolved must not ring again.
+            return Ok(Outcome::applied([("sent", json!(false)), ("overtaken_by", json!(later))]).into());
+        }
+        of_plan(job, incident, machine, name, kind).await?
+    };
     let channel = crate::systems::notifier(&job.app.inventory, name, &job.app.context)?;
-    let notice = notice(job, incident, machine, name, kind).await?;
     Ok(send(channel.as_ref(), &notice, job.phase).await.into())
 }
 
@@ -39,31 +43,71 @@ fn overtaken_by(machine: &Machine, step: &StepId, name: &str) -> Option<StepId> 
     notices.find(|(_, state)| **state == StepState::Applied).map(|(later, _)| later.id.clone())
 }
 
-async fn notice(
+/// What the plan tells at its beginning, at the first response, and at its end.
+async fn of_plan(
     job: &Job,
     incident: &Incident,
     machine: &Machine,
     channel: &str,
     kind: &str,
 ) -> Result<Notice, AppError> {
-    let (stage, mut title, body) = words(incident, kind);
-    if incident.drill {
-        title = format!("DRILL: {title}");
+    let (stage, title, body) = words(incident, kind);
+    // A second plan tells the same things anew.
+    let id = format!("{}/{}/{}", incident.id, machine.plan().revision, job.step.id);
+    let notice = about(job, incident, channel, id).await?;
+    Ok(Notice { stage, title: marked(incident, title), body, asks: asks(incident, machine), ..notice })
+}
+
+/// What a person wrote, word for word.
+async fn written(job: &Job, incident: &Incident, own: &str, channel: &str) -> Result<Notice, AppError> {
+    let missing = || AppError::NotFound { what: "notice", id: own.to_owned() };
+    let text = incident.notice(own).ok_or_else(missing)?;
+    let (title, body) = (marked(incident, format!("{}: {}", incident.id, text.title)), text.body.clone());
+    let notice = about(job, incident, channel, format!("{}/{}", incident.id, job.step.id)).await?;
+    Ok(Notice {
+        update: true,
+        title,
+        body,
+        asks: incident.machine.iter().flat_map(|it| asks(incident, it)).collect(),
+        ..notice
+    })
+}
+
+fn marked(incident: &Incident, title: String) -> String {
+    if incident.drill { format!("DRILL: {title}") } else { title }
+}
+
+/// How far it is, by what was proven and begun.
+fn stage(incident: &Incident) -> Stage {
+    let responded = |c: &quell_core::incident::Clock| c.name == "first-response" && c.met.is_some();
+    let done = incident.machine.as_ref().is_some_and(Machine::is_done);
+    if incident.is_contained() {
+        Stage::Proven
+    } else if done {
+        Stage::WithPeople
+    } else if incident.clocks.iter().any(responded) {
+        Stage::FirstResponse
+    } else {
+        Stage::Opened
     }
+}
+
+/// What every notice carries.
+async fn about(job: &Job, incident: &Incident, channel: &str, id: String) -> Result<Notice, AppError> {
     let checkpoint = job.app.store.checkpoint().await?.map(|(_, note)| note).unwrap_or_default();
     let first: Option<StepId> = format!("notice.{OPENED}.{channel}").parse().ok();
     let first = first.and_then(|step| incident.facts.get(&step));
     Ok(Notice {
-        // A second plan tells the same things anew.
-        id: format!("{}/{}/{}", incident.id, machine.plan().revision, job.step.id),
+        id,
         incident: incident.id.to_string(),
         installation: installation(&job.app).to_owned(),
-        stage,
+        stage: stage(incident),
+        update: false,
         severity: incident.severity().word().to_owned(),
-        title,
-        body,
+        title: String::new(),
+        body: String::new(),
         link: link(&job.app, incident.id),
-        asks: asks(incident, machine),
+        asks: Vec::new(),
         first: first.cloned().unwrap_or_else(Facts::new),
         checkpoint,
     })

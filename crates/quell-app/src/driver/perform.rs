@@ -42,6 +42,8 @@ pub(super) struct Known {
 pub(super) struct Job {
     pub(super) app: Arc<App>,
     pub(super) incident: IncidentId,
+    /// The notice that goes out, if it is one that people wrote.
+    pub(super) notice: Option<String>,
     pub(super) strategy: Strategy,
     pub(super) actor: Actor,
     pub(super) systems: Option<Arc<Systems>>,

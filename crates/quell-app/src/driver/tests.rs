@@ -47,11 +47,11 @@ async fn a_plan_runs_in_whatever_order_its_secrets_were_named() {
     let id = open(&app, Report { secrets, ..Report::default() }).await.unwrap().id;
     let incident = crate::plan::make(&app, id, false).await.unwrap();
     let machine = crate::plan::machine(&incident).unwrap();
-    assert_eq!(build_systems(&app, machine).unwrap().len(), 3);
+    assert_eq!(build_systems(&app, &Of::Plan, machine).unwrap().len(), 3);
 
     let changed = inventory(&["a", "b", "c"]).replace("b_owner", "another");
     std::fs::write(&path, changed).unwrap();
     let app = opened(folder.path()).await;
-    let refused = build_systems(&app, machine).unwrap_err().to_string();
+    let refused = build_systems(&app, &Of::Plan, machine).unwrap_err().to_string();
     assert!(refused.starts_with("the inventory has changed since plan"), "{refused}");
 }

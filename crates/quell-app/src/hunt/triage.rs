@@ -44,6 +44,7 @@ pub async fn triage(
     if reason.trim().is_empty() {
         return Err(AppError::Usage("why it is so must not be empty".to_owned()));
     }
+    crate::words::refuse_values(app, Some(id), &[reason]).await?;
     let (mut hunt, opinion) = newest(app, id).await?;
     let found = opinion.detection.anomalies.iter().find(|it| it.id == anomaly);
     let found = found.ok_or_else(|| unknown(id, anomaly))?;

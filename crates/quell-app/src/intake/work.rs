@@ -154,6 +154,7 @@ impl From<AppError> for Trouble {
         match error {
             // What is said of the body or of the inventory is so the next time, too.
             AppError::Usage(_)
+            | AppError::HoldsValue(_)
             | AppError::Inventory(_)
             | AppError::Provider(_)
             | AppError::Config { .. }

@@ -24,7 +24,7 @@ pub async fn open(
     now: Timestamp,
 ) -> Result<Vec<String>, AppError> {
     let person = app.named_actor()?;
-    crate::tell::refuse_values(app, None, reason).await?;
+    crate::words::refuse_values(app, None, &[reason]).await?;
     let usage = |words: &str| Err(AppError::Usage(words.to_owned()));
     if own < Role::Responder {
         return usage("only responders may break the glass; report what you know at /report");
@@ -53,7 +53,7 @@ pub async fn open(
 /// Somebody else looked at what was done with it. It ends with that.
 pub async fn review(app: &App, opened: u64, statement: &str, now: Timestamp) -> Result<(), AppError> {
     let by = app.named_actor()?;
-    crate::tell::refuse_values(app, None, statement).await?;
+    crate::words::refuse_values(app, None, &[statement]).await?;
     if statement.trim().chars().count() < REASON {
         return Err(AppError::Usage(
             "say in a sentence what was done with it and whether that was right".to_owned(),
@@ -90,6 +90,7 @@ async fn tell(app: &App, words: &str, now: Timestamp) -> Vec<String> {
             incident: format!("break-glass-{}", now.as_microsecond()),
             installation: app.store.origin().split('/').nth(1).unwrap_or_default().to_owned(),
             stage: Stage::Opened,
+            update: false,
             severity: "SEV-1".to_owned(),
             title: words.to_owned(),
             body: words.to_owned(),

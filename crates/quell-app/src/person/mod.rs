@@ -54,6 +54,7 @@ pub async fn decide<T>(
 /// Lets somebody sign in with this role, or changes their role.
 pub async fn add(app: &App, person: &str, role: Role, at: Timestamp) -> Result<(), AppError> {
     let person = quell_core::person::name(person).map_err(|e| AppError::Usage(e.to_string()))?;
+    crate::words::refuse_values(app, None, &[&person]).await?;
     decide(app, at, |people| {
         if let Some(other) = people.namesake(&person).filter(|other| *other != person) {
             return Err(AppError::Usage(format!(
@@ -73,6 +74,7 @@ pub async fn remove(app: &App, person: &str, reason: &str, at: Timestamp) -> Res
     if reason.trim().is_empty() {
         return Err(AppError::Usage("say why they may not sign in any more (--reason)".to_owned()));
     }
+    crate::words::refuse_values(app, None, &[reason]).await?;
     decide(app, at, |people| {
         let Some(role) = people.local.get(person) else {
             return Err(AppError::NotFound { what: "person", id: person.to_owned() });
@@ -100,7 +102,7 @@ pub async fn same(app: &App, person: &str, other: &str, reason: &str, at: Timest
     if reason.trim().is_empty() {
         return Err(AppError::Usage("say how you know that they are one person (--reason)".to_owned()));
     }
-    crate::tell::refuse_values(app, None, reason).await?;
+    crate::words::refuse_values(app, None, &[reason]).await?;
     decide(app, at, |people| {
         let known = matches!(people.one_person(&person, &other, at), Some(Same::Spelling | Same::Linked));
         let same = Event::PersonSame {

@@ -87,7 +87,7 @@ pub async fn make(
     let person = app.named_actor()?;
     let usage = |words: String| Err(AppError::Usage(words));
     let name = new.name.trim();
-    crate::tell::refuse_values(app, None, name).await?;
+    crate::words::refuse_values(app, None, &[name]).await?;
     if name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
         return usage("say what the token is for, in 1 to 100 characters (--name)".to_owned());
     }
@@ -147,7 +147,7 @@ pub async fn revoke(
     if what.reason.trim().is_empty() {
         return Err(AppError::Usage("say why the token is revoked (--reason)".to_owned()));
     }
-    crate::tell::refuse_values(app, None, what.reason).await?;
+    crate::words::refuse_values(app, None, &[what.reason]).await?;
     decide(app, now, |people| {
         let mine = |issued: &Issued| what.of.is_none_or(|person| issued.by == person);
         if people.tokens.get(what.id).is_none_or(|issued| !mine(issued)) {

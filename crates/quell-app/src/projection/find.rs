@@ -44,7 +44,7 @@ pub async fn incidents(app: &App, wanted: &Wanted) -> Result<Vec<Incident>, AppE
     Ok(all)
 }
 
-/// Incidents whose plan the server is to carry out.
+/// Incidents whose plan the server is to carry out, or whose notices it is to send.
 pub async fn driven(app: &App) -> Result<Vec<IncidentId>, AppError> {
     ids(app, &Wanted { driven: true, ..Wanted::default() }, usize::MAX).await
 }

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use quell_core::event::{Entry, Event};
+use quell_core::incident::notice::NoticeState;
 use quell_core::incident::{Incident, RoomRole, Status};
 use quell_core::severity::Severity;
 use quell_core::{IncidentId, SecretId};
@@ -101,7 +102,7 @@ pub(super) fn of(incident: &Incident) -> Result<(IncidentRow, Vec<Mention>), App
         status: status(incident.status).to_owned(),
         severity: summary.severity.word().to_owned(),
         drill: i64::from(incident.drill),
-        driven: i64::from(incident.is_to_be_driven()),
+        driven: i64::from(incident.is_to_be_driven() || is_telling(incident)),
         words: format!("{stream}\n{}\n{}", summary.title, names.join("\n")).to_lowercase(),
         body,
         stream: stream.clone(),
@@ -157,4 +158,9 @@ pub(super) fn name(value: &str) -> String {
         return value.to_owned();
     }
     format!("sha256:{}", hex::encode(sha2::Sha256::digest(value)))
+}
+
+/// A notice of it is on its way.
+fn is_telling(incident: &Incident) -> bool {
+    incident.notices.iter().any(|notice| notice.state() == NoticeState::Sending)
 }

@@ -35,12 +35,27 @@ pub(super) fn engine<'a>(fuel: u64) -> Result<Environment<'a>, Error> {
         };
         written.map_err(|e| Error::new(ErrorKind::WriteFailure, "cannot write").with_source(e))
     });
+    filters(&mut engine);
+    Ok(engine)
+}
+
+/// The same, for text that nobody reads as Markdown.
+pub(super) fn plain_engine<'a>(fuel: u64) -> Result<Environment<'a>, Error> {
+    let mut engine = engine(fuel)?;
+    engine.set_formatter(|out, _state, value| {
+        let text = if value.is_none() || value.is_undefined() { String::new() } else { value.to_string() };
+        let shown: String = text.chars().filter(|c| !c.is_control() || *c == '\n').collect();
+        out.write_str(&shown).map_err(|e| Error::new(ErrorKind::WriteFailure, "cannot write").with_source(e))
+    });
+    Ok(engine)
+}
+
+fn filters(engine: &mut Environment<'_>) {
     for name in ["e", "escape"] {
         engine.add_filter(name, |text: &str| Value::from_safe_string(inert(text)));
     }
     engine.add_filter("code", |text: &str| Value::from_safe_string(code(text)));
     engine.add_filter("fence", |text: &str| Value::from_safe_string(fence(text)));
-    Ok(engine)
 }
 
 /// Text that Markdown shows as it is, inside a table cell too.

@@ -23,6 +23,7 @@ use minijinja::value::Serde;
 use minijinja::{Error, ErrorKind};
 use quell_core::event::Entry;
 use quell_core::incident::Incident;
+use serde::Serialize;
 
 pub use context::{
     ActionItemView, AssessmentView, Decision, Ground, Note, ReportContext, SeverityView, TimelineView,
@@ -81,12 +82,26 @@ pub fn render(
 
 /// Renders a context that is already there.
 pub fn render_context(context: &ReportContext, template: Option<&str>) -> Result<String, ReportError> {
-    let fuel = fuel(context);
+    filled(markdown::engine, markdown::NAME, template.unwrap_or(TEMPLATE), (context, fuel(context)))
+}
+
+/// Text that is read as it is, in mails and messages: nothing of it is markup, so nothing is escaped. Control characters are left out.
+pub(crate) fn plain<T: Serialize>(name: &str, template: &str, context: &T) -> Result<String, ReportError> {
+    filled(markdown::plain_engine, name, template, (context, PLAIN_FUEL))
+}
+
+/// Instructions that the template of a notice may take.
+const PLAIN_FUEL: u64 = 5_000_000;
+
+fn filled<T: Serialize>(
+    engine: impl Fn(u64) -> Result<minijinja::Environment<'static>, Error>,
+    called: &str,
+    template: &str,
+    (context, fuel): (&T, u64),
+) -> Result<String, ReportError> {
     let wrong = |error: &Error| refuse(error, &format!("{fuel} instructions"));
-    let engine = markdown::engine(fuel).map_err(|e| wrong(&e))?;
-    let compiled = engine
-        .template_from_named_str(markdown::NAME, template.unwrap_or(TEMPLATE))
-        .map_err(|e| wrong(&e))?;
+    let engine = engine(fuel).map_err(|e| wrong(&e))?;
+    let compiled = engine.template_from_named_str(called, template).map_err(|e| wrong(&e))?;
     let mut out = Bounded { bytes: Vec::new(), full: false };
     match compiled.render_captured_to(Serde(context), &mut out) {
         Ok(_) => {}

@@ -155,6 +155,19 @@ pub(super) fn sentence(entry: &Entry, seen: &mut Seen) -> Said {
             };
             Said::new(format!("finding {finding} is {is}")).with(reason).decided()
         }
+        Event::NoticeDrafted { notice, kind, title, .. } => {
+            Said::new(format!("notice {notice} ({kind}) drafted: {title}"))
+        }
+        Event::NoticeEdited { notice, title, .. } => Said::new(format!("notice {notice} changed: {title}")),
+        Event::NoticeDropped { notice, reason } => {
+            Said::new(format!("notice {notice} dropped")).with(reason).decided()
+        }
+        Event::NoticeSent { notice, sha256, channels } => {
+            Said::new(format!("notice {notice} goes out by {}", channels.join(", ")))
+                .with(format!("text SHA-256 {sha256}"))
+                .decided()
+        }
+        Event::NoticeStep { event, .. } => step(entry, event, seen),
     }
 }
 

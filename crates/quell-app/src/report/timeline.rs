@@ -101,7 +101,7 @@ fn row(entry: &Entry, seen: &mut Seen) -> TimelineRow {
         .iter()
         .map(|e| format!("evidence {} ({} bytes, SHA-256 {}…)", text(&e.name), e.size, short(&e.sha256)));
     let mut step = None;
-    if let Event::Step(event) = &entry.event {
+    if let Event::Step(event) | Event::NoticeStep { event, .. } = &entry.event {
         seen.step(entry.at, event);
         step = Some(event.step().to_string());
     }

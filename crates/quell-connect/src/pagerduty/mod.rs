@@ -133,8 +133,9 @@ struct Event<'a> {
 }
 
 /// What becomes of the alert.
-fn action(stage: Stage) -> &'static str {
-    match stage {
+fn action(notice: &Notice) -> &'static str {
+    match notice.stage {
+        _ if notice.update => "trigger",
         // One more `trigger` for an open alert is added to its log.
         Stage::Opened | Stage::WithPeople => "trigger",
         Stage::FirstResponse => "acknowledge",
@@ -168,7 +169,7 @@ impl Pager {
     }
 
     fn body(&self, notice: &Notice, dedup_key: &str, key: &SecretValue) -> Option<Zeroizing<String>> {
-        let action = action(notice.stage);
+        let action = action(notice);
         let payload = (action == "trigger").then(|| {
             let summary = crate::words::control_free(&format!("[{}] {}", notice.severity, notice.title));
             let mut payload = json!({
@@ -214,10 +215,9 @@ impl Pager {
         let body = answer.json();
         let word = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
         match status {
-            202 if word("status") == "success" => Outcome::applied([
-                ("event_action", json!(action(notice.stage))),
-                ("dedup_key", json!(dedup_key)),
-            ]),
+            202 if word("status") == "success" => {
+                Outcome::applied([("event_action", json!(action(notice))), ("dedup_key", json!(dedup_key))])
+            }
             400 => {
                 let errors =
                     body.get("errors").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -262,6 +262,13 @@ impl Notify for Pager {
     }
 
     async fn send(&self, notice: &Notice) -> Outcome {
+        if notice.update && notice.stage == Stage::Proven {
+            // One more event for an alert that is resolved is a new alert: somebody would be woken for an afterword.
+            return Outcome::refused(format!(
+                "{}: the alert is resolved, and another event would page anew; tell it on another channel",
+                self.rest.name()
+            ));
+        }
         // Nothing was sent yet: without the key nobody was paged.
         let key = match self.key().await {
             Ok(key) => key,
@@ -291,6 +298,14 @@ mod tests {
             "critical",
         ];
         assert_eq!(words, expected);
+    }
+
+    #[test]
+    fn an_update_goes_to_the_alert_that_is_there_and_never_ends_it() {
+        for stage in [Stage::Opened, Stage::FirstResponse, Stage::WithPeople] {
+            assert_eq!(action(&Notice { stage, update: true, ..Notice::sample("a") }), "trigger");
+        }
+        assert_eq!(action(&Notice { stage: Stage::Proven, ..Notice::sample("a") }), "resolve");
     }
 
     #[test]

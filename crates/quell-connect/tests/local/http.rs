@@ -65,6 +65,7 @@ fn notice() -> Notice {
         incident: "INC-2026-0001".to_owned(),
         installation: "7f3a".to_owned(),
         stage: Stage::FirstResponse,
+        update: false,
         severity: "SEV-1".to_owned(),
         title: "A database password leaked".to_owned(),
         body: "It is being \"replaced\".\nÜnïcode.".to_owned(),

@@ -3,6 +3,7 @@
 mod closure;
 mod decide;
 mod inertness;
+pub mod notice;
 mod role;
 mod state;
 
@@ -12,5 +13,6 @@ pub use decide::{
     widen,
 };
 pub use inertness::{Inert, Inertness, inertness};
+pub use notice::NEXT_UPDATE;
 pub use role::RoomRole;
 pub use state::{ActionItem, Clock, ClockState, DISTRUSTED, Incident, Status};

@@ -9,6 +9,7 @@ use crate::exposure::Exposure;
 use crate::gate::Gate;
 use crate::id::{IncidentId, SecretId, StepId};
 use crate::incident::RoomRole;
+use crate::incident::notice::Notice;
 use crate::inventory::StrategyPolicy;
 use crate::outcome::{ACCEPTED_BEFORE, Facts, Outcome, TAKEN_AWAY};
 use crate::plan::{ChannelAct, Machine, Phase, Plan, Proof, StepAction, StepEvent};
@@ -154,6 +155,8 @@ pub struct Incident {
     pub locked: BTreeSet<(String, String)>,
     /// Things to do afterwards.
     pub items: Vec<ActionItem>,
+    /// What people wrote to tell others, oldest first.
+    pub notices: Vec<Notice>,
     /// Who does what in the response.
     pub roles: BTreeMap<RoomRole, String>,
     /// Next free position in its stream.
@@ -205,6 +208,7 @@ impl Incident {
             cleaned: Vec::new(),
             locked: BTreeSet::new(),
             items: Vec::new(),
+            notices: Vec::new(),
             roles: BTreeMap::new(),
             next_pos: first.pos + 1,
             last_at: first.at,
@@ -291,6 +295,11 @@ impl Incident {
                 self.status = Status::Closed;
                 self.closed = Some(entry.at);
             }
+            Event::NoticeDrafted { .. }
+            | Event::NoticeEdited { .. }
+            | Event::NoticeDropped { .. }
+            | Event::NoticeSent { .. }
+            | Event::NoticeStep { .. } => self.noticed(&entry.event, &entry.actor, entry.at),
             Event::NoteAdded { .. }
             | Event::EvidenceExported { .. }
             | Event::Opened { .. }

@@ -214,6 +214,8 @@ pub struct Policy {
     pub mass: Mass,
     /// Where people reach this installation: `https://quell.example.com`. Notices link to the incident there.
     pub site: Option<String>,
+    /// A folder beside the inventory with templates of notices: `KIND.md.j2`.
+    pub notices: Option<String>,
 }
 
 /// How a rotation of many secrets goes.

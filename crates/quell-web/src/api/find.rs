@@ -5,7 +5,7 @@ use axum::routing::{get, post};
 use quell_app::clock::now;
 use quell_app::hunt::{self, triage};
 use quell_app::projection::{self, Wanted};
-use quell_app::{AppError, scan, tell};
+use quell_app::{AppError, scan};
 use quell_core::IncidentId;
 use quell_core::event::{Decision, FindingSays};
 use quell_core::person::Role;
@@ -139,7 +139,6 @@ async fn say(
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, words));
         }
     };
-    tell::refuse_values(&caller.app, None, &asked.reason).await?;
     quell_app::finding::triage(&caller.app, &id, says, &asked.reason).await?;
     finding(caller, At(id)).await
 }
@@ -175,7 +174,6 @@ async fn judge(
         JudgedAs::Benign => Decision::Benign,
         JudgedAs::Confirmed => Decision::Confirmed,
     };
-    tell::refuse_values(&app, Some(id), &asked.reason).await?;
     let incident = triage::triage(&app, id, &asked.anomaly, decision, &asked.reason).await?;
     Ok(Told::about(&incident, view::Incident::of(&incident, now())))
 }

@@ -4,7 +4,7 @@ use axum::routing::{get, post};
 use quell_app::clock::now;
 use quell_app::incident::{self, Change, Report};
 use quell_app::projection::{self, Wanted};
-use quell_app::{report, scan, tell};
+use quell_app::{report, scan};
 use quell_core::inventory::StrategyPolicy;
 use quell_core::person::Role;
 use quell_core::secret::SecretValue;
@@ -327,12 +327,7 @@ async fn adjacent(caller: Caller, At(id): At<String>) -> Result<Told<view::Adjac
 type Changed = Result<Told<view::Incident>, Problem>;
 
 async fn change(Deciding(app): Deciding, id: &str, change: Change) -> Changed {
-    let id = word(id)?;
-    // What the ledger holds stays there: no value in what people say.
-    for text in change.words() {
-        tell::refuse_values(&app, Some(id), text).await?;
-    }
-    Ok(Told::incident(&incident::change(&app, id, &change).await?))
+    Ok(Told::incident(&incident::change(&app, word(id)?, &change).await?))
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -6,6 +6,7 @@ mod find;
 mod incident;
 mod inventory;
 mod ledger;
+mod notice;
 mod openapi;
 mod operation;
 pub(crate) mod person;
@@ -30,6 +31,7 @@ pub(crate) fn operations() -> impl Iterator<Item = &'static Operation> {
         token::OPERATIONS,
         person::OPERATIONS,
         incident::OPERATIONS,
+        notice::OPERATIONS,
         plan::OPERATIONS,
         evidence::OPERATIONS,
         find::OPERATIONS,

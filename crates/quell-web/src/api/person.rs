@@ -104,7 +104,6 @@ async fn remove(
 
 pub(crate) async fn removed(caller: &Caller, name: &str, reason: &str) -> Result<(), Problem> {
     caller.lasting(Role::Admin)?;
-    quell_app::tell::refuse_values(&caller.app, None, reason).await?;
     Ok(person::remove(&caller.app, name, reason, now()).await?)
 }
 

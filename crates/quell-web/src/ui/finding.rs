@@ -1,19 +1,18 @@
 //! The inbox of findings: what each is, by the word of a person.
 
 use askama::Template;
-use axum::Form;
 use axum::extract::{Path, Query};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
+use quell_app::AppError;
 use quell_app::finding::{self, Found};
-use quell_app::{AppError, tell};
 use quell_core::event::FindingSays;
 use quell_core::person::Role;
 use serde::Deserialize;
 
 use super::incident::channels;
 use super::words::{Badge, When};
-use super::{Page, render};
+use super::{Form, Page, render, word_or_none};
 use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::route::Route;
@@ -137,12 +136,8 @@ async fn leak(
     Path(id): Path<String>,
     Form(fields): Form<Fields>,
 ) -> Result<Response, Problem> {
-    let bad = |error: quell_core::id::BadId| AppError::Usage(error.to_string());
     let done = async {
-        let secret = fields.secret.trim();
-        let secret = (!secret.is_empty()).then(|| secret.parse()).transpose().map_err(bad)?;
-        let channel =
-            (!fields.channel.is_empty()).then(|| fields.channel.parse()).transpose().map_err(bad)?;
+        let (secret, channel) = (word_or_none(&fields.secret)?, word_or_none(&fields.channel)?);
         finding::leak(&caller.app, &id, secret, channel, None).await
     };
     match done.await {
@@ -160,9 +155,8 @@ async fn triage(
         let says = match fields.word.as_str() {
             "not-a-leak" => FindingSays::NotALeak,
             "duplicate" => FindingSays::Duplicate { of: fields.of.trim().to_owned() },
-            other => return Err(AppError::Usage(format!("`{other}` is neither not-a-leak nor duplicate"))),
+            _other => return Err(AppError::Usage("say not-a-leak or duplicate".to_owned())),
         };
-        tell::refuse_values(&caller.app, None, &fields.reason).await?;
         finding::triage(&caller.app, &id, says, &fields.reason).await
     };
     match done.await {

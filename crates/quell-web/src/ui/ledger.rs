@@ -92,7 +92,7 @@ async fn entry(caller: Caller, Path(seq): Path<String>) -> Result<Response, Prob
 }
 
 fn number(text: &str) -> Result<u64, Problem> {
-    text.parse().map_err(|_bad| Problem::bad_request(format!("`{text}` is no number of an entry")))
+    text.parse().map_err(|_bad| Problem::bad_request("this is no number of an entry"))
 }
 
 async fn proof(caller: Caller, Path(seq): Path<String>) -> Result<Response, Problem> {

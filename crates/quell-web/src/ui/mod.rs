@@ -15,10 +15,15 @@ pub(crate) mod sign_in;
 mod words;
 
 use askama::Template;
+use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
 use axum::routing::get;
+use quell_app::AppError;
+use quell_core::id::BadId;
 use quell_core::person::Role;
+use quell_core::{IncidentId, SecretId};
+use serde::de::DeserializeOwned;
 
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -101,6 +106,45 @@ impl Page {
     pub(crate) fn may(&self, role: &str) -> bool {
         role.parse().is_ok_and(|role: Role| self.has(&role))
     }
+}
+
+/// A form, read. What does not fit is not repeated: somebody may have put a value in the wrong place.
+pub(crate) struct Form<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let axum::Form(form) = axum::Form::from_request(request, state).await.map_err(|_unfit| {
+            Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "the form does not fit: a field is missing, or holds what it cannot",
+            )
+            .hint("go back to the page, load it again and fill it in anew")
+        })?;
+        Ok(Self(form))
+    }
+}
+
+/// A word of the domain, from a form. What was sent is not repeated: somebody may have put a value in the wrong place.
+pub(crate) fn word<T: std::str::FromStr<Err = BadId>>(text: &str) -> Result<T, AppError> {
+    text.trim().parse().map_err(|error: BadId| AppError::Usage(format!("this is not {}", error.expected)))
+}
+
+/// The same, for a field that may stay empty.
+pub(crate) fn word_or_none<T: std::str::FromStr<Err = BadId>>(text: &str) -> Result<Option<T>, AppError> {
+    (!text.trim().is_empty()).then(|| word(text)).transpose()
+}
+
+/// A secret of the inventory. Only the name of one is shown again in a form that was refused.
+pub(crate) fn is_known(caller: &Caller, secret: &str) -> bool {
+    secret.trim().parse().is_ok_and(|id: SecretId| caller.app.inventory.secrets.contains_key(&id))
+}
+
+/// What somebody typed into a form that was refused, to be shown again; nothing where a value may stand in it: it would lie on the
+/// screen and in the browser's cache.
+pub(crate) async fn typed_again(caller: &Caller, about: Option<IncidentId>, text: String) -> String {
+    if quell_app::words::is_harmless(&caller.app, about, &text).await { text } else { String::new() }
 }
 
 /// A page from its template.

@@ -1,7 +1,6 @@
 //! "I leaked something": anybody who can sign in says so, in less than a minute, and the value stays nowhere.
 
 use askama::Template;
-use axum::Form;
 use axum::extract::Query as UrlQuery;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
@@ -13,7 +12,7 @@ use quell_core::secret::SecretValue;
 use serde::Deserialize;
 
 use super::incident::channels;
-use super::{Page, render};
+use super::{Form, Page, is_known, render, typed_again, word_or_none};
 use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::route::Route;
@@ -101,28 +100,22 @@ async fn report(caller: Caller, Form(mut fields): Form<Fields>) -> Result<Respon
         // Sent again by a reload, it would be a second report.
         Ok(id) => Ok(Redirect::to(&format!("/report?done={id}")).into_response()),
         Err(error) => {
-            // A text in which a value stands is not sent back: it would lie in the browser's cache and on the screen.
-            let held = [&fields.what, &fields.place];
-            for text in held {
-                if !tell::look(&caller.app, None, text).await.is_ok_and(|found| found.is_empty()) {
-                    let Fields { channel, secret, .. } = fields;
-                    let kept = Fields { channel, secret, ..Fields::default() };
-                    return page(&caller, kept, Some(error.into()), None);
-                }
+            if !is_known(&caller, &fields.secret) {
+                fields.secret.clear();
             }
+            fields.what = typed_again(&caller, None, fields.what).await;
+            fields.place = typed_again(&caller, None, fields.place).await;
             page(&caller, fields, Some(error.into()), None)
         }
     }
 }
 
 async fn told(caller: &Caller, fields: &Fields, value: Option<SecretValue>) -> Result<IncidentId, AppError> {
-    let bad = |error: quell_core::id::BadId| AppError::Usage(error.to_string());
-    let (channel, secret) = (fields.channel.trim(), fields.secret.trim());
     let told = Told {
         what: fields.what.clone(),
         place: fields.place.clone(),
-        channel: (!channel.is_empty()).then(|| channel.parse()).transpose().map_err(bad)?,
-        secret: (!secret.is_empty()).then(|| secret.parse()).transpose().map_err(bad)?,
+        channel: word_or_none(&fields.channel)?,
+        secret: word_or_none(&fields.secret)?,
         value,
     };
     Ok(tell::tell(&caller.app, told).await?.id)

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::Form;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -14,7 +13,7 @@ use quell_core::person::Role;
 use quell_core::secret::SecretValue;
 use serde::Deserialize;
 
-use super::{Page, render};
+use super::{Form, Page, render};
 use crate::caller::{By, Caller};
 use crate::problem::Problem;
 use crate::route::{Kind, Route, Verb};

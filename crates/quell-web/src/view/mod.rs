@@ -7,6 +7,7 @@ mod find;
 mod incident;
 mod inventory;
 mod ledger;
+mod notice;
 mod person;
 mod plan;
 mod report;
@@ -19,6 +20,7 @@ pub use incident::{
 };
 pub use inventory::{Checked, Inventory, Known, Reaches};
 pub use ledger::{Checkpoint, Entries, Inclusion, Key, Rebuilt, Verification};
+pub use notice::{Notice, NoticeChannel, NoticeKind, NoticeKinds, Notices, Sent, Told};
 pub use person::{
     Code, Glass, GlassBroken, GlassList, OwnToken, Person, PersonList, Session, Sessions, SignedOut,
     TokenListed, TokenMade, Tokens, TokensRevoked,

@@ -23,6 +23,24 @@ pub enum Severity {
     Sev4,
 }
 
+/// How a notice stands.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoticeState {
+    /// Being written.
+    Draft,
+    /// Not wanted any more.
+    Dropped,
+    /// On its way.
+    Sending,
+    /// Every channel has it.
+    Sent,
+    /// Some channels have it, others gave up.
+    InPart,
+    /// No channel took it.
+    Failed,
+}
+
 /// Open or closed.
 #[derive(Debug, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -8,11 +8,14 @@
     reason = "what a test does not expect ends it"
 )]
 
+mod form;
 mod hooks;
 mod limits;
+mod notices;
 mod oidc;
 mod rights;
 mod sign_in;
 mod tls;
 mod token;
+mod values;
 mod world;

@@ -116,6 +116,13 @@ impl World {
     }
 }
 
+/// An inventory from its text.
+pub(crate) fn inventory(text: &str) -> Inventory {
+    let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    quell_app::inventory::load(file.path()).unwrap()
+}
+
 /// A form, as browsers send it.
 pub(crate) trait Form {
     fn form(self, fields: &[(&str, &str)]) -> Self;

@@ -4,6 +4,7 @@ mod hunt;
 mod intake;
 mod inventory;
 mod kill;
+mod notice;
 mod scan;
 mod serve;
 mod state;
@@ -19,6 +20,7 @@ pub(crate) use hunt::{
 pub(crate) use intake::IntakeCommand;
 pub(crate) use inventory::{GraphFormat, InventoryCommand, TightenArgs};
 pub(crate) use kill::{KillArgs, ProviderCommand};
+pub(crate) use notice::{EditArgs, NoticeArg, NoticeCommand, SendArgs};
 pub(crate) use scan::{RulesCommand, ScanArgs, ScanFormat};
 pub(crate) use serve::{LogFormat, LogLevel, PersonCommand, ServeArgs, TokenCommand};
 pub(crate) use state::{BackupArgs, MoveArgs, RestoreArgs};
@@ -132,6 +134,8 @@ pub(crate) enum Command {
     /// Open, look at, change and close incidents
     #[command(subcommand)]
     Incident(IncidentCommand),
+    #[command(subcommand)]
+    Notice(NoticeCommand),
     Hunt(Box<HuntArgs>),
     Kill(Box<KillArgs>),
     /// Providers of keys: list, show, check your own

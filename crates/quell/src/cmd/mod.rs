@@ -13,6 +13,7 @@ mod inventory;
 mod keys;
 mod kill;
 mod mass;
+mod notice;
 mod person;
 mod plan;
 mod provider;
@@ -105,6 +106,7 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Intake(command) => intake::run(&options, &command, out).await,
         Command::Inventory(command) => inventory::run(&options, &command, out).await,
         Command::Incident(command) => incident::run(&seat, command, out).await,
+        Command::Notice(command) => notice::run(&seat, &command, out).await,
         Command::Hunt(args) => hunt::run(&seat, *args, out).await,
         Command::Kill(args) => kill::kill(&options, &args, out).await,
         Command::Provider(command) => provider::run(&options, &command, out).await,
@@ -136,6 +138,7 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
 fn only_here(command: &Command) -> Result<(), AppError> {
     let what = match command {
         Command::Incident(_)
+        | Command::Notice(_)
         | Command::Plan(_)
         | Command::Respond(_)
         | Command::Approve(_)

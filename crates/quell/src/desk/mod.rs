@@ -3,6 +3,7 @@
 //! Of a server, an incident is read as its entries, and folded here: it is shown by the very code that shows a local one.
 
 mod follow;
+mod notice;
 mod person;
 mod remote;
 

@@ -279,3 +279,39 @@ fn no_command_takes_a_value_as_an_argument() {
         }
     }
 }
+
+#[test]
+fn no_command_writes_a_value_down_or_repeats_it() {
+    let folder = installation();
+    let inventory = "secrets:\n  - id: ines-directory\n    kind: directory-password\n    issuer: { person: { account: ines@example.com, at: the directory } }\npolicy: { approvals: { destructive: 1 } }\n";
+    std::fs::write(folder.path().join("quell.yaml"), inventory).unwrap();
+    let opened = run(folder.path(), &["incident", "open", "--secret", "ines-directory", "--channel", "chat"]);
+    assert!(opened.status.success(), "{}", text(&opened.stderr));
+    let id =
+        text(&opened.stdout).split_whitespace().find(|word| word.starts_with("INC-")).unwrap().to_owned();
+    assert!(run(folder.path(), &["plan", &id]).status.success());
+    let password = format!("h7Gq2Wx9{}", "Lr4Tq");
+    let said = format!("found postgres://orders:{password}@db.internal/orders in a ticket");
+    let doors: [&[&str]; 9] = [
+        &["incident", "note", &id, &said],
+        &["incident", "verdict", &id, "cannot-tell", "--reason", &said],
+        &["incident", "action", &id, &said, "--owner", "ines", "--due", "2031-12-01"],
+        &["incident", "role", &id, "scribe", &said],
+        &["incident", "add", &id, "--secret", "ines-directory", "--reason", &said],
+        &["incident", "open", "--secret", "ines-directory", "--channel", "chat", "--title", &said],
+        &["pause", &id, "--reason", &said],
+        &["step", "skip", &id, "ines-directory.force-reset", "--reason", &said],
+        &["person", "add", &said, "--role", "viewer"],
+    ];
+    for door in doors {
+        let refused = run(folder.path(), door);
+        let words = text(&refused.stderr) + &text(&refused.stdout);
+        assert_eq!(refused.status.code(), Some(2), "{door:?}: {words}");
+        assert!(words.contains("looks like a secret") && !words.contains(&password), "{door:?}: {words}");
+    }
+    for file in super::world::files_below(&folder.path().join("data")) {
+        let bytes = std::fs::read(&file).unwrap();
+        let held = bytes.windows(password.len()).any(|window| window == password.as_bytes());
+        assert!(!held, "{} holds it", file.display());
+    }
+}

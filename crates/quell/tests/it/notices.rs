@@ -272,3 +272,48 @@ fn a_crash_around_a_notice_tells_nobody_twice() {
     let hooked = channels.hooked().iter().map(|it| it["id"].to_string()).collect::<BTreeSet<_>>();
     assert_eq!((mailed.len(), hooked.len()), (3, 3));
 }
+
+#[test]
+fn what_people_wrote_reaches_each_channel_once_although_answers_are_lost() {
+    let servers = Servers::start();
+    let channels = Channels::start();
+    let (pager, chat) = (Proxy::to(channels.pager.port()), Proxy::to(channels.chat.port()));
+    let world = world_with(&servers, "written", &channels.policy(0, pager.port(), chat.port()));
+    let id = world.open("public-repo");
+    let drafted = world.json(&["notice", "draft", &id, "update"]);
+    assert_eq!((drafted["notice"].as_str(), drafted["state"].as_str()), (Some("N1"), Some("draft")));
+    let text = world.path("update.txt");
+    std::fs::write(&text, "The key is being killed.\nNobody can tell yet whether it was used.\n").unwrap();
+    world.ok(&["notice", "edit", &id, "N1", "--title", "Where it stands", "--file", text.to_str().unwrap()]);
+    pager.once(Fault::DropAnswer);
+    chat.once(Fault::DropAnswerTo(b"chat.postMessage".to_vec()));
+    channels.mail.fault(smtp::Fault::AfterTaken).unwrap();
+    let sent = world.json(&["notice", "send", &id, "N1"]);
+    assert_eq!(sent["state"], "sent", "{sent}");
+    assert_eq!((pager.struck(), chat.struck()), (1, 1), "both lost an answer");
+    let posted = channels.posted();
+    assert_eq!(posted.len(), 1, "{posted:?}");
+    assert!(posted[0].to_string().contains("Nobody can tell yet"), "{}", posted[0]);
+    assert_eq!(channels.mailed().into_iter().collect::<BTreeSet<_>>().len(), 1);
+    let hooked = channels.hooked();
+    let different: BTreeSet<&str> = hooked.iter().map(|it| it["id"].as_str().unwrap()).collect();
+    assert_eq!((hooked.len(), different.len()), (2, 1), "{hooked:?}");
+    assert_eq!(hooked[0]["update"], true);
+    assert_eq!(channels.pager.alerts().len(), 1);
+    // After the proof one more event would wake somebody for an afterword: that channel says so, and the others tell it.
+    world.ok(&["respond", &id]);
+    assert_eq!(channels.pager.alerts()[0].status, "resolved");
+    world.ok(&["notice", "draft", &id, "management"]);
+    let late = world.run(&["notice", "send", &id, "N2", "--channel", "oncall", "--channel", "hook"]);
+    assert_eq!(late.status.code(), Some(5), "{}", super::world::text(&late.stderr));
+    assert!(
+        super::world::text(&late.stderr).contains("would page anew"),
+        "{}",
+        super::world::text(&late.stderr)
+    );
+    assert_eq!(channels.pager.alerts().len(), 1);
+    let shown = world.json(&["notice", "show", &id, "N2"]);
+    assert_eq!(shown["state"], "in-part", "{shown}");
+    assert!(world.ok(&["report", &id]).contains("notice N1 goes out by hook, mail, oncall, security"));
+    world.ok(&["ledger", "verify"]);
+}

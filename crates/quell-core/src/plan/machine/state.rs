@@ -186,7 +186,7 @@ pub enum Refusal {
     #[error("step `{step}` is {state}, so `{input}` does not apply")]
     WrongState { step: StepId, state: String, input: &'static str },
     /// The approval is for another plan.
-    #[error("the approval is for plan {given}, but the plan is {now}; look at the plan again")]
+    #[error("the approval is for {}, but the plan is {now}; look at the plan again", plan_or_not(given))]
     OtherPlan { given: String, now: String },
     /// The approval's time has passed.
     #[error("the approval had expired at {0}")]
@@ -197,6 +197,12 @@ pub enum Refusal {
     /// Later steps need what this one makes, or the proof is what it is about.
     #[error("step `{step}` cannot be {input}: {why}")]
     Essential { step: StepId, input: &'static str, why: &'static str },
+}
+
+/// What is no hash is not repeated: a value may have been put into the field of one.
+fn plan_or_not(given: &str) -> String {
+    let hash = given.len() == 64 && given.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if hash { format!("plan {given}") } else { "something that is no plan's hash".to_owned() }
 }
 
 /// A state in one word.

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use axum::Form;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, header};
@@ -11,7 +10,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
 use quell_app::incident::{self, Change};
 use quell_app::plan::{self, StepCommand};
-use quell_app::{App, AppError, hunt, proof, tell};
+use quell_app::{App, AppError, hunt, proof};
 use quell_core::event::Decision;
 use quell_core::incident::Incident;
 use quell_core::plan::{Hold, HoldScope};
@@ -23,6 +22,7 @@ use crate::caller::Caller;
 use crate::multipart;
 use crate::problem::Problem;
 use crate::server::Server;
+use crate::ui::{Form, word};
 
 /// Everything that a form of the room may hold; each uses what it needs.
 #[derive(Default, Deserialize)]
@@ -67,11 +67,6 @@ impl Fields {
     }
 }
 
-/// A word of the domain, with its own complaint.
-fn word<T: std::str::FromStr<Err = quell_core::id::BadId>>(text: &str) -> Result<T, AppError> {
-    text.parse().map_err(|error: quell_core::id::BadId| AppError::Usage(error.to_string()))
-}
-
 /// Shows the room again, at the place where something changed, or with the reason why nothing did.
 async fn ended<T>(
     server: &Server,
@@ -86,18 +81,14 @@ async fn ended<T>(
     }
 }
 
-/// A change of the incident whose words hold no value.
+/// A change of the incident, on what the page showed.
 async fn changed(
     caller: &Caller,
     id: IncidentId,
     fields: &Fields,
     change: Result<Change, AppError>,
 ) -> Result<Incident, AppError> {
-    let change = change?;
-    for text in [&fields.text, &fields.reason, &fields.person] {
-        tell::refuse_values(&caller.app, Some(id), text).await?;
-    }
-    incident::change(&fields.app(caller), id, &change).await
+    incident::change(&fields.app(caller), id, &change?).await
 }
 
 macro_rules! forms {
@@ -160,9 +151,7 @@ fn policy(text: &str) -> Result<quell_core::inventory::StrategyPolicy, AppError>
         "auto" => Ok(StrategyPolicy::Auto),
         "kill-first" => Ok(StrategyPolicy::KillFirst),
         "make-before-break" => Ok(StrategyPolicy::MakeBeforeBreak),
-        other => {
-            Err(AppError::Usage(format!("`{other}` is no strategy: auto, kill-first or make-before-break")))
-        }
+        _other => Err(AppError::Usage("the order is one of auto, kill-first, make-before-break".to_owned())),
     }
 }
 
@@ -229,7 +218,6 @@ pub(crate) async fn step(
             "refuse" => StepCommand::Refuse(fields.reason.clone()),
             other => return Err(AppError::NotFound { what: "decision", id: other.to_owned() }),
         };
-        tell::refuse_values(&caller.app, Some(id), &fields.reason).await?;
         plan::step(&fields.app(&caller), id, &word(&fields.step)?, &command).await
     };
     let done = done.await;
@@ -254,10 +242,7 @@ pub(crate) async fn resolve(
     let sent = parts.iter().filter_map(|part| Some((part.file.clone()?, part.body.clone())));
     let evidence = sent.filter(|(name, _)| !name.is_empty()).collect();
     let command = StepCommand::Resolve { statement: fields.text.clone(), evidence };
-    let done = async {
-        tell::refuse_values(&caller.app, Some(id), &fields.text).await?;
-        plan::step(&fields.app(&caller), id, &word(&fields.step)?, &command).await
-    };
+    let done = async { plan::step(&fields.app(&caller), id, &word(&fields.step)?, &command).await };
     let done = done.await;
     ended(&server, &caller, id, (fields.typed(), "needs"), done).await
 }
@@ -291,7 +276,6 @@ pub(crate) async fn widen(
         if secrets.is_empty() || fields.reason.trim().is_empty() {
             return Err(AppError::Usage("which secret, and why: both must be said".to_owned()));
         }
-        tell::refuse_values(&caller.app, Some(id), &fields.reason).await?;
         incident::widen(&fields.app(&caller), id, &secrets, &fields.reason).await
     };
     let done = done.await;
@@ -310,9 +294,8 @@ pub(crate) async fn anomaly(
         let decision = match fields.word.as_str() {
             "benign" => Decision::Benign,
             "confirmed" => Decision::Confirmed,
-            other => return Err(AppError::Usage(format!("`{other}` is neither benign nor confirmed"))),
+            _other => return Err(AppError::Usage("say benign or confirmed".to_owned())),
         };
-        tell::refuse_values(&caller.app, Some(id), &fields.reason).await?;
         hunt::triage::triage(&fields.app(&caller), id, &fields.about, decision, &fields.reason).await
     };
     let done = done.await;

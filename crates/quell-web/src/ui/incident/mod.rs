@@ -3,6 +3,7 @@
 mod act;
 mod list;
 mod new;
+mod notice;
 mod post_mortem;
 mod room;
 mod step;
@@ -24,6 +25,9 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::page("/incidents/{id}/events", Role::Viewer, || get(events::of_incident)),
     Route::page("/incidents/{id}/evidence/{sha256}", Role::Viewer, act::evidence_route),
     Route::page("/incidents/{id}/post-mortem", Role::Viewer, || get(post_mortem::show)),
+    Route::page("/incidents/{id}/notices", Role::Viewer, || get(notice::show)),
+    Route::form("/incidents/{id}/notices", Role::Responder, || post(notice::draft)),
+    Route::form("/incidents/{id}/notices/{notice}/{what}", Role::Responder, || post(notice::act)),
     Route::form("/incidents/{id}/note", Role::Responder, || post(act::note)),
     Route::form("/incidents/{id}/role", Role::Responder, || post(act::role)),
     Route::form("/incidents/{id}/plan", Role::Responder, || post(act::plan)),

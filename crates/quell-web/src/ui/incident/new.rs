@@ -1,11 +1,10 @@
 //! The form that declares an incident.
 
 use askama::Template;
-use axum::Form;
 use axum::extract::Query;
 use axum::response::{IntoResponse as _, Redirect, Response};
+use quell_app::AppError;
 use quell_app::incident::{self, Report};
-use quell_app::{AppError, tell};
 use quell_core::Timestamp;
 use quell_core::exposure::{Audience, Channel};
 use quell_core::secret::SecretValue;
@@ -13,7 +12,7 @@ use serde::Deserialize;
 
 use crate::caller::Caller;
 use crate::problem::Problem;
-use crate::ui::{Page, render};
+use crate::ui::{Form, Page, is_known, render, typed_again, word_or_none};
 
 /// Rows of the channel table, for a list to choose from.
 pub(crate) fn channels() -> Vec<(&'static str, &'static str)> {
@@ -70,8 +69,21 @@ pub(crate) async fn open(caller: Caller, Form(mut fields): Form<Fields>) -> Resu
     let value = (!value.is_empty()).then(|| SecretValue::from_text(value));
     match opened(&caller, &fields, value).await {
         Ok(id) => Ok(Redirect::to(&format!("/incidents/{id}")).into_response()),
-        Err(error) => page(&caller, fields, Some(error.into())),
+        Err(error) => page(&caller, shown_again(&caller, fields).await, Some(error.into())),
     }
+}
+
+/// What may be shown again of a form that was refused.
+async fn shown_again(caller: &Caller, mut fields: Fields) -> Fields {
+    if !is_known(caller, &fields.secret) {
+        fields.secret.clear();
+    }
+    if moment(fields.first_exposed.trim()).is_err() {
+        fields.first_exposed.clear();
+    }
+    fields.place = typed_again(caller, None, fields.place).await;
+    fields.title = typed_again(caller, None, fields.title).await;
+    fields
 }
 
 async fn opened(
@@ -79,18 +91,11 @@ async fn opened(
     fields: &Fields,
     value: Option<SecretValue>,
 ) -> Result<quell_core::IncidentId, AppError> {
-    fn word<T: std::str::FromStr<Err = quell_core::id::BadId>>(text: &str) -> Result<Option<T>, AppError> {
-        let parsed = (!text.is_empty()).then(|| text.parse()).transpose();
-        parsed.map_err(|error: quell_core::id::BadId| AppError::Usage(error.to_string()))
-    }
-    for text in [&fields.place, &fields.title] {
-        tell::refuse_values(&caller.app, None, text).await?;
-    }
     let first_exposed = match fields.first_exposed.trim() {
         "" => None,
         text => Some(moment(text)?),
     };
-    let secret = word(&fields.secret)?;
+    let secret = word_or_none(&fields.secret)?;
     if secret.is_none() && value.is_none() {
         return Err(AppError::Usage(
             "say which secret leaked, or give the value: it is sealed, and used to prove that it is dead"
@@ -99,8 +104,8 @@ async fn opened(
     }
     let report = Report {
         secrets: secret.into_iter().collect(),
-        channel: word(&fields.channel)?,
-        audience: word(&fields.audience)?,
+        channel: word_or_none(&fields.channel)?,
+        audience: word_or_none(&fields.audience)?,
         first_exposed,
         still_visible: match fields.visible.as_str() {
             "yes" => Some(true),
@@ -121,7 +126,7 @@ fn moment(text: &str) -> Result<Timestamp, AppError> {
         let padded = if text.len() == 16 { format!("{text}:00Z") } else { format!("{text}Z") };
         padded.parse::<Timestamp>()
     });
-    whole.map_err(|_bad| AppError::Usage(format!("`{text}` is no moment such as 2026-11-22T03:00 (UTC)")))
+    whole.map_err(|_bad| AppError::Usage("this is no moment such as 2026-11-22T03:00 (UTC)".to_owned()))
 }
 
 #[cfg(test)]
@@ -135,6 +140,6 @@ mod tests {
         {
             assert_eq!(moment(text).unwrap().to_string(), "2026-11-22T03:00:00Z", "{text}");
         }
-        assert!(moment("yesterday").unwrap_err().to_string().contains("yesterday"));
+        assert!(moment("yesterday").unwrap_err().to_string().contains("no moment"));
     }
 }

@@ -12,6 +12,7 @@ use quell_app::clock::now;
 use quell_core::IncidentId;
 use quell_core::event::{Entry, Verdict};
 use quell_core::gate::Gate;
+use quell_core::incident::notice::NoticeState;
 use quell_core::incident::{ClockState, Incident, Status, unmet};
 use quell_core::severity::Signal;
 
@@ -21,7 +22,7 @@ use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::server::Server;
 use crate::ui::words::{self, Badge, When};
-use crate::ui::{Page, chart, render};
+use crate::ui::{Page, chart, render, typed_again};
 
 /// Something to read before anything else.
 pub(super) struct Alert {
@@ -60,6 +61,9 @@ struct RoomPage<'a> {
     missed: Vec<String>,
     secrets: Vec<view::SecretView>,
     plan: Option<PlanView>,
+    /// Notices: drafts, and those that not every channel took.
+    drafts: usize,
+    untold: Vec<String>,
     /// Of the plan.
     hash: String,
     trouble: Option<String>,
@@ -137,6 +141,7 @@ pub(super) async fn refused(
     typed: String,
 ) -> Result<Response, Problem> {
     let problem = Problem::from(error);
+    let typed = typed_again(caller, Some(id), typed).await;
     let alert = Alert { title: problem.detail.clone(), hints: problem.hints.clone(), typed };
     // Whoever names an incident that is not there gets the problem itself.
     let Ok(mut response) = page(server, caller, id, &Filter::default(), Some(alert)).await else {
@@ -176,6 +181,8 @@ async fn page(
         secrets: view::secrets(&incident),
         hash: plan.as_ref().map(|plan| plan.hash.clone()).unwrap_or_default(),
         plan,
+        drafts: incident.notices.iter().filter(|it| it.state() == NoticeState::Draft).count(),
+        untold: untold(&incident),
         trouble: server.troubles.of(id),
         missing: unmet(&incident),
         needs: 0,
@@ -199,6 +206,7 @@ async fn page(
     };
     page.needs = page.needed().len()
         + page.missed.len()
+        + page.untold.len()
         + usize::from(page.unplanned())
         + usize::from(page.idle())
         + usize::from(page.trouble.is_some());
@@ -217,6 +225,13 @@ fn missed(incident: &Incident, now: Timestamp) -> Vec<String> {
         return Vec::new();
     }
     incident.clocks.iter().filter(late).map(|clock| clock.name.replace('-', " ")).collect()
+}
+
+/// Notices that not every channel took.
+fn untold(incident: &Incident) -> Vec<String> {
+    let gave_up = |state| matches!(state, NoticeState::InPart | NoticeState::Failed);
+    let open = incident.notices.iter().filter(|it| gave_up(it.state()) && incident.closed.is_none());
+    open.map(|it| it.notice.clone()).collect()
 }
 
 /// A hunt that cannot be read any more must not keep people out of the room.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Form;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use quell_app::clock::now;
@@ -16,6 +15,7 @@ use crate::api::token::{Wanted, Why, made, revoked};
 use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::server::Server;
+use crate::ui::Form;
 
 fn again() -> Response {
     Redirect::to("/settings").into_response()

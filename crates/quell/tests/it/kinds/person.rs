@@ -63,7 +63,7 @@ fn people_end_what_is_theirs_and_say_so_with_evidence() {
     std::fs::write(&file, "03:10:12 password of ines@example.com reset by otto").unwrap();
     let said = format!("the old one, {}, was reset", place.kind.old);
     let pasted = resolve("force-reset", &["--statement", &said]);
-    assert!(text(&pasted.stderr).contains("the statement holds a value"), "{}", text(&pasted.stderr));
+    assert!(text(&pasted.stderr).contains("holds what looks like a secret"), "{}", text(&pasted.stderr));
     for step in ["force-reset", "revoke-sessions", "revoke-tokens"] {
         let table = place.ok(&["incident", "secrets", &id, "--json"], None);
         assert!(!table.contains("people say that it is ended"), "before {step}: {table}");

@@ -1,0 +1,153 @@
+use jiff::Timestamp;
+
+use super::*;
+use crate::event::{Affected, Entry};
+use crate::exposure::{Channel, Exposure};
+use crate::incident::{OpenIncident, open as declare};
+use crate::plan::{Flow, Phase};
+use crate::severity::Profile;
+
+fn t(minutes: i64) -> Timestamp {
+    Timestamp::from_second(1_795_000_000 + minutes * 60).unwrap()
+}
+
+fn incident() -> Incident {
+    let command = OpenIncident {
+        title: "orders-db leaked".to_owned(),
+        secrets: vec![Affected { secret: "orders-db".parse().unwrap(), because: "it leaked".to_owned() }],
+        exposures: vec![Exposure {
+            channel: Channel::Chat,
+            audience: Channel::Chat.default_audience(),
+            first_exposed: None,
+            discovered: t(0),
+            still_visible: None,
+            place: String::new(),
+            fingerprint: None,
+            sealed: None,
+            finding: None,
+            channel_name: None,
+        }],
+        production: true,
+        opens_others: 0,
+        profile: Profile::Sev,
+        drill: false,
+    };
+    let events = declare(&command, t(0)).unwrap();
+    let entries: Vec<Entry> =
+        events.into_iter().zip(0..).map(|(event, pos)| entry(pos, t(0), event)).collect();
+    Incident::fold("INC-2026-0001".parse().unwrap(), &entries).unwrap()
+}
+
+fn entry(pos: u64, at: Timestamp, event: Event) -> Entry {
+    let (stream, actor) = ("INC-2026-0001".to_owned(), Actor::user("ines"));
+    Entry { seq: pos, at, stream, pos, actor, evidence: Vec::new(), event }
+}
+
+fn take(incident: &mut Incident, events: Vec<Event>, at: Timestamp) {
+    for event in events {
+        // As it is read back.
+        let bytes = entry(incident.next_pos, at, event).to_bytes().unwrap();
+        incident.apply(&Entry::from_bytes(incident.next_pos, &bytes).unwrap());
+    }
+}
+
+fn drafted(incident: &mut Incident) -> String {
+    let (events, id) =
+        draft(incident, "update", Some(NEXT_UPDATE), "where it stands", "it is cut off").unwrap();
+    take(incident, events, t(1));
+    id
+}
+
+fn sent_by(incident: &mut Incident, channels: &[&str]) -> String {
+    let id = drafted(incident);
+    let channels: Vec<String> = channels.iter().map(|it| (*it).to_owned()).collect();
+    let read = incident.notice(&id).unwrap().sha256();
+    let events = send(incident, &id, &channels, Some(&read)).unwrap();
+    take(incident, events, t(2));
+    id
+}
+
+fn finished(incident: &Incident, id: &str, channel: &str, outcome: Outcome) -> StepEvent {
+    let step = step_id(id, channel).unwrap();
+    assert!(incident.notice(id).unwrap().sent.is_some());
+    let flow = if outcome.is_applied() { Flow::Done } else { Flow::Stuck };
+    StepEvent::Finished { step, attempt: 1, phase: Phase::Perform, outcome, flow }
+}
+
+fn ends(incident: &mut Incident, id: &str, channel: &str, outcome: Outcome, at: Timestamp) {
+    let event = finished(incident, id, channel, outcome);
+    let mut events = met(incident, id, &event, at);
+    events.insert(0, Event::NoticeStep { notice: id.to_owned(), event });
+    take(incident, events, at);
+}
+
+fn owed(incident: &Incident) -> Vec<Timestamp> {
+    let open = |c: &&crate::incident::Clock| c.name == NEXT_UPDATE && c.met.is_none();
+    incident.clocks.iter().filter(open).map(|c| c.due).collect()
+}
+
+#[test]
+fn the_first_channel_that_has_an_update_meets_the_clock_and_the_next_one_starts() {
+    let mut incident = incident();
+    let before = owed(&incident);
+    let interval = before[0].duration_since(t(0));
+    let id = sent_by(&mut incident, &["ops", "mail", "ops"]);
+    assert_eq!(incident.notice(&id).unwrap().state(), NoticeState::Sending);
+    assert_eq!(owed(&incident), before, "nobody was told anything yet");
+    ends(&mut incident, &id, "mail", Outcome::refused("no such mailbox"), t(3));
+    assert_eq!(owed(&incident), before, "a refusal tells nobody");
+    ends(&mut incident, &id, "ops", Outcome::applied([]), t(4));
+    assert_eq!(owed(&incident), [t(4) + interval]);
+    let notice = incident.notice(&id).unwrap();
+    assert_eq!(notice.state(), NoticeState::InPart);
+    let sent = notice.sent.as_ref().unwrap();
+    assert_eq!(sent.told().collect::<Vec<_>>(), ["ops"]);
+    assert_eq!(sent.failed().map(|(_, why)| why).collect::<Vec<_>>(), ["no such mailbox"]);
+    assert_eq!(sent.sha256, notice.sha256());
+    // Another try of the one that gave up does not meet the next clock.
+    let events = again(&incident, &id, "omar").unwrap();
+    take(&mut incident, events, t(5));
+    assert_eq!(incident.notice(&id).unwrap().state(), NoticeState::Sending);
+    ends(&mut incident, &id, "mail", Outcome::applied([]), t(6));
+    assert_eq!(incident.notice(&id).unwrap().state(), NoticeState::Sent);
+    assert_eq!(owed(&incident), [t(4) + interval]);
+}
+
+#[test]
+fn what_went_out_stays_as_it_is_and_what_was_read_is_what_goes_out() {
+    let mut incident = incident();
+    let id = drafted(&mut incident);
+    let read = incident.notice(&id).unwrap().sha256();
+    let events = edit(&incident, &id, "where it stands", "it is not cut off").unwrap();
+    take(&mut incident, events, t(2));
+    let ops = ["ops".to_owned()];
+    let other = send(&incident, &id, &ops, Some(&read)).unwrap_err();
+    assert!(other.unmet[0].contains("another one than you have read"), "{other:?}");
+    assert!(send(&incident, &id, &[], None).is_err(), "to nobody");
+    let events = send(&incident, &id, &ops, Some(&incident.notice(&id).unwrap().sha256())).unwrap();
+    take(&mut incident, events, t(3));
+    for refused in [
+        edit(&incident, &id, "other", "text").unwrap_err(),
+        drop_draft(&incident, &id, "not needed").unwrap_err(),
+        send(&incident, &id, &ops, None).unwrap_err(),
+    ] {
+        assert!(refused.unmet[0].contains("stays as it is"), "{refused:?}");
+    }
+    assert!(again(&incident, &id, "omar").is_err(), "nothing gave up");
+    let dropped = drafted(&mut incident);
+    assert_eq!(dropped, "N2");
+    assert!(drop_draft(&incident, &dropped, " ").is_err());
+    let events = drop_draft(&incident, &dropped, "told by telephone").unwrap();
+    take(&mut incident, events, t(4));
+    assert_eq!(incident.notice(&dropped).unwrap().state(), NoticeState::Dropped);
+    assert!(send(&incident, &dropped, &ops, None).is_err());
+}
+
+#[test]
+fn a_title_is_one_line_and_a_text_is_there() {
+    let incident = incident();
+    for (title, body) in [("", "a"), ("a", ""), ("a\nb", "a"), (&*"x".repeat(201), "a")] {
+        assert!(draft(&incident, "update", None, title, body).is_err(), "{title:?}");
+    }
+    assert!(met(&incident, "N9", &StepEvent::HandedOver { step: "a".parse().unwrap() }, t(1)).is_empty());
+}
