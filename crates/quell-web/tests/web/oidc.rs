@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 
+use jiff::SignedDuration;
 use quell_app::clock::now;
 use quell_app::person;
+use quell_app::person::token::{self, NewToken};
+use quell_core::event::{Actor, Event, INSTALLATION};
 use quell_core::inventory::{Inventory, Oidc, Server as Settings};
 use quell_core::person::Role;
 use quell_testkit::oidc::{Options, Server};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use super::world::{Form as _, World};
+use super::world::{Form as _, World, read};
 
 /// A browser: its cookies by host and name, as far as these tests need them.
 #[derive(Clone, Default)]
@@ -198,4 +201,44 @@ async fn whoever_shows_anew_who_they_are_is_asked_by_the_provider() {
     let sessions = person::of(&world.app, "ines", now()).await.unwrap();
     assert!(sessions.iter().any(|(_, session)| session.confirmed.as_second() >= before.as_second() - 1
         && session.role == Role::Approver));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_may_no_more_than_the_provider_said_last_and_does_not_last_for_ever() {
+    let provider = Server::start(Options::default()).unwrap();
+    let world = world(&provider).await;
+    let place = begin(&world);
+    let sign_in = async |who: &str| {
+        let mut browser = Browser::default();
+        let first = (Method::POST, place.as_str(), [("next", "/settings")].as_slice());
+        assert_eq!(browser.go(&world, first, who, None).await.status, StatusCode::OK);
+    };
+    sign_in("ines+sec").await;
+    let ines = world.app.acting_as(Actor::user("ines"));
+    let new = |days: i64| NewToken {
+        name: "ci".to_owned(),
+        role: Role::Approver,
+        lasts: SignedDuration::from_hours(days * 24),
+        made_with: None,
+    };
+    let refused = token::make(&ines, Role::Approver, &new(32), now()).await.unwrap_err();
+    assert!(refused.to_string().contains("at most 31 days"), "{refused}");
+    let (_, value) = token::make(&ines, Role::Approver, &new(31), now()).await.unwrap();
+    let role = async || {
+        let bearer = format!("Bearer {}", value.expose_text().unwrap());
+        let asked = world.ask(Method::GET, "/api/v1/tokens/own").header("authorization", bearer);
+        let (status, body) = read(asked.send().await.unwrap()).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        serde_json::from_str::<serde_json::Value>(&body).unwrap()["role"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(role().await, "approver");
+    sign_in("ines+sre").await;
+    assert_eq!(role().await, "responder", "the group was taken away");
+    sign_in("ines").await;
+    assert_eq!(role().await, "reporter");
+    // What was said is an entry, once for each change.
+    sign_in("ines").await;
+    let entries = world.app.store.read_stream(INSTALLATION, 0).await.unwrap();
+    let said = entries.iter().filter(|entry| matches!(entry.event, Event::PersonProvided { .. }));
+    assert_eq!(said.count(), 3);
 }
