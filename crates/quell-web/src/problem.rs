@@ -92,10 +92,14 @@ impl From<AppError> for Problem {
             | AppError::Evidence(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         // What was asked for is not repeated: a value in the field of a name is a name that nobody knows.
-        let detail = match &error {
-            AppError::NotFound { what, .. } if *what != "incident" => format!("there is no such {what}"),
-            AppError::Step(Refusal::NoSuchStep(_)) => "the plan has no such step".to_owned(),
-            error => error.to_string(),
+        let detail = if let AppError::NotFound { what, .. } = &error
+            && *what != "incident"
+        {
+            format!("there is no such {what}")
+        } else if let AppError::Step(Refusal::NoSuchStep(_)) = &error {
+            "the plan has no such step".to_owned()
+        } else {
+            error.to_string()
         };
         Self { hints: error.hints(), ..Self::new(status, detail) }
     }

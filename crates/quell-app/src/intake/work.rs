@@ -108,7 +108,7 @@ async fn next(app: &App, options: &Options, worker: &WorkerGuard) -> Result<Opti
         tries = delivery.tries
     );
     let tried = tokio::select! {
-        tried = tokio::time::timeout(TRY, one(app, options, &delivery)).instrument(span) => tried,
+        tried = tokio::time::timeout(TRY, Box::pin(one(app, options, &delivery))).instrument(span) => tried,
         // Another takes it over: what is half-done is found there.
         () = lost(worker) => return Ok(None),
     };
@@ -195,8 +195,10 @@ async fn one(app: &App, options: &Options, delivery: &Delivery) -> Result<String
     crash(app, "after-reading");
     let did = match reading {
         Reading::Nothing(why) => format!("nothing to do: {why}"),
-        Reading::Page(page) => act::page(app, delivery, &page).await?,
-        Reading::Findings(found) => act::findings(app, options, &source, delivery, found).await?,
+        Reading::Page(page) => Box::pin(act::page(app, delivery, &page)).await?,
+        Reading::Findings(found) => {
+            Box::pin(act::findings(app, options, &source, delivery, found)).await?
+        }
     };
     crash(app, "after-effect");
     Ok(did)
