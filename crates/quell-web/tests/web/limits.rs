@@ -118,6 +118,7 @@ async fn whoever_may_not_look_any_more_hears_nothing_more() {
             name: "ci".to_owned(),
             role: Role::Viewer,
             lasts: jiff::SignedDuration::from_hours(24),
+            made_with: None,
         };
         let (made, value) = token::make(&own, Role::Responder, &new, now()).await.unwrap();
         let bearer = format!("Bearer {}", value.expose_text().unwrap());
@@ -136,7 +137,10 @@ async fn whoever_may_not_look_any_more_hears_nothing_more() {
             }
             "removed" => person::remove(&admin, &name, "left", now()).await.unwrap(),
             "a lesser role" => person::add(&admin, &name, Role::Reporter, now()).await.unwrap(),
-            _ => token::revoke(&admin, &made.id, "leaked", now()).await.unwrap(),
+            _ => {
+                let leaked = token::Revoke { id: &made.id, of: None, reason: "leaked", made: false };
+                token::revoke(&admin, &leaked, now()).await.unwrap();
+            }
         }
         let rest = async { while let Ok(Some(_)) = stream.chunk().await {} };
         let ended = tokio::time::timeout(std::time::Duration::from_secs(8), rest).await;

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use quell_app::person;
 use quell_core::inventory::Inventory;
 use quell_core::person::Role;
 use quell_testkit::openssl::{self, Authority};
@@ -75,8 +76,9 @@ async fn pages_over_tls_have_cookies_that_no_other_way_sees() {
     assert!(stranger.unwrap_err().is_connect(), "nobody vouches for it");
 
     world.session("ines", Role::Viewer).await;
-    let people = quell_app::person::people(&world.app).await.unwrap();
-    let code = quell_app::person::code(&world.app, &people, "ines", quell_app::clock::now()).await.unwrap();
+    let people = person::people(&world.app).await.unwrap();
+    let (at, now) = (person::At::Machine, quell_app::clock::now());
+    let code = person::code(&world.app, &people, "ines", at, now).await.unwrap();
     let sign_in = world.ask(Method::POST, "/sign-in").header("origin", &world.url);
     let answer = sign_in.form(&[("code", code.expose_text().unwrap())]).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::SEE_OTHER);

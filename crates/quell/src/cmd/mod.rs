@@ -128,7 +128,7 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Serve(args) => serve::serve(&options, &args, out).await,
         Command::Person(command) => person::run(&seat, &command, out).await,
         Command::Token(command) => token::run(&seat, &command, out).await,
-        Command::Drill(args) => drill::drill(&options, &args, out).await,
+        Command::Drill(args) => Box::pin(drill::drill(&options, &args, out)).await,
         Command::SandboxConsumer(args) => drill::consumer(args).await,
         Command::Completions { .. } | Command::Man | Command::Openapi | Command::Rules(_) => Ok(exit::OK),
     }
