@@ -145,6 +145,11 @@ impl App {
         fold::incident(self, id).await
     }
 
+    /// One incident and the entries it is made of, for those who only look: nothing is copied.
+    pub async fn room(&self, id: IncidentId) -> Result<(Arc<Incident>, Arc<Vec<Entry>>), AppError> {
+        fold::room(self, id).await
+    }
+
     /// Reads one incident and the entries it is made of.
     pub async fn incident_with_entries(&self, id: IncidentId) -> Result<(Incident, Vec<Entry>), AppError> {
         let entries = self.store.read_stream(&id.to_string(), 0).await?;

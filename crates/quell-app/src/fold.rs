@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::{SignedDuration, Timestamp};
 use quell_core::IncidentId;
 #[cfg(test)]
 use quell_core::event::Event;
@@ -15,6 +16,10 @@ use crate::{App, AppError};
 
 /// Incidents that are kept; of more, those that were asked for longest ago are forgotten.
 const KEPT: usize = 128;
+/// Rooms that are kept with their entries.
+const ROOMS: usize = 16;
+/// A room with more entries is read anew each time.
+const LONG: usize = 5_000;
 /// Of a longer way, only the entries about people are read.
 const SHORT: u64 = 100;
 /// Kinds of entries that are about people.
@@ -33,57 +38,102 @@ const ABOUT_PEOPLE: [&str; 9] = [
 /// What a process keeps.
 #[derive(Debug, Default)]
 pub(crate) struct Folds {
-    incidents: Mutex<Kept>,
+    incidents: Mutex<Kept<Arc<Incident>>>,
+    rooms: Mutex<Kept<Room>>,
     people: tokio::sync::Mutex<People>,
+    /// When it was last written down that a token was used.
+    noted: Mutex<BTreeMap<String, Timestamp>>,
     /// Held by the one who takes entries into the projection; the others of this process wait for them.
     pub(crate) projecting: tokio::sync::Mutex<()>,
 }
 
-#[derive(Debug, Default)]
-struct Kept {
-    folds: BTreeMap<IncidentId, (u64, Arc<Incident>)>,
+/// An incident, and the entries that it is made of.
+pub(crate) type Room = (Arc<Incident>, Arc<Vec<Entry>>);
+
+impl Folds {
+    /// Was it written down less than so long ago that this token was used? From now on it is.
+    pub(crate) fn is_noted(&self, token: &str, now: Timestamp, often: SignedDuration) -> bool {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.get(token).is_some_and(|last| now.duration_since(*last) < often) {
+            return true;
+        }
+        noted.retain(|_, last| now.duration_since(*last) < often);
+        noted.insert(token.to_owned(), now);
+        false
+    }
+}
+
+/// Things by incident, each with the position up to which it is.
+#[derive(Debug)]
+struct Kept<T> {
+    all: BTreeMap<IncidentId, (u64, u64, T)>,
     asked: u64,
 }
 
-impl Folds {
-    fn kept(&self, id: IncidentId) -> Option<Arc<Incident>> {
-        let mut kept = self.incidents.lock().unwrap_or_else(PoisonError::into_inner);
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self { all: BTreeMap::new(), asked: 0 }
+    }
+}
+
+impl<T: Clone> Kept<T> {
+    fn find(of: &Mutex<Self>, id: IncidentId) -> Option<T> {
+        let mut kept = of.lock().unwrap_or_else(PoisonError::into_inner);
         kept.asked += 1;
         let asked = kept.asked;
-        let (last, incident) = kept.folds.get_mut(&id)?;
+        let (last, _, found) = kept.all.get_mut(&id)?;
         *last = asked;
-        Some(Arc::clone(incident))
+        Some(found.clone())
     }
 
     /// Keeps it, unless one that goes further is kept already.
-    fn keep(&self, incident: &Arc<Incident>) {
-        let mut kept = self.incidents.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.folds.get(&incident.id).is_some_and(|(_, known)| known.next_pos >= incident.next_pos) {
+    fn keep(of: &Mutex<Self>, id: IncidentId, pos: u64, one: T, most: usize) {
+        let mut kept = of.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.all.get(&id).is_some_and(|(_, known, _)| *known >= pos) {
             return;
         }
         kept.asked += 1;
         let asked = kept.asked;
-        kept.folds.insert(incident.id, (asked, Arc::clone(incident)));
-        if kept.folds.len() > KEPT {
-            let oldest = kept.folds.iter().min_by_key(|(_, (last, _))| *last).map(|(id, _)| *id);
-            oldest.and_then(|id| kept.folds.remove(&id));
+        kept.all.insert(id, (asked, pos, one));
+        if kept.all.len() > most {
+            let oldest = kept.all.iter().min_by_key(|(_, (last, ..))| *last).map(|(id, _)| *id);
+            oldest.and_then(|id| kept.all.remove(&id));
         }
     }
 }
 
 /// Reads one incident, and keeps it for the next who asks.
 pub(crate) async fn incident(app: &App, id: IncidentId) -> Result<Arc<Incident>, AppError> {
-    let known = app.folds.kept(id);
-    let from = known.as_ref().map_or(0, |incident| incident.next_pos);
-    let newer = app.store.read_stream(&id.to_string(), from).await?;
-    let folded = folded(id, known, &newer)?;
-    app.folds.keep(&folded);
+    let folded = incident_once(app, id).await?;
+    Kept::keep(&app.folds.incidents, id, folded.next_pos, Arc::clone(&folded), KEPT);
     Ok(folded)
+}
+
+/// The same with the entries that it is made of.
+pub(crate) async fn room(app: &App, id: IncidentId) -> Result<Room, AppError> {
+    let known = Kept::find(&app.folds.rooms, id);
+    let from = known.as_ref().map_or(0, |(incident, _)| incident.next_pos);
+    let newer = app.store.read_stream(&id.to_string(), from).await?;
+    let (incident, mut entries) = known.unzip();
+    let incident = folded(id, incident, &newer)?;
+    let entries = match &mut entries {
+        None => Arc::new(newer),
+        Some(known) if newer.is_empty() => Arc::clone(known),
+        Some(known) => {
+            Arc::make_mut(known).extend(newer);
+            Arc::clone(known)
+        }
+    };
+    if entries.len() <= LONG {
+        let room = (Arc::clone(&incident), Arc::clone(&entries));
+        Kept::keep(&app.folds.rooms, id, incident.next_pos, room, ROOMS);
+    }
+    Ok((incident, entries))
 }
 
 /// The same without keeping it: for those who look at very many.
 pub(crate) async fn incident_once(app: &App, id: IncidentId) -> Result<Arc<Incident>, AppError> {
-    let known = app.folds.kept(id);
+    let known = Kept::find(&app.folds.incidents, id);
     let from = known.as_ref().map_or(0, |incident| incident.next_pos);
     folded(id, known, &app.store.read_stream(&id.to_string(), from).await?)
 }
@@ -138,7 +188,6 @@ fn is_about_people(event: &Event) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use quell_core::event::Actor;
     use quell_core::person::{BreakGlass, Role, Token};
 

@@ -198,6 +198,9 @@ pub fn is_whole(text: &str) -> bool {
 
 /// Notes that it was used. Not a fact worth an entry each time; what it did is recorded with its maker's name anyway.
 pub async fn used(app: &App, id: &str, now: Timestamp) -> Result<(), AppError> {
+    if app.folds.is_noted(id, now, NOTED) {
+        return Ok(());
+    }
     let known = app.store.lapsing(USED, id, now).await?;
     let last = known.as_ref().and_then(|row| row.body.parse::<Timestamp>().ok());
     if last.is_some_and(|last| now.duration_since(last) < NOTED) {

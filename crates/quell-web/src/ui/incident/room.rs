@@ -161,7 +161,7 @@ async fn page(
     filter: &Filter,
     alert: Option<Alert>,
 ) -> Result<Response, Problem> {
-    let (incident, entries) = caller.app.incident_with_entries(id).await?;
+    let (incident, entries) = caller.app.room(id).await?;
     let at = now();
     let plan = step::plan(&incident, caller, at);
     let (clocks, clocks_more) = view::clocks(&incident, at);
