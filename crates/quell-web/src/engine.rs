@@ -48,20 +48,20 @@ impl Troubles {
 impl Engine {
     /// Takes up what was asked for.
     pub(crate) async fn start(
-        app: &Arc<App>,
+        apps: watch::Receiver<Arc<App>>,
         feed: &Feed,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, AppError> {
-        let app = app.acting_as(Actor::engine("server"));
         let news = feed.listen();
-        let asked = app.store.streams_with("response.asked").await?;
+        let store = Arc::clone(&apps.borrow().store);
+        let asked = store.streams_with("response.asked").await?;
         let asked = asked.iter().filter_map(|stream| stream.parse().ok()).collect();
         let troubles = Troubles::default();
         let told = troubles.clone();
         let task = tokio::spawn(async move {
             let (running, runs) = (BTreeSet::new(), JoinSet::new());
             let tasks = BTreeMap::new();
-            Plans { app, asked, running, runs, tasks, troubles: told, stop }.drive(news).await;
+            Plans { apps, asked, running, runs, tasks, troubles: told, stop }.drive(news).await;
         });
         Ok(Self { task, troubles })
     }
@@ -77,7 +77,8 @@ impl Engine {
 type Home = Result<Ended, AppError>;
 
 struct Plans {
-    app: Arc<App>,
+    /// With the inventory of now; a plan that runs goes on with the one that it began with.
+    apps: watch::Receiver<Arc<App>>,
     /// Incidents whose plan the server was asked to carry out and that may be open.
     asked: BTreeSet<IncidentId>,
     running: BTreeSet<IncidentId>,
@@ -124,7 +125,8 @@ impl Plans {
             return;
         }
         // A database that is away is asked again with the next tick.
-        let Ok(incident) = self.app.incident(id).await else { return };
+        let app = self.apps.borrow().acting_as(Actor::engine("server"));
+        let Ok(incident) = app.incident(id).await else { return };
         if incident.closed.is_some() {
             self.asked.remove(&id);
         }
@@ -137,7 +139,7 @@ impl Plans {
         // Asked for this plan: what is made meanwhile waits for a person's word.
         let only = incident.asked;
         self.running.insert(id);
-        let (app, stop) = (Arc::clone(&self.app), self.stop.clone());
+        let stop = self.stop.clone();
         let run = self.runs.spawn(async move {
             let run = Run { stop, return_when_idle: true, failpoint: None, patience: PATIENCE, only };
             driver::run(app, id, run, &mut |_| {}).await

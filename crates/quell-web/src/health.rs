@@ -65,7 +65,13 @@ async fn readyz(State(server): State<Arc<Server>>) -> Result<String, Problem> {
     if *server.stop.borrow() {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is ending"));
     }
-    match server.app.store.size().await {
+    let app = server.app();
+    // It goes on with what it has begun; nobody new is to be sent to it.
+    if app.store.db().is_ahead().await.is_ok_and(|ahead| ahead) {
+        let words = "a newer version of this program brought the database up to date";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, words).hint("upgrade this replica"));
+    }
+    match app.store.size().await {
         Ok(_) => {
             let faults = server.standing.faults();
             // Whoever asks may be anybody: which, not why.
@@ -82,7 +88,7 @@ async fn metrics(State(server): State<Arc<Server>>) -> impl IntoResponse {
     let count = |number: &AtomicU64| i64::try_from(number.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
     let own = &server.metrics;
     // Numbers that cannot be had are left out, which monitoring notices.
-    let inbox = server.app.store.inbox_open().await.ok();
+    let inbox = server.app().store.inbox_open().await.ok();
     let all = [
         ("quell_http_requests_total", "counter", "Requests since the start.", count(&own.requests)),
         ("quell_http_refused_total", "counter", "Answers 400 to 499 since the start.", count(&own.refused)),

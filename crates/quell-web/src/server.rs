@@ -8,7 +8,6 @@ use quell_app::clock::now;
 use quell_app::person::token::{self, Shown};
 use quell_app::person::{self, Found};
 use quell_app::{App, AppError, Options, intake};
-use quell_core::event::Actor;
 use quell_core::person::{People, Role};
 use quell_core::secret::SecretValue;
 use tokio::net::TcpListener;
@@ -89,7 +88,8 @@ impl Limits {
 /// What every handler shares.
 #[derive(Debug)]
 pub struct Server {
-    pub(crate) app: Arc<App>,
+    /// With the inventory of now.
+    pub(crate) apps: watch::Sender<Arc<App>>,
     pub(crate) feed: Feed,
     pub(crate) metrics: Metrics,
     pub(crate) troubles: Troubles,
@@ -110,6 +110,11 @@ pub struct Server {
 }
 
 impl Server {
+    /// The installation, with the inventory of now.
+    pub(crate) fn app(&self) -> Arc<App> {
+        Arc::clone(&self.apps.borrow())
+    }
+
     /// Where people reach it.
     pub fn url(&self) -> &Url {
         &self.url
@@ -145,13 +150,13 @@ impl Server {
     /// Who is known here, as of now.
     pub(crate) async fn people(&self) -> Result<People, AppError> {
         let mut people = self.people.lock().await;
-        person::catch_up(&self.app, &mut people).await?;
+        person::catch_up(&self.app(), &mut people).await?;
         Ok(people.clone())
     }
 
     pub(crate) async fn session(&self, cookie: &SecretValue) -> Result<Option<Found>, AppError> {
         let people = self.people().await?;
-        person::find(&self.app, &people, cookie, now()).await
+        person::find(&self.app(), &people, cookie, now()).await
     }
 
     /// What somebody may do now who was let in before; none when it is over.
@@ -160,7 +165,7 @@ impl Server {
         match by {
             By::Token { id, .. } => Ok(token::role(&people, id, now())),
             By::Session { id, .. } => {
-                let found = person::find_named(&self.app, &people, id.clone(), now()).await?;
+                let found = person::find_named(&self.app(), &people, id.clone(), now()).await?;
                 Ok(found.map(|found| found.role))
             }
         }
@@ -175,7 +180,7 @@ impl Server {
         let value = SecretValue::new(value.trim_ascii().to_vec());
         let at = now();
         let Some(shown) = token::check(&self.people().await?, &value, at) else { return Ok(None) };
-        token::used(&self.app, &shown.id, at).await?;
+        token::used(&self.app(), &shown.id, at).await?;
         Ok(Some(shown))
     }
 }
@@ -206,17 +211,13 @@ pub async fn serve(
         tracing::warn!(%file, "the certificate is not for the host of --url: browsers that come here directly refuse it");
     }
     let feed = Feed::start(&app, stop.clone()).await?;
-    let engine = Engine::start(&app, &feed, stop.clone()).await?;
-    let inbox = tokio::spawn(intake::work(
-        app.acting_as(Actor::engine("intake")),
-        config.options,
-        stop.clone(),
-        told,
-    ));
+    let (apps, current) = watch::channel(Arc::clone(&app));
+    let engine = Engine::start(current.clone(), &feed, stop.clone()).await?;
+    let inbox = tokio::spawn(intake::work(current, config.options.clone(), stop.clone(), told));
     let people = Mutex::new(person::people(&app).await?);
     let (metrics, troubles) = (Metrics::default(), engine.troubles.clone());
     let server = Arc::new(Server {
-        app,
+        apps,
         feed,
         metrics,
         troubles,
@@ -232,10 +233,10 @@ pub async fn serve(
         people,
         stop: stop.clone(),
     });
-    let reloads = tokio::spawn(reload::watch(Arc::clone(&server), config.reload, stop.clone()));
-    tracing::info!(tls = server.tls.is_some(), %address, "listening");
+    let reloads =
+        tokio::spawn(reload::watch(Arc::clone(&server), config.options, config.reload, stop.clone()));
     ready(address);
-    listen::accept(&listener, &server, stop).await;
+    listen::accept(listener, &server, stop).await;
     // Steps that run end and are recorded; nothing new starts. Another replica takes up the rest.
     engine.end().await;
     // A delivery that is being worked off is ended; the others stay written down.

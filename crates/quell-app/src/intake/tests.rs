@@ -232,7 +232,8 @@ async fn workers_take_up_what_comes_in_until_they_are_told_to_stop() {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let (seen, mut told) = tokio::sync::mpsc::unbounded_channel();
     let on = move |ended: &Ended| drop(seen.send(ended.clone()));
-    let worker = tokio::spawn(work(Arc::clone(&app), options(folder.path()), stopped, on));
+    let (_apps, told) = tokio::sync::watch::channel(Arc::clone(&app));
+    let worker = tokio::spawn(work(told, options(folder.path()), stopped, on));
     for n in 0..6_u8 {
         let body = format!("{{\"n\":{n}}}").into_bytes();
         assert_eq!(accept(&app, "github", &github(KEY, &body), &body, now()).await.status, 202);

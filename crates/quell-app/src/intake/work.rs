@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use quell_core::event::Actor;
 use quell_store::{Delivery, TryEnded, WorkerGuard};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -44,35 +45,41 @@ pub struct Ended {
     pub note: String,
 }
 
-/// Works until told to stop. Deliveries that are being worked on are ended first.
+/// Works until told to stop. Deliveries that are being worked on are ended first; each is worked on with the inventory of when it was begun.
 pub async fn work(
-    app: Arc<App>,
+    apps: watch::Receiver<Arc<App>>,
     options: Options,
     stop: watch::Receiver<bool>,
     on: impl Fn(&Ended) + Clone + Send + Sync + 'static,
 ) -> Result<(), AppError> {
     let mut lanes = tokio::task::JoinSet::new();
     for _ in 0..LANES {
-        let (app, options) = (Arc::clone(&app), options.clone());
+        let (apps, options) = (apps.clone(), options.clone());
         let (stop, on) = (stop.clone(), on.clone());
         // What a delivery leads to borrows from the inventory in ways that keep it on one thread.
         let runtime = tokio::runtime::Handle::current();
-        lanes.spawn_blocking(move || runtime.block_on(lane(&app, &options, stop, &on)));
+        lanes.spawn_blocking(move || runtime.block_on(lane(&apps, &options, stop, &on)));
     }
     while lanes.join_next().await.is_some() {}
     Ok(())
 }
 
-async fn lane(app: &App, options: &Options, mut stop: watch::Receiver<bool>, on: &impl Fn(&Ended)) {
+async fn lane(
+    apps: &watch::Receiver<Arc<App>>,
+    options: &Options,
+    mut stop: watch::Receiver<bool>,
+    on: &impl Fn(&Ended),
+) {
     let mut worker = None;
     while !*stop.borrow() {
+        let app = apps.borrow().acting_as(Actor::engine("intake"));
         // Whoever lost the right to act under a name goes on under another one.
         if worker.as_ref().is_none_or(|own: &WorkerGuard| !own.right().holds()) {
             worker = app.store.become_worker().await.ok();
         }
         // A database that is away for a moment must not end the worker.
         if let Some(own) = &worker
-            && let Ok(Some(ended)) = next(app, options, own).await
+            && let Ok(Some(ended)) = next(&app, options, own).await
         {
             on(&ended);
             continue;

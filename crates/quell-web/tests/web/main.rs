@@ -11,6 +11,7 @@
 mod hooks;
 mod limits;
 mod oidc;
+mod reload;
 mod rights;
 mod sign_in;
 mod tls;

@@ -42,10 +42,14 @@ pub(super) struct NewToken {
     days: i64,
 }
 
-pub(super) async fn make_token(caller: Caller, Form(form): Form<NewToken>) -> Result<Response, Problem> {
+pub(super) async fn make_token(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Form(form): Form<NewToken>,
+) -> Result<Response, Problem> {
     let wanted = Wanted { name: form.name, role: form.role, days: form.days };
     let (token, text) = made(&caller, wanted).await?;
-    page(&caller, Some(Fresh { what: format!("The token {}", token.name), text })).await
+    page(&server, &caller, Some(Fresh { what: format!("The token {}", token.name), text })).await
 }
 
 #[derive(Deserialize)]
@@ -119,12 +123,16 @@ pub(super) struct Code {
     name: String,
 }
 
-pub(super) async fn code(caller: Caller, Form(form): Form<Code>) -> Result<Response, Problem> {
+pub(super) async fn code(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Form(form): Form<Code>,
+) -> Result<Response, Problem> {
     // Whoever has it signs in as that person: a session that was left open must not make one, nor broken glass.
     caller.lasting(Role::Admin)?;
     caller.is_fresh(now())?;
     let people = person::people(&caller.app).await?;
     let code = person::code(&caller.app, &people, &form.name, now()).await?;
     let text = code.expose_text().unwrap_or_default().to_owned();
-    page(&caller, Some(Fresh { what: format!("The code of {}", form.name), text })).await
+    page(&server, &caller, Some(Fresh { what: format!("The code of {}", form.name), text })).await
 }
