@@ -111,6 +111,15 @@ impl App {
         Arc::new(Self { expects: Some(pos), ..self.copy(self.actor.clone(), None) })
     }
 
+    /// The same installation with the inventory as it is on disk now, if every part of it can be used. Plans stay pinned to the one
+    /// that they were made from.
+    pub fn with_inventory_of_now(&self, options: &Options) -> Result<Arc<Self>, AppError> {
+        let inventory = crate::inventory::check_offline(options)?;
+        let context = context(options, &inventory)?;
+        let same = self.copy(self.actor.clone(), None);
+        Ok(Arc::new(Self { inventory: Arc::new(inventory), context, ..same }))
+    }
+
     fn copy(&self, actor: Actor, seen: Option<u64>) -> Self {
         Self {
             store: Arc::clone(&self.store),

@@ -97,6 +97,11 @@ impl Db {
         Ok(())
     }
 
+    /// Did a newer program bring the schema up to date while this one runs?
+    pub async fn is_ahead(&self) -> Result<bool, StoreError> {
+        Ok(self.schema().await? > newest())
+    }
+
     /// The version of the schema that is there; 0 before the first.
     pub async fn schema(&self) -> Result<i64, StoreError> {
         const SQLITE: &str = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations')";

@@ -10,6 +10,7 @@ use quell_app::clock::now;
 use quell_app::driver::{self, Ended, PATIENCE, Run};
 use quell_app::{App, AppError, Tick, projection};
 use quell_core::IncidentId;
+use quell_core::event::Actor;
 use quell_core::incident::Incident;
 use quell_core::incident::notice::{Notice, NoticeState};
 use tokio::sync::broadcast::error::RecvError;
@@ -46,11 +47,16 @@ impl Troubles {
 }
 
 /// Drives plans until it is told to stop; then waits until what runs has ended and is recorded.
-pub(crate) async fn drive(app: Arc<App>, feed: Feed, troubles: Troubles, stop: watch::Receiver<bool>) {
+pub(crate) async fn drive(
+    apps: watch::Receiver<Arc<App>>,
+    feed: Feed,
+    troubles: Troubles,
+    stop: watch::Receiver<bool>,
+) {
     let news = feed.listen();
     let (asked, running) = (BTreeSet::new(), BTreeSet::new());
     let (runs, tasks) = (JoinSet::new(), BTreeMap::new());
-    Plans { app, asked, running, runs, tasks, troubles, stop }.drive(news).await;
+    Plans { apps, asked, running, runs, tasks, troubles, stop }.drive(news).await;
 }
 
 /// How a run came home.
@@ -60,7 +66,8 @@ type Home = Result<Ended, AppError>;
 type Work = (IncidentId, Option<String>);
 
 struct Plans {
-    app: Arc<App>,
+    /// With the inventory of now; a plan that runs goes on with the one that it began with.
+    apps: watch::Receiver<Arc<App>>,
     /// Incidents whose plan the server was asked to carry out, or with a notice that may be on its way.
     asked: BTreeSet<IncidentId>,
     running: BTreeSet<Work>,
@@ -100,7 +107,7 @@ impl Plans {
     /// Plans that were asked for before this server listened, or at a moment of which it did not hear. A database that is away is asked again
     /// with the next tick.
     async fn look(&mut self) {
-        if let Ok(driven) = projection::driven(&self.app).await {
+        if let Ok(driven) = projection::driven(&self.app()).await {
             self.asked.extend(driven);
         }
     }
@@ -118,17 +125,18 @@ impl Plans {
     async fn take_up(&mut self, id: IncidentId) {
         self.crash();
         // A database that is away is asked again with the next tick.
-        let Ok(incident) = self.app.incident_shared(id).await else { return };
-        let telling = self.take_up_notices(&incident);
+        let app = self.app();
+        let Ok(incident) = app.incident_shared(id).await else { return };
+        let telling = self.take_up_notices(&app, &incident);
         if incident.closed.is_some() && !telling {
             self.asked.remove(&id);
         }
         if !self.running.contains(&(id, None)) {
-            self.take_up_plan(&incident);
+            self.take_up_plan(&app, &incident);
         }
     }
 
-    fn take_up_plan(&mut self, incident: &Incident) {
+    fn take_up_plan(&mut self, app: &Arc<App>, incident: &Incident) {
         let id = incident.id;
         let moves = incident.machine.as_ref().is_some_and(|machine| machine.has_work(now()));
         if !incident.is_to_be_driven() || !moves {
@@ -137,14 +145,14 @@ impl Plans {
             return;
         }
         // Asked for this plan: what is made meanwhile waits for a person's word.
-        let (app, run) = (Arc::clone(&self.app), self.options(incident.asked.clone()));
+        let (app, run) = (Arc::clone(app), self.options(incident.asked.clone()));
         let run = self.runs.spawn(async move { driver::run(app, id, run, &mut |_| {}).await });
         self.running.insert((id, None));
         self.tasks.insert(run.id(), (id, None));
     }
 
     /// Every notice of an incident that somebody sent and that is not over. Are there any?
-    fn take_up_notices(&mut self, incident: &Incident) -> bool {
+    fn take_up_notices(&mut self, app: &Arc<App>, incident: &Incident) -> bool {
         let on_its_way = |notice: &&Notice| notice.state() == NoticeState::Sending;
         let mut any = false;
         for notice in incident.notices.iter().filter(on_its_way) {
@@ -153,7 +161,7 @@ impl Plans {
             if notice.sent.as_ref().is_some_and(|sent| sent.machine.has_work(now()))
                 && self.running.insert(work.clone())
             {
-                let (app, id, name) = (Arc::clone(&self.app), incident.id, notice.notice.clone());
+                let (app, id, name) = (Arc::clone(app), incident.id, notice.notice.clone());
                 let run = self.options(None);
                 let run = self.runs.spawn(async move { driver::tell(app, id, &name, run).await });
                 self.tasks.insert(run.id(), work);
@@ -162,13 +170,19 @@ impl Plans {
         any
     }
 
+    /// The installation, asked by the server.
+    fn app(&self) -> Arc<App> {
+        self.apps.borrow().acting_as(Actor::engine("server"))
+    }
+
     fn options(&self, only: Option<String>) -> Run {
         Run { stop: self.stop.clone(), return_when_idle: true, failpoint: None, patience: PATIENCE, only }
     }
 
     /// Ends the engine where a crash test says so, once. Not in release builds.
     fn crash(&self) {
-        let asked = self.app.context.environment.get("QUELL_FAILPOINT");
+        let app = self.app();
+        let asked = app.context.environment.get("QUELL_FAILPOINT");
         if cfg!(debug_assertions) && asked.is_some_and(|asked| asked == "engine-panic") {
             assert!(self.troubles.crashed(), "a crash test asked for it");
         }

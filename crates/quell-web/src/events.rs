@@ -76,7 +76,7 @@ pub(crate) async fn of_incident(
             () = turned_away(&asked, &caller.by) => {}
         }
     };
-    let news = server.feed.follow(Arc::clone(&server.app), id.to_string(), after);
+    let news = server.feed.follow(server.app(), id.to_string(), after);
     let events = news.map(move |tick| {
         let _counted = &watcher;
         Ok(event(&tick))

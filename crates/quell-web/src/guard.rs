@@ -74,7 +74,8 @@ pub(crate) async fn guard(
         request.extensions_mut().insert(caller);
     }
     let response = next.run(request).await;
-    if is_door(route) && response.status().is_client_error() {
+    let denied = [StatusCode::UNAUTHORIZED, StatusCode::UNPROCESSABLE_ENTITY];
+    if is_door(route) && denied.contains(&response.status()) {
         // What is left is asked for before the next one.
         let _left = server.limits.denied.take(&origin, now());
     }
@@ -121,12 +122,12 @@ async fn who(server: &Server, headers: &HeaderMap) -> Result<Option<Caller>, Pro
         let Some(Shown { id, person, role, made }) = server.token(given).await? else {
             return Err(Problem::bad_token());
         };
-        let app = server.app.acting_as(Actor::user(person.clone()));
+        let app = server.app().acting_as(Actor::user(person.clone()));
         return Ok(Some(Caller { person, role, own: role, by: By::Token { id, made }, app }));
     }
     let Some(cookie) = cookie(headers, server.cookie_name()) else { return Ok(None) };
     let Some(Found { id, session, role, own }) = server.session(&cookie).await? else { return Ok(None) };
-    let app = server.app.acting_as(Actor::user(session.person.clone()));
+    let app = server.app().acting_as(Actor::user(session.person.clone()));
     let by = By::Session { id, csrf: session.csrf, confirmed: session.confirmed, source: session.source };
     Ok(Some(Caller { person: session.person, role, own, by, app }))
 }

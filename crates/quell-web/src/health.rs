@@ -67,7 +67,13 @@ async fn readyz(State(server): State<Arc<Server>>) -> Result<String, Problem> {
     if *server.stop.borrow() {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is ending"));
     }
-    if server.app.store.size().await.is_err() {
+    let app = server.app();
+    // It goes on with what it has begun; nobody new is to be sent to it.
+    if app.store.db().is_ahead().await.is_ok_and(|ahead| ahead) {
+        let words = "a newer version of this program brought the database up to date";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, words).hint("upgrade this replica"));
+    }
+    if app.store.size().await.is_err() {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be read"));
     }
     let down: Vec<String> =
@@ -89,7 +95,7 @@ async fn metrics(State(server): State<Arc<Server>>) -> impl IntoResponse {
     let count = |number: &AtomicU64| i64::try_from(number.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
     let own = &server.metrics;
     // Numbers that cannot be had are left out, which monitoring notices.
-    let inbox = server.app.store.inbox_open().await.ok();
+    let inbox = server.app().store.inbox_open().await.ok();
     let all = [
         ("quell_http_requests_total", "counter", "Requests since the start.", count(&own.requests)),
         ("quell_http_refused_total", "counter", "Answers 400 to 499 since the start.", count(&own.refused)),

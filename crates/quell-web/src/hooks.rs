@@ -46,18 +46,18 @@ async fn take(
     body: Body,
 ) -> Response {
     // Nobody sends 25 MiB to a name that is not there. Names are no secrets: the signature is what counts.
-    if !intake::is_known(&server.app, &name) {
+    if !intake::is_known(&server.app(), &name) {
         return answer(Answer::denied());
     }
     let body = match whole(body, MAX_BODY).await {
         Ok(body) => body,
         Err(problem) => return problem.into_response(),
     };
-    answer(intake::accept(&server.app, &name, &headers(&all), &body, now()).await)
+    answer(intake::accept(&server.app(), &name, &headers(&all), &body, now()).await)
 }
 
 async fn types(State(server): State<Arc<Server>>, Path(name): Path<String>, all: HeaderMap) -> Response {
-    answer(intake::revocable_types(&server.app, &name, &headers(&all), now()).await)
+    answer(intake::revocable_types(&server.app(), &name, &headers(&all), now()).await)
 }
 
 /// A button was pressed under a message of the channel of this name. Slack shows nothing of the answer; the thread does.
@@ -67,10 +67,10 @@ async fn slack(
     all: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Problem> {
-    desk::is_known(&server.app, &name)?;
+    desk::is_known(&server.app(), &name)?;
     let body = whole(body, SLACK_MAX).await?;
     let header = |name: &str| all.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (timestamp, signature) = (header("x-slack-request-timestamp"), header("x-slack-signature"));
-    desk::slack(&server.app, &name, (timestamp, signature), &body, now()).await?;
+    desk::slack(&server.app(), &name, (timestamp, signature), &body, now()).await?;
     Ok(StatusCode::OK)
 }

@@ -41,7 +41,7 @@ const PLAIN_MAX: u64 = 64 << 10;
 pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// Takes connections until the server ends; then those that are in a request may finish it.
-pub(crate) async fn accept(listener: &TcpListener, server: &Arc<Server>, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn accept(listener: TcpListener, server: &Arc<Server>, mut stop: watch::Receiver<bool>) {
     let router = route::router(server);
     let graceful = GracefulShutdown::new();
     let (room, places) = (Arc::new(Semaphore::new(CONNECTIONS)), Places::default());
@@ -67,6 +67,8 @@ pub(crate) async fn accept(listener: &TcpListener, server: &Arc<Server>, mut sto
             drop(place);
         });
     }
+    // Whoever comes now is to find another replica, and not to wait here for the last steps to end.
+    drop(listener);
     drop(tokio::time::timeout(GRACE, graceful.shutdown()).await);
 }
 

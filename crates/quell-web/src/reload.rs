@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use quell_app::AppError;
 use quell_app::clock::now;
+use quell_app::{AppError, Options};
 use tokio::sync::watch;
 
 use crate::server::Server;
@@ -44,10 +44,13 @@ impl Standing {
 /// Takes up what changes until the server ends.
 pub(crate) async fn watch(
     server: Arc<Server>,
+    options: Options,
     mut asked: watch::Receiver<u64>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut certificate = Files::new(certificate_files(&server));
+    let mut inventory = Files::new(vec![options.inventory.clone()]);
+    let mut had_one = options.inventory.exists();
     let mut may_ask = true;
     loop {
         let now_please = tokio::select! {
@@ -61,6 +64,13 @@ pub(crate) async fn watch(
         // What was wrong may have been a disk that was away: no file tells that it is back.
         if certificate.changed() || now_please || server.standing.has("certificate") {
             take_up_certificate(&server);
+        }
+        if inventory.changed() || now_please || server.standing.has("inventory") {
+            // Who never had one goes on without. One that is gone is a fault.
+            had_one |= options.inventory.exists();
+            if had_one {
+                take_up_inventory(&server, &options);
+            }
         }
     }
 }
@@ -80,6 +90,18 @@ fn take_up_certificate(server: &Server) {
         Err(error) => Some(words(&error)),
     };
     say(server, "certificate", fault.as_deref());
+}
+
+fn take_up_inventory(server: &Server, options: &Options) {
+    let fault = match server.app().with_inventory_of_now(options) {
+        Ok(app) => {
+            tracing::info!(secrets = app.inventory.secrets.len(), "inventory taken up");
+            server.apps.send_replace(app);
+            None
+        }
+        Err(error) => Some(words(&error)),
+    };
+    say(server, "inventory", fault.as_deref());
 }
 
 fn say(server: &Server, what: &'static str, fault: Option<&str>) {

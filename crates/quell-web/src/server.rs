@@ -8,7 +8,6 @@ use quell_app::clock::now;
 use quell_app::person::token::{self, Shown};
 use quell_app::person::{self, Found};
 use quell_app::{App, AppError, Options, intake};
-use quell_core::event::Actor;
 use quell_core::person::{People, Role};
 use quell_core::secret::SecretValue;
 use tokio::net::TcpListener;
@@ -90,7 +89,8 @@ impl Limits {
 /// What every handler shares.
 #[derive(Debug)]
 pub struct Server {
-    pub(crate) app: Arc<App>,
+    /// With the inventory of now.
+    pub(crate) apps: watch::Sender<Arc<App>>,
     pub(crate) feed: Feed,
     pub(crate) metrics: Metrics,
     pub(crate) troubles: Troubles,
@@ -112,6 +112,11 @@ pub struct Server {
 }
 
 impl Server {
+    /// The installation, with the inventory of now.
+    pub(crate) fn app(&self) -> Arc<App> {
+        Arc::clone(&self.apps.borrow())
+    }
+
     /// Where people reach it.
     pub fn url(&self) -> &Url {
         &self.url
@@ -146,12 +151,12 @@ impl Server {
 
     /// Who is known here, as of now.
     pub(crate) async fn people(&self) -> Result<People, AppError> {
-        person::people(&self.app).await
+        person::people(&self.app()).await
     }
 
     pub(crate) async fn session(&self, cookie: &SecretValue) -> Result<Option<Found>, AppError> {
         let people = self.people().await?;
-        person::find(&self.app, &people, cookie, now()).await
+        person::find(&self.app(), &people, cookie, now()).await
     }
 
     /// What somebody may do now who was let in before; none when it is over.
@@ -160,7 +165,7 @@ impl Server {
         match by {
             By::Token { id, .. } => Ok(token::role(&people, id, now())),
             By::Session { id, .. } => {
-                let found = person::find_named(&self.app, &people, id.clone(), now()).await?;
+                let found = person::find_named(&self.app(), &people, id.clone(), now()).await?;
                 Ok(found.map(|found| found.role))
             }
         }
@@ -175,7 +180,7 @@ impl Server {
         let value = SecretValue::new(value.trim_ascii().to_vec());
         let at = now();
         let Some(shown) = token::check(&self.people().await?, &value, at) else { return Ok(None) };
-        token::used(&self.app, &shown.id, at).await?;
+        token::used(&self.app(), &shown.id, at).await?;
         Ok(Some(shown))
     }
 }
@@ -201,11 +206,12 @@ pub async fn serve(
         tracing::warn!(%file, "the certificate is not for the host of --url: browsers that come here directly refuse it");
     }
     let feed = Feed::of(&app).await?;
+    let (apps, current) = watch::channel(Arc::clone(&app));
     let (metrics, troubles) = (Metrics::default(), Troubles::default());
-    let duties = duties(&app, &config.options, (&feed, &troubles), &stop);
+    let duties = duties(&current, &config.options, (&feed, &troubles), &stop);
     let healths = duties.iter().map(|duty| duty.health.clone()).collect();
     let server = Arc::new(Server {
-        app,
+        apps,
         feed,
         metrics,
         troubles,
@@ -221,10 +227,10 @@ pub async fn serve(
         named,
         stop: stop.clone(),
     });
-    let reloads = tokio::spawn(reload::watch(Arc::clone(&server), config.reload, stop.clone()));
-    tracing::info!(tls = server.tls.is_some(), %address, "listening");
+    let reloads =
+        tokio::spawn(reload::watch(Arc::clone(&server), config.options, config.reload, stop.clone()));
     ready(address);
-    listen::accept(&listener, &server, stop).await;
+    listen::accept(listener, &server, stop).await;
     // Steps that run end and are recorded, and so does a delivery that is being worked off; nothing new starts. Another replica takes up the rest.
     for duty in duties {
         duty.end().await;
@@ -236,23 +242,22 @@ pub async fn serve(
 
 /// What goes on beside the answers.
 fn duties(
-    app: &Arc<App>,
+    apps: &watch::Receiver<Arc<App>>,
     options: &Options,
     (feed, troubles): (&Feed, &Troubles),
     stop: &watch::Receiver<bool>,
 ) -> Vec<Duty> {
     let pace = Pace::default();
-    let (own, news, end) = (Arc::clone(app), feed.clone(), stop.clone());
+    // Entries are the same whatever the inventory.
+    let (own, news, end) = (Arc::clone(&apps.borrow()), feed.clone(), stop.clone());
     let look = move || feed::look(Arc::clone(&own), news.clone(), end.clone());
     let mut all = vec![Duty::begin("the look for news", pace, stop.clone(), look)];
-    let (own, news) = (app.acting_as(Actor::engine("server")), feed.clone());
-    let (troubles, end) = (troubles.clone(), stop.clone());
-    let drive = move || engine::drive(Arc::clone(&own), news.clone(), troubles.clone(), end.clone());
+    let (own, news, troubles, end) = (apps.clone(), feed.clone(), troubles.clone(), stop.clone());
+    let drive = move || engine::drive(own.clone(), news.clone(), troubles.clone(), end.clone());
     all.push(Duty::begin("the engine", pace, stop.clone(), drive));
     for _lane in 0..intake::LANES {
-        let (own, options) = (app.acting_as(Actor::engine("intake")), options.clone());
-        let end = stop.clone();
-        let work = move || intake::work(Arc::clone(&own), options.clone(), end.clone());
+        let (own, options, end) = (apps.clone(), options.clone(), stop.clone());
+        let work = move || intake::work(own.clone(), options.clone(), end.clone());
         all.push(Duty::begin("the intake", pace, stop.clone(), work));
     }
     all

@@ -242,9 +242,10 @@ async fn workers_take_up_what_comes_in_until_they_are_told_to_stop() {
     let folder = tempfile::tempdir().unwrap();
     let app = installation(folder.path()).await;
     let (stop, stopped) = tokio::sync::watch::channel(false);
+    let (_apps, current) = tokio::sync::watch::channel(Arc::clone(&app));
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..LANES {
-        workers.spawn(work(Arc::clone(&app), options(folder.path()), stopped.clone()));
+        workers.spawn(work(current.clone(), options(folder.path()), stopped.clone()));
     }
     for n in 0..6_u8 {
         let body = format!("{{\"n\":{n}}}").into_bytes();

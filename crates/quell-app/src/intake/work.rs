@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use quell_core::event::Actor;
 use quell_store::{Delivery, TryEnded, WorkerGuard};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -44,12 +45,12 @@ pub struct Ended {
     pub note: String,
 }
 
-/// Works until told to stop; a delivery that is being worked on is ended first. A panic is the caller's to see: whoever begins another one loses nothing,
-/// since the lock of the one that is gone is free, and its delivery is taken up again.
-pub async fn work(app: Arc<App>, options: Options, stop: watch::Receiver<bool>) {
+/// Works until told to stop; a delivery that is being worked on is ended first, and each is worked on with the inventory of when it was begun. A panic is
+/// the caller's to see: whoever begins another one loses nothing, since the lock of the one that is gone is free, and its delivery is taken up again.
+pub async fn work(apps: watch::Receiver<Arc<App>>, options: Options, stop: watch::Receiver<bool>) {
     // What a delivery leads to borrows from the inventory in ways that keep it on one thread.
     let runtime = tokio::runtime::Handle::current();
-    let lane = tokio::task::spawn_blocking(move || runtime.block_on(lane(&app, &options, stop)));
+    let lane = tokio::task::spawn_blocking(move || runtime.block_on(lane(&apps, &options, stop)));
     if let Err(error) = lane.await
         && let Ok(panic) = error.try_into_panic()
     {
@@ -57,16 +58,17 @@ pub async fn work(app: Arc<App>, options: Options, stop: watch::Receiver<bool>) 
     }
 }
 
-async fn lane(app: &App, options: &Options, mut stop: watch::Receiver<bool>) {
+async fn lane(apps: &watch::Receiver<Arc<App>>, options: &Options, mut stop: watch::Receiver<bool>) {
     let mut worker = None;
     while !*stop.borrow() {
+        let app = apps.borrow().acting_as(Actor::engine("intake"));
         // Whoever lost the right to act under a name goes on under another one.
         if worker.as_ref().is_none_or(|own: &WorkerGuard| !own.right().holds()) {
             worker = app.store.become_worker().await.ok();
         }
         // A database that is away for a moment must not end the worker.
         if let Some(own) = &worker
-            && let Ok(Some(ended)) = next(app, options, own).await
+            && let Ok(Some(ended)) = next(&app, options, own).await
         {
             // Its note may hold words of whoever sent it, and stays in the inbox.
             let Ended { id, source, state, .. } = &ended;

@@ -2,6 +2,7 @@
 //!
 //! Every step leaves either the old one usable or the new one complete, and the same command goes on from there:
 //!
+//! 0. no worker begins from here on, and none lives;
 //! 1. a transaction on the old one excludes every writer until the end;
 //! 2. all rows go into the new one in one transaction, marked as arriving, and are compared by count and hash;
 //! 3. the old one is marked as moved, for good;
@@ -70,7 +71,8 @@ pub async fn move_to(
     {
         return Err(StoreError::Moved(place));
     }
-    // Workers would go on with an installation that lies elsewhere.
+    // Workers would go on with an installation that lies elsewhere. First the gate, then the look: none begins in between.
+    let _gate = crate::worker::keep_out(folder)?;
     let live = crate::worker::live(folder);
     if !live.is_empty() {
         return Err(StoreError::InUse(live));

@@ -382,11 +382,19 @@ async fn a_move_is_refused_while_somebody_works_or_the_target_holds_something() 
     let refused = move_to(&data, &urls[0], nobody, now(), |_| ()).await;
     assert!(matches!(&refused, Err(StoreError::InUse(by)) if *by == [worker.id.clone()]), "{refused:?}");
     drop(worker);
+    // Refused, it lets workers in again.
+    drop(store.become_worker().await.unwrap());
     drop(made(&other, Some(&urls[1])).await);
     let refused = move_to(&data, &urls[1], nobody, now(), |_| ()).await;
     assert!(matches!(refused, Err(StoreError::NotEmpty(_))), "{refused:?}");
+    // Nobody begins while it moves.
+    let begun = |_: Pause| {
+        let begin = || tokio::runtime::Handle::current().block_on(store.become_worker());
+        let refused = tokio::task::block_in_place(begin).unwrap_err();
+        assert_eq!(refused.to_string(), "the installation is in use by `quell move`");
+    };
     // One that was open meanwhile does not write to what was moved.
-    move_to(&data, &urls[0], nobody, now(), |_| ()).await.unwrap();
+    move_to(&data, &urls[0], nobody, now(), begun).await.unwrap();
     let event = Event::NoteAdded { text: "too late".to_owned() };
     let late = store.append_to_end("INC-2026-0001", NewEntry::new(Actor::user("ines"), event), now()).await;
     assert!(matches!(late, Err(StoreError::Moved(_))), "{late:?}");

@@ -162,6 +162,8 @@ impl Store {
         let id = format!("w-{}", hex::encode(random));
         let lock = match &self.db {
             Db::Sqlite(_, folder) => {
+                // Held until the worker can be seen: nobody who keeps the gate shut finds that there is none while one begins.
+                let _gate = gate(folder, FlockOperation::NonBlockingLockShared)?;
                 let folder = folder.join("workers");
                 std::fs::create_dir_all(&folder).map_err(|e| StoreError::io(&folder, e))?;
                 let path = folder.join(&id);
@@ -181,6 +183,25 @@ impl Store {
             Db::Sqlite(_, folder) => Ok(file_is_held(folder, worker)),
             Db::Postgres(pool) => session::is_held(pool, worker).await,
         }
+    }
+}
+
+/// File by which a move keeps workers out.
+const GATE: &str = "workers.gate";
+
+/// Keeps workers out of an embedded installation until it is dropped. Those that are at it already are seen afterwards, by [`live`].
+pub(crate) fn keep_out(folder: &Path) -> Result<File, StoreError> {
+    gate(folder, FlockOperation::LockExclusive)
+}
+
+fn gate(folder: &Path, how: FlockOperation) -> Result<File, StoreError> {
+    let path = folder.join(GATE);
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|e| StoreError::io(&path, e))?;
+    match flock(&file, how) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse(vec!["`quell move`".to_owned()])),
+        Err(error) => Err(StoreError::io(&path, error.into())),
     }
 }
 

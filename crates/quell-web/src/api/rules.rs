@@ -96,7 +96,7 @@ async fn act(
     let (parts, body) = request.into_parts();
     let key = key(&parts.headers)?.filter(|_| operation.kept);
     let body = read(body, operation.body_max).await?;
-    let app = Arc::clone(&server.app);
+    let app = server.app();
     let work = async move {
         match key {
             Some(key) => once(&app, operation, &person, &key, parts, body, next).await,

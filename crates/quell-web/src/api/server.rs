@@ -44,10 +44,10 @@ pub(crate) struct About {
 }
 
 pub(crate) async fn show(State(server): State<Arc<Server>>, caller: Caller) -> Result<Json<About>, Problem> {
-    let entries = server.app.store.size().await.map_err(AppError::from)?;
+    let entries = server.app().store.size().await.map_err(AppError::from)?;
     Ok(Json(About {
         version: env!("CARGO_PKG_VERSION"),
-        ledger: server.app.store.origin().to_owned(),
+        ledger: server.app().store.origin().to_owned(),
         entries,
         person: caller.person,
         role: caller.role,

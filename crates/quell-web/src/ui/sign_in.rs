@@ -79,7 +79,7 @@ fn sign_in_page(
     refused: bool,
     again: bool,
 ) -> Result<Response, Problem> {
-    let provider = server.app.inventory.server.oidc.is_some();
+    let provider = server.app().inventory.server.oidc.is_some();
     let mut response = render(&SignInPage { page, next: own_place(next), refused, provider, again })?;
     if refused {
         *response.status_mut() = StatusCode::UNAUTHORIZED;
@@ -111,11 +111,11 @@ async fn sign_in(State(server): State<Arc<Server>>, Form(form): Form<SignIn>) ->
     let next = own_place(&form.next);
     let code = SecretValue::from_text(form.code);
     let known = server.people().await?;
-    let who = person::redeem(&server.app, &code, at).await?;
+    let who = person::redeem(&server.app(), &code, at).await?;
     let Some((who, role)) = who.and_then(|who| known.local.get(&who).map(|role| (who.clone(), *role))) else {
         return sign_in_page(&server, Page::public("Sign in"), next, true, false);
     };
-    let cookie = person::start(&server.app, &who, role, Source::Local, at).await?;
+    let cookie = person::start(&server.app(), &who, role, Source::Local, at).await?;
     let mut response = Redirect::to(next).into_response();
     set_cookie(&server, &mut response, Some(&cookie))?;
     Ok(response)
@@ -129,7 +129,7 @@ async fn again(
 ) -> Result<Response, Problem> {
     let at = now();
     let code = SecretValue::from_text(form.code);
-    let who = person::redeem(&server.app, &code, at).await?;
+    let who = person::redeem(&server.app(), &code, at).await?;
     let By::Session { id, source: Source::Local, .. } = &caller.by else {
         return Err(
             Problem::bad_request("your identity provider vouches for you, not a code").hint("/sign-in/again")
@@ -138,8 +138,8 @@ async fn again(
     if who.as_deref() != Some(&caller.person) {
         return sign_in_page(&server, Page::of(&caller, "Show who you are"), &form.next, true, true);
     }
-    person::end(&server.app, id, at).await?;
-    let cookie = person::start(&server.app, &caller.person, caller.role, Source::Local, at).await?;
+    person::end(&server.app(), id, at).await?;
+    let cookie = person::start(&server.app(), &caller.person, caller.role, Source::Local, at).await?;
     let mut response = Redirect::to(own_place(&form.next)).into_response();
     set_cookie(&server, &mut response, Some(&cookie))?;
     Ok(response)
@@ -161,7 +161,7 @@ fn callback(server: &Server) -> Result<url::Url, Problem> {
 /// To the identity provider.
 async fn away(State(server): State<Arc<Server>>, Form(form): Form<Away>) -> Result<Response, Problem> {
     let again = form.again == "yes";
-    let away = oidc::begin(&server.app, &callback(&server)?, own_place(&form.next), again, now()).await?;
+    let away = oidc::begin(&server.app(), &callback(&server)?, own_place(&form.next), again, now()).await?;
     // `form-action 'self'` would stop the browser from following a redirect of a form: a page with one link does not.
     let page = Page::public("To your identity provider");
     let mut response = render(&AwayPage { page, url: away.url.as_str() })?;
@@ -187,13 +187,13 @@ async fn back(
 ) -> Result<Response, Problem> {
     let at = now();
     let cookie = crate::guard::cookie(&headers, away_cookie(&server));
-    let back = oidc::finish(&server.app, &callback(&server)?, &returned, cookie.as_ref(), at).await?;
+    let back = oidc::finish(&server.app(), &callback(&server)?, &returned, cookie.as_ref(), at).await?;
     // Whoever was signed in here before is not any more: an old cookie that somebody took is worth nothing.
     if let Some(old) = crate::guard::cookie(&headers, server.cookie_name()) {
-        person::end(&server.app, &person::hash(old.expose()), at).await?;
+        person::end(&server.app(), &person::hash(old.expose()), at).await?;
     }
     let times = (at, back.confirmed);
-    let cookie = person::begin(&server.app, &back.person, back.role, Source::Oidc, times).await?;
+    let cookie = person::begin(&server.app(), &back.person, back.role, Source::Oidc, times).await?;
     // The browser comes from another site: a `Lax` cookie is sent on with a link that is followed, and this is one.
     let mut response = Redirect::to(own_place(&back.next)).into_response();
     set_cookie(&server, &mut response, Some(&cookie))?;
@@ -203,7 +203,7 @@ async fn back(
 
 async fn sign_out(State(server): State<Arc<Server>>, caller: Caller) -> Result<Response, Problem> {
     if let By::Session { id, .. } = &caller.by {
-        person::end(&server.app, id, now()).await?;
+        person::end(&server.app(), id, now()).await?;
         server.left.send_modify(|count| *count += 1);
     }
     let mut response = Redirect::to("/sign-in").into_response();

@@ -43,6 +43,7 @@ pub(crate) async fn serve(options: &Options, args: &ServeArgs, out: &Out) -> Res
     let ended = quell_web::serve(app, config, stopped, |address| {
         // For programs every line is one of the log, and a code is in none.
         if args.log_format == LogFormat::Json {
+            tracing::info!(scheme, %address, "listening");
             if code.is_some() {
                 tracing::warn!("nobody can sign in yet: `quell person code` prints a code");
             }

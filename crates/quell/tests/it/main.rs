@@ -18,6 +18,7 @@ mod evidence;
 mod fault;
 mod fault_disk;
 mod gate;
+mod handover;
 mod hostile;
 mod hunt;
 mod hunt_database;

@@ -43,7 +43,7 @@ fn done(child: Child) -> Output {
 }
 
 /// How often the issuer was told something.
-fn told(servers: &Servers, words: &str) -> usize {
+pub(crate) fn told(servers: &Servers, words: &str) -> usize {
     servers.postgres.log().lines().filter(|line| line.contains("statement:") && line.contains(words)).count()
 }
 

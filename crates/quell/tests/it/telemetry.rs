@@ -6,13 +6,12 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use super::world::{quell_program, text, wait_for};
+use super::world::{ask, quell_program, text, wait_for};
 
 /// Something that listens on loopback, keeps what it gets, and answers all of it in the same way.
 struct Listener {
@@ -169,20 +168,8 @@ impl Served {
 
     /// Status and head of the answer.
     fn ask(&self, verb: &str, path: &str, headers: &[&str], body: &str) -> (u16, String) {
-        let address = self.url.trim_start_matches("http://");
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
-        let more: Vec<String> = headers.iter().map(|header| format!("{header}\r\n")).collect();
-        let length = body.len();
-        let head = format!(
-            "{verb} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n{}\r\n",
-            more.concat()
-        );
-        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, answer.split("\r\n\r\n").next().unwrap().to_owned())
+        let (status, head, _) = ask(&self.url, verb, path, headers, body);
+        (status, head)
     }
 
     fn end(&mut self) {
@@ -214,13 +201,7 @@ fn sign_in(served: &Served, planted: &mut Vec<String>) -> String {
 
 /// The token of a session's forms, from a page.
 fn csrf(served: &Served, cookie: &str) -> String {
-    let address = served.url.trim_start_matches("http://");
-    let mut stream = TcpStream::connect(address).unwrap();
-    let head =
-        format!("GET /report HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncookie: {cookie}\r\n\r\n");
-    stream.write_all(head.as_bytes()).unwrap();
-    let mut page = String::new();
-    stream.read_to_string(&mut page).unwrap();
+    let (_, _, page) = ask(&served.url, "GET", "/report", &[&format!("cookie: {cookie}")], "");
     let (_, rest) = page.split_once(r#"name="csrf" value=""#).unwrap();
     rest.split('"').next().unwrap().to_owned()
 }
@@ -399,15 +380,7 @@ fn a_collector_that_never_answers_stops_nothing_and_one_that_refuses_is_counted(
     let refusing = Listener::start(Some("400 Bad Request"));
     let served = Served::start(&["--otlp-endpoint", &refusing.url()], "http://127.0.0.1:9");
     let dropped = || {
-        let address = served.url.trim_start_matches("http://");
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream
-            .write_all(
-                format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").as_bytes(),
-            )
-            .unwrap();
-        let mut page = String::new();
-        stream.read_to_string(&mut page).unwrap();
+        let (_, _, page) = ask(&served.url, "GET", "/metrics", &[], "");
         let line = page.lines().find_map(|line| line.strip_prefix("quell_spans_dropped_total ")).unwrap();
         line.parse::<u64>().unwrap() > 0
     };

@@ -43,10 +43,14 @@ pub(super) struct NewToken {
     days: i64,
 }
 
-pub(super) async fn make_token(caller: Caller, Form(form): Form<NewToken>) -> Result<Response, Problem> {
+pub(super) async fn make_token(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Form(form): Form<NewToken>,
+) -> Result<Response, Problem> {
     let wanted = Wanted { name: form.name, role: form.role, days: form.days };
     let (token, text) = made(&caller, wanted).await?;
-    page(&caller, Some(Fresh { what: format!("The token {}", token.name), text })).await
+    page(&server, &caller, Some(Fresh { what: format!("The token {}", token.name), text })).await
 }
 
 #[derive(Deserialize)]
@@ -110,7 +114,12 @@ pub(super) struct Code {
     name: String,
 }
 
-pub(super) async fn code(caller: Caller, Form(form): Form<Code>) -> Result<Response, Problem> {
+pub(super) async fn code(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Form(form): Form<Code>,
+) -> Result<Response, Problem> {
     let code = code_of(&caller, &form.name).await?;
-    page(&caller, Some(Fresh { what: format!("The code of {}", code.person), text: code.code })).await
+    page(&server, &caller, Some(Fresh { what: format!("The code of {}", code.person), text: code.code }))
+        .await
 }

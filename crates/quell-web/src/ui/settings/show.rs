@@ -1,6 +1,9 @@
 //! The page.
 
+use std::sync::Arc;
+
 use askama::Template;
+use axum::extract::State;
 use axum::response::Response;
 use jiff::Timestamp;
 use quell_app::clock::now;
@@ -10,6 +13,7 @@ use quell_core::person::{BreakGlass, Role};
 use crate::api::token;
 use crate::caller::{By, Caller};
 use crate::problem::Problem;
+use crate::server::Server;
 use crate::ui::{Page, render};
 use crate::view::TokenListed;
 
@@ -31,6 +35,8 @@ struct SettingsPage {
     now: Timestamp,
     /// A token or a code that was just made; shown this once.
     fresh: Option<Fresh>,
+    /// Changed files that could not be taken up, with the reason; for those who run it.
+    faults: Vec<(&'static str, String)>,
 }
 
 /// Something that is shown once.
@@ -41,12 +47,16 @@ pub(super) struct Fresh {
     pub(super) text: String,
 }
 
-pub(super) async fn show(caller: Caller) -> Result<Response, Problem> {
-    page(&caller, None).await
+pub(super) async fn show(State(server): State<Arc<Server>>, caller: Caller) -> Result<Response, Problem> {
+    page(&server, &caller, None).await
 }
 
 /// The page, with something that was just made.
-pub(super) async fn page(caller: &Caller, fresh: Option<Fresh>) -> Result<Response, Problem> {
+pub(super) async fn page(
+    server: &Server,
+    caller: &Caller,
+    fresh: Option<Fresh>,
+) -> Result<Response, Problem> {
     let at = now();
     let known = person::people(&caller.app).await?;
     let this = match &caller.by {
@@ -64,5 +74,6 @@ pub(super) async fn page(caller: &Caller, fresh: Option<Fresh>) -> Result<Respon
         roles: Role::ALL,
         now: at,
         fresh,
+        faults: if caller.may(Role::Admin) { server.standing.faults() } else { Vec::new() },
     })
 }
