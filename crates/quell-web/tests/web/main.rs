@@ -13,6 +13,7 @@ mod hooks;
 mod limits;
 mod notices;
 mod oidc;
+mod planted;
 mod reload;
 mod rights;
 mod sign_in;
