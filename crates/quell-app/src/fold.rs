@@ -202,6 +202,7 @@ mod tests {
             role: Role::Viewer,
             sha256: String::new(),
             expires: at,
+            made_with: None,
         };
         let glass = BreakGlass {
             person: "ines".to_owned(),
@@ -214,6 +215,9 @@ mod tests {
         let text = String::new;
         let all = [
             Event::PersonAdded { person: "ines".to_owned(), role: Role::Viewer },
+            Event::PersonProvided { person: "lena".to_owned(), role: Role::Viewer },
+            Event::PersonSame { person: "ines".to_owned(), other: "lena".to_owned(), reason: text() },
+            Event::CodeMade { person: "ines".to_owned(), from_page: true },
             Event::TokenIssued { token },
             Event::BreakGlassOpened { glass },
             Event::BreakGlassReviewed { opened: 2, statement: text() },

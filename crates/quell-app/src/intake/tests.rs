@@ -268,9 +268,11 @@ async fn a_worker_that_panics_is_seen_and_leaves_its_delivery_to_the_next() {
     panics.environment.insert("QUELL_FAILPOINT".to_owned(), "intake-panic:after-reading".to_owned());
     let broken = App::open(&panics, || Err(StoreError::Kek("nobody is asked".to_owned()))).await.unwrap();
     let (stop, stopped) = tokio::sync::watch::channel(false);
+    let ((_a, broken), (_b, whole)) =
+        (tokio::sync::watch::channel(broken), tokio::sync::watch::channel(Arc::clone(&app)));
     let ended = tokio::spawn(work(broken, panics, stopped.clone())).await;
     assert!(ended.is_err_and(|error| error.is_panic()), "whoever keeps it going must see it");
-    let next = tokio::spawn(work(Arc::clone(&app), options(folder.path()), stopped));
+    let next = tokio::spawn(work(whole, options(folder.path()), stopped));
     assert_eq!(worked_off(&app).await, [(DeliveryState::Done, 2)]);
     stop.send(true).unwrap();
     next.await.unwrap();
