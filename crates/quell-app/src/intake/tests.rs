@@ -139,7 +139,7 @@ async fn strangers_do_not_become_requests_to_the_vault_and_an_outage_has_an_end(
             counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
             let mut head = [0; 4096];
             drop(tokio::io::AsyncReadExt::read(&mut stream, &mut head).await);
-            let body = json!({"data": {"data": {"hook": KEY}}}).to_string();
+            let body = json!({"data": {"data": {"hook": KEY}, "metadata": {"version": 1}}}).to_string();
             let answer = format!(
                 "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
                 body.len()
@@ -232,8 +232,8 @@ async fn workers_take_up_what_comes_in_until_they_are_told_to_stop() {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let (seen, mut told) = tokio::sync::mpsc::unbounded_channel();
     let on = move |ended: &Ended| drop(seen.send(ended.clone()));
-    let (_apps, told) = tokio::sync::watch::channel(Arc::clone(&app));
-    let worker = tokio::spawn(work(told, options(folder.path()), stopped, on));
+    let (_apps, current) = tokio::sync::watch::channel(Arc::clone(&app));
+    let worker = tokio::spawn(work(current, options(folder.path()), stopped, on));
     for n in 0..6_u8 {
         let body = format!("{{\"n\":{n}}}").into_bytes();
         assert_eq!(accept(&app, "github", &github(KEY, &body), &body, now()).await.status, 202);
