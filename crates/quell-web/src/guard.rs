@@ -58,7 +58,7 @@ pub(crate) async fn guard(
         return *response;
     }
     let origin = rates::origin(&server, &request);
-    if let Err(wait) = in_time(&server, route, caller.as_ref(), &origin) {
+    if let Err(wait) = in_time(&server, route, caller.as_ref(), origin.as_deref()) {
         return rates::too_many(wait);
     }
     let looks = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -77,22 +77,27 @@ pub(crate) async fn guard(
     let denied = [StatusCode::UNAUTHORIZED, StatusCode::UNPROCESSABLE_ENTITY];
     if is_door(route) && denied.contains(&response.status()) {
         // What is left is asked for before the next one.
-        let _left = server.limits.denied.take(&origin, now());
+        let _left = server.limits.denied.take_from(origin.as_deref(), now());
     }
     response
 }
 
 /// May they ask that often? `Err` says how long to wait.
-fn in_time(server: &Server, route: &Route, caller: Option<&Caller>, origin: &str) -> Result<(), Duration> {
+fn in_time(
+    server: &Server,
+    route: &Route,
+    caller: Option<&Caller>,
+    origin: Option<&str>,
+) -> Result<(), Duration> {
     let limits = &server.limits;
     match (route.verb, route.path) {
         (Verb::Post, "/sign-in" | "/sign-in/provider" | "/sign-in/again") | (Verb::Get, "/sign-in/back") => {
-            limits.sign_in.take(origin, now())
+            limits.sign_in.take_from(origin, now())
         }
         (Verb::Post, "/report") => {
-            limits.report.take(caller.map_or(origin, |caller| caller.person.as_str()), now())
+            limits.report.take_from(caller.map(|caller| caller.person.as_str()), now())
         }
-        _ if is_door(route) => limits.denied.allows(origin, now()),
+        _ if is_door(route) => origin.map_or(Ok(()), |origin| limits.denied.allows(origin, now())),
         _ => Ok(()),
     }
 }

@@ -66,6 +66,11 @@ impl Rates {
         self.look(caller, now, 1.0)
     }
 
+    /// The same for an address; one that is not known is not counted.
+    pub(crate) fn take_from(&self, origin: Option<&str>, now: Timestamp) -> Result<(), Duration> {
+        origin.map_or(Ok(()), |origin| self.take(origin, now))
+    }
+
     /// Could they ask now? Takes nothing.
     pub(crate) fn allows(&self, caller: &str, now: Timestamp) -> Result<(), Duration> {
         self.look(caller, now, 0.0)
@@ -91,15 +96,16 @@ impl Rates {
 }
 
 /// The address that a request came from, for counting. Behind a proxy it is what the proxy says last; who reaches the server past the
-/// proxy can say what they like, and gain nothing but to be counted as somebody else.
-pub(crate) fn origin(server: &Server, request: &Request) -> String {
+/// proxy can say what they like, and gain nothing but to be counted as somebody else. None behind a proxy that does not say: all of its
+/// callers as one would let each of them keep the others out.
+pub(crate) fn origin(server: &Server, request: &Request) -> Option<String> {
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
     let last = || -> Option<IpAddr> {
         let all = request.headers().get_all("x-forwarded-for");
         all.iter().next_back()?.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
     };
-    let told = if server.is_behind_a_proxy() { last() } else { None };
-    told.or(peer).map_or_else(String::new, |ip| network(ip.to_canonical()).to_string())
+    let from = if server.is_behind_a_proxy() { last() } else { peer };
+    from.map(|ip| network(ip.to_canonical()).to_string())
 }
 
 /// Not now.

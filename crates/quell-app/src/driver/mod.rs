@@ -10,6 +10,7 @@ mod fence;
 mod notify;
 mod outage;
 mod perform;
+mod span;
 #[cfg(test)]
 mod tests;
 
@@ -20,13 +21,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use quell_core::event::{Actor, Event, SealedRef, ValueRole};
 use quell_core::incident::{Clock, Incident, notice};
-use quell_core::outcome::Outcome;
 use quell_core::plan::{Action, Hold, Machine, Phase, Step, StepAction, StepEvent, StepState};
 use quell_core::{IncidentId, SecretId, StepId};
 use quell_store::{Batch, NewEntry, Sealed, StoreError, Watch, WorkerGuard};
 use tokio::task::JoinSet;
-use tracing::field::Empty;
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 
 use crate::systems::{Systems, inventory_hash};
 use crate::{App, AppError};
@@ -485,8 +484,7 @@ impl Driver<'_> {
             step,
         };
         let (id, failpoint) = (id.clone(), self.failpoint.clone());
-        let doing = if phase == Phase::Observe { "observe" } else { "perform" };
-        let span = tracing::info_span!("step", incident = %self.id, step = %id, attempt, doing, outcome = Empty, failed = Empty);
+        let span = span::of(self.id, &id, attempt, phase);
         let work = async move {
             let result = match fence.is_ours(&job.app.store).await {
                 Ok(()) => {
@@ -498,7 +496,7 @@ impl Driver<'_> {
                 Err(why) => Err(why),
             };
             let result = result.unwrap_or_else(perform::Performed::just);
-            told(&result.outcome);
+            span::told(&result.outcome);
             Done { step: id, attempt, phase, result }
         };
         self.tasks.spawn(work.instrument(span));
@@ -660,23 +658,6 @@ impl Driver<'_> {
             self.die(&done.step, "after-effect");
             self.pending.push(done);
         }
-    }
-}
-
-/// How an attempt ended, in one word: the reason stands in the ledger.
-fn told(outcome: &Outcome) {
-    let (word, failed) = match outcome {
-        Outcome::Applied { .. } => ("applied", false),
-        Outcome::NotApplied { .. } => ("not_applied", true),
-        Outcome::Unknown { .. } => ("unknown", true),
-    };
-    let span = Span::current();
-    span.record("outcome", word);
-    if failed {
-        span.record("failed", true);
-        tracing::warn!("step");
-    } else {
-        tracing::info!("step");
     }
 }
 

@@ -135,13 +135,14 @@ impl Slot {
     }
 }
 
-/// Nobody answered, which says nothing about the key.
+/// Nobody answered, or nothing that makes sense (a proxy before a vault that restarts), which says nothing about the key.
 fn is_away(kind: ConnectErrorKind) -> bool {
     match kind {
-        ConnectErrorKind::Unreachable | ConnectErrorKind::Transient { .. } | ConnectErrorKind::Lost => true,
-        ConnectErrorKind::Conflict
-        | ConnectErrorKind::Denied
-        | ConnectErrorKind::Missing
-        | ConnectErrorKind::Unexpected => false,
+        ConnectErrorKind::Unreachable
+        | ConnectErrorKind::Transient { .. }
+        | ConnectErrorKind::Lost
+        | ConnectErrorKind::Conflict
+        | ConnectErrorKind::Unexpected => true,
+        ConnectErrorKind::Denied | ConnectErrorKind::Missing => false,
     }
 }

@@ -139,7 +139,7 @@ async fn strangers_do_not_become_requests_to_the_vault_and_an_outage_has_an_end(
             counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
             let mut head = [0; 4096];
             drop(tokio::io::AsyncReadExt::read(&mut stream, &mut head).await);
-            let body = json!({"data": {"data": {"hook": KEY}}}).to_string();
+            let body = json!({"data": {"data": {"hook": KEY}, "metadata": {"version": 1}}}).to_string();
             let answer = format!(
                 "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
                 body.len()

@@ -9,6 +9,7 @@ mod session;
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -196,7 +197,7 @@ pub(crate) fn keep_out(folder: &Path) -> Result<File, StoreError> {
 
 fn gate(folder: &Path, how: FlockOperation) -> Result<File, StoreError> {
     let path = folder.join(GATE);
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path);
     let file = file.map_err(|e| StoreError::io(&path, e))?;
     match flock(&file, how) {
         Ok(()) => Ok(file),

@@ -76,18 +76,18 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Told {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut fields = Vec::new();
+        let mut own = Fields::default();
         for span in context.event_scope(event).into_iter().flat_map(Scope::from_root) {
             let extensions = span.extensions();
-            fields.extend(extensions.get::<Fields>().into_iter().flat_map(|known| known.0.iter().cloned()));
+            for (name, value) in extensions.get::<Fields>().into_iter().flat_map(|known| &known.0) {
+                own.set(name, value.clone());
+            }
         }
-        let mut own = Fields::default();
+        // What is said last counts: the inner span's word, and the event's own.
         event.record(&mut own);
         let what = own.take("message");
         let what = what.as_ref().and_then(Value::as_str).unwrap_or(event.metadata().name()).to_owned();
-        // What the event says itself counts.
-        fields.retain(|(name, _)| own.0.iter().all(|(newer, _)| newer != name));
-        fields.append(&mut own.0);
+        let mut fields = own.0;
         let inner = context.event_span(event);
         if let Some(own) = inner.and_then(|span| span.extensions().get::<Own>().copied())
             && self.spans.is_some()
@@ -139,8 +139,12 @@ pub(crate) fn request_id() -> String {
 
 impl Fields {
     fn put(&mut self, field: &Field, value: Value) {
-        self.0.retain(|(name, _)| *name != field.name());
-        self.0.push((field.name(), value));
+        self.set(field.name(), value);
+    }
+
+    fn set(&mut self, name: &'static str, value: Value) {
+        self.0.retain(|(known, _)| *known != name);
+        self.0.push((name, value));
     }
 
     fn take(&mut self, wanted: &str) -> Option<Value> {

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel}
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tracing::Level;
 
 use super::{Counts, Format};
@@ -82,7 +82,7 @@ fn write(given: &Receiver<Order>, format: Format) {
     for order in given {
         let Order::Write(line) = order else { return };
         let text = match format {
-            Format::Json => json(line),
+            Format::Json => json(&line),
             Format::Text => text(&line),
         };
         // If stderr is gone there is nobody to tell.
@@ -90,15 +90,14 @@ fn write(given: &Receiver<Order>, format: Format) {
     }
 }
 
-fn json(line: Line) -> String {
-    let mut all = Map::new();
-    all.insert("at".to_owned(), Value::String(line.at.to_string()));
-    all.insert("level".to_owned(), Value::String(line.level.as_str().to_lowercase()));
-    all.insert("what".to_owned(), Value::String(line.what));
-    for (name, value) in line.fields {
-        all.insert(name.to_owned(), value);
-    }
-    format!("{}\n", Value::Object(all))
+/// In this order: when, how important, what, and the rest from the outside in.
+fn json(line: &Line) -> String {
+    let level = line.level.as_str().to_lowercase();
+    let ends =
+        [("at", line.at.to_string().into()), ("level", level.into()), ("what", line.what.as_str().into())];
+    let all = ends.iter().chain(&line.fields);
+    let pairs: Vec<String> = all.map(|(name, value)| format!("{}:{value}", Value::from(*name))).collect();
+    format!("{{{}}}\n", pairs.join(","))
 }
 
 fn text(line: &Line) -> String {
@@ -147,7 +146,7 @@ mod tests {
     #[test]
     fn a_line_is_one_line_whatever_is_in_it() {
         insta::assert_snapshot!(text(&line()), @r#"2026-11-23T03:00:00Z WARN  request route=/incidents/{id} why="two\nlines \u001b[2J" status=404"#);
-        insta::assert_snapshot!(json(line()), @r#"{"at":"2026-11-23T03:00:00Z","level":"warn","what":"request","route":"/incidents/{id}","why":"two\nlines \u001b[2J","status":404}"#);
+        insta::assert_snapshot!(json(&line()), @r#"{"at":"2026-11-23T03:00:00Z","level":"warn","what":"request","route":"/incidents/{id}","why":"two\nlines \u001b[2J","status":404}"#);
     }
 
     #[test]

@@ -52,6 +52,11 @@ async fn whoever_guesses_codes_has_to_wait_and_others_have_not() {
     // What stands before the last address was said by whoever asked.
     assert_eq!(ask(guess("198.51.100.1, 192.0.2.7")).await.0, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(ask(guess("192.0.2.7, 192.0.2.8")).await.0, StatusCode::UNAUTHORIZED);
+    // A proxy that does not say who it is for must not make all of them one.
+    for _ in 0..40 {
+        let silent = world.ask(Method::POST, "/sign-in").form(&[("code", "guessed")]);
+        assert_eq!(ask(silent).await.0, StatusCode::UNAUTHORIZED);
+    }
     // One network of IPv6 is one caller.
     for n in 0..30 {
         ask(guess(&format!("2001:db8::{n:x}"))).await;

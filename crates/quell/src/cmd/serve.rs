@@ -1,5 +1,6 @@
 //! `quell serve`.
 
+use std::io::IsTerminal as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use quell_core::person::Role;
 use quell_core::secret::SecretValue;
 use quell_web::telemetry::{Format, Settings, Telemetry};
 use quell_web::{Config, TlsFiles};
+use tokio::signal::unix::SignalKind;
 use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
 
@@ -112,10 +114,13 @@ fn may_listen(args: &ServeArgs, url: Option<&url::Url>, tls: bool) -> Result<(),
     Ok(())
 }
 
-/// Counts SIGHUP: files are to be read again.
+/// Counts SIGHUP: files are to be read again. On a terminal it says that this was closed, and [`signal`] hears of it.
 fn hang_ups() -> watch::Receiver<u64> {
     let (tell, told) = watch::channel(0);
-    let asked = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
+    if std::io::stdin().is_terminal() {
+        return told;
+    }
+    let asked = tokio::signal::unix::signal(SignalKind::hangup());
     // Where it cannot be heard of, changes of the files still are.
     if let Ok(mut asked) = asked {
         tokio::spawn(async move {
@@ -144,16 +149,25 @@ fn public_url(text: &str) -> Result<url::Url, AppError> {
     Ok(url)
 }
 
-/// Ctrl-C, or what a service manager sends.
+/// Ctrl-C, what a service manager sends, or the end of the terminal.
 async fn signal() {
-    let terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-    let Ok(mut terminated) = terminated else {
+    let closed = async {
+        if std::io::stdin().is_terminal()
+            && let Ok(mut closed) = tokio::signal::unix::signal(SignalKind::hangup())
+        {
+            closed.recv().await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+    };
+    let Ok(mut terminated) = tokio::signal::unix::signal(SignalKind::terminate()) else {
         drop(tokio::signal::ctrl_c().await);
         return;
     };
     tokio::select! {
         _asked = tokio::signal::ctrl_c() => {}
         _asked = terminated.recv() => {}
+        () = closed => {}
     }
 }
 

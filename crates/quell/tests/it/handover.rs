@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
 
 use quell_testkit::postgres::Server;
 use rustix::process::Signal;
@@ -15,6 +16,7 @@ use super::world::{Roles, Servers, World, ask, text, wait_for};
 struct Replica {
     child: Child,
     url: String,
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Drop for Replica {
@@ -26,12 +28,20 @@ impl Drop for Replica {
 
 impl Replica {
     fn start(world: &World<'_>) -> Self {
-        let serve = ["serve", "--listen", "127.0.0.1:0", "--call-limit", "60", "--log-level", "error"];
+        let serve = ["serve", "--listen", "127.0.0.1:0", "--call-limit", "60"];
         let mut child = world.quell(&serve).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
         let line = lines.find(|line| line.starts_with("listening on")).expect("it does not listen");
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, url: line.split_whitespace().last().unwrap().to_owned() }
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let keep = Arc::clone(&log);
+        std::thread::spawn(move || lines.for_each(|line| keep.lock().unwrap().push(line)));
+        Self { child, url: line.split_whitespace().last().unwrap().to_owned(), log }
+    }
+
+    /// Has it told that it did this step?
+    fn did(&self, id: &str, step: &str) -> bool {
+        let words = format!("INFO  step incident={id} step={step} attempt=1 doing=perform outcome=applied");
+        self.log.lock().unwrap().iter().any(|line| line.ends_with(&words))
     }
 }
 
@@ -118,6 +128,9 @@ fn a_server_that_is_told_to_end_finishes_its_step_and_another_goes_on() {
     };
     wait_for(done, "the other one does not go on");
     assert_eq!(told(&servers, words), 1, "done once");
+    wait_for(|| first.did(&id, "gsd-db.install"), "the first one does not tell of its step");
+    wait_for(|| second.did(&id, "gsd-db.disable"), "the second one does not tell of its steps");
+    assert!(!second.did(&id, "gsd-db.install"));
     world.assert_inert(&id, Roles::Alternating);
     let install = history(&world, &id, "gsd-db.install");
     assert!(install.len() >= 2, "{install:?}");

@@ -118,6 +118,8 @@ fn quell(folder: &Path) -> Command {
     let mut command = Command::new(quell_program());
     command.env_clear().env("HOOK_KEY", HOOK_KEY).env("CLIENT", "canary-client-secret-Zx9Zx9");
     command.arg("--data-dir").arg(folder.join("data")).arg("--inventory").arg(folder.join("quell.yaml"));
+    // On a terminal SIGHUP means something else.
+    command.stdin(Stdio::null());
     command.args(["--as", "ines"]);
     command
 }
@@ -396,4 +398,16 @@ fn without_a_collector_no_call_carries_a_trace() {
     assert_eq!(issuer.got().len(), 1);
     served.end();
     assert!(served.lines().iter().all(|line| line["trace"].is_null()));
+}
+
+/// Nothing has changed, so it is the signal that has the files read.
+#[test]
+fn at_sighup_files_are_read_again_and_the_server_goes_on() {
+    let mut served = Served::start(&[], "http://127.0.0.1:9");
+    let taken_up = || served.lines().iter().filter(|line| line["what"] == "inventory taken up").count();
+    assert_eq!(taken_up(), 0);
+    kill_process(Pid::from_child(&served.child), Signal::HUP).unwrap();
+    wait_for(|| taken_up() == 1, "the signal is not heard");
+    assert_eq!(served.ask("GET", "/readyz", &[], "").0, 200);
+    served.end();
 }
