@@ -31,7 +31,7 @@ const REPLICAS: usize = 3;
 /// Deliveries for each incident.
 const DELIVERIES: usize = 5;
 /// Whoever waits longer, for each incident, waits for ever.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What is asked for, and what was heard of it.
 struct Work<'a> {
