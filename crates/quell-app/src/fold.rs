@@ -12,6 +12,7 @@ use quell_core::event::{Entry, INSTALLATION};
 use quell_core::incident::Incident;
 use quell_core::person::People;
 
+use crate::projection::Summary;
 use crate::{App, AppError};
 
 /// Incidents that are kept; of more, those that were asked for longest ago are forgotten.
@@ -41,10 +42,23 @@ pub(crate) struct Folds {
     incidents: Mutex<Kept<Arc<Incident>>>,
     rooms: Mutex<Kept<Room>>,
     people: tokio::sync::Mutex<People>,
+    /// What lists know of every incident, once somebody asked for all of them.
+    pub(crate) all: tokio::sync::Mutex<All>,
     /// When it was last written down that a token was used.
     noted: Mutex<BTreeMap<String, Timestamp>>,
     /// Held by the one who takes entries into the projection; the others of this process wait for them.
     pub(crate) projecting: tokio::sync::Mutex<()>,
+}
+
+/// Every incident as lists show it, up to an entry.
+#[derive(Debug, Default)]
+pub(crate) struct All {
+    /// Which beginning of the projection it was read from.
+    pub(crate) epoch: Option<i64>,
+    /// Entries before this number are in it.
+    pub(crate) seq: u64,
+    /// By id.
+    pub(crate) known: BTreeMap<IncidentId, Arc<Summary>>,
 }
 
 /// An incident, and the entries that it is made of.

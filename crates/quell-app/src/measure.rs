@@ -4,7 +4,6 @@ use quell_core::IncidentId;
 use quell_core::Timestamp;
 use quell_core::incident::Incident;
 use quell_core::plan::StepAction;
-use quell_store::Wanted;
 use serde::{Deserialize, Serialize};
 
 use crate::report::contained_at;
@@ -75,18 +74,18 @@ pub struct Measured {
 /// Counts over all incidents.
 pub async fn all(app: &App, now: Timestamp) -> Result<Measured, AppError> {
     let mut out = Measured::default();
-    for known in projection::page(app, &Wanted::default(), (usize::MAX, 0)).await?.into_iter().rev() {
+    for known in projection::all(app).await? {
         if known.open && !known.drill {
             out.open += 1;
             out.not_contained += usize::from(!known.is_contained());
-            out.open_clocks.extend(known.clocks.into_iter().map(|(name, due)| OpenClock {
+            out.open_clocks.extend(known.clocks.iter().map(|(name, due)| OpenClock {
                 incident: known.id,
-                name,
-                due,
-                missed: now > due,
+                name: name.clone(),
+                due: *due,
+                missed: now > *due,
             }));
         }
-        out.times.push(known.times);
+        out.times.push(known.times.clone());
     }
     out.open_clocks.sort_by_key(|clock| clock.due);
     let real = || out.times.iter().filter(|times| !times.drill);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use proptest::prelude::*;
-use quell_store::{KekSource, Store};
+use quell_store::{Db, KekSource, Store};
 use serde_json::json;
 use sha2::Sha256;
 
@@ -276,6 +276,30 @@ async fn a_worker_that_panics_is_seen_and_leaves_its_delivery_to_the_next() {
     assert_eq!(worked_off(&app).await, [(DeliveryState::Done, 2)]);
     stop.send(true).unwrap();
     next.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_delivery_whose_end_could_not_be_written_is_not_held_by_a_worker_that_lives() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = installation(folder.path()).await;
+    let body = b"{}".to_vec();
+    assert_eq!(accept(&app, "github", &github(KEY, &body), &body, now()).await.status, 202);
+    let Db::Sqlite(pool, _) = app.store.db() else { panic!("an embedded store") };
+    let lost = "CREATE TRIGGER lost BEFORE UPDATE ON inbox WHEN NEW.state = 'done' BEGIN SELECT RAISE(ABORT, 'away'); END";
+    sqlx::raw_sql(lost).execute(pool).await.unwrap();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let worker = tokio::spawn(work(Arc::clone(&app), options(folder.path()), stopped));
+    for _ in 0..400 {
+        // Begun again while it could not be ended: it was let go.
+        if list(&app, 1).await.unwrap()[0].tries > 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    sqlx::raw_sql("DROP TRIGGER lost").execute(pool).await.unwrap();
+    assert!(worked_off(&app).await[0].1 > 1);
+    stop.send(true).unwrap();
+    worker.await.unwrap();
 }
 
 /// A server has to be able to answer on any of its threads.

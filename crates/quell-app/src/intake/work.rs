@@ -66,14 +66,19 @@ async fn lane(apps: &watch::Receiver<Arc<App>>, options: &Options, mut stop: wat
         if worker.as_ref().is_none_or(|own: &WorkerGuard| !own.right().holds()) {
             worker = app.store.become_worker().await.ok();
         }
-        // A database that is away for a moment must not end the worker.
-        if let Some(own) = &worker
-            && let Ok(Some(ended)) = next(&app, options, own).await
-        {
-            // Its note may hold words of whoever sent it, and stays in the inbox.
-            let Ended { id, source, state, .. } = &ended;
-            tracing::info!(delivery = id, source, state, "delivery worked on");
-            continue;
+        if let Some(own) = &worker {
+            match next(&app, options, own).await {
+                Ok(Some(ended)) => {
+                    // Its note may hold words of whoever sent it, and stays in the inbox.
+                    let Ended { id, source, state, .. } = &ended;
+                    tracing::info!(delivery = id, source, state, "delivery worked on");
+                    continue;
+                }
+                Ok(None) => {}
+                // A database that is away for a moment must not end us. But whether we hold a delivery now, nobody can tell when the answer to a claim
+                // or to its end was lost: whoever gives up the name gives up what is held under it.
+                Err(_away) => worker = None,
+            }
         }
         // Nobody who could tell us to stop any more: that is being told.
         if let Ok(Err(_gone)) = tokio::time::timeout(TICK, stop.changed()).await {

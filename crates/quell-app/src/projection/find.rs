@@ -1,5 +1,7 @@
 //! Look-ups. Each takes in what is new first.
 
+use std::sync::Arc;
+
 use quell_core::event::Entry;
 use quell_core::incident::Incident;
 use quell_core::{IncidentId, SecretId};
@@ -19,6 +21,28 @@ pub async fn page(
     let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let rows = app.store.incident_rows(FORM, wanted, (number(limit), number(offset))).await?;
     rows.iter().map(Summary::read).collect()
+}
+
+/// Every incident, oldest first. Kept in memory from the first time on, so that only what is new is read.
+pub(crate) async fn all(app: &App) -> Result<Vec<Arc<Summary>>, AppError> {
+    catch_up(app).await?;
+    let mut all = app.folds.all.lock().await;
+    let reach = app.store.reach(FORM).await?;
+    if all.epoch == Some(reach.epoch) {
+        for (stream, _) in app.store.streams_between(all.seq, reach.seq).await? {
+            if let Some((row, _)) = app.store.incident_row(FORM, &stream).await? {
+                let known = Arc::new(Summary::read(&row)?);
+                all.known.insert(known.id, known);
+            }
+        }
+    } else {
+        let rows = app.store.incident_rows(FORM, &Wanted::default(), (i64::MAX, 0)).await?;
+        let known: Result<Vec<Summary>, AppError> = rows.iter().map(Summary::read).collect();
+        all.known = known?.into_iter().map(|known| (known.id, Arc::new(known))).collect();
+        all.epoch = Some(reach.epoch);
+    }
+    all.seq = reach.seq;
+    Ok(all.known.values().map(Arc::clone).collect())
 }
 
 /// How many fit.

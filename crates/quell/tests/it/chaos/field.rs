@@ -142,15 +142,14 @@ impl Field {
     /// Follows the news of an incident through whatever happens, and writes down each number that it is told.
     pub(super) fn watch(&self, random: &mut Random, token: &str, incident: &str, told: &Mutex<Vec<u64>>) {
         while !self.is_over() {
+            // As a browser does, and not as fast as it can.
+            std::thread::sleep(Duration::from_millis(100));
             let last = told.lock().unwrap().last().copied().unwrap_or(0);
             let head = format!(
                 "GET /api/v1/incidents/{incident}/events HTTP/1.1\r\nHost: quell\r\nAuthorization: Bearer {token}\r\n\
                  Last-Event-ID: {last}\r\nConnection: close\r\n\r\n"
             );
-            let Some(stream) = open(self.any(random)) else {
-                std::thread::sleep(LOOK);
-                continue;
-            };
+            let Some(stream) = open(self.any(random)) else { continue };
             if (&stream).write_all(head.as_bytes()).is_err() {
                 continue;
             }
