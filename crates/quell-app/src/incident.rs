@@ -60,7 +60,7 @@ pub async fn open(app: &App, report: Report) -> Result<Incident, AppError> {
     let title = report.title.as_deref().unwrap_or_default();
     // The place of a finding is where a machine looked: its name must not keep anybody from opening an incident.
     let place = if report.finding.is_none() { report.place.as_str() } else { "" };
-    refuse_with(app, None, &names, &[title, place]).await?;
+    Box::pin(refuse_with(app, None, &names, &[title, place])).await?;
     let opened = open_unless(app, report, None).await?;
     opened.ok_or_else(|| AppError::Usage("the incident was not opened".to_owned()))
 }

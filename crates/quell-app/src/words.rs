@@ -43,7 +43,7 @@ pub(crate) async fn refuse_with(
         return Ok(());
     }
     let own = match about {
-        Some(id) => Some(scan::known_of(app, &app.incident(id).await?).await?),
+        Some(id) => Some(Box::pin(scan::known_of(app, &app.incident(id).await?)).await?),
         None => None,
     };
     let mut earlier: BTreeSet<Fingerprint> = scan::earlier(app).await?.into_keys().collect();

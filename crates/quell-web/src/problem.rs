@@ -91,14 +91,22 @@ impl From<AppError> for Problem {
             | AppError::Io { .. }
             | AppError::Evidence(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        // What was asked for is not repeated: a value in the field of a name is a name that nobody knows.
-        let detail = match &error {
-            AppError::NotFound { what, .. } if *what != "incident" => format!("there is no such {what}"),
-            AppError::Step(Refusal::NoSuchStep(_)) => "the plan has no such step".to_owned(),
-            error => error.to_string(),
-        };
+        let detail = detail(&error);
         Self { hints: error.hints(), ..Self::new(status, detail) }
     }
+}
+
+/// What was asked for is not repeated: a value in the field of a name is a name that nobody knows.
+fn detail(error: &AppError) -> String {
+    if let AppError::NotFound { what, .. } = error
+        && *what != "incident"
+    {
+        return format!("there is no such {what}");
+    }
+    if matches!(error, AppError::Step(Refusal::NoSuchStep(_))) {
+        return "the plan has no such step".to_owned();
+    }
+    error.to_string()
 }
 
 impl IntoResponse for Problem {

@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
 use quell_app::AppError;
-use quell_hunt::report::escaped;
+use quell_hunt::report::{clean, escaped};
 use serde::Serialize;
 
 const BOLD: Style = Style::new().bold();
@@ -37,6 +37,36 @@ pub(crate) fn tone(tone: Tone, text: impl Display) -> String {
         Tone::Name => CYAN,
     };
     format!("{style}{text}{style:#}")
+}
+
+/// What [`tone`] writes, as it stands in a text. Nothing else moves the cursor, hides or colours anything.
+const OWN: [&str; 7] =
+    ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[31m", "\u{1b}[32m", "\u{1b}[33m", "\u{1b}[36m"];
+
+/// A text as a terminal may show it. What strangers wrote is in titles, notes, places and answers of systems: a sequence in it could rewrite the
+/// line above, or the window's name, so it is spelled out.
+fn shown(text: &str) -> String {
+    let hides = |c: char| {
+        let plain = c == '\n' || c == '\t' || c == ' ' || c.is_ascii_graphic();
+        !plain && clean(c.encode_utf8(&mut [0; 4])) != c.to_string()
+    };
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(hides) {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let own = OWN.iter().find_map(|own| Some((*own, from.strip_prefix(own)?)));
+        let mut chars = from.chars();
+        rest = if let Some((own, after)) = own {
+            out.push_str(own);
+            after
+        } else {
+            out.extend(chars.next().into_iter().flat_map(char::escape_unicode));
+            chars.as_str()
+        };
+    }
+    out.push_str(rest);
+    out
 }
 
 /// The two channels.
@@ -73,7 +103,7 @@ impl Out {
 
     /// A line of data on stdout. A closed pipe (`| head`) ends the program quietly.
     pub(crate) fn data(&self, line: impl Display) -> Result<(), AppError> {
-        written(writeln!(anstream::stdout(), "{line}"))
+        written(writeln!(anstream::stdout(), "{}", shown(&line.to_string())))
     }
 
     /// Bytes on stdout, as they are.
@@ -84,7 +114,7 @@ impl Out {
     /// Lines of data on stdout, in colour where that is shown.
     pub(crate) fn styled(&self, text: &str) -> Result<(), AppError> {
         let mut to = anstream::stdout().lock();
-        written(to.write_all(text.as_bytes()).and_then(|()| to.flush()))
+        written(to.write_all(shown(text).as_bytes()).and_then(|()| to.flush()))
     }
 
     /// Replaces the line at the cursor on stderr, which is a terminal.
@@ -97,7 +127,7 @@ impl Out {
     /// A line for people on stderr.
     pub(crate) fn status(&self, line: impl Display) {
         // If stderr is gone there is nobody to tell.
-        let _told = writeln!(anstream::stderr(), "{line}");
+        let _told = writeln!(anstream::stderr(), "{}", shown(&line.to_string()));
     }
 
     /// What to do next.
@@ -159,5 +189,30 @@ pub(crate) fn duration(ms: u64) -> String {
         0..60_000 => format!("{}.{:02} s", ms / 1000, ms % 1000 / 10),
         60_000..3_600_000 => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1000),
         _ => format!("{} h {} min", ms / 3_600_000, ms % 3_600_000 / 60_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_sequence_of_a_stranger_reaches_a_terminal_and_ours_do() {
+        let odd = "a\u{1b}]0;title\u{7}b\u{1b}[2Jc\u{1b}[8md\re\u{202e}f\u{9b}31m";
+        let line = format!("{} {odd}", tone(Tone::Bad, "error:"));
+        let safe = shown(&line);
+        assert!(safe.starts_with(&tone(Tone::Bad, "error:")), "{safe:?}");
+        let rest = safe.trim_start_matches(&tone(Tone::Bad, "error:"));
+        assert!(!rest.chars().any(|c| c.is_control() || c == '\u{202e}'), "{rest:?}");
+        assert!(rest.contains("\\u{1b}]0;title\\u{7}b\\u{1b}[2Jc"), "{rest}");
+        assert_eq!(shown("zwei\tSpalten\nünïcode ✓ 日本"), "zwei\tSpalten\nünïcode ✓ 日本");
+    }
+
+    #[test]
+    fn every_tone_is_one_of_ours() {
+        for it in [Tone::Good, Tone::Bad, Tone::Careful, Tone::Quiet, Tone::Strong, Tone::Name] {
+            let toned = tone(it, "a");
+            assert_eq!(shown(&toned), toned, "{it:?}");
+        }
     }
 }

@@ -147,7 +147,6 @@ impl Of {
     }
 
     /// What an entry says of a step of this machine.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the other entries say nothing of it")]
     fn step_event<'a>(&self, event: &'a Event) -> Option<&'a StepEvent> {
         match (self, event) {
             (Self::Plan, Event::Step(event)) => Some(event),

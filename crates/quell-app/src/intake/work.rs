@@ -193,7 +193,7 @@ async fn one(app: &App, options: &Options, delivery: &Delivery) -> Result<String
     let did = match reading {
         Reading::Nothing(why) => format!("nothing to do: {why}"),
         Reading::Page(page) => act::page(app, delivery, &page).await?,
-        Reading::Findings(found) => act::findings(app, options, &source, delivery, found).await?,
+        Reading::Findings(found) => Box::pin(act::findings(app, options, &source, delivery, found)).await?,
     };
     crash(app, "after-effect");
     Ok(did)

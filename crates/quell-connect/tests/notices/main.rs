@@ -62,6 +62,7 @@ fn notice(stage: Stage) -> Notice {
         incident: "INC-2026-0007".to_owned(),
         installation: "7f3a".to_owned(),
         stage,
+        update: false,
         severity: "SEV-2".to_owned(),
         title: format!("INC-2026-0007: {name}: a database password"),
         body: format!("It is {name}.\nÜnïcode, too."),

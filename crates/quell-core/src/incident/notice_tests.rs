@@ -1,5 +1,3 @@
-use jiff::Timestamp;
-
 use super::*;
 use crate::event::{Affected, Entry};
 use crate::exposure::{Channel, Exposure};

@@ -12,6 +12,7 @@ mod form;
 mod hooks;
 mod notices;
 mod oidc;
+mod planted;
 mod rights;
 mod sign_in;
 mod token;

@@ -42,7 +42,7 @@ pub(crate) async fn drill(options: &Options, args: &DrillArgs, out: &Out) -> Res
         None => {
             let program = std::env::current_exe()
                 .map_err(|source| AppError::Io { path: "this program".to_owned(), source })?;
-            drill::sandbox(options, &program, strategy, &mut tell).await?
+            Box::pin(drill::sandbox(options, &program, strategy, &mut tell)).await?
         }
         Some(secret) => {
             let id: SecretId = word(secret)?;

@@ -26,6 +26,9 @@ fn every_page_is_free_of_barriers_light_and_dark_wide_and_narrow() {
         "--due",
         "2027-01-15",
     ]);
+    world.ok(&["notice", "draft", &other, "update"]);
+    world.ok(&["notice", "draft", &other, "affected"]);
+    world.ok(&["notice", "drop", &other, "N1", "--reason", "told in the call"]);
     let repository = world.leaky_repository("2026-11-01T10:00:00Z");
     drop(world.run(&["scan", repository.to_str().unwrap()]));
     let room = Room::start(&world);
@@ -38,6 +41,7 @@ fn every_page_is_free_of_barriers_light_and_dark_wide_and_narrow() {
         ("/incidents".to_owned(), "list"),
         ("/incidents/new".to_owned(), "new"),
         (format!("/incidents/{other}"), "room"),
+        (format!("/incidents/{other}/notices"), "notices"),
         (format!("/incidents/{other}/post-mortem"), "post-mortem"),
         ("/findings".to_owned(), "findings"),
         ("/inventory".to_owned(), "inventory"),
@@ -53,10 +57,12 @@ fn every_page_is_free_of_barriers_light_and_dark_wide_and_narrow() {
         look(&page, &room.url(&place), name);
     }
     // With everything unfolded, every form is there.
-    page.open(&room.url(&format!("/incidents/{other}"))).unwrap();
-    found(&page, "for (const one of document.querySelectorAll('details')) one.open = true; return 1");
-    let barriers = page.barriers().unwrap();
-    assert!(barriers.is_empty(), "the room unfolded:\n{}", barriers.join("\n"));
+    for place in [format!("/incidents/{other}"), format!("/incidents/{other}/notices")] {
+        page.open(&room.url(&place)).unwrap();
+        found(&page, "for (const one of document.querySelectorAll('details')) one.open = true; return 1");
+        let barriers = page.barriers().unwrap();
+        assert!(barriers.is_empty(), "{place} unfolded:\n{}", barriers.join("\n"));
+    }
 }
 
 #[test]
