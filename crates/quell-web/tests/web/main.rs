@@ -16,5 +16,6 @@ mod planted;
 mod rights;
 mod sign_in;
 mod token;
+mod uploads;
 mod values;
 mod world;
