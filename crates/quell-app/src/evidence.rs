@@ -68,6 +68,8 @@ pub async fn bundle(app: &App, id: IncidentId) -> Result<(Vec<u8>, usize), AppEr
     Ok((bytes, entries.len()))
 }
 
+/// Longest name of a file, in characters.
+const NAME_MAX: usize = 200;
 /// Largest file that is taken as evidence, in bytes.
 pub const ATTACHED_MAX: u64 = 32 << 20;
 
@@ -96,6 +98,14 @@ pub async fn attach(
     let known = crate::scan::known_of(app, &app.incident(id).await?).await?;
     let mut evidence = Vec::new();
     for (name, bytes) in files {
+        // It becomes a line of a table and a file of a bundle's reader: no path, no control characters.
+        let plain = |c: char| !c.is_control() && !matches!(c, '/' | '\\');
+        let is_folder = matches!(name.as_str(), "" | "." | "..");
+        if is_folder || name.chars().count() > NAME_MAX || !name.chars().all(plain) {
+            return Err(AppError::Usage(
+                "the name of a file is empty, a path, or longer than 200 characters".to_owned(),
+            ));
+        }
         if u64::try_from(bytes.len()).is_ok_and(|n| n > ATTACHED_MAX) {
             return Err(AppError::Usage(format!(
                 "{name} is larger than {} MiB; take the part that shows it",

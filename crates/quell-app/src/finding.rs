@@ -184,7 +184,7 @@ pub async fn triage(app: &App, finding: &str, says: FindingSays, reason: &str) -
         && (of == finding || !projection::is_spoken_of(app, "finding", of).await?)
     {
         return Err(AppError::Usage(
-            "this is a duplicate of no other finding; name the one that stays".to_owned(),
+            "what is named as the original is no other finding; name the one that stays".to_owned(),
         ));
     }
     say(app, finding, says, reason).await

@@ -283,11 +283,6 @@ struct File {
 
 impl File {
     fn read(&self) -> Result<(String, Vec<u8>), Problem> {
-        // A name becomes a line of a table and a file of a bundle's reader: no path, no control characters.
-        let plain = |c: char| !c.is_control() && !matches!(c, '/' | '\\');
-        if self.name.is_empty() || self.name.chars().count() > 200 || !self.name.chars().all(plain) {
-            return Err(unfit("the name of a file is empty, a path, or longer than 200 characters"));
-        }
         let bytes = BASE64_STANDARD.decode(&self.content);
         let bytes = bytes.map_err(|_error| unfit("the content of a file is not base64"))?;
         if u64::try_from(bytes.len()).is_ok_and(|n| n > evidence::ATTACHED_MAX) {

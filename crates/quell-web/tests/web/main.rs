@@ -19,5 +19,6 @@ mod rights;
 mod sign_in;
 mod tls;
 mod token;
+mod uploads;
 mod values;
 mod world;

@@ -6,8 +6,8 @@ use clap::{Args, Subcommand};
 
 /// Write to others while an incident goes on: draft from the facts, change, send by channels
 ///
-/// A draft is made from what the ledger knows; nothing is sent before somebody says so. What goes out is recorded with
-/// its hash, who sent it, when, and by which channel. Example:
+/// A draft is made from what the ledger knows; nothing is sent before somebody says so.
+/// What goes out is recorded with its hash, who sent it, when, and by which channel. Example:
 ///
 ///   quell notice draft INC-2026-0001 update
 ///   quell notice edit INC-2026-0001 N1 --file update.txt
