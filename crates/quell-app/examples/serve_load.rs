@@ -102,8 +102,12 @@ async fn fill(options: &Options, incidents: usize, events: usize) -> Result<Stri
     }
     projection::catch_up(&app).await?;
     person::add(&app, "bench", Role::Admin, now()).await?;
-    let new =
-        NewToken { name: "bench".to_owned(), role: Role::Responder, lasts: SignedDuration::from_hours(24) };
+    let new = NewToken {
+        name: "bench".to_owned(),
+        role: Role::Responder,
+        lasts: SignedDuration::from_hours(24),
+        made_with: None,
+    };
     let (_, value) = token::make(&app, Role::Admin, &new, now()).await?;
     let token = value.expose_text().unwrap_or_default().to_owned();
     let took = now().duration_since(begun).as_millis();

@@ -288,7 +288,8 @@ async fn a_delivery_whose_end_could_not_be_written_is_not_held_by_a_worker_that_
     let lost = "CREATE TRIGGER lost BEFORE UPDATE ON inbox WHEN NEW.state = 'done' BEGIN SELECT RAISE(ABORT, 'away'); END";
     sqlx::raw_sql(lost).execute(pool).await.unwrap();
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let worker = tokio::spawn(work(Arc::clone(&app), options(folder.path()), stopped));
+    let (_apps, current) = tokio::sync::watch::channel(Arc::clone(&app));
+    let worker = tokio::spawn(work(current, options(folder.path()), stopped));
     for _ in 0..400 {
         // Begun again while it could not be ended: it was let go.
         if list(&app, 1).await.unwrap()[0].tries > 1 {
