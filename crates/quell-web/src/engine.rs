@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use quell_app::clock::now;
 use quell_app::driver::{self, Ended, PATIENCE, Run};
-use quell_app::{App, AppError, Tick, projection};
+use quell_app::{App, AppError, Tick, notice, projection};
 use quell_core::IncidentId;
 use quell_core::event::Actor;
 use quell_core::incident::Incident;
@@ -54,9 +54,9 @@ pub(crate) async fn drive(
     stop: watch::Receiver<bool>,
 ) {
     let news = feed.listen();
-    let (asked, running) = (BTreeSet::new(), BTreeSet::new());
+    let (asked, called, running) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
     let (runs, tasks) = (JoinSet::new(), BTreeMap::new());
-    Plans { apps, asked, running, runs, tasks, troubles, stop }.drive(news).await;
+    Plans { apps, asked, called, running, runs, tasks, troubles, stop }.drive(news).await;
 }
 
 /// How a run came home.
@@ -70,6 +70,8 @@ struct Plans {
     apps: watch::Receiver<Arc<App>>,
     /// Incidents whose plan the server was asked to carry out, or with a notice that may be on its way.
     asked: BTreeSet<IncidentId>,
+    /// How many deadlines of an incident had passed when somebody was called.
+    called: BTreeMap<IncidentId, usize>,
     running: BTreeSet<Work>,
     runs: JoinSet<Home>,
     tasks: BTreeMap<task::Id, Work>,
@@ -84,6 +86,7 @@ impl Plans {
         loop {
             if std::mem::take(&mut look) {
                 self.look().await;
+                self.call().await;
                 due.extend(&self.asked);
             }
             for id in std::mem::take(&mut due) {
@@ -112,6 +115,17 @@ impl Plans {
         }
     }
 
+    /// Calls people where a deadline has passed since the last look.
+    async fn call(&mut self) {
+        let (app, at) = (self.app(), now());
+        let Ok(overdue) = projection::overdue(&app, at).await else { return };
+        for (id, passed) in overdue {
+            if self.called.get(&id) != Some(&passed) && notice::raise(&app, id, at).await.is_ok() {
+                self.called.insert(id, passed);
+            }
+        }
+    }
+
     /// The incident that may have something to do now.
     fn heard(&mut self, tick: &Tick) -> Option<IncidentId> {
         let id = tick.stream.parse().ok()?;
@@ -127,6 +141,10 @@ impl Plans {
         // A database that is away is asked again with the next tick.
         let app = self.app();
         let Ok(incident) = app.incident_shared(id).await else { return };
+        // Written down as a notice, it comes back as one that is to be sent.
+        if notice::raise(&app, id, now()).await.is_ok_and(|raised| raised > 0) {
+            return;
+        }
         let telling = self.take_up_notices(&app, &incident);
         if incident.closed.is_some() && !telling {
             self.asked.remove(&id);

@@ -1,5 +1,6 @@
 //! What people tell others while an incident goes on: drafted from its facts, edited, and sent by channels of the inventory.
 
+mod alarm;
 mod kind;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::report::{self, Moment, ReportContext};
 use crate::words::refuse_values;
 use crate::{App, AppError};
 
+pub use alarm::raise;
 pub use kind::{Kind, kind, kinds};
 
 /// What somebody must still fill in stands between these.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use quell_core::event::Entry;
 use quell_core::incident::Incident;
 use quell_core::{IncidentId, SecretId};
@@ -66,6 +67,14 @@ pub async fn incidents(app: &App, wanted: &Wanted) -> Result<Vec<Incident>, AppE
         all.push(Incident::clone(&*fold::incident(app, id).await?));
     }
     Ok(all)
+}
+
+/// Open incidents with a deadline that has passed: how many of theirs have. No drills.
+pub async fn overdue(app: &App, now: Timestamp) -> Result<Vec<(IncidentId, usize)>, AppError> {
+    let passed = |known: &Summary| known.clocks.iter().filter(|(_, due)| *due < now).count();
+    let all = all(app).await?;
+    let open = all.iter().filter(|known| known.open && !known.drill);
+    Ok(open.map(|known| (known.id, passed(known))).filter(|(_, passed)| *passed > 0).collect())
 }
 
 /// Incidents whose plan the server is to carry out, or whose notices it is to send.

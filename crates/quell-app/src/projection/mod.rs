@@ -15,7 +15,7 @@ use quell_core::IncidentId;
 use quell_core::event::INSTALLATION;
 use quell_store::{IncidentRow, Mention, Reach, StoreError};
 
-pub use find::{about, before, count, driven, ids, in_a_role, incidents, page, with_gate};
+pub use find::{about, before, count, driven, ids, in_a_role, incidents, overdue, page, with_gate};
 pub(crate) use find::{all, entries_about, exposures, findings_after, highest, is_spoken_of, mentioned};
 pub use quell_store::Wanted;
 pub use row::Summary;

@@ -1,5 +1,6 @@
 //! One response: its state as a fold over events, and what may be decided about it.
 
+pub mod alarm;
 mod closure;
 mod decide;
 mod inertness;

@@ -105,9 +105,14 @@ impl Notice {
 
     /// Hash of title and text.
     pub fn sha256(&self) -> String {
-        let text = BTreeMap::from([("body", &self.body), ("title", &self.title)]);
-        hex::encode(Sha256::digest(crate::json::canonical(&text).unwrap_or_default()))
+        sha256(&self.title, &self.body)
     }
+}
+
+/// Hash of title and text.
+pub(super) fn sha256(title: &str, body: &str) -> String {
+    let text = BTreeMap::from([("body", body), ("title", title)]);
+    hex::encode(Sha256::digest(crate::json::canonical(&text).unwrap_or_default()))
 }
 
 impl Sent {

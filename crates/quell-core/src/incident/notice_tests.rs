@@ -1,7 +1,7 @@
 use super::*;
 use crate::event::{Affected, Entry};
 use crate::exposure::{Channel, Exposure};
-use crate::incident::{OpenIncident, open as declare};
+use crate::incident::{OpenIncident, alarm, open as declare};
 use crate::plan::{Flow, Phase};
 use crate::severity::Profile;
 
@@ -148,4 +148,68 @@ fn a_title_is_one_line_and_a_text_is_there() {
         assert!(draft(&incident, "update", None, title, body).is_err(), "{title:?}");
     }
     assert!(met(&incident, "N9", &StepEvent::HandedOver { step: "a".parse().unwrap() }, t(1)).is_empty());
+}
+
+#[test]
+fn a_deadline_that_has_passed_is_told_once_and_not_after_a_day() {
+    let mut incident = incident();
+    let first = incident.clocks[0].due;
+    assert_eq!(alarm::due(&incident, first), []);
+    let after = first.checked_add(SignedDuration::from_secs(1)).unwrap();
+    let due = alarm::due(&incident, after);
+    assert_eq!(due.len(), 1, "{due:?}");
+    assert_eq!(due[0].title, format!("missed: first response, due at {first}"));
+    let late = first.checked_add(SignedDuration::from_hours(24)).unwrap();
+    assert!(
+        alarm::due(&incident, late).iter().all(|alarm| !alarm.title.contains("first response")),
+        "it has lain for a day"
+    );
+    // Two servers that see it at once: what the first wrote is there when the second decides anew.
+    let events = alarm::raise(&incident, &due, &["ops".to_owned()]);
+    take(&mut incident, events, after);
+    assert_eq!(alarm::due(&incident, after), []);
+    let told = incident.notice("N1").unwrap();
+    assert_eq!((told.kind.as_str(), told.state()), (alarm::KIND, NoticeState::Sending));
+    assert_eq!(told.sent.as_ref().unwrap().sha256, told.sha256(), "it is sent as it was written");
+    // The next one that passes is another one.
+    let update = incident.clocks[1].due.checked_add(SignedDuration::from_secs(1)).unwrap();
+    let next = alarm::due(&incident, update);
+    assert_eq!(next.len(), 1, "{next:?}");
+    assert!(next[0].title.starts_with("missed: next update"), "{next:?}");
+    // Drills call nobody out of bed, and what is closed needs nobody.
+    incident.drill = true;
+    assert_eq!(alarm::due(&incident, update), []);
+}
+
+#[test]
+fn a_step_that_goes_no_further_is_told_once_for_each_attempt() {
+    let mut incident = incident();
+    let plan = plan(incident.id, "N9", &["ops".to_owned()]).unwrap();
+    let mut plan = Plan { revision: 2, ..plan };
+    plan.steps[0].best_effort = false;
+    plan.steps[0].max_attempts = 1;
+    let step = plan.steps[0].id.clone();
+    let mut machine = Machine::new(plan);
+    let mut fail = |incident: &mut Incident, at: i64| {
+        machine.advance(t(at), "w", 8);
+        while machine.poll_event().is_some() {}
+        let attempt = machine.attempts(&step);
+        machine.report(t(at), &step, attempt, Phase::Perform, Outcome::refused("denied")).unwrap();
+        incident.machine = Some(machine.clone());
+        machine.retry(&step, "ines").unwrap();
+    };
+    fail(&mut incident, 1);
+    let due = alarm::due(&incident, t(1));
+    assert_eq!(due.len(), 1, "{due:?}");
+    assert_eq!(due[0].title, format!("stuck: {step} of plan 2, attempt 1"));
+    assert!(
+        due[0].body.contains("denied") && due[0].body.contains("quell step retry INC-2026-0001"),
+        "{due:?}"
+    );
+    let events = alarm::raise(&incident, &due, &["ops".to_owned()]);
+    take(&mut incident, events, t(1));
+    assert_eq!(alarm::due(&incident, t(1)), []);
+    fail(&mut incident, 2);
+    let again = alarm::due(&incident, t(2));
+    assert_eq!(again[0].title, format!("stuck: {step} of plan 2, attempt 2"), "another try, another call");
 }

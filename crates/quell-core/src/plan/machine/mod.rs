@@ -173,6 +173,12 @@ impl Machine {
         (by, self.plan.steps.get(i).map_or(0, |s| s.approvals))
     }
 
+    /// How often a step was begun.
+    pub fn attempts(&self, step: &StepId) -> u32 {
+        let slot = self.index.get(step).and_then(|i| self.slots.get(*i));
+        slot.map_or(0, |slot| slot.attempts)
+    }
+
     /// Every step, counter and approval stands the same; what is queued does not count.
     #[cfg(test)]
     pub(super) fn same_state(&self, other: &Self) -> bool {
