@@ -1,5 +1,6 @@
 //! `/api/v1`, asked of a server that really runs.
 
+mod alarm;
 mod door;
 mod hostile;
 mod incident;

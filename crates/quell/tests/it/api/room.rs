@@ -62,6 +62,22 @@ impl Reply {
 
 impl Room {
     pub(super) fn start(world: &World<'_>) -> Self {
+        let (mut room, said) = Self::serve(world, 2);
+        let code = said[1].split("code ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+        room.sign_in(&code);
+        room
+    }
+
+    /// A further server of an installation, asked by somebody who is known there.
+    pub(super) fn start_as(world: &World<'_>, person: &str) -> Self {
+        // Nobody is given a code: it says no more than where it listens.
+        let (mut room, _said) = Self::serve(world, 1);
+        room.sign_in(world.ok(&["person", "code", person]).trim());
+        room
+    }
+
+    /// A server, and the first lines that it says.
+    fn serve(world: &World<'_>, lines_first: usize) -> (Self, Vec<String>) {
         let mut child = world
             .quell(&["serve", "--listen", "127.0.0.1:0"])
             .stdout(Stdio::null())
@@ -69,13 +85,10 @@ impl Room {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-        let said: Vec<String> = lines.by_ref().take(2).collect();
+        let said: Vec<String> = lines.by_ref().take(lines_first).collect();
         std::thread::spawn(move || lines.for_each(drop));
         let url = said[0].split_whitespace().last().unwrap().trim_end_matches('/').to_owned();
-        let code = said[1].split("code ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
-        let mut room = Self { child, url, cookie: String::new(), csrf: String::new() };
-        room.sign_in(&code);
-        room
+        (Self { child, url, cookie: String::new(), csrf: String::new() }, said)
     }
 
     /// Signs in with a code.
