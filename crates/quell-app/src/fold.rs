@@ -174,6 +174,10 @@ pub(crate) fn missing(id: IncidentId) -> AppError {
 pub(crate) async fn people(app: &App) -> Result<People, AppError> {
     let mut people = app.folds.people.lock().await;
     let end = app.store.next_pos(INSTALLATION).await?;
+    if end < people.next_pos {
+        // The database was put back to an earlier state: whom it has forgotten, we must not remember.
+        *people = People::default();
+    }
     if end.saturating_sub(people.next_pos) <= SHORT {
         for entry in app.store.read_stream(INSTALLATION, people.next_pos).await? {
             people.apply(&entry);
@@ -234,7 +238,7 @@ mod tests {
             Event::CodeMade { person: "ines".to_owned(), from_page: true },
             Event::TokenIssued { token },
             Event::BreakGlassOpened { glass },
-            Event::BreakGlassReviewed { opened: 2, statement: text() },
+            Event::BreakGlassReviewed { opened: 5, statement: text() },
             Event::TokenRevoked { token: "a".to_owned(), reason: text() },
             Event::PersonRemoved { person: "ines".to_owned(), reason: text() },
         ];

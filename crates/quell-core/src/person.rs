@@ -88,6 +88,12 @@ pub fn key(name: &str) -> String {
     skeleton(&name.trim().to_lowercase()).collect()
 }
 
+/// Could the one be taken for the other? Capital letters look alike where their small ones do not (Cyrillic `\u{412}` and `B`), so both ways count.
+pub fn is_alike(one: &str, other: &str) -> bool {
+    let large = |name: &str| skeleton(name.trim()).collect::<String>().to_lowercase();
+    key(one) == key(other) || large(one) == large(other)
+}
+
 /// Characters with which one name looks like another: joiners, marks of direction, tags (Unicode general category Cf, the usual ones).
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
@@ -184,7 +190,7 @@ pub struct People {
     pub break_glass: Vec<BreakGlass>,
     /// Names that an admin has called one person, by their keys.
     same: Vec<(String, String)>,
-    /// Who made a code over the server for somebody else, by the keys of both names, and when last.
+    /// Who made a code over the server for somebody, by the keys of both names, and until when something that was opened with it may decide.
     codes: BTreeMap<(String, String), Timestamp>,
     /// Position in the stream up to which this is.
     pub next_pos: u64,
@@ -206,14 +212,16 @@ impl People {
         self.next_pos = entry.pos + 1;
         match &entry.event {
             Event::PersonAdded { person, role } => {
-                self.removed.remove(&key(person));
+                self.removed.retain(|gone| !is_alike(gone, person));
                 self.local.insert(person.clone(), *role);
             }
             Event::PersonRemoved { person, .. } => {
                 self.local.remove(person);
-                self.removed.insert(key(person));
+                self.removed.insert(person.clone());
             }
             Event::TokenIssued { token } => {
+                // A token may decide for as long as it is good, whoever opened the session that it was made in.
+                self.reaches(&key(&entry.actor.id), entry.at, token.expires);
                 let issued = Issued { token: token.clone(), by: entry.actor.id.clone(), at: entry.at };
                 self.tokens.insert(token.id.clone(), issued);
             }
@@ -227,7 +235,10 @@ impl People {
                 self.same.push((key(person), key(other)));
             }
             Event::CodeMade { person, from_page: true } => {
-                self.codes.insert((key(&entry.actor.id), key(person)), entry.at);
+                let until = entry.at.checked_add(CODE_COUNTS).unwrap_or(Timestamp::MAX);
+                // Whoever made the code of the one who makes this one could be behind both.
+                self.reaches(&key(&entry.actor.id), entry.at, until);
+                self.codes.insert((key(&entry.actor.id), key(person)), until);
             }
             Event::BreakGlassOpened { glass } => {
                 self.break_glass.push(BreakGlass { opened: entry.seq, ..glass.clone() });
@@ -243,13 +254,13 @@ impl People {
 
     /// The name of somebody who is known here and whose name differs from this one in spelling at most.
     pub fn namesake(&self, name: &str) -> Option<&str> {
-        let wanted = key(name);
-        self.local.keys().map(String::as_str).find(|own| key(own) == wanted)
+        let own = self.local.keys().map(String::as_str);
+        own.clone().find(|own| *own == name).or_else(|| own.clone().find(|own| is_alike(own, name)))
     }
 
     /// Was this person removed, and not added again?
     pub fn is_removed(&self, name: &str) -> bool {
-        self.removed.contains(&key(name))
+        self.removed.iter().any(|gone| gone == name || is_alike(gone, name))
     }
 
     /// What somebody may do, as this installation knows, or as an identity provider said when they signed in last. None: nobody has said.
@@ -273,10 +284,10 @@ impl People {
     /// A code that somebody else made counts for as long as what was signed in with it may decide. Whoever works on the machine itself is left out:
     /// they could do everything in anybody's name anyway.
     pub fn one_person(&self, one: &str, other: &str, now: Timestamp) -> Option<Same> {
-        let (one, other) = (key(one), key(other));
-        if one == other {
+        if is_alike(one, other) {
             return Some(Same::Spelling);
         }
+        let (one, other) = (key(one), key(other));
         if reach(&one, |from| self.names_of(from)).contains(&other) {
             return Some(Same::Linked);
         }
@@ -291,6 +302,26 @@ impl People {
         };
         // Whoever made the codes of both could be both.
         signed_in(&one).intersection(&signed_in(&other)).next().map(|_| Same::Code)
+    }
+
+    /// What somebody makes now lasts until then, and so do the codes that led to them.
+    fn reaches(&mut self, person: &str, now: Timestamp, until: Timestamp) {
+        let live = |name: &str| {
+            let made = self.codes.iter().filter(|((_, to), ends)| to == name && **ends > now);
+            made.map(|((by, _), _)| by.clone()).collect()
+        };
+        let behind = reach(person, live);
+        for ((_, to), ends) in &mut self.codes {
+            if *ends > now && behind.contains(to) {
+                *ends = (*ends).max(until);
+            }
+        }
+    }
+
+    /// The only admin that this installation knows by itself?
+    pub fn is_last_admin(&self, person: &str) -> bool {
+        let mut admins = self.local.iter().filter(|(_, role)| **role == Role::Admin).map(|(name, _)| name);
+        admins.next().is_some_and(|one| one == person) && admins.next().is_none()
     }
 
     fn names_of(&self, name: &str) -> Vec<String> {
@@ -357,6 +388,10 @@ mod tests {
     fn letters_of_another_alphabet_make_nobody_else() {
         let known = People::fold(&[entry(0, added("omar"))]);
         // Cyrillic o and a; a Greek omicron; full width; large.
+        // Only its large form looks like a B.
+        let large = People::fold(&[entry(0, added("Ben"))]);
+        assert_eq!(large.namesake("\u{412}en"), Some("Ben"));
+        assert_eq!(large.one_person("Ben", "\u{412}en", at(0)), Some(Same::Spelling));
         for alike in ["\u{43e}mar", "om\u{430}r", "\u{3bf}mar", "\u{ff4f}mar", "OMAR", " Omar "] {
             assert_eq!(known.namesake(alike), Some("omar"), "{alike}");
             assert_eq!(known.one_person("omar", alike, at(0)), Some(Same::Spelling));
@@ -402,6 +437,20 @@ mod tests {
             None,
             "nothing that was opened with it decides any more"
         );
+        // What is made with what was opened lasts as long as that: a token of a year, also of somebody further on.
+        let token = |pos, by: &str, expires| {
+            let sha256 = String::new();
+            let (id, name, role) = (format!("t{pos}"), "ci".to_owned(), Role::Approver);
+            let token = Token { id, name, role, sha256, expires, made_with: None };
+            Entry { actor: Actor::user(by), ..entry(pos, Event::TokenIssued { token }) }
+        };
+        let chain =
+            [code(0, "ines", "omar", true), code(1, "omar", "ravi", true), token(2, "ravi", at(9 * day))];
+        let chain = People::fold(&chain);
+        for (a, b) in [("ines", "ravi"), ("ines", "omar"), ("omar", "ravi")] {
+            assert_eq!(chain.one_person(a, b, at(9 * day - 1)), Some(Same::Code), "{a} {b}");
+            assert_eq!(chain.one_person(a, b, at(9 * day)), None, "{a} {b}");
+        }
         let own = People::fold(&[code(0, "ines", "ines", true), code(1, "ines", "omar", false)]);
         assert_eq!(
             own.one_person("ines", "omar", at(1)),

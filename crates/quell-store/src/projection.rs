@@ -143,7 +143,8 @@ macro_rules! wanted {
 
 /// What `LIKE` takes for "holds this".
 fn pattern(text: &str) -> String {
-    let text = text.trim().to_lowercase();
+    // PostgreSQL has no texts with a NUL.
+    let text = text.trim().replace('\0', "\u{fffd}").to_lowercase();
     if text.is_empty() {
         return text;
     }

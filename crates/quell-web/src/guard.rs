@@ -12,6 +12,7 @@ use quell_app::clock::{Since, now};
 use quell_app::person::Found;
 use quell_app::person::token::Shown;
 use quell_core::event::Actor;
+use quell_core::person::Role;
 use quell_core::secret::SecretValue;
 use subtle::ConstantTimeEq as _;
 use tracing::field::Empty;
@@ -68,6 +69,10 @@ pub(crate) async fn guard(
             Ok(request) => request,
             Err(problem) => return problem.into_response(),
         };
+        // A body may take half a minute: whoever was signed out meanwhile must not act with what they were before.
+        if let Err(problem) = still(&server, route, caller.as_ref()).await {
+            return problem.into_response();
+        }
     }
     if let Some(caller) = caller {
         Span::current().record("caller", caller.shown());
@@ -82,6 +87,19 @@ pub(crate) async fn guard(
     response
 }
 
+/// May they still? Asked when the whole of a request is there.
+pub(crate) async fn still(server: &Server, route: &Route, caller: Option<&Caller>) -> Result<(), Problem> {
+    let Some(caller) = caller else { return Ok(()) };
+    let least = match route.access {
+        Access::Role(least) => least,
+        Access::Public => Role::Reporter,
+    };
+    match server.still(&caller.by).await? {
+        Some(role) if role >= least => Ok(()),
+        Some(_) | None => Err(Problem::not_signed_in()),
+    }
+}
+
 /// May they ask that often? `Err` says how long to wait.
 fn in_time(
     server: &Server,
@@ -94,7 +112,7 @@ fn in_time(
         (Verb::Post, "/sign-in" | "/sign-in/provider" | "/sign-in/again") | (Verb::Get, "/sign-in/back") => {
             limits.sign_in.take_from(origin, now())
         }
-        (Verb::Post, "/report") => {
+        (Verb::Post, "/report" | "/api/v1/report") => {
             limits.report.take_from(caller.map(|caller| caller.person.as_str()), now())
         }
         _ if is_door(route) => origin.map_or(Ok(()), |origin| limits.denied.allows(origin, now())),

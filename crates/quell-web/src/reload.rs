@@ -94,6 +94,10 @@ fn take_up_certificate(server: &Server) {
 
 fn take_up_inventory(server: &Server, options: &Options) {
     let fault = match server.app().with_inventory_of_now(options) {
+        // A file that is emptied before it is written anew reads well, and asks nobody for anything.
+        Ok(app) if app.inventory.secrets.is_empty() && !server.app().inventory.secrets.is_empty() => {
+            Some("it names no secret any more; restart the server if that is meant".to_owned())
+        }
         Ok(app) => {
             tracing::info!(secrets = app.inventory.secrets.len(), "inventory taken up");
             server.apps.send_replace(app);
@@ -119,7 +123,10 @@ fn words(error: &AppError) -> String {
 /// Files, and what they looked like when they were last looked at.
 struct Files {
     places: Vec<PathBuf>,
+    /// What was taken up.
     last: Vec<Look>,
+    /// What was there at the last look.
+    seen: Vec<Look>,
 }
 
 /// Place, device, inode, length, time of change: whoever replaces a file changes one of them.
@@ -128,15 +135,19 @@ type Look = (PathBuf, Option<(u64, u64, u64, i64, i64)>);
 impl Files {
     fn new(places: Vec<PathBuf>) -> Self {
         let last = look(&places);
-        Self { places, last }
+        Self { places, seen: last.clone(), last }
     }
 
-    /// Is something another than at the last look?
+    /// Is something another than what was taken up, and the same at two looks? A file that is being written is cut off in the middle, and may read well.
     fn changed(&mut self) -> bool {
         let found = look(&self.places);
-        let changed = found != self.last;
+        let still = found == self.seen;
+        self.seen.clone_from(&found);
+        if !still || found == self.last {
+            return false;
+        }
         self.last = found;
-        changed
+        true
     }
 }
 

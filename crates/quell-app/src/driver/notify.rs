@@ -1,7 +1,7 @@
 //! Steps that tell people. None of them stops anything: what a channel refuses is seen in the plan, and the rest goes on.
 
 use quell_connect::connector::{Ask, Notice, Notify, Repeat, Stage};
-use quell_core::incident::Incident;
+use quell_core::incident::{Incident, alarm};
 use quell_core::outcome::{Facts, Outcome};
 use quell_core::plan::{CONTAINED, FIRST_RESPONSE, Machine, OPENED, Phase, StepAction, StepState};
 use quell_core::{IncidentId, StepId};
@@ -58,19 +58,17 @@ async fn of_plan(
     Ok(Notice { stage, title: marked(incident, title), body, asks: asks(incident, machine), ..notice })
 }
 
-/// What a person wrote, word for word.
+/// What a person wrote, word for word, and nothing beside it: whoever gets it may be a stranger. What a server calls for by itself is for those inside.
 async fn written(job: &Job, incident: &Incident, own: &str, channel: &str) -> Result<Notice, AppError> {
     let missing = || AppError::NotFound { what: "notice", id: own.to_owned() };
     let text = incident.notice(own).ok_or_else(missing)?;
-    let (title, body) = (marked(incident, format!("{}: {}", incident.id, text.title)), text.body.clone());
     let notice = about(job, incident, channel, format!("{}/{}", incident.id, job.step.id)).await?;
-    Ok(Notice {
-        update: true,
-        title,
-        body,
-        asks: incident.machine.iter().flat_map(|it| asks(incident, it)).collect(),
-        ..notice
-    })
+    let body = text.body.clone();
+    if text.kind == alarm::KIND {
+        let title = marked(incident, format!("{}: {}", incident.id, text.title));
+        return Ok(Notice { update: true, title, body, ..notice });
+    }
+    Ok(Notice { update: true, title: marked(incident, text.title.clone()), body, link: None, ..notice })
 }
 
 fn marked(incident: &Incident, title: String) -> String {

@@ -123,10 +123,14 @@ async fn revoke_all(
     let mut trouble = None;
     for group in groups.iter().filter(|group| group.secret.is_none() && group.resolved.is_none()) {
         let Some(value) = &group.value else { continue };
+        let place = group.findings.first().map(|finding| finding.place.file.clone()).unwrap_or_default();
+        // Whoever chooses the name of a file must not keep a key alive with it.
+        let clean = crate::words::refuse_values(app, None, &[&place]).await.is_ok();
+        let place = if clean { place } else { "a place whose name looks like a secret itself".to_owned() };
         let report = Report {
             channel: Some(source.response.channel.unwrap_or(Channel::PublicRepo)),
             audience: source.response.audience,
-            place: group.findings.first().map(|finding| finding.place.file.clone()).unwrap_or_default(),
+            place,
             ..Report::default()
         };
         // One token that does not go must not keep the others alive.

@@ -33,6 +33,7 @@ pub async fn decide<T>(
     at: Timestamp,
     mut decide: impl FnMut(&People) -> Result<(Vec<Event>, T), AppError>,
 ) -> Result<T, AppError> {
+    let mut tries = 0;
     loop {
         let people = people(app).await?;
         let (events, out) = decide(&people)?;
@@ -45,7 +46,8 @@ pub async fn decide<T>(
         }
         match app.store.append(batch, at).await {
             Ok(_) => return Ok(out),
-            Err(StoreError::Conflict { .. }) => {}
+            // Somebody was faster; nobody is that often.
+            Err(StoreError::Conflict { .. }) if tries < 100 => tries += 1,
             Err(error) => return Err(error.into()),
         }
     }
@@ -61,12 +63,21 @@ pub async fn add(app: &App, person: &str, role: Role, at: Timestamp) -> Result<(
                 "{other} is known here already: two spellings of one name would count as two people"
             )));
         }
+        if role < Role::Admin && people.is_last_admin(&person) {
+            return Err(AppError::Usage(last_admin(&person)));
+        }
         let same = people.local.get(&person) == Some(&role);
         let events =
             if same { Vec::new() } else { vec![Event::PersonAdded { person: person.clone(), role }] };
         Ok((events, ()))
     })
     .await
+}
+
+fn last_admin(person: &str) -> String {
+    format!(
+        "{person} is the last admin known here: add another one first (`quell person add NAME --role admin`)"
+    )
 }
 
 /// Somebody may not sign in any more; their sessions end at once.
@@ -76,14 +87,11 @@ pub async fn remove(app: &App, person: &str, reason: &str, at: Timestamp) -> Res
     }
     crate::words::refuse_values(app, None, &[reason]).await?;
     decide(app, at, |people| {
-        let Some(role) = people.local.get(person) else {
+        if !people.local.contains_key(person) {
             return Err(AppError::NotFound { what: "person", id: person.to_owned() });
-        };
-        let admins = people.local.values().filter(|role| **role == Role::Admin).count();
-        if *role == Role::Admin && admins == 1 {
-            return Err(AppError::Usage(format!(
-                "{person} is the last admin known here: add another one first (`quell person add NAME --role admin`)"
-            )));
+        }
+        if people.is_last_admin(person) {
+            return Err(AppError::Usage(last_admin(person)));
         }
         let mut events = vec![Event::PersonRemoved { person: person.to_owned(), reason: reason.to_owned() }];
         events.extend(revoked(people, person));

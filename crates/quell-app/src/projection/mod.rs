@@ -133,7 +133,7 @@ pub async fn check(app: &App) -> Result<Vec<String>, AppError> {
         let Some(mut computed) = computed else { continue };
         computed.1.sort();
         // Written between the two looks: compared another time.
-        let behind = stored.as_ref().is_some_and(|(row, _)| row.next_pos < computed.0.next_pos);
+        let behind = stored.as_ref().is_none_or(|(row, _)| row.next_pos < computed.0.next_pos);
         if stored.as_ref() != Some(&computed) && !(behind && is_busy(app, id).await?) {
             wrong.push(id.to_string());
         }

@@ -103,7 +103,7 @@ pub(super) fn of(incident: &Incident) -> Result<(IncidentRow, Vec<Mention>), App
         severity: summary.severity.word().to_owned(),
         drill: i64::from(incident.drill),
         driven: i64::from(incident.is_to_be_driven() || is_telling(incident)),
-        words: format!("{stream}\n{}\n{}", summary.title, names.join("\n")).to_lowercase(),
+        words: storable(&format!("{stream}\n{}\n{}", summary.title, names.join("\n")).to_lowercase()),
         body,
         stream: stream.clone(),
     };
@@ -155,9 +155,14 @@ fn mention(kind: &str, value: &str, place: &str, seq: i64) -> Mention {
 /// A name that fits into an index of any database.
 pub(super) fn name(value: &str) -> String {
     if value.len() <= NAME_MAX {
-        return value.to_owned();
+        return storable(value);
     }
     format!("sha256:{}", hex::encode(sha2::Sha256::digest(value)))
+}
+
+/// Without what PostgreSQL's texts cannot hold: one title with a NUL would keep every list from being caught up, for everybody.
+pub(super) fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 /// A notice of it is on its way.

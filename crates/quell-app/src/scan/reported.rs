@@ -16,6 +16,8 @@ pub async fn report_from(app: &App, id: &str, report: &mut Report) -> Result<boo
     let found = found.ok_or_else(|| AppError::NotFound { what: "finding", id: id.to_owned() })?;
     let finding = &found.finding;
     let place = &finding.place;
+    // What a person says of the place is looked at; the finding's own name of it is not, or it could keep anybody from opening an incident.
+    crate::words::refuse_values(app, None, &[&report.place]).await?;
     if report.secrets.is_empty() {
         report.secrets.extend(found.secret.clone());
     }

@@ -354,7 +354,7 @@ pub fn again(incident: &Incident, notice: &str, by: &str) -> Result<Vec<Event>, 
     };
     let mut machine = sent.machine.clone();
     let failed: Vec<StepId> = sent.failed().map(|(step, _)| step.id.clone()).collect();
-    if failed.is_empty() {
+    if failed.is_empty() && sent.machine.is_done() {
         return refused(what, "no channel of it gave up");
     }
     for step in &failed {

@@ -104,6 +104,7 @@ async fn remove(
 
 pub(crate) async fn removed(caller: &Caller, name: &str, reason: &str) -> Result<(), Problem> {
     caller.lasting(Role::Admin)?;
+    caller.is_fresh(now())?;
     Ok(person::remove(&caller.app, name, reason, now()).await?)
 }
 
@@ -143,6 +144,8 @@ async fn same(
     Asked(asked): Asked<Same>,
 ) -> Result<Told<view::PersonList>, Problem> {
     caller.lasting(Role::Admin)?;
+    // For good: an old token that leaked must not make one person of all who approve.
+    caller.is_fresh(now())?;
     person::same(&caller.app, &name, &asked.other, &asked.reason, now()).await?;
     list(caller).await
 }

@@ -54,7 +54,10 @@ async fn report(caller: Caller, Asked(asked): Asked<Leaked>) -> Result<Told<view
         value: asked.value.map(SecretValue::from_text),
     };
     let incident = tell::tell(&caller.app, report).await?;
-    Ok(Told::new(view::Reported::of(&incident)).created())
+    let told = view::Reported::of(&incident);
+    // Whose value it is tells those who may only report that a guess was right.
+    let told = if caller.may(Role::Viewer) { told } else { told.without_match() };
+    Ok(Told::new(told).created())
 }
 
 async fn numbers(caller: Caller) -> Result<Told<view::Numbers>, Problem> {

@@ -96,6 +96,8 @@ async fn act(
     let (parts, body) = request.into_parts();
     let key = key(&parts.headers)?.filter(|_| operation.kept);
     let body = read(body, operation.body_max).await?;
+    // A body may take a minute: whoever was signed out meanwhile must not act with what they were before.
+    crate::guard::still(server, &operation.route, parts.extensions.get::<Caller>()).await?;
     let app = server.app();
     let work = async move {
         match key {

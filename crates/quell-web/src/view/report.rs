@@ -29,6 +29,13 @@ impl Reported {
     }
 }
 
+impl Reported {
+    /// Without what the value was found to be.
+    pub(crate) fn without_match(self) -> Self {
+        Self { fingerprint: None, secret: None, ..self }
+    }
+}
+
 /// Times in milliseconds, over incidents that have one.
 #[derive(Clone, Copy, Debug, JsonSchema, Serialize)]
 pub struct Spreads {

@@ -33,8 +33,7 @@ impl Machine {
             }
         }
         // Two spellings of a name are one person.
-        let own = crate::person::key(approval.by);
-        if slot.approvals.iter().any(|(by, until)| *until > now && crate::person::key(by) == own) {
+        if slot.approvals.iter().any(|(by, until)| *until > now && crate::person::is_alike(by, approval.by)) {
             return Err(Refusal::SamePerson(approval.by.to_owned()));
         }
         self.emit(StepEvent::ApprovalGranted {
