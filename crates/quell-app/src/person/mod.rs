@@ -110,7 +110,7 @@ pub async fn same(app: &App, person: &str, other: &str, reason: &str, at: Timest
     if reason.trim().is_empty() {
         return Err(AppError::Usage("say how you know that they are one person (--reason)".to_owned()));
     }
-    crate::words::refuse_values(app, None, &[reason]).await?;
+    crate::words::refuse_values(app, None, &[&person, &other, reason]).await?;
     decide(app, at, |people| {
         let known = matches!(people.one_person(&person, &other, at), Some(Same::Spelling | Same::Linked));
         let same = Event::PersonSame {
