@@ -5,6 +5,7 @@ mod intake;
 mod inventory;
 mod kill;
 mod notice;
+mod post_mortem;
 mod scan;
 mod serve;
 mod state;
@@ -21,6 +22,7 @@ pub(crate) use intake::IntakeCommand;
 pub(crate) use inventory::{GraphFormat, InventoryCommand, TightenArgs};
 pub(crate) use kill::{KillArgs, ProviderCommand};
 pub(crate) use notice::{EditArgs, NoticeArg, NoticeCommand, SendArgs};
+pub(crate) use post_mortem::PostMortemArgs;
 pub(crate) use scan::{RulesCommand, ScanArgs, ScanFormat};
 pub(crate) use serve::{LogFormat, LogLevel, PersonCommand, ServeArgs, TokenCommand};
 pub(crate) use state::{BackupArgs, MoveArgs, RestoreArgs};
@@ -337,6 +339,7 @@ pub(crate) enum IncidentCommand {
         /// Who has it from now on; you if not given
         person: Option<String>,
     },
+    PostMortem(PostMortemArgs),
     /// Close it, if everything is proven
     Close {
         /// Which incident
