@@ -1,7 +1,7 @@
 //! Two people who decide about the same thing at once: whoever comes second is told what the first did, and looks again.
 
 use quell_core::event::{Actor, ActorKind, Entry, Event};
-use quell_core::incident::{RefusedBecause, RoomRole};
+use quell_core::incident::{RefusedBecause, RoomRole, Section};
 use quell_core::plan::StepEvent;
 use quell_core::{SecretId, StepId};
 
@@ -15,6 +15,7 @@ enum About<'a> {
     Item(&'a str),
     Notice(&'a str),
     Plan,
+    PostMortem(Section),
     Role(RoomRole),
     Secret(&'a SecretId),
     Severity,
@@ -53,6 +54,9 @@ pub(crate) fn refuse<T>(
 
 fn same(own: &Event, other: &Event) -> bool {
     match (about(own), about(other)) {
+        // Words about what happened neither end it nor wait for its end.
+        (Some(About::Whole), Some(About::PostMortem(_)))
+        | (Some(About::PostMortem(_)), Some(About::Whole)) => false,
         (Some(About::Whole), Some(_)) | (Some(_), Some(About::Whole)) => true,
         (Some(own), Some(other)) => own == other,
         (None, _) | (_, None) => false,
@@ -84,6 +88,7 @@ fn about(event: &Event) -> Option<About<'_>> {
         | Event::NoticeDropped { notice, .. }
         | Event::NoticeSent { notice, .. } => Some(About::Notice(notice)),
         Event::RoleTaken { role, .. } => Some(About::Role(*role)),
+        Event::PostMortemWritten { section, .. } => Some(About::PostMortem(*section)),
         Event::Closed { .. } => Some(About::Whole),
         _ => None,
     }
@@ -112,6 +117,10 @@ mod tests {
         Event::Step(StepEvent::Skipped { step, by: by.to_owned(), reason: "not needed".to_owned() })
     }
 
+    fn written(section: Section) -> Event {
+        Event::PostMortemWritten { section, text: "nobody cloned it".to_owned() }
+    }
+
     fn decide(event: Event, since: &[Entry]) -> Result<(), String> {
         let decided = refuse(Ok((vec![event], ())), since, &Actor::user("ines"));
         decided.map(|_| ()).map_err(|error| error.to_string())
@@ -138,6 +147,21 @@ mod tests {
             .unwrap();
         decide(verdict(), &[entry("omar", note()), entry("ines", verdict())]).unwrap();
         decide(note(), &[entry("omar", verdict())]).unwrap();
+        let closed = Event::Closed { summary: "done".to_owned() };
+        decide(written(Section::Lucky), &[entry("omar", closed.clone())]).unwrap();
+        decide(closed, &[entry("omar", written(Section::Lucky))]).unwrap();
+    }
+
+    #[test]
+    fn of_two_who_write_one_section_the_second_hears_of_the_first() {
+        let since = [entry("omar", written(Section::RootCause))];
+        let refused = decide(written(Section::RootCause), &since).unwrap_err();
+        assert!(
+            refused
+                .ends_with("omar was faster, at 03:00:00 UTC: section root-cause of the post-mortem written"),
+            "{refused}"
+        );
+        decide(written(Section::Lessons), &since).unwrap();
     }
 
     #[test]

@@ -5,7 +5,9 @@ use jiff::Timestamp;
 use quell_core::event::{Affected, Entry, Event, INSTALLATION, SealedRef, ValueRole, Verdict};
 use quell_core::exposure::{Audience, Channel, Exposure};
 use quell_core::gate::Gate;
-use quell_core::incident::{self as domain, Incident, OpenIncident, RoomRole, Status, notice};
+use quell_core::incident::{
+    self as domain, Incident, OpenIncident, RoomRole, Section, Status, notice, post_mortem,
+};
 use quell_core::inventory::{self, Adjacent, SeenAt, Sightings, StrategyPolicy};
 use quell_core::plan::Hold;
 use quell_core::secret::{Fingerprint, SecretValue};
@@ -331,6 +333,8 @@ pub enum Change {
     Resume(String),
     /// Somebody takes a role in the response.
     Role(RoomRole, String),
+    /// A section of the post-mortem.
+    PostMortem(Section, String),
     /// The end, with a summary.
     Close(String),
 }
@@ -348,6 +352,7 @@ impl Change {
             | Self::Cleaned(text)
             | Self::Resume(text)
             | Self::Role(_, text)
+            | Self::PostMortem(_, text)
             | Self::Close(text) => vec![text],
             Self::Unlocked(one, other) | Self::ActionItemDone(one, other) => vec![one, other],
             Self::ActionItem(title, owner, due, _) => vec![title, owner, due],
@@ -367,7 +372,10 @@ pub async fn change(app: &App, id: IncidentId, change: &Change) -> Result<Incide
         None
     };
     let change = own.as_ref().unwrap_or(change);
-    if matches!(change, Change::Exception(..) | Change::Distrust(..) | Change::Unlocked(..)) {
+    if matches!(
+        change,
+        Change::Exception(..) | Change::Distrust(..) | Change::Unlocked(..) | Change::PostMortem(..)
+    ) {
         app.named_actor()?;
     }
     refuse_values(app, Some(id), &change.words()).await?;
@@ -429,6 +437,15 @@ fn unlocked(incident: &Incident, channel: &str, reason: &str) -> Result<Vec<Even
     Ok(vec![Event::ChannelUnlocked { channel: channel.to_owned(), reason: reason.to_owned() }])
 }
 
+/// What a verdict says about the severity.
+fn implied_by(verdict: Verdict) -> Option<Signal> {
+    match verdict {
+        Verdict::Used | Verdict::Likely => Some(Signal::UsedByUnknown),
+        Verdict::NoEvidenceLogsIncomplete => Some(Signal::LogGap),
+        Verdict::NoEvidenceLogsComplete | Verdict::CannotTell => None,
+    }
+}
+
 pub(crate) fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> Result<Vec<Event>, AppError> {
     let needs = |text: &str, what: &str| {
         if text.trim().is_empty() {
@@ -442,12 +459,8 @@ pub(crate) fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> 
         Change::Verdict(verdict, reason) => {
             needs(reason, "the reason of a verdict")?;
             let mut events = vec![Event::VerdictRecorded { verdict: *verdict, reason: reason.clone() }];
-            let implied = match verdict {
-                Verdict::Used | Verdict::Likely => Some(Signal::UsedByUnknown),
-                Verdict::NoEvidenceLogsIncomplete => Some(Signal::LogGap),
-                Verdict::NoEvidenceLogsComplete | Verdict::CannotTell => None,
-            };
-            if let Some(signal) = implied.filter(|s| !incident.signals.iter().any(|(_, known, _)| known == s))
+            if let Some(signal) =
+                implied_by(*verdict).filter(|s| !incident.signals.iter().any(|(_, known, _)| known == s))
             {
                 events.extend(domain::signal(
                     incident,
@@ -508,6 +521,7 @@ pub(crate) fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> 
         Change::Hold(hold) => domain::hold(incident, hold)?,
         Change::Resume(reason) => domain::resume(incident, reason)?,
         Change::Role(role, person) => role_taken(incident, *role, person)?,
+        Change::PostMortem(section, text) => post_mortem::write(incident, *section, text)?,
         Change::Close(summary) => domain::close(incident, summary)?,
     })
 }

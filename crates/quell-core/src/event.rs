@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::exposure::Exposure;
 use crate::gate::Gate;
 use crate::id::{IncidentId, SecretId};
-use crate::incident::RoomRole;
+use crate::incident::{RoomRole, Section};
 use crate::inventory::StrategyPolicy;
 use crate::person::{BreakGlass, Role, Token};
 use crate::plan::{Hold, Plan, Proof, StepEvent};
@@ -361,6 +361,9 @@ pub enum Event {
     /// Something happened on its way by one channel.
     #[serde(rename = "notice.step")]
     NoticeStep { notice: String, event: StepEvent },
+    /// Somebody wrote a section of the post-mortem; an empty text takes back what stood there.
+    #[serde(rename = "post-mortem.written")]
+    PostMortemWritten { section: Section, text: String },
 }
 
 /// What a finding is, by the word of a person.

@@ -69,6 +69,14 @@ impl Caller {
         }
     }
 
+    /// The installation, asked by them on what their page showed: the position that its forms carry.
+    pub(crate) fn having_seen(&self, seen: &str) -> Arc<App> {
+        match seen.parse() {
+            Ok(pos) => self.app.having_seen(pos),
+            Err(_) => Arc::clone(&self.app),
+        }
+    }
+
     /// The token of this session's forms; programs have none.
     pub(crate) fn csrf(&self) -> &str {
         match &self.by {

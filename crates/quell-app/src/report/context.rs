@@ -12,6 +12,7 @@ use super::exposed::{self, ExposureView, SecretStanding, SecretView};
 use super::measure::{self, ClockView, Numbers};
 use super::plan::{self, ConsumerView, PlanView};
 use super::proofs::{self, SecretProofs};
+use super::sections::{self, SectionView};
 use super::timeline::{TimelineRow, actor, timeline};
 use super::unknowns::unknowns;
 use super::words::{Moment, text};
@@ -69,6 +70,8 @@ pub struct ReportContext {
     pub notes: Vec<Note>,
     /// Things to do afterwards.
     pub items: Vec<ActionItemView>,
+    /// What only people can say.
+    pub sections: Vec<SectionView>,
     /// The ledger's signed checkpoint, as it is.
     pub checkpoint: String,
 }
@@ -198,6 +201,7 @@ pub fn context(incident: &Incident, entries: &[Entry], checkpoint: &str, now: Ti
         cleaned: incident.cleaned.iter().map(|c| text(c)).collect(),
         notes: notes(incident, entries),
         items: incident.items.iter().map(|i| item(i, now)).collect(),
+        sections: sections::sections(incident),
         checkpoint: checkpoint.to_owned(),
     }
 }

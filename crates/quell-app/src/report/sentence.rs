@@ -168,6 +168,10 @@ pub(super) fn sentence(entry: &Entry, seen: &mut Seen) -> Said {
                 .decided()
         }
         Event::NoticeStep { event, .. } => step(entry, event, seen),
+        Event::PostMortemWritten { section, text } => {
+            let what = if text.is_empty() { "taken back" } else { "written" };
+            Said::new(format!("section {section} of the post-mortem {what}"))
+        }
     }
 }
 

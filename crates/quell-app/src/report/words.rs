@@ -62,11 +62,20 @@ pub(super) fn count(n: usize, noun: &str) -> String {
 
 /// Foreign text on one line: no control characters, nothing that reorders what is shown, of bounded length.
 pub(super) fn text(foreign: &str) -> String {
+    bounded(foreign, TEXT_MAX)
+}
+
+/// The same for what people wrote for this very document: its length was bounded when it was written down.
+pub(super) fn line(foreign: &str) -> String {
+    bounded(foreign, usize::MAX)
+}
+
+fn bounded(foreign: &str, most: usize) -> String {
     let mut out = String::new();
     let mut kept = 0_usize;
     let mut left_out = 0_usize;
     for c in foreign.trim().chars() {
-        if kept >= TEXT_MAX {
+        if kept >= most {
             left_out += 1;
             continue;
         }

@@ -5,6 +5,7 @@ mod closure;
 mod decide;
 mod inertness;
 pub mod notice;
+pub mod post_mortem;
 mod role;
 mod state;
 
@@ -15,5 +16,6 @@ pub use decide::{
 };
 pub use inertness::{Inert, Inertness, inertness};
 pub use notice::NEXT_UPDATE;
+pub use post_mortem::Section;
 pub use role::RoomRole;
 pub use state::{ActionItem, Clock, ClockState, DISTRUSTED, Incident, Status};

@@ -10,6 +10,7 @@ use crate::gate::Gate;
 use crate::id::{IncidentId, SecretId, StepId};
 use crate::incident::RoomRole;
 use crate::incident::notice::Notice;
+use crate::incident::post_mortem::{Section, Written};
 use crate::inventory::StrategyPolicy;
 use crate::outcome::{ACCEPTED_BEFORE, Facts, Outcome, TAKEN_AWAY};
 use crate::plan::{ChannelAct, Machine, Phase, Plan, Proof, StepAction, StepEvent};
@@ -157,6 +158,8 @@ pub struct Incident {
     pub items: Vec<ActionItem>,
     /// What people wrote to tell others, oldest first.
     pub notices: Vec<Notice>,
+    /// The sections of the post-mortem that people wrote, as they stand.
+    pub post_mortem: BTreeMap<Section, Written>,
     /// Who does what in the response.
     pub roles: BTreeMap<RoomRole, String>,
     /// Next free position in its stream.
@@ -209,6 +212,7 @@ impl Incident {
             locked: BTreeSet::new(),
             items: Vec::new(),
             notices: Vec::new(),
+            post_mortem: BTreeMap::new(),
             roles: BTreeMap::new(),
             next_pos: first.pos + 1,
             last_at: first.at,
@@ -290,6 +294,10 @@ impl Incident {
             }
             Event::RoleTaken { role, person } => {
                 self.roles.insert(*role, person.clone());
+            }
+            Event::PostMortemWritten { section, text } => {
+                let (text, by) = (text.clone(), entry.actor.id.clone());
+                self.post_mortem.insert(*section, Written { text, by, at: entry.at, seq: entry.seq });
             }
             Event::Closed { .. } => {
                 self.status = Status::Closed;

@@ -11,6 +11,7 @@ mod openapi;
 mod operation;
 pub(crate) mod person;
 mod plan;
+mod post_mortem;
 mod report;
 mod rules;
 mod server;
@@ -32,6 +33,7 @@ pub(crate) fn operations() -> impl Iterator<Item = &'static Operation> {
         person::OPERATIONS,
         incident::OPERATIONS,
         notice::OPERATIONS,
+        post_mortem::OPERATIONS,
         plan::OPERATIONS,
         evidence::OPERATIONS,
         find::OPERATIONS,

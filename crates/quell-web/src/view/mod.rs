@@ -10,6 +10,7 @@ mod ledger;
 mod notice;
 mod person;
 mod plan;
+mod post_mortem;
 mod report;
 pub mod shape;
 
@@ -26,4 +27,5 @@ pub use person::{
     TokenListed, TokenMade, Tokens, TokensRevoked,
 };
 pub use plan::{Approved, Plan, Ready, ReadySecret, Stated, Stepped};
+pub use post_mortem::{PostMortem, Section};
 pub use report::{Numbers, Reported, RunningClock, Spreads, Timed};

@@ -23,6 +23,32 @@ pub enum Severity {
     Sev4,
 }
 
+/// A part of the post-mortem that people write.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Section {
+    /// What happened, in short.
+    Summary,
+    /// Who and what was harmed.
+    Impact,
+    /// How it was found.
+    Detection,
+    /// The system, default or missing gate that made it possible.
+    RootCause,
+    /// What else had to come together.
+    ContributingCauses,
+    /// Safeguards that held.
+    WentWell,
+    /// Safeguards that did not.
+    WentBadly,
+    /// What nobody planned, and helped.
+    Lucky,
+    /// What is known now that was not before.
+    Lessons,
+    /// How it will be seen that the action items work.
+    Validation,
+}
+
 /// How a notice stands.
 #[derive(Debug, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -11,10 +11,11 @@ use quell_core::event::Actor;
 use quell_core::exposure::Channel;
 use quell_core::incident::notice::NoticeState;
 use quell_core::person::Role;
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::world::{Form as _, World, inventory, read};
+use super::person::{Person, seen};
+use super::world::{World, inventory};
 
 /// Two channels that write to files: the folder of `late` is not there yet.
 async fn room(folder: &Path, more: &str) -> (World, IncidentId) {
@@ -42,46 +43,6 @@ policy: {{ notify: {{ post: board }}{more} }}
     };
     let id = incident::open(&app, report).await.unwrap().id;
     (world, id)
-}
-
-/// A person with their own cookie.
-struct Person<'a> {
-    world: &'a World,
-    cookie: String,
-    csrf: String,
-}
-
-impl<'a> Person<'a> {
-    async fn of(world: &'a World, name: &str, role: Role) -> Self {
-        let (cookie, csrf) = world.session(name, role).await;
-        Self { world, cookie, csrf }
-    }
-
-    async fn page(&self, place: &str) -> String {
-        let response =
-            self.world.ask(Method::GET, place).header("cookie", &self.cookie).send().await.unwrap();
-        let (status, text) = read(response).await;
-        assert_eq!(status, StatusCode::OK, "{text}");
-        text
-    }
-
-    async fn form(&self, place: &str, seen: &str, fields: &[(&str, &str)]) -> (StatusCode, String) {
-        let mut all = vec![("csrf", self.csrf.as_str()), ("seen", seen)];
-        all.extend(fields);
-        let request = self.world.ask(Method::POST, place).header("cookie", &self.cookie);
-        read(request.header("accept", "text/html").form(&all).send().await.unwrap()).await
-    }
-
-    async fn post(&self, place: &str, body: &Value) -> (StatusCode, Value) {
-        let request = self.world.ask(Method::POST, &format!("/api/v1{place}")).header("cookie", &self.cookie);
-        let response = request.header("x-quell-csrf", &self.csrf).json(body).send().await.unwrap();
-        let (status, text) = read(response).await;
-        (status, serde_json::from_str(&text).unwrap())
-    }
-}
-
-fn seen(page: &str) -> String {
-    page.split("name=\"seen\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
 }
 
 /// Waits until the server is through with a notice.

@@ -128,6 +128,7 @@ async fn a_plant_is_text_on_every_page_for_every_role() {
     for place in [
         format!("/incidents/{id}"),
         format!("/incidents/{id}/notices"),
+        format!("/incidents/{id}/post-mortem"),
         "/incidents/new".to_owned(),
         "/report".to_owned(),
         "/findings".to_owned(),

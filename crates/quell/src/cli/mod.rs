@@ -7,6 +7,7 @@ mod kill;
 mod ledger;
 mod notice;
 mod plan;
+mod post_mortem;
 mod scan;
 mod serve;
 mod state;
@@ -25,6 +26,7 @@ pub(crate) use kill::{KillArgs, ProviderCommand};
 pub(crate) use ledger::{EvidenceCommand, IssueArgs, KeysCommand, LedgerCommand, ReportArgs, Since};
 pub(crate) use notice::{EditArgs, NoticeArg, NoticeCommand, SendArgs};
 pub(crate) use plan::{ApproveArgs, PauseArgs, PlanArgs, PlanFormat, RespondArgs, ResumeArgs, StepCommand};
+pub(crate) use post_mortem::PostMortemArgs;
 pub(crate) use scan::{RulesCommand, ScanArgs, ScanFormat};
 pub(crate) use serve::{LogFormat, LogLevel, PersonCommand, ServeArgs, TokenCommand};
 pub(crate) use state::{BackupArgs, MoveArgs, RestoreArgs};
@@ -341,6 +343,7 @@ pub(crate) enum IncidentCommand {
         /// Who has it from now on; you if not given
         person: Option<String>,
     },
+    PostMortem(PostMortemArgs),
     /// Close it, if everything is proven
     Close {
         /// Which incident

@@ -45,6 +45,7 @@ pub(crate) async fn run(seat: &Seat, command: IncidentCommand, out: &Out) -> Res
             // Whoever asks; a server knows them by their token.
             (id, Change::Role(word(&role)?, person.unwrap_or_default()))
         }
+        IncidentCommand::PostMortem(args) => return super::post_mortem::run(seat, &args, out).await,
         IncidentCommand::Close { id, summary } => (id, Change::Close(summary)),
     };
     carry_out(seat, &id, &change, out).await
@@ -101,6 +102,7 @@ fn said(incident: &Incident, change: &Change, out: &Out) {
         Change::Exception(..)
         | Change::Unlocked(..)
         | Change::Note(_)
+        | Change::PostMortem(..)
         | Change::ActionItem(..)
         | Change::ActionItemDone(..) => {
             out.status("recorded".to_owned());

@@ -16,6 +16,7 @@ mod mass;
 mod notice;
 mod person;
 mod plan;
+mod post_mortem;
 mod provider;
 mod redact;
 mod respond;
@@ -34,7 +35,7 @@ use std::time::Duration;
 
 use clap::CommandFactory as _;
 use quell_app::StoreError;
-use quell_app::{App, AppError, Options};
+use quell_app::{App, AppError, Options, files};
 use quell_core::IncidentId;
 use quell_core::inventory::Inventory;
 use quell_core::secret::SecretValue;
@@ -206,6 +207,15 @@ fn read_value(path: &Path) -> Result<SecretValue, AppError> {
     Ok(SecretValue::new(whole.expose().get(..end).unwrap_or_default().to_vec()))
 }
 
+/// A text from a file or standard input (`-`), refused when it is longer than `most` bytes.
+fn read_text(path: &Path, most: u64) -> Result<String, AppError> {
+    let io = |source| AppError::Io { path: path.display().to_string(), source };
+    if path == Path::new("-") {
+        return files::text_of(std::io::stdin(), most).map_err(io);
+    }
+    files::read_text(path, most).map_err(io)
+}
+
 /// The whole of a file.
 fn read_file(path: &Path) -> Result<Vec<u8>, AppError> {
     std::fs::read(path).map_err(|source| AppError::Io { path: path.display().to_string(), source })
@@ -248,7 +258,7 @@ fn options(global: &Global) -> Result<Options, AppError> {
 
 /// What a file for `--database-file` holds.
 fn database_url(path: &Path) -> Result<String, AppError> {
-    let text = quell_app::files::read_text(path, 64 << 10)
+    let text = files::read_text(path, 64 << 10)
         .map_err(|source| AppError::Io { path: path.display().to_string(), source })?;
     let url = text.trim();
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {

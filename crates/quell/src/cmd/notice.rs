@@ -1,13 +1,11 @@
 //! `quell notice …`.
 
-use std::path::Path;
-
-use quell_app::{AppError, files};
+use quell_app::AppError;
 use quell_core::IncidentId;
 use quell_core::incident::notice::{Notice, NoticeState};
 use quell_web::view;
 
-use super::incident_id;
+use super::{incident_id, read_text};
 use crate::cli::{EditArgs, NoticeArg, NoticeCommand, SendArgs};
 use crate::desk::Seat;
 use crate::exit;
@@ -120,7 +118,7 @@ async fn edit(seat: &Seat, args: &EditArgs, out: &Out) -> Result<u8, AppError> {
     let (id, desk) = (incident_id(id)?, seat.desk().await?);
     let known = desk.notice(id, notice).await?;
     let body = match &args.file {
-        Some(path) => read(path)?,
+        Some(path) => read_text(path, TEXT_MAX)?,
         None => known.body.clone(),
     };
     let title = args.title.as_ref().unwrap_or(&known.title);
@@ -132,14 +130,6 @@ async fn edit(seat: &Seat, args: &EditArgs, out: &Out) -> Result<u8, AppError> {
         out.hint(format!("`quell notice send {id} {}` sends it", changed.notice));
     }
     Ok(exit::OK)
-}
-
-fn read(path: &Path) -> Result<String, AppError> {
-    let io = |source| AppError::Io { path: path.display().to_string(), source };
-    if path == Path::new("-") {
-        return std::io::read_to_string(std::io::Read::take(std::io::stdin(), TEXT_MAX)).map_err(io);
-    }
-    files::read_text(path, TEXT_MAX).map_err(io)
 }
 
 async fn send(seat: &Seat, args: &SendArgs, out: &Out) -> Result<u8, AppError> {

@@ -516,6 +516,7 @@ fn asked(id: IncidentId, change: &Change) -> (String, Value) {
         Change::Role(role, person) => {
             ("roles", json!({ "role": role, "person": Some(person).filter(|name| !name.is_empty()) }))
         }
+        Change::PostMortem(section, text) => ("post-mortem", json!({ "section": section, "text": text })),
         Change::Close(summary) => ("close", json!({ "summary": summary })),
     };
     (format!("/incidents/{id}/{place}"), body)

@@ -134,13 +134,49 @@ fn a_contained_and_closed_incident() {
 
     ## For the review
 
-    The ledger cannot answer these. Answer them together, and record each result as a note or an action item.
+    The ledger cannot answer these; people do, in the room's post-mortem or by `quell incident post-mortem INC-2026-0001`.
 
-    - What made it possible that a value got there? Ask why five times; stop at a system, not at a person.
-    - Which safeguard worked, which one failed, which one was missing?
-    - How could it have been discovered earlier, and what would have made it inert sooner?
+    ### Summary
 
-    Notes so far:
+    Not written yet. What happened, in a few sentences, for somebody who was not there?
+
+    ### Impact
+
+    Not written yet. Who and what was affected, for how long, and which data could be reached?
+
+    ### Detection
+
+    Not written yet. How was it found, and how could it have been found earlier?
+
+    ### Root cause
+
+    Not written yet. What made it possible that a value got there? Ask why five times; stop at a system, not at a person.
+
+    ### Contributing causes
+
+    Not written yet. What else had to come together for it to leak, or to stay alive?
+
+    ### What went well
+
+    Not written yet. Which safeguards and habits worked?
+
+    ### What went badly
+
+    Not written yet. Which safeguards failed or were missing, and what made the response slower?
+
+    ### Where we were lucky
+
+    Not written yet. What helped without anybody having planned it, and what if it had not?
+
+    ### Lessons
+
+    Not written yet. What is known now that was not known before, and who else should know it?
+
+    ### Validation
+
+    Not written yet. How and when will it be seen that the action items work?
+
+    ### Notes
 
     - 2026-11-22T03:15:02Z, ines: found by the nightly scan
 

@@ -8,7 +8,7 @@ mod templates;
 
 use quell_core::StepId;
 use quell_core::event::Event;
-use quell_core::incident::Status;
+use quell_core::incident::{Section, Status};
 use quell_core::outcome::{Facts, Outcome, Probe};
 use quell_core::severity::{Profile, Signal};
 
@@ -179,6 +179,34 @@ fn other_ladders_drills_and_what_the_secret_opens() {
     );
     assert!(text.contains("| at least 9 h 55 min after the first exposure |"), "{text}");
     assert!(text.contains("No plan was made."), "{text}");
+}
+
+#[test]
+fn what_people_wrote_stands_in_the_document_and_its_markup_does_nothing() {
+    let mut story = closed();
+    let written = |section, text: &str| Event::PostMortemWritten { section, text: text.to_owned() };
+    story
+        .wait(3_600_000)
+        .by("ines", written(Section::RootCause, "the first idea"))
+        .by(
+            "omar",
+            written(Section::RootCause, "## no gate\n\n- why: | not asked for\n- why: [new](http://x)"),
+        )
+        .by("ines", written(Section::Lucky, "nobody cloned it"))
+        .by("ines", written(Section::Lucky, ""));
+    let text = report(&story);
+    let (_, review) = section(&text, "For the review").split_once("### Root cause\n\n").unwrap();
+    insta::assert_snapshot!(review.split("\n### ").next().unwrap().trim(), @r"
+    \## no gate
+
+    - why: \| not asked for
+
+    - why: \[new\](http://x)
+
+    Written by omar, 2026-11-22T05:15:02Z (T+2 h 15 min), entry 57.
+    ");
+    assert!(review.contains("### Where we were lucky\n\nNot written yet. What helped"), "{review}");
+    assert!(!text.contains("the first idea") && !text.contains("nobody cloned it"), "{text}");
 }
 
 #[test]

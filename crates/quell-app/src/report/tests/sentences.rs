@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use quell_core::StepId;
 use quell_core::event::{Event, SealedRef, ValueRole};
 use quell_core::exposure::{Channel, Exposure};
+use quell_core::incident::Section;
 use quell_core::inventory::StrategyPolicy;
 use quell_core::outcome::Outcome;
 use quell_core::person::{BreakGlass, Role, Token};
@@ -61,6 +62,8 @@ fn facts_of_the_installation_and_of_the_incident() {
         }),
         Event::ActionItemDone { item: s("A1"), evidence: s("pull request 7") },
         Event::EvidenceExported { manifest_sha256: s("abcd"), entries: 9 },
+        Event::PostMortemWritten { section: Section::RootCause, text: s("no gate") },
+        Event::PostMortemWritten { section: Section::RootCause, text: s("") },
     ] {
         story.by("ines", event);
     }
@@ -79,6 +82,8 @@ fn facts_of_the_installation_and_of_the_incident() {
     orders-db: compromised value sealed | fp:91df7b3e0508d1fc13a8f2cdb1be026a of orders_a (reported)
     action item A1 done | pull request 7
     evidence bundle with 9 entries exported | manifest SHA-256 abcd
+    section root-cause of the post-mortem written |
+    section root-cause of the post-mortem taken back |
     ");
 }
 

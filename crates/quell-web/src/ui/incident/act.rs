@@ -10,7 +10,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
 use quell_app::incident::{self, Change};
 use quell_app::plan::{self, StepCommand};
-use quell_app::{App, AppError, hunt, proof};
+use quell_app::{AppError, hunt, proof};
 use quell_core::event::Decision;
 use quell_core::incident::Incident;
 use quell_core::plan::{Hold, HoldScope};
@@ -50,14 +50,6 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    /// The installation, asked by somebody who saw that much.
-    fn app(&self, caller: &Caller) -> Arc<App> {
-        match self.seen.parse() {
-            Ok(pos) => caller.app.having_seen(pos),
-            Err(_) => Arc::clone(&caller.app),
-        }
-    }
-
     fn typed(&self) -> String {
         if self.text.is_empty() { self.reason.clone() } else { self.text.clone() }
     }
@@ -88,7 +80,7 @@ async fn changed(
     fields: &Fields,
     change: Result<Change, AppError>,
 ) -> Result<Incident, AppError> {
-    incident::change(&fields.app(caller), id, &change?).await
+    incident::change(&caller.having_seen(&fields.seen), id, &change?).await
 }
 
 macro_rules! forms {
@@ -163,7 +155,7 @@ pub(crate) async fn plan(
     Form(fields): Form<Fields>,
 ) -> Result<Response, Problem> {
     let id = id.parse()?;
-    let done = plan::make(&fields.app(&caller), id, fields.again == "yes").await;
+    let done = plan::make(&caller.having_seen(&fields.seen), id, fields.again == "yes").await;
     ended(&server, &caller, id, (String::new(), "plan"), done).await
 }
 
@@ -175,7 +167,7 @@ pub(crate) async fn respond(
     Form(fields): Form<Fields>,
 ) -> Result<Response, Problem> {
     let id = id.parse()?;
-    let done = plan::carry_out(&fields.app(&caller), id, &fields.plan).await;
+    let done = plan::carry_out(&caller.having_seen(&fields.seen), id, &fields.plan).await;
     ended(&server, &caller, id, (String::new(), "plan"), done).await
 }
 
@@ -194,7 +186,7 @@ pub(crate) async fn approve(
         if steps.is_empty() {
             return Err(AppError::Usage("no step was named; approve what the page shows".to_owned()));
         }
-        plan::approve(&fields.app(&caller), id, &fields.plan, &steps).await
+        plan::approve(&caller.having_seen(&fields.seen), id, &fields.plan, &steps).await
     };
     let done = done.await;
     ended(&server, &caller, id, (String::new(), "needs"), done).await
@@ -218,7 +210,7 @@ pub(crate) async fn step(
             "refuse" => StepCommand::Refuse(fields.reason.clone()),
             other => return Err(AppError::NotFound { what: "decision", id: other.to_owned() }),
         };
-        plan::step(&fields.app(&caller), id, &word(&fields.step)?, &command).await
+        plan::step(&caller.having_seen(&fields.seen), id, &word(&fields.step)?, &command).await
     };
     let done = done.await;
     ended(&server, &caller, id, (fields.typed(), "needs"), done).await
@@ -242,7 +234,8 @@ pub(crate) async fn resolve(
     let sent = parts.iter().filter_map(|part| Some((part.file.clone()?, part.body.clone())));
     let evidence = sent.filter(|(name, _)| !name.is_empty()).collect();
     let command = StepCommand::Resolve { statement: fields.text.clone(), evidence };
-    let done = async { plan::step(&fields.app(&caller), id, &word(&fields.step)?, &command).await };
+    let done =
+        async { plan::step(&caller.having_seen(&fields.seen), id, &word(&fields.step)?, &command).await };
     let done = done.await;
     ended(&server, &caller, id, (fields.typed(), "needs"), done).await
 }
@@ -276,7 +269,7 @@ pub(crate) async fn widen(
         if secrets.is_empty() || fields.reason.trim().is_empty() {
             return Err(AppError::Usage("which secret, and why: both must be said".to_owned()));
         }
-        incident::widen(&fields.app(&caller), id, &secrets, &fields.reason).await
+        incident::widen(&caller.having_seen(&fields.seen), id, &secrets, &fields.reason).await
     };
     let done = done.await;
     ended(&server, &caller, id, (fields.typed(), "secrets"), done).await
@@ -296,7 +289,8 @@ pub(crate) async fn anomaly(
             "confirmed" => Decision::Confirmed,
             _other => return Err(AppError::Usage("say benign or confirmed".to_owned())),
         };
-        hunt::triage::triage(&fields.app(&caller), id, &fields.about, decision, &fields.reason).await
+        hunt::triage::triage(&caller.having_seen(&fields.seen), id, &fields.about, decision, &fields.reason)
+            .await
     };
     let done = done.await;
     ended(&server, &caller, id, (fields.typed(), "used"), done).await

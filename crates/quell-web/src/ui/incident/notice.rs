@@ -128,13 +128,6 @@ impl Fields {
         }
         fields
     }
-
-    fn app(&self, caller: &Caller) -> std::sync::Arc<quell_app::App> {
-        match self.seen.parse() {
-            Ok(pos) => caller.app.having_seen(pos),
-            Err(_) => std::sync::Arc::clone(&caller.app),
-        }
-    }
 }
 
 /// Drafts one.
@@ -144,7 +137,7 @@ pub(super) async fn draft(
     Form(pairs): Form<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
     let (id, fields): (IncidentId, _) = (id.parse()?, Fields::of(pairs));
-    match notice::draft(&fields.app(&caller), id, &fields.kind).await {
+    match notice::draft(&caller.having_seen(&fields.seen), id, &fields.kind).await {
         Ok((_, notice)) => Ok(Redirect::to(&format!("/incidents/{id}/notices#{notice}")).into_response()),
         Err(error) => page(&caller, id, Some(error.into()), String::new()).await,
     }
@@ -157,7 +150,7 @@ pub(super) async fn act(
     Form(pairs): Form<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
     let (id, fields): (IncidentId, _) = (id.parse()?, Fields::of(pairs));
-    let app = fields.app(&caller);
+    let app = caller.having_seen(&fields.seen);
     let done = match what.as_str() {
         "edit" => notice::edit(&app, id, &notice, &fields.title, &fields.body).await,
         "drop" => notice::drop_draft(&app, id, &notice, &fields.reason).await,

@@ -55,13 +55,18 @@ fn a_server_says_what_this_machine_says_with_the_same_exit_codes() {
     world.ok(&["plan", &id]);
     let room = Room::start(&world);
     let far = Far::new(&world, &room);
-    let commands: [&[&str]; 17] = [
+    private(&world.path("lessons.txt"), "a chat is a channel\n- and a log is, too");
+    world.ok(&["incident", "post-mortem", &id, "--section", "lessons", "--file", "lessons.txt"]);
+    let commands: [&[&str]; 20] = [
         &["person", "list"],
         &["incident", "list"],
         &["incident", "show", &id],
         &["incident", "secrets", &id],
         &["incident", "adjacent", &id],
         &["incident", "timeline", &id],
+        &["incident", "post-mortem", &id],
+        &["incident", "post-mortem", &id, "--section", "lessons"],
+        &["incident", "post-mortem", &id, "--section", "blame"],
         &["plan", &id],
         &["plan", &id, "--check"],
         &["plan", &id, "--format", "mermaid"],
@@ -105,6 +110,18 @@ fn an_incident_is_handled_from_another_machine_though_the_connection_is_cut() {
     let held = far.run(&["respond", id]);
     assert_eq!(held.status.code(), Some(4), "{}", text(&held.stderr));
     far.ok(&["resume", id, "--reason", "looked"]);
+    private(&world.path("impact.txt"), "orders were slow for an hour");
+    far.ok(&["incident", "post-mortem", id, "--section", "impact", "--file", "impact.txt"]);
+    let written = ["incident", "post-mortem", id, "--section", "impact"];
+    assert_eq!(world.ok(&written).trim(), "orders were slow for an hour");
+    private(&world.path("impact.txt"), &format!("it was {}", world.old_url));
+    let value = far.run(&["incident", "post-mortem", id, "--section", "impact", "--file", "impact.txt"]);
+    assert!(
+        !value.status.success() && !text(&value.stderr).contains(&world.old_url),
+        "{}",
+        text(&value.stderr)
+    );
+    assert_eq!(world.ok(&written), far.ok(&written), "what stood there stands");
     let running = far
         .quell(&["respond", id, "--yes", id])
         .stdout(Stdio::piped())

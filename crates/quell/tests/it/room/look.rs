@@ -4,7 +4,7 @@
 use quell_testkit::browser::{Browser, Driver, Script};
 use serde_json::json;
 
-use super::super::world::{Roles, Servers, World};
+use super::super::world::{Roles, Servers, World, private};
 use super::{Room, found};
 
 #[test]
@@ -26,6 +26,9 @@ fn every_page_is_free_of_barriers_light_and_dark_wide_and_narrow() {
         "--due",
         "2027-01-15",
     ]);
+    let cause = "no gate before the push\n- why: none is asked for";
+    private(&world.path("cause.txt"), cause);
+    world.ok(&["incident", "post-mortem", &other, "--section", "root-cause", "--file", "cause.txt"]);
     world.ok(&["notice", "draft", &other, "update"]);
     world.ok(&["notice", "draft", &other, "affected"]);
     world.ok(&["notice", "drop", &other, "N1", "--reason", "told in the call"]);
@@ -57,7 +60,8 @@ fn every_page_is_free_of_barriers_light_and_dark_wide_and_narrow() {
         look(&page, &room.url(&place), name);
     }
     // With everything unfolded, every form is there.
-    for place in [format!("/incidents/{other}"), format!("/incidents/{other}/notices")] {
+    for part in ["", "/notices", "/post-mortem"] {
+        let place = format!("/incidents/{other}{part}");
         page.open(&room.url(&place)).unwrap();
         found(&page, "for (const one of document.querySelectorAll('details')) one.open = true; return 1");
         let barriers = page.barriers().unwrap();
