@@ -166,9 +166,33 @@ fn clean(text: &str) -> String {
 
 /// Records what is new of these groups, with one entry for the run itself. Returns how many findings were new.
 pub async fn record(app: &App, name: &str, bytes: u64, groups: &[Group]) -> Result<usize, AppError> {
+    record_run(app, name, bytes, groups, false).await
+}
+
+/// The same, unless a run of this name is recorded: a worker that stood still finds, when it wakes, what another one recorded in its place.
+pub(crate) async fn record_once(
+    app: &App,
+    name: &str,
+    bytes: u64,
+    groups: &[Group],
+) -> Result<usize, AppError> {
+    record_run(app, name, bytes, groups, true).await
+}
+
+async fn record_run(
+    app: &App,
+    name: &str,
+    bytes: u64,
+    groups: &[Group],
+    once: bool,
+) -> Result<usize, AppError> {
+    let target = format!("ingested {name}");
     loop {
         // The position first: what somebody else records after the look is refused by it.
         let mut batch = Batch::new(INSTALLATION, app.store.next_pos(INSTALLATION).await?);
+        if once && projection::is_spoken_of(app, "scan", &target).await? {
+            return Ok(0);
+        }
         let mut fresh = 0;
         let mut all = 0_u64;
         for group in groups {
@@ -183,8 +207,7 @@ pub async fn record(app: &App, name: &str, bytes: u64, groups: &[Group]) -> Resu
                 }
             }
         }
-        let event =
-            Event::ScanRun { target: format!("ingested {name}"), findings: all, bytes, incomplete: 0 };
+        let event = Event::ScanRun { target: target.clone(), findings: all, bytes, incomplete: 0 };
         batch.push(NewEntry::new(app.actor.clone(), event));
         match app.store.append(batch, now()).await {
             Ok(_) => return Ok(fresh),

@@ -199,10 +199,7 @@ async fn by_record(app: &App, group: &Group) -> Result<Option<SecretId>, AppErro
 /// Records the findings, once for a delivery.
 async fn record(app: &App, source: &Source, delivery: &Delivery, groups: &[Group]) -> Result<(), AppError> {
     let name = format!("{} (delivery {})", source.name, delivery.id);
-    let target = format!("ingested {name}");
-    if !projection::is_spoken_of(app, "scan", &target).await? {
-        ingest::record(app, &name, delivery.size, groups).await?;
-    }
+    ingest::record_once(app, &name, delivery.size, groups).await?;
     Ok(())
 }
 
