@@ -293,10 +293,7 @@ impl People {
         }
         let signed_in = |name: &str| {
             reach(name, |from| {
-                let made = self
-                    .codes
-                    .iter()
-                    .filter(|((_, to), at)| *to == from && now.duration_since(**at) < CODE_COUNTS);
+                let made = self.codes.iter().filter(|((_, to), until)| *to == from && **until > now);
                 self.names_of(from).into_iter().chain(made.map(|((by, _), _)| by.clone())).collect()
             })
         };
