@@ -116,7 +116,7 @@ async fn an_update_is_drafted_changed_by_one_of_two_and_sent_as_it_was_read() {
     assert_eq!(over(&world.app, id, "N1").await, NoticeState::Sent);
 
     let [line] = &lines(&folder.path().join("board.jsonl"))[..] else { panic!("once, and no more") };
-    assert_eq!(line["title"], format!("{id}: {title}"));
+    assert_eq!(line["title"], title, "exactly what was written");
     assert_eq!(line["body"], "It is being reset.\nNothing else is known.");
     assert!(line["checkpoint"].as_str().unwrap().contains(world.app.store.origin()), "{line}");
     let after = world.app.incident(id).await.unwrap();
