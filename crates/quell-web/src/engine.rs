@@ -2,7 +2,6 @@
 //! number of `quell respond` do.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,7 +23,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// Why plans do not go on here: the inventory changed, the database is away. Shown in the room; another replica may do better.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Troubles(Arc<Mutex<BTreeMap<IncidentId, String>>>, Arc<AtomicBool>);
+pub(crate) struct Troubles(Arc<Mutex<BTreeMap<IncidentId, String>>>);
 
 impl Troubles {
     fn set(&self, id: IncidentId, words: Option<String>) {
@@ -33,11 +32,6 @@ impl Troubles {
             Some(words) => all.insert(id, words),
             None => all.remove(&id),
         };
-    }
-
-    /// Did a crash test have its crash? From now on it did.
-    fn crashed(&self) -> bool {
-        self.1.swap(true, Ordering::SeqCst)
     }
 
     /// Why the plan of this incident does not go on here.
@@ -120,7 +114,11 @@ impl Plans {
         let (app, at) = (self.app(), now());
         let Ok(overdue) = projection::overdue(&app, at).await else { return };
         for (id, passed) in overdue {
-            if self.called.get(&id) != Some(&passed) && notice::raise(&app, id, at).await.is_ok() {
+            if self.called.get(&id) == Some(&passed) {
+                continue;
+            }
+            let Ok(incident) = app.incident_shared(id).await else { continue };
+            if notice::raise(&app, &incident, at).await.is_ok() {
                 self.called.insert(id, passed);
             }
         }
@@ -137,12 +135,11 @@ impl Plans {
     }
 
     async fn take_up(&mut self, id: IncidentId) {
-        self.crash();
         // A database that is away is asked again with the next tick.
         let app = self.app();
         let Ok(incident) = app.incident_shared(id).await else { return };
         // Written down as a notice, it comes back as one that is to be sent.
-        if notice::raise(&app, id, now()).await.is_ok_and(|raised| raised > 0) {
+        if notice::raise(&app, &incident, now()).await.is_ok_and(|raised| raised > 0) {
             return;
         }
         let telling = self.take_up_notices(&app, &incident);
@@ -195,15 +192,6 @@ impl Plans {
 
     fn options(&self, only: Option<String>) -> Run {
         Run { stop: self.stop.clone(), return_when_idle: true, failpoint: None, patience: PATIENCE, only }
-    }
-
-    /// Ends the engine where a crash test says so, once. Not in release builds.
-    fn crash(&self) {
-        let app = self.app();
-        let asked = app.context.environment.get("QUELL_FAILPOINT");
-        if cfg!(debug_assertions) && asked.is_some_and(|asked| asked == "engine-panic") {
-            assert!(self.troubles.crashed(), "a crash test asked for it");
-        }
     }
 
     /// A run that panicked is taken up again like one that ended.

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use quell_core::IncidentId;
+use quell_core::incident::Incident;
 use quell_core::incident::alarm::{self, Alarm};
 
 use crate::words::refuse_values;
@@ -11,11 +12,14 @@ use crate::{App, AppError};
 const PAGE: &str = "page";
 
 /// Tells what is to be told of an incident and was not. How many alarms went out; those of whoever was faster are not among them.
-pub async fn raise(app: &App, id: IncidentId, at: Timestamp) -> Result<usize, AppError> {
+pub async fn raise(app: &App, incident: &Incident, at: Timestamp) -> Result<usize, AppError> {
+    let (id, due) = (incident.id, alarm::due(incident, at));
+    if due.is_empty() {
+        return Ok(0);
+    }
     let page = app.inventory.policy.notify.get(PAGE);
     let channels = page.map_or_else(|| super::usual(app), |channel| vec![channel.clone()]);
-    let due = alarm::due(&*app.incident_shared(id).await?, at);
-    if channels.is_empty() || due.is_empty() {
+    if channels.is_empty() {
         return Ok(0);
     }
     let mut clean = Vec::new();
