@@ -8,6 +8,8 @@ pub mod notice;
 pub mod post_mortem;
 mod role;
 mod state;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use closure::{never_valid, unmet};
 pub use decide::{

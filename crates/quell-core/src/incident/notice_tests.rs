@@ -1,36 +1,15 @@
 use super::*;
-use crate::event::{Affected, Entry};
-use crate::exposure::{Channel, Exposure};
-use crate::incident::{OpenIncident, alarm, open as declare};
+use crate::event::Entry;
+use crate::incident::testing::seen_in_chat;
+use crate::incident::{alarm, open as declare};
 use crate::plan::{Flow, Phase};
-use crate::severity::Profile;
 
 fn t(minutes: i64) -> Timestamp {
     Timestamp::from_second(1_795_000_000 + minutes * 60).unwrap()
 }
 
 fn incident() -> Incident {
-    let command = OpenIncident {
-        title: "orders-db leaked".to_owned(),
-        secrets: vec![Affected { secret: "orders-db".parse().unwrap(), because: "it leaked".to_owned() }],
-        exposures: vec![Exposure {
-            channel: Channel::Chat,
-            audience: Channel::Chat.default_audience(),
-            first_exposed: None,
-            discovered: t(0),
-            still_visible: None,
-            place: String::new(),
-            fingerprint: None,
-            sealed: None,
-            finding: None,
-            channel_name: None,
-        }],
-        production: true,
-        opens_others: 0,
-        profile: Profile::Sev,
-        drill: false,
-    };
-    let events = declare(&command, t(0)).unwrap();
+    let events = declare(&seen_in_chat(t(0)), t(0)).unwrap();
     let entries: Vec<Entry> =
         events.into_iter().zip(0..).map(|(event, pos)| entry(pos, t(0), event)).collect();
     Incident::fold("INC-2026-0001".parse().unwrap(), &entries).unwrap()
