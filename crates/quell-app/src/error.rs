@@ -219,6 +219,7 @@ fn of_store(error: &StoreError) -> Vec<String> {
         | StoreError::Conflict { .. }
         | StoreError::Unsealable(_)
         | StoreError::KeysRotated
+        | StoreError::CutOff
         | StoreError::NoSuchValue(_)
         | StoreError::Ledger(_) => Vec::new(),
     }

@@ -44,4 +44,4 @@ pub mod words;
 pub use app::{App, Options};
 pub use error::AppError;
 pub use quell_connect::trace;
-pub use quell_store::{KekSource, Lapsing, SignedSince, Store, StoreError, Tick};
+pub use quell_store::{Asked, KekSource, Lapsing, SignedSince, Store, StoreError, Tick, Watch, WorkerGuard};

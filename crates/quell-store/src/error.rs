@@ -36,6 +36,9 @@ pub enum StoreError {
     /// Another process rotated the keys; what we hold in memory must not be used any more.
     #[error("the installation's keys were rotated by another process; run the command again")]
     KeysRotated,
+    /// Whoever carried this request out was taken for gone meanwhile: it stood still, or lost the database for too long.
+    #[error("this request was given up meanwhile, and nothing more comes of it")]
+    CutOff,
     /// The database was brought up to date by a newer program.
     #[error("the database has version {there} of the schema, and this quell knows {known}")]
     Newer {
@@ -99,6 +102,7 @@ impl StoreError {
             | Self::InUse(_)
             | Self::Unsealable(_)
             | Self::KeysRotated
+            | Self::CutOff
             | Self::NoSuchValue(_)
             | Self::Ledger(_)
             | Self::Kept(_)

@@ -9,6 +9,7 @@ use quell_ledger::tree::{self, Frontier, Hash};
 use quell_ledger::{Checkpoint, SigningKey};
 use sha2::Digest as _;
 
+use crate::asked::{Asked, STILL_HELD};
 use crate::db::{in_write, on_db};
 use crate::keys::KekRecord;
 use crate::sealed::{Kek, from_row};
@@ -136,7 +137,14 @@ impl Store {
     ) -> Result<Vec<Entry>, StoreError> {
         // One appender per process at a time: SQLite would make them wait anyway, and the frontier stays warm.
         let mut cached = self.frontier.lock().await;
+        let asked = Asked::current();
         let rows = in_write!(&self.db, tx => {
+            if let Some(Asked { kind, id, worker }) = &asked {
+                let still = sqlx::query(STILL_HELD).bind(kind).bind(id).bind(worker).execute(&mut *tx).await?;
+                if still.rows_affected() == 0 {
+                    return Err(StoreError::CutOff);
+                }
+            }
             let held = sqlx::query_as::<_, (String, String)>(KEYS).fetch_all(&mut *tx).await?;
             self.keys_still_hold(&held)?;
             let last = sqlx::query_as::<_, (i64, i64)>(LAST).fetch_optional(&mut *tx).await?;

@@ -4,6 +4,7 @@
 //! transaction; nothing is ever updated but the wrapping of data keys, the queue of deliveries and what is computed from entries (`projection`);
 //! nothing here decides anything.
 
+mod asked;
 mod db;
 mod error;
 mod inbox;
@@ -20,6 +21,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use asked::Asked;
 pub use db::Db;
 pub use error::StoreError;
 pub use inbox::{Arrival, Delivery, DeliveryState, Put, TryEnded};

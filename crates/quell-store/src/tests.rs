@@ -308,3 +308,49 @@ async fn deliveries_on_postgres() {
     let server = quell_testkit::postgres::Server::start(&[]).unwrap();
     deliveries(&folder.path().join("data"), Some(&server.admin_url())).await;
 }
+
+/// A request that is to be carried out once appends while it is held, and not any more once it was taken away.
+async fn carried_out_once(folder: &Path, url: Option<&str>) {
+    let store = Store::init(folder, url, &KekSource::File(None), now()).await.unwrap();
+    let asked = |worker: &str| Asked { kind: "answer", id: "one".to_owned(), worker: worker.to_owned() };
+    let row = Lapsing {
+        id: "one".to_owned(),
+        owner: "w-1".to_owned(),
+        body: "{}".to_owned(),
+        expires_us: i64::MAX,
+    };
+    assert!(store.lapsing_add("answer", &row, now()).await.unwrap());
+    let append = |worker: &str, text: &str| {
+        asked(worker).while_held(store.append_to_end("INC-2026-0001", note(text), now()))
+    };
+    append("w-1", "held").await.unwrap();
+    let other = append("w-2", "of somebody else").await;
+    assert!(matches!(other, Err(StoreError::CutOff)), "{other:?}");
+
+    // Whoever takes it away while an append goes on comes after it, or before it, and is never in the middle.
+    let first = asked("w-1");
+    let (taken, appended) = tokio::join!(store.take_from(&first), append("w-1", "at the same time"));
+    assert!(taken.unwrap());
+    let before = store.read_stream("INC-2026-0001", 0).await.unwrap().len();
+    assert_eq!(before, 1 + usize::from(appended.is_ok()), "{appended:?}");
+    let late = append("w-1", "late").await;
+    assert!(matches!(late, Err(StoreError::CutOff)), "{late:?}");
+    assert_eq!(store.read_stream("INC-2026-0001", 0).await.unwrap().len(), before);
+    assert!(!store.take_from(&asked("w-1")).await.unwrap(), "it is taken once");
+    // What nobody asked for in this way is not held up.
+    store.append_to_end("INC-2026-0001", note("by itself"), now()).await.unwrap();
+    store.db().close().await;
+}
+
+#[tokio::test]
+async fn a_request_that_was_taken_away_appends_nothing_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    carried_out_once(&folder.path().join("state"), None).await;
+}
+
+#[tokio::test]
+async fn a_request_that_was_taken_away_appends_nothing_on_postgres() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = quell_testkit::postgres::Server::start(&[]).unwrap();
+    carried_out_once(&folder.path().join("data"), Some(&server.admin_url())).await;
+}

@@ -8,6 +8,7 @@
 
 mod api;
 mod caller;
+mod clerk;
 mod duty;
 mod engine;
 mod events;

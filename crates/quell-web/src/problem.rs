@@ -75,7 +75,7 @@ impl From<AppError> for Problem {
             }
             AppError::NotFound { .. } => StatusCode::NOT_FOUND,
             AppError::Refused(_) | AppError::Step(_) | AppError::CannotPlan(_) => StatusCode::CONFLICT,
-            AppError::Store(StoreError::Conflict { .. }) => StatusCode::CONFLICT,
+            AppError::Store(StoreError::Conflict { .. } | StoreError::CutOff) => StatusCode::CONFLICT,
             AppError::Moved { .. } => StatusCode::PRECONDITION_FAILED,
             AppError::Remote(_) | AppError::Server { .. } => StatusCode::BAD_GATEWAY,
             AppError::Store(StoreError::Database(_) | StoreError::KeysRotated) => {

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use url::Url;
 
 use crate::caller::By;
+use crate::clerk::Clerk;
 use crate::duty::{Duty, Health, Pace};
 use crate::engine::{self, Troubles};
 use crate::feed::{self, Feed};
@@ -91,6 +92,8 @@ impl Limits {
 pub struct Server {
     /// With the inventory of now.
     pub(crate) apps: watch::Sender<Arc<App>>,
+    /// Carries out what is to be carried out once.
+    pub(crate) clerk: Clerk,
     pub(crate) feed: Feed,
     pub(crate) metrics: Metrics,
     pub(crate) troubles: Troubles,
@@ -212,6 +215,7 @@ pub async fn serve(
     let healths = duties.iter().map(|duty| duty.health.clone()).collect();
     let server = Arc::new(Server {
         apps,
+        clerk: Clerk::default(),
         feed,
         metrics,
         troubles,

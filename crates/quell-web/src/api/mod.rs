@@ -7,6 +7,7 @@ mod incident;
 mod inventory;
 mod ledger;
 mod notice;
+mod once;
 mod openapi;
 mod operation;
 pub(crate) mod person;

@@ -6,16 +6,15 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use quell_app::clock::now;
-use quell_app::person::hash;
-use quell_app::{App, AppError, Lapsing, report};
+use quell_app::{App, report};
 use quell_core::IncidentId;
-use serde::{Deserialize, Serialize};
 
 use super::ask::seen;
+use super::once::{self, once};
 use super::operation::Operation;
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -27,16 +26,6 @@ use crate::server::Server;
 const BODY_LIMIT: Duration = Duration::from_mins(1);
 /// Longest time that a request is waited for. What was begun goes on.
 const WAIT: Duration = Duration::from_mins(2);
-/// How long the answer to a request is kept for those who send it again.
-const KEPT: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
-/// Its kind among what lapses.
-const KIND: &str = "answer";
-const KEY: &str = "idempotency-key";
-const REPLAYED: &str = "idempotency-replayed";
-/// Longest key.
-const KEY_MAX: usize = 255;
-/// Longest answer that is kept.
-const ANSWER_MAX: usize = 16 << 20;
 /// Lines that say what happened since.
 const SINCE_MAX: usize = 20;
 
@@ -94,15 +83,15 @@ async fn act(
     next: Next,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let key = key(&parts.headers)?.filter(|_| operation.kept);
+    let key = once::key(&parts.headers)?.filter(|_| operation.kept);
     let body = read(body, operation.body_max).await?;
     // A body may take a minute: whoever was signed out meanwhile must not act with what they were before.
     crate::guard::still(server, &operation.route, parts.extensions.get::<Caller>()).await?;
-    let app = server.app();
+    let own = Arc::clone(server);
     let work = async move {
         match key {
-            Some(key) => once(&app, operation, &person, &key, parts, body, next).await,
-            None => carry_out(&app, operation, parts, body, next).await,
+            Some(key) => Box::pin(once(&own, operation, (&person, &key), parts, body, next)).await,
+            None => carry_out(&own.app(), operation, parts, body, next).await,
         }
     };
     // On its own: whoever asked may go away, and what was begun is finished and its answer kept.
@@ -111,11 +100,16 @@ async fn act(
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "it takes longer than this server lets one wait; it goes on")
             .hint("send the same request with the same `Idempotency-Key` for its answer, or look at what it is about")
     };
-    let broken = |_error| {
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "it broke off; whether it was done is not known")
-            .hint("look at what it is about before you ask again")
+    let Ok(done) = work.map_err(|_late| late())? else {
+        // Nobody will write its answer down any more: whoever asks again is told so.
+        server.clerk.leave().await;
+        return Err(Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "it broke off; whether it was done is not known",
+        )
+        .hint("look at what it is about before you ask again"));
     };
-    work.map_err(|_late| late())?.map_err(broken)?
+    done
 }
 
 async fn read(body: Body, most: usize) -> Result<Bytes, Problem> {
@@ -132,16 +126,7 @@ async fn read(body: Body, most: usize) -> Result<Bytes, Problem> {
     })
 }
 
-fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(given) = headers.get(KEY) else { return Ok(None) };
-    let text = given.to_str().unwrap_or("");
-    if text.is_empty() || text.len() > KEY_MAX || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Problem::bad_request("`Idempotency-Key` is 1 to 255 visible characters of ASCII"));
-    }
-    Ok(Some(text.to_owned()))
-}
-
-async fn carry_out(
+pub(super) async fn carry_out(
     app: &App,
     operation: &Operation,
     parts: Parts,
@@ -172,111 +157,5 @@ async fn since(app: &App, id: IncidentId, expected: u64, refused: Response) -> R
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", incident.next_pos)) {
         response.headers_mut().insert(header::ETAG, tag);
     }
-    Ok(response)
-}
-
-/// A request and, once there is one, its answer.
-#[derive(Deserialize, Serialize)]
-struct Kept {
-    /// Name of verb, place and body, under the installation's key: a body may hold a value, and must not be guessed from it.
-    request: String,
-    answer: Option<Answer>,
-}
-
-#[derive(Deserialize, Serialize)]
-struct Answer {
-    status: u16,
-    kind: String,
-    tag: Option<String>,
-    body: String,
-}
-
-/// Does it once for this key, and gives the same answer to whoever sends it again.
-async fn once(
-    app: &App,
-    operation: &Operation,
-    person: &str,
-    key: &str,
-    parts: Parts,
-    body: Bytes,
-    next: Next,
-) -> Result<Response, Problem> {
-    let at = now();
-    let place = parts.uri.path_and_query().map_or("", |place| place.as_str());
-    let named = [parts.method.as_str().as_bytes(), b" ", place.as_bytes(), b"\n", &body].concat();
-    let request = app.store.keys().fingerprint.fingerprint_bytes(&named).to_string();
-    let expires = at.checked_add(KEPT).unwrap_or(jiff::Timestamp::MAX);
-    let mut row = Lapsing {
-        id: hash(format!("{person}\n{key}").as_bytes()),
-        owner: person.to_owned(),
-        body: text_of(&Kept { request: request.clone(), answer: None })?,
-        expires_us: expires.as_microsecond(),
-    };
-    if !app.store.lapsing_add(KIND, &row, at).await.map_err(AppError::from)? {
-        return again(app, &row.id, &request).await;
-    }
-    let response = match carry_out(app, operation, parts, body, next).await {
-        Ok(response) => response,
-        Err(problem) => problem.into_response(),
-    };
-    let (head, body) = response.into_parts();
-    let bytes = to_bytes(body, ANSWER_MAX).await.map_err(|_long| {
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "it was done, and the answer is too long to be kept")
-            .hint("look at what it is about")
-    })?;
-    let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let answer = Answer {
-        status: head.status.as_u16(),
-        kind: text(header::CONTENT_TYPE).unwrap_or_default(),
-        tag: text(header::ETAG),
-        body: String::from_utf8_lossy(&bytes).into_owned(),
-    };
-    row.body = text_of(&Kept { request, answer: Some(answer) })?;
-    // It is done all the same; whoever sends it again is told that its answer is not known.
-    drop(app.store.lapsing_set(KIND, &row).await);
-    Ok(Response::from_parts(head, Body::from(bytes)))
-}
-
-fn text_of(kept: &Kept) -> Result<String, Problem> {
-    serde_json::to_string(kept).map_err(|error| AppError::Evidence(error.to_string()).into())
-}
-
-/// The answer to a request that was sent before.
-async fn again(app: &App, id: &str, request: &str) -> Result<Response, Problem> {
-    let row = app.store.lapsing(KIND, id, now()).await.map_err(AppError::from)?;
-    let kept: Option<Kept> = row.and_then(|row| serde_json::from_str(&row.body).ok());
-    let Some(kept) = kept else {
-        return Err(Problem::new(StatusCode::CONFLICT, "this `Idempotency-Key` has just ended")
-            .hint("take another one"));
-    };
-    if kept.request != request {
-        return Err(Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "this `Idempotency-Key` was used for another request",
-        )
-        .hint("take a new key for each thing that you want done"));
-    }
-    let Some(answer) = kept.answer else {
-        let mut response = Problem::new(
-            StatusCode::CONFLICT,
-            "a request with this `Idempotency-Key` is under way, or was cut off by the end of a server",
-        )
-        .hint("look at what it is about; ask again in a while with the same key, and with another one only if it was not done")
-        .into_response();
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        return Ok(response);
-    };
-    let mut response = Response::new(Body::from(answer.body));
-    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut set = |name: header::HeaderName, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            response.headers_mut().insert(name, value);
-        }
-    };
-    set(header::CONTENT_TYPE, &answer.kind);
-    if let Some(tag) = &answer.tag {
-        set(header::ETAG, tag);
-    }
-    set(header::HeaderName::from_static(REPLAYED), "true");
     Ok(response)
 }
