@@ -299,11 +299,6 @@ async fn held_now(app: &App, secret: &inventory::Secret) -> (SecretId, Vec<Finge
     (secret.id.clone(), names)
 }
 
-/// All incidents, newest first, with everything that is known of them. Lists need less: [`projection::page`].
-pub async fn list(app: &App) -> Result<Vec<Incident>, AppError> {
-    projection::incidents(app, &Wanted::default()).await
-}
-
 /// A change that a person makes to an incident.
 #[derive(Clone, Debug)]
 pub enum Change {

@@ -5,6 +5,7 @@ mod intake;
 mod inventory;
 mod kill;
 mod ledger;
+mod list;
 mod notice;
 mod plan;
 mod post_mortem;
@@ -24,6 +25,7 @@ pub(crate) use intake::IntakeCommand;
 pub(crate) use inventory::{GraphFormat, InventoryCommand, TightenArgs};
 pub(crate) use kill::{KillArgs, ProviderCommand};
 pub(crate) use ledger::{EvidenceCommand, IssueArgs, KeysCommand, LedgerCommand, ReportArgs, Since};
+pub(crate) use list::ListArgs;
 pub(crate) use notice::{EditArgs, NoticeArg, NoticeCommand, SendArgs};
 pub(crate) use plan::{ApproveArgs, PauseArgs, PlanArgs, PlanFormat, RespondArgs, ResumeArgs, StepCommand};
 pub(crate) use post_mortem::PostMortemArgs;
@@ -208,8 +210,7 @@ pub(crate) struct InitArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum IncidentCommand {
     Open(Box<OpenArgs>),
-    /// All incidents, newest first
-    List,
+    List(ListArgs),
     /// One incident: severity and why, clocks, secrets, steps
     Show(IncidentArg),
     /// One line for each secret: inert, not inert, or nobody can tell; why, and where it stands

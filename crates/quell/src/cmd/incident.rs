@@ -10,7 +10,7 @@ use quell_core::{IncidentId, Timestamp};
 use quell_web::view;
 
 use super::{incident_id, read_value, word};
-use crate::cli::{IncidentCommand, OpenArgs, StrategyArg};
+use crate::cli::{IncidentCommand, ListArgs, OpenArgs, StrategyArg};
 use crate::desk::Seat;
 use crate::exit;
 use crate::output::{Out, Tone, tone};
@@ -18,7 +18,7 @@ use crate::output::{Out, Tone, tone};
 pub(crate) async fn run(seat: &Seat, command: IncidentCommand, out: &Out) -> Result<u8, AppError> {
     let (id, change) = match command {
         IncidentCommand::Open(args) => return open(seat, &args, out).await,
-        IncidentCommand::List => return list(seat, out).await,
+        IncidentCommand::List(args) => return list(seat, &args, out).await,
         IncidentCommand::Show(arg) => return show(seat, &arg.id, out).await,
         IncidentCommand::Secrets(arg) => return super::mass::secrets(seat, &arg.id, out).await,
         IncidentCommand::Adjacent(arg) => return super::mass::adjacent(seat, &arg.id, out).await,
@@ -167,8 +167,8 @@ async fn open(seat: &Seat, args: &OpenArgs, out: &Out) -> Result<u8, AppError> {
     Ok(exit::OK)
 }
 
-async fn list(seat: &Seat, out: &Out) -> Result<u8, AppError> {
-    let (rows, incidents) = seat.desk().await?.incidents().await?;
+async fn list(seat: &Seat, args: &ListArgs, out: &Out) -> Result<u8, AppError> {
+    let (rows, incidents) = seat.desk().await?.incidents(args).await?;
     if out.json() {
         out.object(&incidents)?;
     } else if rows.is_empty() {

@@ -31,6 +31,7 @@ pub(crate) use follow::Follow;
 pub(crate) use remote::Remote;
 use remote::Reply;
 
+use crate::cli::ListArgs;
 use crate::cmd::{app, app_for, app_without_inventory, ask_passphrase, word};
 
 /// Who sits here: how to open this installation, and the server that does the work instead, if one was named.
@@ -121,15 +122,17 @@ impl Desk {
         Ok(self.incident_with_entries(id).await?.0)
     }
 
-    /// All incidents, newest first: for people, and as data.
-    pub(crate) async fn incidents(&self) -> Result<(Vec<Row>, Value), AppError> {
+    /// Incidents, newest first: for people, and as data.
+    pub(crate) async fn incidents(&self, args: &ListArgs) -> Result<(Vec<Row>, Value), AppError> {
         let incidents = match self {
             Self::Here(app) => {
-                let (all, at) = (incident::list(app).await?, now());
-                let all: Vec<view::Incident> = all.iter().map(|one| view::Incident::of(one, at)).collect();
+                let mut all = Vec::new();
+                for id in projection::ids(app, &args.wanted(), args.most()).await? {
+                    all.push(view::Incident::of(&*app.incident_shared(id).await?, now()));
+                }
                 serde_json::to_value(all).unwrap_or_default()
             }
-            Self::There(remote) => all_pages(remote).await?,
+            Self::There(remote) => pages(remote, args).await?,
         };
         let rows = incidents.as_array().into_iter().flatten().map(row).collect();
         Ok((rows, json!({ "incidents": incidents })))
@@ -426,14 +429,23 @@ async fn entries(remote: &Remote, id: IncidentId, from: u64) -> Result<Vec<Entry
     }
 }
 
-async fn all_pages(remote: &Remote) -> Result<Value, AppError> {
-    let (mut all, mut cursor) = (Vec::new(), String::new());
+/// Page after page, until there are as many as are wanted.
+async fn pages(remote: &Remote, args: &ListArgs) -> Result<Value, AppError> {
+    let (mut all, mut cursor) = (Vec::new(), None::<String>);
     loop {
-        let page: Value = remote.get(&format!("/incidents?limit=50{cursor}")).await?.json()?;
-        all.extend(part::<Vec<Value>>(&page, "incidents")?);
+        let limit = (args.most() - all.len()).min(50);
+        let query: String = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("limit", &limit.to_string())
+            .extend_pairs(args.query())
+            .extend_pairs(cursor.iter().map(|cursor| ("cursor", cursor)))
+            .finish();
+        let page: Value = remote.get(&format!("/incidents?{query}")).await?.json()?;
+        let found = part::<Vec<Value>>(&page, "incidents")?;
+        let none = found.is_empty();
+        all.extend(found.into_iter().take(limit));
         match page.get("next").and_then(Value::as_str) {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return Ok(Value::Array(all)),
+            Some(next) if !none && all.len() < args.most() => cursor = Some(next.to_owned()),
+            _ => return Ok(Value::Array(all)),
         }
     }
 }

@@ -48,6 +48,49 @@ impl<'a> Far<'a> {
 }
 
 #[test]
+fn a_list_holds_what_is_asked_for_here_and_by_a_server() {
+    let servers = Servers::start();
+    let world = World::new(&servers, "lst", Roles::Alternating, "{ approvals: { destructive: 0 } }");
+    let first = world.open("chat");
+    world.ok(&["incident", "exception", &first, "lst-db", "--reason", "a trial"]);
+    world.ok(&["incident", "verdict", &first, "cannot-tell", "--reason", "no logs of that day"]);
+    world.ok(&["incident", "action", &first, "a gate", "--owner", "orders", "--due", "2027-01-01"]);
+    world.ok(&["incident", "close", &first]);
+    let second = world.open("public-repo");
+    let shown = world.json(&["incident", "show", &second]);
+    let (severity, other) = if shown["severity"] == "SEV-1" {
+        ("SEV-1", "SEV-4")
+    } else {
+        (shown["severity"].as_str().unwrap(), "SEV-1")
+    };
+    let room = Room::start(&world);
+    let far = Far::new(&world, &room);
+    let both = [second.as_str(), first.as_str()];
+    let asked: [(&[&str], &[&str]); 11] = [
+        (&[], &both),
+        (&["--status", "open"], &both[..1]),
+        (&["--status", "closed"], &both[1..]),
+        (&["--secret", "lst-db"], &both),
+        (&["--secret", "lst-other"], &[]),
+        (&["--severity", severity, "--status", "open"], &both[..1]),
+        (&["--severity", other, "--status", "open"], &[]),
+        (&["--drills", "only"], &[]),
+        (&["--drills", "none"], &both),
+        (&["--text", &first], &both[1..]),
+        (&["--most", "1"], &both[..1]),
+    ];
+    for (words, expected) in asked {
+        let words: Vec<&str> = ["incident", "list", "--json"].iter().chain(words).copied().collect();
+        for printed in [world.ok(&words), far.ok(&words)] {
+            let listed: Value = serde_json::from_str(&printed).unwrap();
+            let ids =
+                listed["incidents"].as_array().unwrap().iter().map(|one| one["incident"].as_str().unwrap());
+            assert_eq!(ids.collect::<Vec<_>>(), expected, "{words:?}");
+        }
+    }
+}
+
+#[test]
 fn a_server_says_what_this_machine_says_with_the_same_exit_codes() {
     let servers = Servers::start();
     let world = World::new(&servers, "far", Roles::Alternating, "{ approvals: { destructive: 1 } }");
@@ -57,9 +100,12 @@ fn a_server_says_what_this_machine_says_with_the_same_exit_codes() {
     let far = Far::new(&world, &room);
     private(&world.path("lessons.txt"), "a chat is a channel\n- and a log is, too");
     world.ok(&["incident", "post-mortem", &id, "--section", "lessons", "--file", "lessons.txt"]);
-    let commands: [&[&str]; 20] = [
+    let commands: [&[&str]; 23] = [
         &["person", "list"],
         &["incident", "list"],
+        &["incident", "list", "--secret", "far-db", "--status", "open", "--most", "1"],
+        &["incident", "list", "--text", "50% of it_all & more"],
+        &["incident", "list", "--severity", "SEV-9"],
         &["incident", "show", &id],
         &["incident", "secrets", &id],
         &["incident", "adjacent", &id],
