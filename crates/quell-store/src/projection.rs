@@ -97,6 +97,9 @@ const FORGET_MENTIONS: &str = "DELETE FROM projection_mention WHERE form = $1 AN
 const MENTION: &str = "INSERT INTO projection_mention (form, kind, value, place, seq) VALUES ($1, $2, $3, $4, $5) \
     ON CONFLICT (form, kind, value, place, seq) DO NOTHING";
 
+/// Holds the mark until the end of the transaction: a projection that is begun anew meanwhile comes before this, which is then of another epoch, or after it.
+const STILL: &str = "UPDATE projection SET epoch = epoch WHERE form = $1 AND epoch = $2";
+
 /// Runs the same body in a transaction. It need not keep out writers of the ledger; rows that two replicas write at once wait for each other.
 macro_rules! in_tx {
     ($db:expr, $tx:ident => $body:expr) => {
@@ -189,7 +192,7 @@ impl Store {
         const MENTIONS: &str = "DELETE FROM projection_mention WHERE form = $1";
         let epoch = random()?;
         in_tx!(&self.db, tx => {
-            // First: whoever takes entries in right now finds another epoch when they are done.
+            // First: whoever takes entries in right now has written them before, or finds another epoch and writes nothing.
             sqlx::query(RESET).bind(epoch).bind(form).execute(&mut *tx).await?;
             sqlx::query(INCIDENTS).bind(form).execute(&mut *tx).await?;
             sqlx::query(MENTIONS).bind(form).execute(&mut *tx).await?;
@@ -220,13 +223,19 @@ impl Store {
         Ok(rows.into_iter().map(|(stream, pos)| (stream, unsigned(pos) + 1)).collect())
     }
 
-    /// Writes rows and their mentions, unless newer ones are there. In the order of the streams, so that two who do it at once do not wait for each other.
+    /// Writes rows and their mentions, unless newer ones are there. Nothing of a projection that was begun anew since `found`: rows and mentions are
+    /// gone one after the other then, and a row whose mentions went would be taken for whole.
     pub async fn projection_put(
         &self,
         form: i64,
+        found: Reach,
         rows: &[(IncidentRow, Vec<Mention>)],
     ) -> Result<(), StoreError> {
         in_tx!(&self.db, tx => {
+            let still = sqlx::query(STILL).bind(form).bind(found.epoch).execute(&mut *tx).await?;
+            if still.rows_affected() == 0 {
+                return Ok(());
+            }
             for (row, mentions) in rows {
                 let changed = sqlx::query(UPSERT).bind(form).bind(&row.stream).bind(row.number).bind(row.next_pos)
                     .bind(&row.status).bind(&row.severity).bind(row.drill).bind(row.driven).bind(&row.words).bind(&row.body)
@@ -245,11 +254,20 @@ impl Store {
     }
 
     /// Writes mentions by entries.
-    pub async fn projection_mention(&self, form: i64, mentions: &[Mention]) -> Result<(), StoreError> {
+    pub async fn projection_mention(
+        &self,
+        form: i64,
+        found: Reach,
+        mentions: &[Mention],
+    ) -> Result<(), StoreError> {
         if mentions.is_empty() {
             return Ok(());
         }
         in_tx!(&self.db, tx => {
+            let still = sqlx::query(STILL).bind(form).bind(found.epoch).execute(&mut *tx).await?;
+            if still.rows_affected() == 0 {
+                return Ok(());
+            }
             for one in mentions {
                 sqlx::query(MENTION).bind(form).bind(&one.kind).bind(&one.value).bind(&one.place).bind(one.seq)
                     .execute(&mut *tx).await?;

@@ -64,7 +64,7 @@ async fn take_in(app: &App, found: Reach) -> Result<(), AppError> {
     let keep = ids.len() <= MANY;
     for some in ids.chunks(AT_ONCE) {
         let rows = rows(app, some, keep).await?;
-        app.store.projection_put(FORM, &rows).await?;
+        app.store.projection_put(FORM, found, &rows).await?;
     }
     if streams.iter().any(|(stream, _)| stream == INSTALLATION) {
         for kind in row::KINDS {
@@ -105,7 +105,7 @@ async fn spoken(app: &App, kind: &str, found: Reach) -> Result<(), AppError> {
         let limit = i64::try_from(PAGE).unwrap_or(i64::MAX);
         let entries = app.store.read_kind(kind, from, limit).await?;
         let mentions: Vec<Mention> = entries.iter().flat_map(row::spoken).collect();
-        app.store.projection_mention(FORM, &mentions).await?;
+        app.store.projection_mention(FORM, found, &mentions).await?;
         match entries.last() {
             Some(last) if entries.len() == PAGE && last.seq + 1 < found.size => from = last.seq + 1,
             Some(_) | None => return Ok(()),

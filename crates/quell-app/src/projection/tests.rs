@@ -278,6 +278,34 @@ async fn a_row_that_somebody_changed_is_found_and_computed_anew() {
     }
 }
 
+/// Rows and mentions go in two statements: whoever began before must not write between them, or after.
+async fn what_was_begun_before_writes_nothing(database: Option<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let [app, other] = replicas::<2>(folder.path(), database).await;
+    write(&app, &id(1), opened("leak", &["orders-db"], None)).await;
+    let incident = app.incident(id(1).parse().unwrap()).await.unwrap();
+    let row = row::of(&incident).unwrap();
+    let mention = row.1.first().unwrap().clone();
+    let before = app.store.reach(FORM).await.unwrap();
+    other.store.projection_drop(FORM).await.unwrap();
+    app.store.projection_put(FORM, before, std::slice::from_ref(&row)).await.unwrap();
+    app.store.projection_mention(FORM, before, &[mention]).await.unwrap();
+    assert_eq!(app.store.incident_row(FORM, &id(1)).await.unwrap(), None);
+    let about = Wanted { mentions: [Some(("secret", "orders-db".to_owned())), None], ..Wanted::default() };
+    assert_eq!(app.store.incident_count(FORM, &about).await.unwrap(), 0);
+    let now = app.store.reach(FORM).await.unwrap();
+    app.store.projection_put(FORM, now, &[row]).await.unwrap();
+    assert!(app.store.incident_row(FORM, &id(1)).await.unwrap().is_some());
+    assert!(check(&other).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_was_begun_before_a_drop_writes_nothing_after_it() {
+    what_was_begun_before_writes_nothing(None).await;
+    let server = Server::start(&[]).unwrap();
+    what_was_begun_before_writes_nothing(Some(server.admin_url())).await;
+}
+
 #[tokio::test]
 async fn rows_of_an_older_form_go_when_the_new_one_is_whole() {
     let folder = tempfile::tempdir().unwrap();
@@ -285,7 +313,7 @@ async fn rows_of_an_older_form_go_when_the_new_one_is_whole() {
     let old = app.store.reach(FORM - 1).await.unwrap();
     write(&app, &id(1), opened("leak", &[], None)).await;
     let incident = app.incident(id(1).parse().unwrap()).await.unwrap();
-    app.store.projection_put(FORM - 1, &[row::of(&incident).unwrap()]).await.unwrap();
+    app.store.projection_put(FORM - 1, old, &[row::of(&incident).unwrap()]).await.unwrap();
     assert!(app.store.projection_advance(FORM - 1, old, 2).await.unwrap());
     assert_eq!(shown(&app).await.len(), 1);
     assert_eq!(app.store.incident_row(FORM - 1, &id(1)).await.unwrap(), None);
