@@ -19,6 +19,7 @@ mod post_mortem;
 mod reload;
 mod rights;
 mod sign_in;
+mod tasks;
 mod tls;
 mod token;
 mod uploads;
