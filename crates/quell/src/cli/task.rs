@@ -4,10 +4,11 @@ use clap::{Args, Subcommand};
 
 /// What people do beside the plan while a response goes on: add, give, end
 ///
-/// An open task of yours stands in "Needs you now" of the room. What is over stays over; what is left for afterwards is an action
-/// item (`quell incident action`). A value is refused. Examples:
+/// An open task of yours stands in "Needs you now" of the room. What is over stays over; what is
+/// left for afterwards is an action item (`quell incident action`). A value is refused. Examples:
 ///
-///   quell incident task add INC-2026-0001 "ask the vendor for their logs" --owner omar --due 2026-11-22T04:00:00Z
+///   quell incident task add INC-2026-0001 "ask the vendor for their logs" --owner omar
+///   quell incident task add INC-2026-0001 "watch the graph" --due 2026-11-22T04:00:00Z
 ///   quell incident task list INC-2026-0001
 ///   quell incident task give INC-2026-0001 T1 ines
 ///   quell incident task done INC-2026-0001 T1 --reason "they kept none"
