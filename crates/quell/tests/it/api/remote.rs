@@ -169,14 +169,13 @@ fn tasks_are_added_given_and_ended_here_and_from_another_machine() {
     let id = world.open("chat");
     let room = Room::start(&world);
     let far = Far::new(&world, &room);
-    let (here, there) = (|words: &[&str]| world.run(words), |words: &[&str]| far.run(words));
-    let ways: [&dyn Fn(&[&str]) -> Output; 2] = [&here, &there];
-    for (way, first) in ways.into_iter().zip([1, 4]) {
+    for (away, first) in [(false, 1), (true, 4)] {
         let names: Vec<String> = (first..first + 3).map(|number| format!("T{number}")).collect();
         let [one, two, three] = [&names[0], &names[1], &names[2]].map(String::as_str);
         // What is said on standard error, and the code.
         let task = |words: &[&str]| {
-            let output = way(&[&["incident", "task", words[0], &id][..], &words[1..]].concat());
+            let all = [&["incident", "task", words[0], &id][..], &words[1..]].concat();
+            let output = if away { far.run(&all) } else { world.run(&all) };
             assert!(!text(&output.stderr).contains(&world.old_url), "{words:?}");
             (output.status.code(), text(&output.stderr))
         };

@@ -26,39 +26,7 @@ fn every_page_is_free_of_barriers_light_and_dark_wide_and_narrow() {
         "--due",
         "2027-01-15",
     ]);
-    let ask = [
-        "incident",
-        "task",
-        "add",
-        &other,
-        "Ask the vendor of the mirror for their access logs, and until when they keep them",
-    ];
-    world.ok(&[&ask[..], &["--due", "2020-01-15T04:00:00Z"]].concat());
-    world.ok(&[
-        "incident",
-        "task",
-        "add",
-        &other,
-        "Watch the queue of orders",
-        "--owner",
-        "omar",
-        "--due",
-        "2031-01-15T04:00:00Z",
-    ]);
-    for title in ["Tell the support desk", "Look for a copy in the wiki"] {
-        world.ok(&["incident", "task", "add", &other, title]);
-    }
-    world.ok(&["incident", "task", "give", &other, "T1"]);
-    world.ok(&[
-        "incident",
-        "task",
-        "done",
-        &other,
-        "T3",
-        "--reason",
-        "they have the text of the status page",
-    ]);
-    world.ok(&["incident", "task", "drop", &other, "T4", "--reason", "the wiki was never connected"]);
+    with_tasks(&world, &other);
     let cause = "no gate before the push\n- why: none is asked for";
     private(&world.path("cause.txt"), cause);
     world.ok(&["incident", "post-mortem", &other, "--section", "root-cause", "--file", "cause.txt"]);
@@ -99,6 +67,35 @@ fn every_page_is_free_of_barriers_light_and_dark_wide_and_narrow() {
         found(&page, "for (const one of document.querySelectorAll('details')) one.open = true; return 1");
         look_now(&page, &format!("{name}-unfolded"));
     }
+}
+
+/// Tasks: one that is late, one of somebody else, one done and one dropped.
+fn with_tasks(world: &World<'_>, id: &str) {
+    let ask = [
+        "incident",
+        "task",
+        "add",
+        id,
+        "Ask the vendor of the mirror for their access logs, and until when they keep them",
+    ];
+    world.ok(&[&ask[..], &["--due", "2020-01-15T04:00:00Z"]].concat());
+    world.ok(&[
+        "incident",
+        "task",
+        "add",
+        id,
+        "Watch the queue of orders",
+        "--owner",
+        "omar",
+        "--due",
+        "2031-01-15T04:00:00Z",
+    ]);
+    for title in ["Tell the support desk", "Look for a copy in the wiki"] {
+        world.ok(&["incident", "task", "add", id, title]);
+    }
+    world.ok(&["incident", "task", "give", id, "T1"]);
+    world.ok(&["incident", "task", "done", id, "T3", "--reason", "they have the text of the status page"]);
+    world.ok(&["incident", "task", "drop", id, "T4", "--reason", "the wiki was never connected"]);
 }
 
 #[test]
