@@ -20,6 +20,7 @@ enum About<'a> {
     Secret(&'a SecretId),
     Severity,
     Step(&'a StepId),
+    Task(&'a str),
     Verdict,
     /// The end: it is about all of it.
     Whole,
@@ -88,6 +89,10 @@ fn about(event: &Event) -> Option<About<'_>> {
         | Event::NoticeDropped { notice, .. }
         | Event::NoticeSent { notice, .. } => Some(About::Notice(notice)),
         Event::RoleTaken { role, .. } => Some(About::Role(*role)),
+        // One more thing to do adds up with all but the end.
+        Event::TaskAdded { task, .. } | Event::TaskGiven { task, .. } | Event::TaskEnded { task, .. } => {
+            Some(About::Task(task))
+        }
         Event::PostMortemWritten { section, .. } => Some(About::PostMortem(*section)),
         Event::Closed { .. } => Some(About::Whole),
         _ => None,
@@ -97,6 +102,7 @@ fn about(event: &Event) -> Option<About<'_>> {
 #[cfg(test)]
 mod tests {
     use quell_core::event::Verdict;
+    use quell_core::incident::TaskEnd;
 
     use super::*;
 
@@ -162,6 +168,31 @@ mod tests {
             "{refused}"
         );
         decide(written(Section::Lessons), &since).unwrap();
+    }
+
+    #[test]
+    fn of_two_who_decide_about_one_task_the_second_hears_of_the_first() {
+        let given =
+            |task: &str, owner: &str| Event::TaskGiven { task: task.to_owned(), owner: owner.to_owned() };
+        let added = |task: &str| Event::TaskAdded {
+            task: task.to_owned(),
+            title: "call".to_owned(),
+            owner: None,
+            due: None,
+        };
+        let dropped = Event::TaskEnded {
+            task: "T1".to_owned(),
+            how: TaskEnd::Dropped,
+            reason: "they closed".to_owned(),
+        };
+        let since = [entry("omar", given("T1", "omar")), entry("omar", added("T2"))];
+        let refused = decide(dropped, &since).unwrap_err();
+        assert!(refused.ends_with("omar was faster, at 03:00:00 UTC: task T1 given to omar"), "{refused}");
+        decide(given("T3", "ines"), &since).unwrap();
+        decide(added("T3"), &since).unwrap();
+        // Whoever ends all of it knows of every task.
+        let closed = Event::Closed { summary: "done".to_owned() };
+        decide(closed, &[entry("omar", added("T2"))]).unwrap_err();
     }
 
     #[test]

@@ -6,7 +6,7 @@ use quell_core::event::{Affected, Entry, Event, INSTALLATION, SealedRef, ValueRo
 use quell_core::exposure::{Audience, Channel, Exposure};
 use quell_core::gate::Gate;
 use quell_core::incident::{
-    self as domain, Incident, OpenIncident, RoomRole, Section, Status, notice, post_mortem,
+    self as domain, Incident, OpenIncident, RoomRole, Section, Status, TaskEnd, notice, post_mortem, task,
 };
 use quell_core::inventory::{self, Adjacent, SeenAt, Sightings, StrategyPolicy};
 use quell_core::plan::Hold;
@@ -328,6 +328,12 @@ pub enum Change {
     Resume(String),
     /// Somebody takes a role in the response.
     Role(RoomRole, String),
+    /// Something to do now: title, owner, due.
+    Task(String, Option<String>, Option<Timestamp>),
+    /// Somebody does it from now on: task, owner (whoever asks, when empty).
+    TaskGiven(String, String),
+    /// It is over: task, how, and what came of it or why.
+    TaskEnded(String, TaskEnd, String),
     /// A section of the post-mortem.
     PostMortem(Section, String),
     /// The end, with a summary.
@@ -349,23 +355,32 @@ impl Change {
             | Self::Role(_, text)
             | Self::PostMortem(_, text)
             | Self::Close(text) => vec![text],
-            Self::Unlocked(one, other) | Self::ActionItemDone(one, other) => vec![one, other],
+            Self::Unlocked(one, other)
+            | Self::ActionItemDone(one, other)
+            | Self::TaskGiven(one, other)
+            | Self::TaskEnded(one, _, other) => vec![one, other],
+            Self::Task(title, owner, _) => [title].into_iter().chain(owner).map(String::as_str).collect(),
             Self::ActionItem(title, owner, due, _) => vec![title, owner, due],
             Self::Hold(hold) => vec![&hold.reason],
         }
     }
 }
 
+/// The same change with the name of whoever asks, where nobody is named.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the other changes are about no person")]
+fn of_whoever_asks(app: &App, change: &Change) -> Result<Option<Change>, AppError> {
+    Ok(match change {
+        Change::Role(role, person) if person.is_empty() => Some(Change::Role(*role, app.named_actor()?)),
+        Change::TaskGiven(task, owner) if owner.is_empty() => {
+            Some(Change::TaskGiven(task.clone(), app.named_actor()?))
+        }
+        _ => None,
+    })
+}
+
 /// Carries out a change.
 pub async fn change(app: &App, id: IncidentId, change: &Change) -> Result<Incident, AppError> {
-    // Nobody named is whoever asks.
-    let own = if let Change::Role(role, person) = change
-        && person.is_empty()
-    {
-        Some(Change::Role(*role, app.named_actor()?))
-    } else {
-        None
-    };
+    let own = of_whoever_asks(app, change)?;
     let change = own.as_ref().unwrap_or(change);
     if matches!(
         change,
@@ -430,6 +445,11 @@ fn unlocked(incident: &Incident, channel: &str, reason: &str) -> Result<Vec<Even
         return Err(AppError::NotFound { what: "lock of the channel", id: channel.to_owned() });
     }
     Ok(vec![Event::ChannelUnlocked { channel: channel.to_owned(), reason: reason.to_owned() }])
+}
+
+fn known_task<'a>(incident: &Incident, task: &'a str) -> Result<&'a str, AppError> {
+    let missing = || AppError::NotFound { what: "task", id: task.to_owned() };
+    incident.task(task).map(|_| task).ok_or_else(missing)
 }
 
 /// What a verdict says about the severity.
@@ -516,6 +536,9 @@ pub(crate) fn events_of(incident: &Incident, change: &Change, at: Timestamp) -> 
         Change::Hold(hold) => domain::hold(incident, hold)?,
         Change::Resume(reason) => domain::resume(incident, reason)?,
         Change::Role(role, person) => role_taken(incident, *role, person)?,
+        Change::Task(title, owner, due) => task::add(incident, title, owner.as_deref(), *due)?,
+        Change::TaskGiven(it, owner) => task::give(incident, known_task(incident, it)?, owner)?,
+        Change::TaskEnded(it, how, reason) => task::end(incident, known_task(incident, it)?, *how, reason)?,
         Change::PostMortem(section, text) => post_mortem::write(incident, *section, text)?,
         Change::Close(summary) => domain::close(incident, summary)?,
     })

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::exposure::Exposure;
 use crate::gate::Gate;
 use crate::id::{IncidentId, SecretId};
-use crate::incident::{RoomRole, Section};
+use crate::incident::{RoomRole, Section, TaskEnd};
 use crate::inventory::StrategyPolicy;
 use crate::person::{BreakGlass, Role, Token};
 use crate::plan::{Hold, Plan, Proof, StepEvent};
@@ -364,6 +364,22 @@ pub enum Event {
     /// Somebody wrote a section of the post-mortem; an empty text takes back what stood there.
     #[serde(rename = "post-mortem.written")]
     PostMortemWritten { section: Section, text: String },
+    /// Somebody, or nobody yet, has something to do while the response goes on.
+    #[serde(rename = "task.added")]
+    TaskAdded {
+        task: String,
+        title: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        due: Option<Timestamp>,
+    },
+    /// Somebody does it from now on.
+    #[serde(rename = "task.given")]
+    TaskGiven { task: String, owner: String },
+    /// It is done, or nobody needs it any more.
+    #[serde(rename = "task.ended")]
+    TaskEnded { task: String, how: TaskEnd, reason: String },
 }
 
 /// What a finding is, by the word of a person.

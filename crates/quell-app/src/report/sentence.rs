@@ -168,6 +168,15 @@ pub(super) fn sentence(entry: &Entry, seen: &mut Seen) -> Said {
                 .decided()
         }
         Event::NoticeStep { event, .. } => step(entry, event, seen),
+        Event::TaskAdded { task, title, owner, due } => {
+            let owner = owner.as_ref().map_or("nobody's yet".to_owned(), |owner| format!("owner {owner}"));
+            let due = due.map(|due| format!(", due {}", utc(due))).unwrap_or_default();
+            Said::new(format!("task {task}: {title}")).with(format!("{owner}{due}"))
+        }
+        Event::TaskGiven { task, owner } => Said::new(format!("task {task} given to {owner}")),
+        Event::TaskEnded { task, how, reason } => {
+            Said::new(format!("task {task} {}", how.word())).with(reason)
+        }
         Event::PostMortemWritten { section, text } => {
             let what = if text.is_empty() { "taken back" } else { "written" };
             Said::new(format!("section {section} of the post-mortem {what}"))

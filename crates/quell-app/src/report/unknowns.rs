@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use quell_core::StepId;
 use quell_core::event::Verdict;
 use quell_core::exposure::Exposure;
+use quell_core::incident::task::Task;
 use quell_core::incident::{Incident, unmet};
 use quell_core::plan::{Machine, StepState, word};
 use quell_core::severity::Signal;
@@ -37,8 +38,14 @@ pub(super) fn unknowns(incident: &Incident, tallies: &Tallies) -> Vec<String> {
             out.extend(unfinished(machine));
         }
     }
+    out.extend(incident.open_tasks().map(open_task));
     let mut said = BTreeSet::new();
     out.iter().map(|line| text(line)).filter(|line| said.insert(line.clone())).collect()
+}
+
+fn open_task(task: &Task) -> String {
+    let whose = task.owner.as_deref().unwrap_or("nobody's");
+    format!("what came of the task {} ({whose}): {}", task.task, task.title)
 }
 
 fn verdict(incident: &Incident) -> Vec<String> {

@@ -8,6 +8,7 @@ pub mod notice;
 pub mod post_mortem;
 mod role;
 mod state;
+pub mod task;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -21,3 +22,4 @@ pub use notice::NEXT_UPDATE;
 pub use post_mortem::Section;
 pub use role::RoomRole;
 pub use state::{ActionItem, Clock, ClockState, DISTRUSTED, Incident, Status};
+pub use task::TaskEnd;

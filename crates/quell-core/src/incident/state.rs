@@ -11,6 +11,7 @@ use crate::id::{IncidentId, SecretId, StepId};
 use crate::incident::RoomRole;
 use crate::incident::notice::Notice;
 use crate::incident::post_mortem::{Section, Written};
+use crate::incident::task::Task;
 use crate::inventory::StrategyPolicy;
 use crate::outcome::{ACCEPTED_BEFORE, Facts, Outcome, TAKEN_AWAY};
 use crate::plan::{ChannelAct, Machine, Phase, Plan, Proof, StepAction, StepEvent};
@@ -156,6 +157,8 @@ pub struct Incident {
     pub locked: BTreeSet<(String, String)>,
     /// Things to do afterwards.
     pub items: Vec<ActionItem>,
+    /// What people do beside the plan, oldest first.
+    pub tasks: Vec<Task>,
     /// What people wrote to tell others, oldest first.
     pub notices: Vec<Notice>,
     /// The sections of the post-mortem that people wrote, as they stand.
@@ -211,6 +214,7 @@ impl Incident {
             cleaned: Vec::new(),
             locked: BTreeSet::new(),
             items: Vec::new(),
+            tasks: Vec::new(),
             notices: Vec::new(),
             post_mortem: BTreeMap::new(),
             roles: BTreeMap::new(),
@@ -294,6 +298,9 @@ impl Incident {
             }
             Event::RoleTaken { role, person } => {
                 self.roles.insert(*role, person.clone());
+            }
+            Event::TaskAdded { .. } | Event::TaskGiven { .. } | Event::TaskEnded { .. } => {
+                self.tasked(entry);
             }
             Event::PostMortemWritten { section, text } => {
                 let (text, by) = (text.clone(), entry.actor.id.clone());

@@ -16,6 +16,7 @@ mod post_mortem;
 mod report;
 mod rules;
 mod server;
+mod task;
 mod tell;
 pub(crate) mod token;
 
@@ -35,6 +36,7 @@ pub(crate) fn operations() -> impl Iterator<Item = &'static Operation> {
         incident::OPERATIONS,
         notice::OPERATIONS,
         post_mortem::OPERATIONS,
+        task::OPERATIONS,
         plan::OPERATIONS,
         evidence::OPERATIONS,
         find::OPERATIONS,

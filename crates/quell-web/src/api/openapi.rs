@@ -117,6 +117,7 @@ fn place(name: &'static str) -> Value {
         "id" => ("Which incident.", "INC-2026-0001"),
         "step" => ("Which step of its plan.", "orders-db.install"),
         "item" => ("Which action item.", "A1"),
+        "task" => ("Which task.", "T1"),
         "secret" => ("Which secret of the inventory.", "orders-db"),
         "finding" => ("Which finding.", "F-1a2b3c4d5e6f"),
         "sha256" => ("SHA-256 of the content, in hex.", ""),

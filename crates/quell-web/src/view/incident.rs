@@ -5,6 +5,7 @@ use quell_app::{driver, proof};
 use quell_core::event::Entry;
 use quell_core::exposure::Exposure;
 use quell_core::gate::Gate;
+use quell_core::incident::task::Task;
 use quell_core::incident::{
     self as domain, ActionItem, Clock, ClockState, Inertness, Status, inertness, unmet,
 };
@@ -61,6 +62,9 @@ pub struct Incident {
     pub steps: Vec<StepLine>,
     /// Was it used?
     pub verdict: Option<Judged>,
+    /// What people do beside the plan.
+    #[schemars(with = "Vec<shape::Task>")]
+    pub tasks: Vec<Task>,
     /// Things to do afterwards.
     #[schemars(with = "Vec<shape::ActionItem>")]
     pub action_items: Vec<ActionItem>,
@@ -112,6 +116,7 @@ impl Incident {
                 .verdict
                 .as_ref()
                 .map(|(verdict, reason)| Judged { verdict: *verdict, reason: reason.clone() }),
+            tasks: incident.tasks.clone(),
             action_items: incident.items.clone(),
             unmet: unmet(incident),
         }

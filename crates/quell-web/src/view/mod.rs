@@ -13,6 +13,7 @@ mod plan;
 mod post_mortem;
 mod report;
 pub mod shape;
+mod task;
 
 pub use find::{Finding, Findings, Hunt, Hunts};
 pub use incident::{
@@ -29,3 +30,4 @@ pub use person::{
 pub use plan::{Approved, Plan, Ready, ReadySecret, Stated, Stepped};
 pub use post_mortem::{PostMortem, Section};
 pub use report::{Numbers, Reported, RunningClock, Spreads, Timed};
+pub use task::Tasks;

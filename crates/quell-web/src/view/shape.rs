@@ -395,6 +395,48 @@ pub struct ActionItem {
     pub done: Option<String>,
 }
 
+/// Something that somebody does while the response goes on.
+#[derive(Debug, JsonSchema)]
+pub struct Task {
+    /// `T1`.
+    pub task: String,
+    /// What, in one line.
+    pub title: String,
+    /// Who does it; nobody until it is given to somebody.
+    pub owner: Option<String>,
+    /// Until when.
+    pub due: Option<Timestamp>,
+    /// Who added it.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// How it ended.
+    pub ended: Option<TaskEnding>,
+}
+
+/// How a task ended, and who said so.
+#[derive(Debug, JsonSchema)]
+pub struct TaskEnding {
+    /// Done, or not wanted any more.
+    pub how: TaskEnd,
+    /// What came of it, or why nobody needs it.
+    pub reason: String,
+    /// Who said so.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The two ends of a task.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskEnd {
+    /// Somebody did it.
+    Done,
+    /// Nobody needs it any more.
+    Dropped,
+}
+
 /// Can the old value still be used?
 #[derive(Debug, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -20,6 +20,7 @@ mod post_mortem;
 mod reload;
 mod rights;
 mod sign_in;
+mod tasks;
 mod tls;
 mod token;
 mod uploads;

@@ -7,6 +7,7 @@ use quell_app::{notice, plan, scan};
 use quell_core::IncidentId;
 use quell_core::event::Actor;
 use quell_core::exposure::Channel;
+use quell_core::incident::TaskEnd;
 use quell_core::person::Role;
 use quell_web::{Kind, Verb, all};
 use reqwest::{Method, StatusCode};
@@ -84,6 +85,13 @@ async fn plant(world: &World) -> IncidentId {
     plan::make(&app, id, false).await.unwrap();
     let item = Change::ActionItem(PLANT.to_owned(), PLANT.to_owned(), "2031-12-01".to_owned(), None);
     incident::change(&app, id, &item).await.unwrap();
+    // A line of people's words holds no control characters.
+    let words = PLANT.replace('\u{1b}', "");
+    let task = Change::Task(words.clone(), Some(words.clone()), None);
+    incident::change(&app, id, &task).await.unwrap();
+    let ended = Change::TaskEnded("T1".to_owned(), TaskEnd::Dropped, words.clone());
+    incident::change(&app, id, &ended).await.unwrap();
+    incident::change(&app, id, &Change::Task(words, Some("ines".to_owned()), None)).await.unwrap();
     notice::draft(&app, id, "update").await.unwrap();
     id
 }

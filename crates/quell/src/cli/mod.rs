@@ -12,6 +12,7 @@ mod post_mortem;
 mod scan;
 mod serve;
 mod state;
+mod task;
 
 use std::path::PathBuf;
 
@@ -32,6 +33,7 @@ pub(crate) use post_mortem::PostMortemArgs;
 pub(crate) use scan::{RulesCommand, ScanArgs, ScanFormat};
 pub(crate) use serve::{LogFormat, LogLevel, PersonCommand, ServeArgs, TokenCommand};
 pub(crate) use state::{BackupArgs, MoveArgs, RestoreArgs};
+pub(crate) use task::{TaskArg, TaskCommand};
 
 use crate::cli_gate::{GateCommand, RedactArgs};
 
@@ -345,6 +347,8 @@ pub(crate) enum IncidentCommand {
         person: Option<String>,
     },
     PostMortem(PostMortemArgs),
+    #[command(subcommand)]
+    Task(TaskCommand),
     /// Close it, if everything is proven
     Close {
         /// Which incident

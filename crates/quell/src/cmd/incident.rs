@@ -45,6 +45,7 @@ pub(crate) async fn run(seat: &Seat, command: IncidentCommand, out: &Out) -> Res
             // Whoever asks; a server knows them by their token.
             (id, Change::Role(word(&role)?, person.unwrap_or_default()))
         }
+        IncidentCommand::Task(command) => return super::task::run(seat, command, out).await,
         IncidentCommand::PostMortem(args) => return super::post_mortem::run(seat, &args, out).await,
         IncidentCommand::Close { id, summary } => (id, Change::Close(summary)),
     };
@@ -98,6 +99,14 @@ fn said(incident: &Incident, change: &Change, out: &Out) {
             out.status("it may go on");
             out.hint(format!("`quell respond {id}` does, unless one runs already; `quell step retry {id} STEP` takes up what failed"));
         }
+        Change::Task(title, ..) => {
+            let added = incident.tasks.iter().rev().find(|task| task.title == title.trim());
+            out.status(added.map_or_else(|| "recorded".to_owned(), super::task::whose));
+        }
+        Change::TaskGiven(task, _) => {
+            out.status(incident.task(task).map_or_else(|| "recorded".to_owned(), super::task::whose));
+        }
+        Change::TaskEnded(task, how, _) => out.status(format!("{task} is {}", how.word())),
         Change::Role(role, person) => out.status(format!("{person} is {role} of {id}")),
         Change::Exception(..)
         | Change::Unlocked(..)

@@ -24,6 +24,7 @@ mod rules;
 mod scan;
 mod serve;
 mod state;
+mod task;
 mod token;
 
 use std::collections::BTreeMap;

@@ -19,7 +19,7 @@ use quell_app::precheck::{self, Ready};
 use quell_app::proof::{self, Verified};
 use quell_app::{App, AppError, Options, clock::now, hunt, plan, projection, scan};
 use quell_core::event::{Decision, Entry};
-use quell_core::incident::Incident;
+use quell_core::incident::{Incident, TaskEnd};
 use quell_core::inventory::{Adjacent, Inventory, StrategyPolicy};
 use quell_core::plan::HoldScope;
 use quell_core::{IncidentId, SecretId, StepId};
@@ -28,6 +28,7 @@ use quell_web::view;
 use serde_json::{Map, Value, json};
 
 pub(crate) use follow::Follow;
+use person::segment;
 pub(crate) use remote::Remote;
 use remote::Reply;
 
@@ -174,7 +175,7 @@ impl Desk {
         match self {
             Self::Here(app) => incident::change(app, id, change).await,
             Self::There(remote) => {
-                let (path, body) = asked(id, change);
+                let (path, body) = asked(id, change)?;
                 remote.post(&path, &body).await?;
                 self.incident(id).await
             }
@@ -493,8 +494,13 @@ fn declared(report: &Report, finding: Option<&str>) -> Result<Value, AppError> {
     Ok(Value::Object(body))
 }
 
+/// Nobody is named: the server knows who asks.
+fn named(person: &str) -> Option<&str> {
+    Some(person).filter(|name| !name.is_empty())
+}
+
 /// A change as the server wants it: where, and what.
-fn asked(id: IncidentId, change: &Change) -> (String, Value) {
+fn asked(id: IncidentId, change: &Change) -> Result<(String, Value), AppError> {
     let (place, body) = match change {
         Change::Signal(signal, reason) => ("signal", json!({ "signal": signal, "reason": reason })),
         Change::Verdict(verdict, reason) => ("verdict", json!({ "verdict": verdict, "reason": reason })),
@@ -515,21 +521,30 @@ fn asked(id: IncidentId, change: &Change) -> (String, Value) {
             ("action-items", json!({ "title": title, "owner": owner, "due": due, "gate": gate }))
         }
         Change::ActionItemDone(item, evidence) => {
-            // It stands in a path: whatever is not a plain name is encoded.
-            let item: String = url::form_urlencoded::byte_serialize(item.as_bytes()).collect();
-            let place = format!("/incidents/{id}/action-items/{}/done", item.replace('+', "%20"));
-            return (place, json!({ "evidence": evidence }));
+            let place = format!("/incidents/{id}/action-items/{}/done", segment(item)?);
+            return Ok((place, json!({ "evidence": evidence })));
         }
         Change::Hold(hold) => {
             let now = hold.scope == HoldScope::Everything;
             ("pause", json!({ "reason": hold.reason, "now": now }))
         }
         Change::Resume(reason) => ("resume", json!({ "reason": reason })),
-        Change::Role(role, person) => {
-            ("roles", json!({ "role": role, "person": Some(person).filter(|name| !name.is_empty()) }))
+        Change::Role(role, person) => ("roles", json!({ "role": role, "person": named(person) })),
+        Change::Task(title, owner, due) => ("tasks", json!({ "title": title, "owner": owner, "due": due })),
+        Change::TaskGiven(task, owner) => {
+            let place = format!("/incidents/{id}/tasks/{}/give", segment(task)?);
+            return Ok((place, json!({ "owner": named(owner) })));
+        }
+        Change::TaskEnded(task, how, reason) => {
+            let verb = match how {
+                TaskEnd::Done => "done",
+                TaskEnd::Dropped => "drop",
+            };
+            let place = format!("/incidents/{id}/tasks/{}/{verb}", segment(task)?);
+            return Ok((place, json!({ "reason": reason })));
         }
         Change::PostMortem(section, text) => ("post-mortem", json!({ "section": section, "text": text })),
         Change::Close(summary) => ("close", json!({ "summary": summary })),
     };
-    (format!("/incidents/{id}/{place}"), body)
+    Ok((format!("/incidents/{id}/{place}"), body))
 }

@@ -137,7 +137,7 @@ async fn about(remote: &Remote, name: &str, what: &str, body: &Value) -> Result<
 }
 
 /// A name as a part of a path: nothing in it leads elsewhere.
-fn segment(name: &str) -> Result<String, AppError> {
+pub(super) fn segment(name: &str) -> Result<String, AppError> {
     let usage = || AppError::Usage("this is no name that a server knows".to_owned());
     // The two parts that would climb are dropped by URLs; no person or token is called so.
     if matches!(name, "" | "." | "..") {

@@ -8,7 +8,7 @@ mod templates;
 
 use quell_core::StepId;
 use quell_core::event::Event;
-use quell_core::incident::{Section, Status};
+use quell_core::incident::{Section, Status, TaskEnd};
 use quell_core::outcome::{Facts, Outcome, Probe};
 use quell_core::severity::{Profile, Signal};
 
@@ -207,6 +207,33 @@ fn what_people_wrote_stands_in_the_document_and_its_markup_does_nothing() {
     ");
     assert!(review.contains("### Where we were lucky\n\nNot written yet. What helped"), "{review}");
     assert!(!text.contains("the first idea") && !text.contains("nobody cloned it"), "{text}");
+}
+
+#[test]
+fn tasks_that_nobody_ended_are_among_what_is_unknown() {
+    let mut story = closed();
+    let s = str::to_owned;
+    let added = |task: &str, title: &str, owner: Option<&str>| Event::TaskAdded {
+        task: s(task),
+        title: s(title),
+        owner: owner.map(s),
+        due: None,
+    };
+    story
+        .by("ines", added("T1", "ask the vendor | for <logs>", Some("omar")))
+        .by("ines", added("T2", "watch the graph", None))
+        .by("ines", added("T3", "call the bank", Some("omar")))
+        .by("ines", added("T4", "check the mirror", None))
+        .by("omar", Event::TaskGiven { task: s("T4"), owner: s("ines") })
+        .by("omar", Event::TaskEnded { task: s("T3"), how: TaskEnd::Done, reason: s("") });
+    let text = report(&story);
+    let unknown =
+        section(&text, "What is still unknown or open").lines().filter(|line| line.contains("of the task"));
+    insta::assert_snapshot!(unknown.collect::<Vec<_>>().join("\n"), @r"
+    - what came of the task T1 (omar): ask the vendor \| for &lt;logs>
+    - what came of the task T2 (nobody's): watch the graph
+    - what came of the task T4 (ines): check the mirror
+    ");
 }
 
 #[test]

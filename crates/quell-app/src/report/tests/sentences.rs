@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use quell_core::StepId;
 use quell_core::event::{Event, SealedRef, ValueRole};
 use quell_core::exposure::{Channel, Exposure};
-use quell_core::incident::Section;
+use quell_core::incident::{Section, TaskEnd};
 use quell_core::inventory::StrategyPolicy;
 use quell_core::outcome::Outcome;
 use quell_core::person::{BreakGlass, Role, Token};
@@ -62,6 +62,16 @@ fn facts_of_the_installation_and_of_the_incident() {
         }),
         Event::ActionItemDone { item: s("A1"), evidence: s("pull request 7") },
         Event::EvidenceExported { manifest_sha256: s("abcd"), entries: 9 },
+        Event::TaskAdded {
+            task: s("T1"),
+            title: s("call the vendor"),
+            owner: Some(s("omar")),
+            due: Some(t0()),
+        },
+        Event::TaskAdded { task: s("T2"), title: s("watch the graph"), owner: None, due: None },
+        Event::TaskGiven { task: s("T2"), owner: s("ines") },
+        Event::TaskEnded { task: s("T1"), how: TaskEnd::Done, reason: s("they read their logs") },
+        Event::TaskEnded { task: s("T2"), how: TaskEnd::Dropped, reason: s("they closed") },
         Event::PostMortemWritten { section: Section::RootCause, text: s("no gate") },
         Event::PostMortemWritten { section: Section::RootCause, text: s("") },
     ] {
@@ -82,6 +92,11 @@ fn facts_of_the_installation_and_of_the_incident() {
     orders-db: compromised value sealed | fp:91df7b3e0508d1fc13a8f2cdb1be026a of orders_a (reported)
     action item A1 done | pull request 7
     evidence bundle with 9 entries exported | manifest SHA-256 abcd
+    task T1: call the vendor | owner omar, due 2026-11-22T03:00:00Z
+    task T2: watch the graph | nobody's yet
+    task T2 given to ines |
+    task T1 done | they read their logs
+    task T2 dropped | they closed
     section root-cause of the post-mortem written |
     section root-cause of the post-mortem taken back |
     ");

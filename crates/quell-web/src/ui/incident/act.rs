@@ -12,11 +12,12 @@ use quell_app::incident::{self, Change};
 use quell_app::plan::{self, StepCommand};
 use quell_app::{AppError, hunt, proof};
 use quell_core::event::Decision;
-use quell_core::incident::Incident;
+use quell_core::incident::{Incident, TaskEnd};
 use quell_core::plan::{Hold, HoldScope};
 use quell_core::{IncidentId, StepId};
 use serde::Deserialize;
 
+use super::new::moment;
 use super::room;
 use crate::caller::Caller;
 use crate::multipart;
@@ -124,6 +125,19 @@ forms! {
     };
     /// It is done.
     action_done("items") = |it| Ok(Change::ActionItemDone(it.about.clone(), it.text.clone()));
+    /// Something to do now.
+    task("tasks") = |it| {
+        let (owner, due) = (it.person.trim(), it.due.trim());
+        let owner = Some(owner.to_owned()).filter(|owner| !owner.is_empty());
+        let due = if due.is_empty() { None } else { Some(moment(due)?) };
+        Ok(Change::Task(it.text.clone(), owner, due))
+    };
+    /// Somebody does it from now on.
+    task_given("tasks") = |it| Ok(Change::TaskGiven(it.about.clone(), it.person.trim().to_owned()));
+    /// It is done.
+    task_done("tasks") = |it| Ok(Change::TaskEnded(it.about.clone(), TaskEnd::Done, it.text.clone()));
+    /// Nobody needs it any more.
+    task_dropped("tasks") = |it| Ok(Change::TaskEnded(it.about.clone(), TaskEnd::Dropped, it.reason.clone()));
     /// Stops the plan for now.
     pause("plan") = |it| {
         let scope = if it.again == "yes" { HoldScope::Everything } else { HoldScope::NextSecrets };

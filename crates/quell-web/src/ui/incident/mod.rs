@@ -52,6 +52,10 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::form("/incidents/{id}/cleaned", Role::Responder, || post(act::cleaned)),
     Route::form("/incidents/{id}/action", Role::Responder, || post(act::action)),
     Route::form("/incidents/{id}/action-done", Role::Responder, || post(act::action_done)),
+    Route::form("/incidents/{id}/task", Role::Responder, || post(act::task)),
+    Route::form("/incidents/{id}/task-given", Role::Responder, || post(act::task_given)),
+    Route::form("/incidents/{id}/task-done", Role::Responder, || post(act::task_done)),
+    Route::form("/incidents/{id}/task-dropped", Role::Responder, || post(act::task_dropped)),
     Route::form("/incidents/{id}/bundle", Role::Responder, || post(act::bundle)),
     Route::form("/incidents/{id}/close", Role::Approver, || post(act::close)),
 ];

@@ -121,7 +121,7 @@ async fn opened(
 }
 
 /// A moment in UTC, as RFC 3339 or as a browser's field gives it (`2026-11-22T03:00`).
-fn moment(text: &str) -> Result<Timestamp, AppError> {
+pub(super) fn moment(text: &str) -> Result<Timestamp, AppError> {
     let whole = text.parse::<Timestamp>().or_else(|_| {
         let padded = if text.len() == 16 { format!("{text}:00Z") } else { format!("{text}Z") };
         padded.parse::<Timestamp>()

@@ -73,6 +73,7 @@ struct RoomPage<'a> {
     assessments: Vec<view::AssessmentView>,
     exposures: Vec<view::ExposureView>,
     roles: Vec<view::RoleView>,
+    tasks: Vec<view::TaskView>,
     others: Vec<String>,
     verdict: Option<(&'static str, String)>,
     verdicts: [Verdict; 5],
@@ -99,6 +100,11 @@ impl RoomPage<'_> {
     /// Ids of the steps that whoever looks may approve, for one button.
     fn approvable(&self) -> Vec<&str> {
         self.needed().into_iter().filter(|step| step.may.approve).map(|step| step.id.as_str()).collect()
+    }
+
+    /// Tasks that wait for whoever looks.
+    fn mine(&self) -> Vec<&view::TaskView> {
+        self.tasks.iter().filter(|task| task.mine && task.ended.is_none()).collect()
     }
 
     /// No plan yet, and whoever looks may make one.
@@ -189,6 +195,7 @@ async fn page(
         assessments: view::assessments(&incident),
         exposures: view::exposures(&incident),
         roles: view::roles(&incident, caller),
+        tasks: view::tasks(&incident, caller, at),
         others: server.presence.others(id, &caller.person),
         verdict: incident.verdict.as_ref().map(|(verdict, reason)| (verdict.sentence(), reason.clone())),
         verdicts: Verdict::ALL,
@@ -205,6 +212,7 @@ async fn page(
         incident: &incident,
     };
     page.needs = page.needed().len()
+        + page.mine().len()
         + page.missed.len()
         + page.untold.len()
         + usize::from(page.unplanned())

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use quell_app::report::TimelineRow;
 use quell_core::event::Entry;
-use quell_core::incident::{Incident, RoomRole, Status, inertness};
+use quell_core::incident::task::Task;
+use quell_core::incident::{Incident, RoomRole, Status, TaskEnd, inertness};
 
 use crate::caller::Caller;
 use crate::ui::words::{self, Badge, When};
@@ -163,6 +164,52 @@ pub(super) fn roles(incident: &Incident, caller: &Caller) -> Vec<RoleView> {
         }
     };
     RoomRole::ALL.into_iter().map(view).collect()
+}
+
+pub(super) struct TaskView {
+    pub(super) id: String,
+    pub(super) title: String,
+    pub(super) owner: Option<String>,
+    pub(super) due: Option<When>,
+    pub(super) badge: Badge,
+    pub(super) ended: Option<EndedView>,
+    pub(super) mine: bool,
+}
+
+/// Who ended it, when, and what came of it or why.
+pub(super) struct EndedView {
+    pub(super) by: String,
+    pub(super) at: When,
+    pub(super) reason: String,
+}
+
+/// Those that nobody ended first, by what is due first.
+pub(super) fn tasks(incident: &Incident, caller: &Caller, now: Timestamp) -> Vec<TaskView> {
+    let mut all: Vec<_> = incident.tasks.iter().collect();
+    all.sort_by_key(|task| (task.ended.is_some(), task.due.is_none(), task.due));
+    let view = |task: &Task| {
+        let (tone, mark) = match task.ended.as_ref().map(|ended| ended.how) {
+            Some(TaskEnd::Done) => ("good", "✓"),
+            Some(TaskEnd::Dropped) => ("", "–"),
+            None if task.is_overdue(now) => ("bad", "▲"),
+            None => ("info", "○"),
+        };
+        let ended = task.ended.as_ref();
+        TaskView {
+            id: task.task.clone(),
+            title: task.title.clone(),
+            due: task.due.map(When::from),
+            badge: Badge::new(tone, mark, task.word(now)),
+            ended: ended.map(|it| EndedView {
+                by: it.by.clone(),
+                at: it.at.into(),
+                reason: it.reason.clone(),
+            }),
+            mine: task.owner.as_ref() == Some(&caller.person),
+            owner: task.owner.clone(),
+        }
+    };
+    all.into_iter().map(view).collect()
 }
 
 pub(super) struct EvidenceView {

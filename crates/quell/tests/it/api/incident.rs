@@ -67,12 +67,13 @@ fn what_the_api_says_is_what_the_command_line_says() {
     world.ok(&["plan", &id]);
     let room = Room::start(&world);
     let at = |path: &str| format!("/incidents/{id}{path}");
-    let pairs: [(&[&str], String); 7] = [
+    let pairs: [(&[&str], String); 8] = [
         (&["incident", "show", &id], at("")),
         (&["incident", "list"], "/incidents".to_owned()),
         (&["incident", "secrets", &id], at("/secrets")),
         (&["incident", "adjacent", &id], at("/adjacent")),
         (&["incident", "timeline", &id], at("/timeline")),
+        (&["incident", "task", "list", &id], at("/tasks")),
         (&["plan", &id], at("/plan")),
         (&["ledger", "key"], "/ledger/key".to_owned()),
     ];

@@ -100,7 +100,10 @@ fn a_server_says_what_this_machine_says_with_the_same_exit_codes() {
     let far = Far::new(&world, &room);
     private(&world.path("lessons.txt"), "a chat is a channel\n- and a log is, too");
     world.ok(&["incident", "post-mortem", &id, "--section", "lessons", "--file", "lessons.txt"]);
-    let commands: [&[&str]; 23] = [
+    world.ok(&["incident", "task", "add", &id, "ask the vendor", "--due", "2031-11-22T03:00:00Z"]);
+    world.ok(&["incident", "task", "add", &id, "watch the graph", "--owner", "omar"]);
+    world.ok(&["incident", "task", "drop", &id, "T2", "--reason", "it is calm"]);
+    let commands: [&[&str]; 25] = [
         &["person", "list"],
         &["incident", "list"],
         &["incident", "list", "--secret", "far-db", "--status", "open", "--most", "1"],
@@ -113,6 +116,8 @@ fn a_server_says_what_this_machine_says_with_the_same_exit_codes() {
         &["incident", "post-mortem", &id],
         &["incident", "post-mortem", &id, "--section", "lessons"],
         &["incident", "post-mortem", &id, "--section", "blame"],
+        &["incident", "task", "list", &id],
+        &["incident", "task", "done", &id, "T2"],
         &["plan", &id],
         &["plan", &id, "--check"],
         &["plan", &id, "--format", "mermaid"],
@@ -201,6 +206,67 @@ fn an_incident_is_handled_from_another_machine_though_the_connection_is_cut() {
     far.ok(&["incident", "verdict", id, "cannot-tell", "--reason", "no logs"]);
     let timeline = world.ok(&["incident", "timeline", id]);
     assert!(timeline.contains("done from afar") && timeline.contains("ines"), "{timeline}");
+}
+
+#[test]
+fn tasks_are_added_given_and_ended_here_and_from_another_machine() {
+    let servers = Servers::start();
+    let world = World::new(&servers, "tasks", Roles::Single, "{}");
+    let id = world.open("chat");
+    let room = Room::start(&world);
+    let far = Far::new(&world, &room);
+    for (away, first) in [(false, 1), (true, 4)] {
+        let names: Vec<String> = (first..first + 3).map(|number| format!("T{number}")).collect();
+        let [one, two, three] = [&names[0], &names[1], &names[2]].map(String::as_str);
+        // What is said on standard error, and the code.
+        let task = |words: &[&str]| {
+            let all = [&["incident", "task", words[0], &id][..], &words[1..]].concat();
+            let output = if away { far.run(&all) } else { world.run(&all) };
+            assert!(!text(&output.stderr).contains(&world.old_url), "{words:?}");
+            (output.status.code(), text(&output.stderr))
+        };
+        let due = "2031-11-22T03:00:00Z";
+        let (code, said) = task(&["add", "ask the vendor", "--owner", "omar", "--due", due]);
+        assert!(code == Some(0) && said.contains(&format!("{one} is omar's")), "{said}");
+        let (code, said) = task(&["add", "watch the graph"]);
+        assert!(code == Some(0) && said.contains(&format!("{two} is nobody's yet")), "{said}");
+        assert_eq!(task(&["add", "call"]).0, Some(0));
+        let (code, said) = task(&["give", two]);
+        assert!(
+            code == Some(0) && said.contains(&format!("{two} is ines's")),
+            "whoever asks takes it: {said}"
+        );
+        let (code, said) = task(&["give", one, "lena"]);
+        assert!(code == Some(0) && said.contains(&format!("{one} is lena's")), "{said}");
+        let (code, said) = task(&["done", one, "--reason", "they kept none"]);
+        assert!(code == Some(0) && said.contains(&format!("{one} is done")), "{said}");
+        assert_eq!(task(&["drop", two, "--reason", "it is calm"]).0, Some(0));
+        let refused = task(&["give", two, "omar"]);
+        assert_eq!(refused.0, world.run(&["incident", "task", "give", &id, "T1", "omar"]).status.code());
+        assert!(refused.0 != Some(0) && refused.1.contains("it is dropped already (ines, "), "{}", refused.1);
+        assert_ne!(task(&["done", three, "--reason", &world.old_url]).0, Some(0), "a value");
+        assert_ne!(task(&["add", &world.old_url]).0, Some(0), "a value");
+        assert_ne!(task(&["done", "..", "--reason", "no"]).0, Some(0), "no way elsewhere");
+        let (code, said) = task(&["give", "T9", "omar"]);
+        assert_eq!(code, world.run(&["incident", "task", "give", &id, "T9", "omar"]).status.code(), "{said}");
+        assert!(code != Some(0) && said.contains("there is no"), "{said}");
+    }
+    let listed = world.json(&["incident", "task", "list", &id]);
+    let words = |it: &Value| {
+        let end = it["ended"]["how"].as_str().unwrap_or("open");
+        format!("{} {} {end}", it["task"].as_str().unwrap(), it["owner"].as_str().unwrap_or("-"))
+    };
+    let stands: Vec<String> = listed["tasks"].as_array().unwrap().iter().map(words).collect();
+    let half = ["T1 lena done", "T2 ines dropped", "T3 - open"];
+    assert_eq!(stands, [half, ["T4 lena done", "T5 ines dropped", "T6 - open"]].concat());
+    let told = room.get(&format!("/incidents/{id}/tasks")).is(200);
+    assert_eq!(told["tasks"], listed["tasks"], "the API says the same");
+    let table = far.ok(&["incident", "task", "list", &id]);
+    assert!(table.contains("nobody yet") && table.contains("they kept none"), "{table}");
+    let timeline = far.ok(&["incident", "timeline", &id]);
+    assert!(timeline.contains("task T1 given to lena") && timeline.contains("they kept none"), "{timeline}");
+    let report = far.ok(&["report", &id]);
+    assert!(report.contains("what came of the task T3 (nobody's): call"), "{report}");
 }
 
 #[test]

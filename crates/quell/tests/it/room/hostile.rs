@@ -9,6 +9,24 @@ use super::{Room, found};
 /// Markup, a way out of an attribute, colours of a terminal, letters that turn the line around.
 const EVIL: &str = "<script>window.pwned=1</script><img src=x onerror=window.pwned=1><b class=planted>\"onx='1' \u{1b}[31mred\u{202e}live\u{200b}";
 
+/// Uses of the value by somebody who knows that people will read of it; and a hunt that finds them.
+fn hunt(world: &World<'_>, id: &str) {
+    let evil = EVIL.replace('"', "'");
+    let used = |hour: u32| {
+        let (address, value) = (format!("203.0.113.{hour}"), &world.old_password);
+        let user = evil.replace(' ', "_");
+        format!(
+            "{address} - {user} [20/Nov/2026:{hour:02}:00:00 +0000] \"GET /{user}?password={value} HTTP/1.1\" 200 12 \"{evil}\" \"{evil}\"\n"
+        )
+    };
+    std::fs::write(world.path("access.log"), (0..20).map(used).collect::<String>()).unwrap();
+    private(&world.path("leaked"), &world.old_password);
+    let hunted = world.run(&["hunt", id, "--value-file", "leaked", "--logs", "access.log", "--record"]);
+    assert!(matches!(hunted.status.code(), Some(10 | 11)), "{}", text(&hunted.stderr));
+    let uses = text(&world.run(&["hunt", "show", "--incident", id, "--json"]).stdout);
+    assert!(uses.contains("window.pwned"), "{uses}");
+}
+
 #[test]
 fn no_text_of_a_stranger_becomes_markup_on_any_page() {
     let servers = Servers::start();
@@ -41,21 +59,7 @@ fn no_text_of_a_stranger_becomes_markup_on_any_page() {
     world.ok(&["incident", "role", id, "scribe", EVIL]);
     world.ok(&["incident", "action", id, EVIL, "--owner", EVIL, "--due", "2027-12-01"]);
     world.ok(&["incident", "action-done", id, "A1", "--evidence", EVIL]);
-    // Uses of the value by somebody who knows that people will read of it.
-    let evil = EVIL.replace('"', "'");
-    let used = |hour: u32| {
-        let (address, value) = (format!("203.0.113.{hour}"), &world.old_password);
-        let user = evil.replace(' ', "_");
-        format!(
-            "{address} - {user} [20/Nov/2026:{hour:02}:00:00 +0000] \"GET /{user}?password={value} HTTP/1.1\" 200 12 \"{evil}\" \"{evil}\"\n"
-        )
-    };
-    std::fs::write(world.path("access.log"), (0..20).map(used).collect::<String>()).unwrap();
-    private(&world.path("leaked"), &world.old_password);
-    let hunted = world.run(&["hunt", id, "--value-file", "leaked", "--logs", "access.log", "--record"]);
-    assert!(matches!(hunted.status.code(), Some(10 | 11)), "{}", text(&hunted.stderr));
-    let uses = text(&world.run(&["hunt", "show", "--incident", id, "--json"]).stdout);
-    assert!(uses.contains("window.pwned"), "{uses}");
+    hunt(&world, id);
     world.ok(&["plan", id]);
     let steps = world.json(&["plan", id]);
     let disable = format!("{}.disable", world.secret());

@@ -26,6 +26,7 @@ fn every_page_is_free_of_barriers_light_and_dark_wide_and_narrow() {
         "--due",
         "2027-01-15",
     ]);
+    with_tasks(&world, &other);
     let cause = "no gate before the push\n- why: none is asked for";
     private(&world.path("cause.txt"), cause);
     world.ok(&["incident", "post-mortem", &other, "--section", "root-cause", "--file", "cause.txt"]);
@@ -60,13 +61,41 @@ fn every_page_is_free_of_barriers_light_and_dark_wide_and_narrow() {
         look(&page, &room.url(&place), name);
     }
     // With everything unfolded, every form is there.
-    for part in ["", "/notices", "/post-mortem"] {
+    for (part, name) in [("", "room"), ("/notices", "notices"), ("/post-mortem", "post-mortem")] {
         let place = format!("/incidents/{other}{part}");
         page.open(&room.url(&place)).unwrap();
         found(&page, "for (const one of document.querySelectorAll('details')) one.open = true; return 1");
-        let barriers = page.barriers().unwrap();
-        assert!(barriers.is_empty(), "{place} unfolded:\n{}", barriers.join("\n"));
+        look_now(&page, &format!("{name}-unfolded"));
     }
+}
+
+/// Tasks: one that is late, one of somebody else, one done and one dropped.
+fn with_tasks(world: &World<'_>, id: &str) {
+    let ask = [
+        "incident",
+        "task",
+        "add",
+        id,
+        "Ask the vendor of the mirror for their access logs, and until when they keep them",
+    ];
+    world.ok(&[&ask[..], &["--due", "2020-01-15T04:00:00Z"]].concat());
+    world.ok(&[
+        "incident",
+        "task",
+        "add",
+        id,
+        "Watch the queue of orders",
+        "--owner",
+        "omar",
+        "--due",
+        "2031-01-15T04:00:00Z",
+    ]);
+    for title in ["Tell the support desk", "Look for a copy in the wiki"] {
+        world.ok(&["incident", "task", "add", id, title]);
+    }
+    world.ok(&["incident", "task", "give", id, "T1"]);
+    world.ok(&["incident", "task", "done", id, "T3", "--reason", "they have the text of the status page"]);
+    world.ok(&["incident", "task", "drop", id, "T4", "--reason", "the wiki was never connected"]);
 }
 
 #[test]
@@ -97,6 +126,12 @@ fn drills_are_drawn_and_compared_and_a_closed_room_is_calm() {
 
 fn look(page: &Browser, url: &str, name: &str) {
     page.open(url).unwrap();
+    look_now(page, name);
+    assert_eq!(found(page, "return document.querySelectorAll('h1').length"), json!(1), "{name}");
+}
+
+/// The page as it stands.
+fn look_now(page: &Browser, name: &str) {
     for scheme in ["light", "dark"] {
         page.scheme(scheme).unwrap();
         for width in [1280, 390] {
@@ -111,5 +146,4 @@ fn look(page: &Browser, url: &str, name: &str) {
             }
         }
     }
-    assert_eq!(found(page, "return document.querySelectorAll('h1').length"), json!(1), "{name}");
 }
