@@ -13,6 +13,7 @@ mod hooks;
 mod limits;
 mod notices;
 mod oidc;
+mod outside;
 mod person;
 mod planted;
 mod post_mortem;

@@ -4,6 +4,7 @@ mod alarm;
 mod door;
 mod hostile;
 mod incident;
+mod outside;
 mod people;
 mod remote;
 mod rights;
