@@ -19,7 +19,7 @@ use crate::duty::{Duty, Health, Pace};
 use crate::engine::{self, Troubles};
 use crate::feed::{self, Feed};
 use crate::health::Metrics;
-use crate::listen;
+use crate::listen::{self, Patience};
 use crate::presence::Presence;
 use crate::rates::{self, Rates};
 use crate::reload::{self, Standing};
@@ -29,6 +29,8 @@ use crate::tls::{Tls, TlsFiles};
 /// Connections of one peer at the same time, where it is known who is at the other end: a large office behind one address has
 /// hundreds, and nobody fills the server alone.
 const CONNECTIONS_EACH: usize = 500;
+/// Connections at the same time; watchers of rooms hold one each.
+const CONNECTIONS: usize = 10_000;
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -45,6 +47,10 @@ pub struct Config {
     pub reload: watch::Receiver<u64>,
     /// Connections of one peer at the same time, with TLS in this process.
     pub connections_each: usize,
+    /// Connections at the same time.
+    pub connections: usize,
+    /// How long peers may take.
+    pub patience: Patience,
     /// What logs and traces could not say, for `/metrics`.
     pub counts: Arc<Counts>,
 }
@@ -61,6 +67,8 @@ impl Config {
             tls: None,
             reload,
             connections_each: CONNECTIONS_EACH,
+            connections: CONNECTIONS,
+            patience: Patience::default(),
             counts: Arc::default(),
         }
     }
@@ -101,6 +109,8 @@ pub struct Server {
     pub(crate) standing: Standing,
     pub(crate) tls: Option<Tls>,
     pub(crate) connections_each: usize,
+    pub(crate) connections: usize,
+    pub(crate) patience: Patience,
     pub(crate) counts: Arc<Counts>,
     url: Url,
     /// Is the address one that somebody configured?
@@ -222,6 +232,8 @@ pub async fn serve(
         standing: Standing::default(),
         tls,
         connections_each: config.connections_each,
+        connections: config.connections,
+        patience: config.patience,
         counts: config.counts,
         url,
         named,

@@ -14,6 +14,7 @@ mod limits;
 mod notices;
 mod oidc;
 mod outside;
+mod patience;
 mod person;
 mod planted;
 mod post_mortem;
