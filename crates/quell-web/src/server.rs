@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use url::Url;
 
 use crate::caller::By;
-use crate::duty::{Duty, Health, Pace};
+use crate::duty::{Beside, Duty, Health, Pace};
 use crate::engine::{self, Troubles};
 use crate::feed::{self, Feed};
 use crate::health::Metrics;
@@ -51,6 +51,8 @@ pub struct Config {
     pub connections: usize,
     /// How long peers may take.
     pub patience: Patience,
+    /// What else goes on for as long as the server does.
+    pub beside: Vec<Beside>,
     /// What logs and traces could not say, for `/metrics`.
     pub counts: Arc<Counts>,
 }
@@ -69,6 +71,7 @@ impl Config {
             connections_each: CONNECTIONS_EACH,
             connections: CONNECTIONS,
             patience: Patience::default(),
+            beside: Vec::new(),
             counts: Arc::default(),
         }
     }
@@ -218,7 +221,8 @@ pub async fn serve(
     let feed = Feed::of(&app).await?;
     let (apps, current) = watch::channel(Arc::clone(&app));
     let (metrics, troubles) = (Metrics::default(), Troubles::default());
-    let duties = duties(&current, &config.options, (&feed, &troubles), &stop);
+    let mut duties = duties(&current, &config.options, (&feed, &troubles), &stop);
+    duties.extend(config.beside.into_iter().map(|beside| beside.begin(Pace::default(), stop.clone())));
     let healths = duties.iter().map(|duty| duty.health.clone()).collect();
     let server = Arc::new(Server {
         apps,

@@ -18,6 +18,7 @@ mod patience;
 mod person;
 mod planted;
 mod post_mortem;
+mod ready;
 mod reload;
 mod rights;
 mod sign_in;

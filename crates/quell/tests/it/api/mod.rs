@@ -6,6 +6,7 @@ mod hostile;
 mod incident;
 mod outside;
 mod people;
+mod ready;
 mod remote;
 mod rights;
 mod room;
