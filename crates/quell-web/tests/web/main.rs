@@ -26,4 +26,5 @@ mod tls;
 mod token;
 mod uploads;
 mod values;
+mod verify;
 mod world;
