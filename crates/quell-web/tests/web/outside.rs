@@ -201,10 +201,8 @@ fn plausible(name: &str, schema: &Value, known: &Value) -> Value {
     if let Some(first) = schema.pointer("/anyOf/0") {
         return plausible(name, first, known);
     }
-    let kind = match &schema["type"] {
-        Value::Array(kinds) => kinds[0].as_str().unwrap(),
-        kind => kind.as_str().unwrap_or_else(|| panic!("{name}: {schema}")),
-    };
+    let kind = schema["type"].get(0).unwrap_or(&schema["type"]);
+    let kind = kind.as_str().unwrap_or_else(|| panic!("{name}: {schema}"));
     match kind {
         "object" => {
             let fields = schema["properties"].as_object().into_iter().flatten();
