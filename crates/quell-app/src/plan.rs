@@ -12,7 +12,7 @@ use quell_core::inventory::{Node, Secret, StrategyPolicy};
 use quell_core::person::{People, Same};
 use quell_core::plan::{
     self, Approval, Approvals, CannotPlan, ChannelInput, Class, ConsumerInput, Lane, Machine, Plan,
-    PlanInput, SecretInput, Step, StepState, StoreInput, Strategy,
+    PlanInput, SecretInput, Step, StepAction, StepState, StoreInput, Strategy,
 };
 use quell_core::severity::Severity;
 use quell_core::{IncidentId, SecretId, StepId};
@@ -343,6 +343,7 @@ pub async fn approve(
     let people = crate::person::people(app).await?;
     app.decide(id, |incident, now| {
         let expires_at = now.checked_add(SignedDuration::from_mins(minutes)).unwrap_or(Timestamp::MAX);
+        enough_people(app, incident)?;
         let machine =
             incident.machine.as_mut().ok_or_else(|| AppError::Usage(format!("{id} has no plan yet")))?;
         let wanted = if steps.is_empty() { waiting_for(machine, &by, now) } else { steps.to_vec() };
@@ -356,6 +357,45 @@ pub async fn approve(
         Ok((drain(machine), wanted))
     })
     .await
+}
+
+/// Refuses a plan with a step that is still to be done for which today's policy asks for more people than the plan does: a policy that became stricter
+/// holds from that moment on, and a plan says for itself how many it needs.
+pub(crate) fn enough_people(app: &App, incident: &Incident) -> Result<(), AppError> {
+    let Some(machine) = &incident.machine else { return Ok(()) };
+    if pre_approved(app, incident).is_some() {
+        return Ok(());
+    }
+    let policy = &app.inventory.policy.approvals;
+    let wanted = |step: &Step| match step.class {
+        Class::Read => 0,
+        Class::Reversible => policy.reversible,
+        Class::Destructive => policy.destructive,
+    };
+    // A notice waits for nobody, and what people do by hand is theirs.
+    let counts = |step: &Step| !step.is_for_people() && !matches!(step.action, StepAction::Notify { .. });
+    let open = machine.states().filter(|(step, state)| !state.satisfies() && counts(step));
+    let Some(step) = open.map(|(step, _)| step).find(|step| step.approvals < wanted(step)) else {
+        return Ok(());
+    };
+    let (id, hash) = (incident.id, crate::driver::short(machine.plan_hash()));
+    Err(AppError::Refused(RefusedBecause {
+        what: format!(
+            "plan {hash} asks for {} to approve {}, and `policy.approvals` for {}",
+            people_in_words(step.approvals),
+            step.id,
+            people_in_words(wanted(step)),
+        ),
+        unmet: vec![format!("`quell plan {id} --again` makes one by today's policy")],
+    }))
+}
+
+fn people_in_words(count: u8) -> String {
+    match count {
+        0 => "nobody".to_owned(),
+        1 => "one person".to_owned(),
+        many => format!("{many} people"),
+    }
 }
 
 /// Two people means two humans: a second name of the first, or somebody who signed in with the first one's code, is none.

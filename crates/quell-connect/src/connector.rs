@@ -159,6 +159,11 @@ pub trait Issuer: Send + Sync {
     async fn elsewhere(&self, _credential: &Credential) -> Option<String> {
         None
     }
+    /// Why a successor must not be written like this value, which somebody reported: it would carry an address that is none of ours. Never
+    /// repeats a part of the value. Changes nothing.
+    async fn leads_away(&self, _credential: &Credential) -> Option<String> {
+        None
+    }
     /// Why a refusal of this value is no proof, unless it was seen to be valid here: the issuer refuses strangers' values in the same words. Unlike
     /// [`Issuer::elsewhere`] this does not say that it belongs elsewhere: a store that holds a dead value goes on. Changes nothing.
     async fn unproven(&self, credential: &Credential) -> Option<String> {

@@ -21,7 +21,7 @@ pub struct LedgerReport {
     pub checkpoints: u64,
     /// The key trusted at the end.
     pub vkey: String,
-    /// The newest checkpoint.
+    /// The newest checkpoint of what was verified; others may write meanwhile.
     pub checkpoint: String,
     /// Each problem, in words.
     pub problems: Vec<String>,
@@ -46,7 +46,14 @@ impl Store {
         let first = self.first_key(&mut problems).await?;
         let mut verifier = LogVerifier::new(self.origin(), first, trusted);
         let mut frontier = Frontier::new();
+        // Others write meanwhile, and entries and their checkpoint become visible together. So: every checkpoint that was there before the end was looked
+        // for, whose entries must all be there; and those that came up to that end, so that no entry is without one.
         let mut checkpoints = self.checkpoints().await?;
+        let end = self.size().await?;
+        let seen = checkpoints.last().map_or(0, |(size, _)| *size);
+        let newer = self.checkpoints().await?;
+        checkpoints.extend(newer.into_iter().filter(|(size, _)| *size > seen && *size <= end));
+        let newest = checkpoints.last().map(|(_, note)| note.clone()).unwrap_or_default();
         let mut kept_sizes = Vec::new();
         for note in kept {
             let size = quell_ledger::Checkpoint::parse_unverified(note)
@@ -59,9 +66,10 @@ impl Store {
         let mut due = checkpoints.into_iter().peekable();
         let mut next = -1_i64;
         loop {
-            const SQL: &str = "SELECT seq, stream, pos, kind, at_us, entry, leaf FROM event WHERE seq > $1 ORDER BY seq LIMIT $2";
+            const SQL: &str = "SELECT seq, stream, pos, kind, at_us, entry, leaf FROM event WHERE seq > $1 AND seq < $3 ORDER BY seq LIMIT $2";
+            let end = i64::try_from(end).unwrap_or(i64::MAX);
             let rows = on_db!(&self.db, pool => {
-                sqlx::query_as::<_, EventRow>(SQL).bind(next).bind(PAGE).fetch_all(pool).await?
+                sqlx::query_as::<_, EventRow>(SQL).bind(next).bind(PAGE).bind(end).fetch_all(pool).await?
             });
             let Some(last) = rows.last() else { break };
             next = last.0;
@@ -79,26 +87,8 @@ impl Store {
         for (size, note) in due {
             verifier.checkpoint(size, note.as_bytes());
         }
-        self.surplus(&frontier, &mut problems).await?;
-        self.report(verifier.finish(), problems).await
-    }
-
-    async fn report(&self, findings: Findings, more: Vec<String>) -> Result<LedgerReport, StoreError> {
-        let mut problems: Vec<String> = findings.problems.iter().map(ToString::to_string).collect();
-        if findings.omitted > 0 {
-            problems.push(format!("and {} more", findings.omitted));
-        }
-        problems.extend(more);
-        let warnings: Vec<String> = findings.warnings.iter().map(ToString::to_string).collect();
-        Ok(LedgerReport {
-            ok: findings.ok() && problems.is_empty(),
-            entries: findings.entries,
-            checkpoints: findings.checkpoints,
-            vkey: findings.key.to_string(),
-            checkpoint: self.checkpoint().await?.map(|(_, note)| note).unwrap_or_default(),
-            problems,
-            warnings,
-        })
+        self.surplus(&mut problems).await?;
+        Ok(report(&verifier.finish(), problems, newest))
     }
 
     /// The key in the genesis entry; if that is gone, the key we hold.
@@ -173,16 +163,35 @@ impl Store {
         Ok(())
     }
 
-    async fn surplus(&self, frontier: &Frontier, problems: &mut Vec<String>) -> Result<(), StoreError> {
-        const NODES: &str = "SELECT COUNT(*) FROM node";
-        let stored = on_db!(&self.db, pool => sqlx::query_scalar::<_, i64>(NODES).fetch_one(pool).await?);
-        let size = frontier.size();
+    /// Both counts in one statement: of one state, whoever writes meanwhile.
+    async fn surplus(&self, problems: &mut Vec<String>) -> Result<(), StoreError> {
+        const COUNTS: &str = "SELECT (SELECT COUNT(*) FROM node), (SELECT COUNT(*) FROM event)";
+        let (nodes, entries) =
+            on_db!(&self.db, pool => sqlx::query_as::<_, (i64, i64)>(COUNTS).fetch_one(pool).await?);
+        let size = u64::try_from(entries).unwrap_or_default();
         // A tree of n leaves has 2n - popcount(n) full subtrees.
         let expected = (2 * size).saturating_sub(u64::from(size.count_ones()));
-        if u64::try_from(stored).ok() != Some(expected) {
-            problems.push(format!("the tree has {stored} nodes, {expected} belong to {size} entries"));
+        if u64::try_from(nodes).ok() != Some(expected) {
+            problems.push(format!("the tree has {nodes} nodes, {expected} belong to {size} entries"));
         }
         Ok(())
+    }
+}
+
+fn report(findings: &Findings, more: Vec<String>, checkpoint: String) -> LedgerReport {
+    let mut problems: Vec<String> = findings.problems.iter().map(ToString::to_string).collect();
+    if findings.omitted > 0 {
+        problems.push(format!("and {} more", findings.omitted));
+    }
+    problems.extend(more);
+    LedgerReport {
+        ok: findings.ok() && problems.is_empty(),
+        entries: findings.entries,
+        checkpoints: findings.checkpoints,
+        vkey: findings.key.to_string(),
+        checkpoint,
+        problems,
+        warnings: findings.warnings.iter().map(ToString::to_string).collect(),
     }
 }
 

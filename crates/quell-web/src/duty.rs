@@ -2,7 +2,7 @@
 //! `/readyz` says so until it has gone well for a while.
 
 use std::fmt;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -57,6 +57,43 @@ impl Health {
     /// How often it was begun again.
     pub(crate) fn begun_again(&self) -> u64 {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).begun_again
+    }
+}
+
+/// Something else that the process does for as long as it serves: kept going like what the server does itself, and said by `/readyz` when it does not go on.
+#[derive(Clone)]
+pub struct Beside {
+    /// What it does, in words.
+    name: &'static str,
+    work: Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>,
+}
+
+impl fmt::Debug for Beside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Beside").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Beside {
+    /// `work` is begun again whenever it ends, and broken off when the server ends.
+    pub fn new<F>(name: &'static str, work: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self { name, work: Arc::new(move || Box::pin(work())) }
+    }
+
+    pub(crate) fn begin(self, pace: Pace, stop: watch::Receiver<bool>) -> Duty {
+        let (work, end) = (self.work, stop.clone());
+        Duty::begin(self.name, pace, stop, move || {
+            let (run, mut end) = (work(), end.clone());
+            async move {
+                tokio::select! {
+                    () = run => {}
+                    _ended = end.wait_for(|stop| *stop) => {}
+                }
+            }
+        })
     }
 }
 

@@ -21,22 +21,34 @@ use crate::feed::Feed;
 /// Plans of which nothing was heard are looked at again so often: a worker may have died without a word.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Why plans do not go on here: the inventory changed, the database is away. Shown in the room; another replica may do better.
+/// Why plans and notices do not go on here: the inventory changed, the database is away. Shown in the room; another replica may do better.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Troubles(Arc<Mutex<BTreeMap<IncidentId, String>>>);
+pub(crate) struct Troubles(Arc<Mutex<BTreeMap<Work, String>>>);
 
 impl Troubles {
-    fn set(&self, id: IncidentId, words: Option<String>) {
+    fn set(&self, work: Work, words: Option<String>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match words {
-            Some(words) => all.insert(id, words),
-            None => all.remove(&id),
+            Some(words) => all.insert(work, words),
+            None => all.remove(&work),
         };
     }
 
     /// Why the plan of this incident does not go on here.
+    pub(crate) fn of_plan(&self, id: IncidentId) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&(id, None)).cloned()
+    }
+
+    /// Why the plan of this incident, or a notice of it, does not go on here.
     pub(crate) fn of(&self, id: IncidentId) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = all.range((id, None)..).take_while(|((of, _), _)| *of == id);
+        let said = own.map(|((_, notice), words)| match notice {
+            Some(notice) => format!("{notice} is not sent on: {words}"),
+            None => words.clone(),
+        });
+        let said: Vec<String> = said.collect();
+        (!said.is_empty()).then(|| said.join("; "))
     }
 }
 
@@ -156,7 +168,7 @@ impl Plans {
         let moves = incident.machine.as_ref().is_some_and(|machine| machine.has_work(now()));
         if !incident.is_to_be_driven() || !moves {
             // Nothing to do here: what kept it from going on is over, or is another server's.
-            self.troubles.set(id, None);
+            self.troubles.set((id, None), None);
             return;
         }
         // Asked for this plan: what is made meanwhile waits for a person's word.
@@ -168,9 +180,13 @@ impl Plans {
 
     /// Every notice of an incident that somebody sent and that is not over. Are there any?
     fn take_up_notices(&mut self, app: &Arc<App>, incident: &Incident) -> bool {
-        let on_its_way = |notice: &&Notice| notice.state() == NoticeState::Sending;
+        let on_its_way = |notice: &Notice| notice.state() == NoticeState::Sending;
         let mut any = false;
-        for notice in incident.notices.iter().filter(on_its_way) {
+        for notice in &incident.notices {
+            if !on_its_way(notice) {
+                self.troubles.set((incident.id, Some(notice.notice.clone())), None);
+                continue;
+            }
             any = true;
             let work = (incident.id, Some(notice.notice.clone()));
             if notice.sent.as_ref().is_some_and(|sent| sent.machine.has_work(now()))
@@ -199,20 +215,15 @@ impl Plans {
         let task = joined.as_ref().map_or_else(task::JoinError::id, |(task, _)| *task);
         let Some(work) = self.tasks.remove(&task) else { return };
         self.running.remove(&work);
-        // What a channel refuses is seen at the notice itself.
-        let (id, None) = work else { return };
-        match joined {
-            Ok((_, home)) => self.ended(id, home),
-            Err(error) => {
-                self.troubles.set(id, Some(format!("a run of this plan ended without a word: {error}")));
+        // What a channel refuses is seen at the notice itself; this is about what kept the run from going on at all.
+        let words = match joined {
+            Ok((_, Ok(_))) => None,
+            Ok((_, Err(error))) => {
+                let all = std::iter::once(error.to_string()).chain(error.hints());
+                Some(all.collect::<Vec<_>>().join("; "))
             }
-        }
-    }
-
-    fn ended(&mut self, id: IncidentId, ended: Result<Ended, AppError>) {
-        let words = ended.err().map(|error| {
-            std::iter::once(error.to_string()).chain(error.hints()).collect::<Vec<_>>().join("; ")
-        });
-        self.troubles.set(id, words);
+            Err(error) => Some(format!("the run ended without a word: {error}")),
+        };
+        self.troubles.set(work, words);
     }
 }

@@ -31,8 +31,6 @@ use crate::ui;
 const FORM_MAX: usize = 1 << 20;
 /// Longest form with files.
 const FILES_MAX: usize = 16 << 20;
-/// Time for a body.
-const BODY_LIMIT: Duration = Duration::from_secs(30);
 /// Header with a session's token, where there is no form.
 const CSRF_HEADER: &str = "x-quell-csrf";
 
@@ -126,10 +124,11 @@ fn is_door(route: &Route) -> bool {
 }
 
 /// All of a body: whoever sends one byte a second is let go.
-pub(crate) async fn whole(body: Body, most: usize) -> Result<Bytes, Problem> {
+pub(crate) async fn whole(server: &Server, body: Body, most: usize) -> Result<Bytes, Problem> {
     let late =
         || Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time").hint("send it again");
-    let read = tokio::time::timeout(BODY_LIMIT, to_bytes(body, most)).await.map_err(|_elapsed| late())?;
+    let read =
+        tokio::time::timeout(server.patience.body, to_bytes(body, most)).await.map_err(|_elapsed| late())?;
     read.map_err(|_lost| {
         Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -215,7 +214,7 @@ async fn from_our_page(
     let most = if boundary.is_some() { FILES_MAX } else { FORM_MAX };
     let (parts, body) = request.into_parts();
     // Read once, by the limit that fits; what is not from our page was mostly turned away before.
-    let bytes = whole(body, most).await?;
+    let bytes = whole(server, body, most).await?;
     let ours = match caller.filter(|_| !is_token) {
         None => true,
         Some(caller) => match parts.headers.get(CSRF_HEADER) {

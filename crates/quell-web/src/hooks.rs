@@ -49,7 +49,7 @@ async fn take(
     if !intake::is_known(&server.app(), &name) {
         return answer(Answer::denied());
     }
-    let body = match whole(body, MAX_BODY).await {
+    let body = match whole(&server, body, MAX_BODY).await {
         Ok(body) => body,
         Err(problem) => return problem.into_response(),
     };
@@ -68,7 +68,7 @@ async fn slack(
     body: Body,
 ) -> Result<StatusCode, Problem> {
     desk::is_known(&server.app(), &name)?;
-    let body = whole(body, SLACK_MAX).await?;
+    let body = whole(&server, body, SLACK_MAX).await?;
     let header = |name: &str| all.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (timestamp, signature) = (header("x-slack-request-timestamp"), header("x-slack-signature"));
     desk::slack(&server.app(), &name, (timestamp, signature), &body, now()).await?;

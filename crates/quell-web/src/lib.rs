@@ -30,6 +30,8 @@ mod ui;
 pub mod view;
 
 pub use api::document as openapi;
+pub use duty::Beside;
+pub use listen::Patience;
 pub use route::{Access, Kind, Route, Verb, all};
 pub use server::{Config, Server, serve};
 pub use tls::TlsFiles;

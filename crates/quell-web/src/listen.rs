@@ -21,20 +21,35 @@ use tower::ServiceExt as _;
 use crate::route;
 use crate::server::Server;
 
-/// Time for the head of a request: whoever sends one byte a second is let go. A connection without a request is closed after it, too.
-const HEAD_LIMIT: Duration = Duration::from_secs(15);
-/// Time for the beginning of TLS.
-const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// Longest head, in bytes.
 const HEAD_MAX: usize = 32 << 10;
-/// Connections at the same time; watchers of rooms hold one each.
-const CONNECTIONS: usize = 10_000;
 /// Time that running requests get at the end.
 const GRACE: Duration = Duration::from_secs(10);
 /// First byte of TLS: a record of the handshake (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 0x16;
 /// What is read of a request that came without TLS, before it is let go: so that it reads our answer.
 const PLAIN_MAX: u64 = 64 << 10;
+
+/// How long a peer may take for what every connection begins with. Whoever sends one byte a second is let go.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For the beginning of TLS.
+    pub handshake: Duration,
+    /// For the head of a request. A connection without a request is closed after it, too.
+    pub head: Duration,
+    /// For the body of a request.
+    pub body: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(15),
+            body: Duration::from_secs(30),
+        }
+    }
+}
 
 /// Who is at the other end of the connection.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +59,7 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 pub(crate) async fn accept(listener: TcpListener, server: &Arc<Server>, mut stop: watch::Receiver<bool>) {
     let router = route::router(server);
     let graceful = GracefulShutdown::new();
-    let (room, places) = (Arc::new(Semaphore::new(CONNECTIONS)), Places::default());
+    let (room, places) = (Arc::new(Semaphore::new(server.connections)), Places::default());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -98,7 +113,7 @@ async fn converse(
 ) {
     // Small answers must not wait for each other.
     drop(stream.set_nodelay(true));
-    let Some(tls) = &server.tls else { return serve(stream, peer, router, watcher).await };
+    let Some(tls) = &server.tls else { return serve(stream, peer, server, router, watcher).await };
     let begun = async {
         let mut first = [0];
         match stream.peek(&mut first).await {
@@ -111,17 +126,17 @@ async fn converse(
         }
     };
     let begun = tokio::select! {
-        begun = tokio::time::timeout(HANDSHAKE_LIMIT, begun) => begun.ok().flatten(),
+        begun = tokio::time::timeout(server.patience.handshake, begun) => begun.ok().flatten(),
         _ended = stop.wait_for(|stop| *stop) => return,
     };
     if let Some(stream) = begun {
-        serve(stream, peer, router, watcher).await;
+        serve(stream, peer, server, router, watcher).await;
     } else {
         server.metrics.no_handshake();
     }
 }
 
-async fn serve<S>(stream: S, peer: IpAddr, router: Router, watcher: Watcher)
+async fn serve<S>(stream: S, peer: IpAddr, server: &Server, router: Router, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -131,7 +146,7 @@ where
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_LIMIT)
+        .header_read_timeout(server.patience.head)
         .max_buf_size(HEAD_MAX)
         .serve_connection(TokioIo::new(stream), service);
     drop(watcher.watch(connection).await);

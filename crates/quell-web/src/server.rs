@@ -16,11 +16,11 @@ use url::Url;
 
 use crate::caller::By;
 use crate::clerk::Clerk;
-use crate::duty::{Duty, Health, Pace};
+use crate::duty::{Beside, Duty, Health, Pace};
 use crate::engine::{self, Troubles};
 use crate::feed::{self, Feed};
 use crate::health::Metrics;
-use crate::listen;
+use crate::listen::{self, Patience};
 use crate::presence::Presence;
 use crate::rates::{self, Rates};
 use crate::reload::{self, Standing};
@@ -30,6 +30,8 @@ use crate::tls::{Tls, TlsFiles};
 /// Connections of one peer at the same time, where it is known who is at the other end: a large office behind one address has
 /// hundreds, and nobody fills the server alone.
 const CONNECTIONS_EACH: usize = 500;
+/// Connections at the same time; watchers of rooms hold one each.
+const CONNECTIONS: usize = 10_000;
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -46,6 +48,12 @@ pub struct Config {
     pub reload: watch::Receiver<u64>,
     /// Connections of one peer at the same time, with TLS in this process.
     pub connections_each: usize,
+    /// Connections at the same time.
+    pub connections: usize,
+    /// How long peers may take.
+    pub patience: Patience,
+    /// What else goes on for as long as the server does.
+    pub beside: Vec<Beside>,
     /// What logs and traces could not say, for `/metrics`.
     pub counts: Arc<Counts>,
 }
@@ -62,6 +70,9 @@ impl Config {
             tls: None,
             reload,
             connections_each: CONNECTIONS_EACH,
+            connections: CONNECTIONS,
+            patience: Patience::default(),
+            beside: Vec::new(),
             counts: Arc::default(),
         }
     }
@@ -104,6 +115,8 @@ pub struct Server {
     pub(crate) standing: Standing,
     pub(crate) tls: Option<Tls>,
     pub(crate) connections_each: usize,
+    pub(crate) connections: usize,
+    pub(crate) patience: Patience,
     pub(crate) counts: Arc<Counts>,
     url: Url,
     /// Is the address one that somebody configured?
@@ -211,7 +224,8 @@ pub async fn serve(
     let feed = Feed::of(&app).await?;
     let (apps, current) = watch::channel(Arc::clone(&app));
     let (metrics, troubles) = (Metrics::default(), Troubles::default());
-    let duties = duties(&current, &config.options, (&feed, &troubles), &stop);
+    let mut duties = duties(&current, &config.options, (&feed, &troubles), &stop);
+    duties.extend(config.beside.into_iter().map(|beside| beside.begin(Pace::default(), stop.clone())));
     let healths = duties.iter().map(|duty| duty.health.clone()).collect();
     let server = Arc::new(Server {
         apps,
@@ -226,6 +240,8 @@ pub async fn serve(
         standing: Standing::default(),
         tls,
         connections_each: config.connections_each,
+        connections: config.connections,
+        patience: config.patience,
         counts: config.counts,
         url,
         named,

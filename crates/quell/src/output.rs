@@ -130,6 +130,12 @@ impl Out {
         let _told = writeln!(anstream::stderr(), "{}", shown(&line.to_string()));
     }
 
+    /// A question for people on stderr; the answer is typed behind it.
+    pub(crate) fn ask(&self, question: impl Display) -> std::io::Result<()> {
+        let mut to = anstream::stderr().lock();
+        write!(to, "{}", shown(&question.to_string())).and_then(|()| to.flush())
+    }
+
     /// What to do next.
     pub(crate) fn hint(&self, line: impl Display) {
         self.status(format!("{} {line}", tone(Tone::Name, "hint:")));

@@ -201,6 +201,7 @@ pub async fn run(
     if incident.stale {
         return Err(stale(id));
     }
+    crate::plan::enough_people(&app, &incident)?;
     drive(app, incident, Of::Plan, options, on).await
 }
 

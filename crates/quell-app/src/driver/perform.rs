@@ -490,6 +490,13 @@ async fn mint(job: &Job, systems: &Systems) -> Result<Performed, AppError> {
         Some(sealed) => Some(unseal(&job.app, sealed).await?),
         None => None,
     };
+    // Whoever reports a value writes the address in it, and the successor would be sent there by everybody who uses it.
+    if let Some(credential) = old.as_ref().filter(|_| in_use == reported)
+        && let Some(why) = systems.issuer.leads_away(credential).await
+    {
+        let words = format!("only a reported value says how the successor is to be written, and {why}");
+        return Ok(Outcome::refused(words).into());
+    }
     let chosen = systems.issuer.choose(old.as_ref(), &job.tag()).await?;
     let minted = match systems.issuer.capabilities().chooser {
         Chooser::Client => chosen,

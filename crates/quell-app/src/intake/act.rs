@@ -69,7 +69,7 @@ pub(super) async fn findings(
         }
     }
     if let Kind::GitlabRevocation { kill: true, .. } = source.kind {
-        revoke_all(app, options, source, &groups, &mut did).await?;
+        Box::pin(revoke_all(app, options, source, &groups, &mut did)).await?;
     }
     did.sort();
     did.dedup();
@@ -134,7 +134,7 @@ async fn revoke_all(
             ..Report::default()
         };
         // One token that does not go must not keep the others alive.
-        match revoke::revoke(&options, value, report).await {
+        match Box::pin(revoke::revoke(&options, value, report)).await {
             Ok(done) => did.push(done),
             Err(error) => trouble = Some(error),
         }

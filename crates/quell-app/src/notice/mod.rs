@@ -170,8 +170,8 @@ pub async fn edit(
     app: &App,
     id: IncidentId,
     notice: &str,
-    title: &str,
-    body: &str,
+    (title, body): (&str, &str),
+    read: Option<&str>,
 ) -> Result<Incident, AppError> {
     app.named_actor()?;
     // Browsers send line ends as mail does.
@@ -179,7 +179,7 @@ pub async fn edit(
     refuse_values(app, Some(id), &[title, &body]).await?;
     known(&app.incident(id).await?, notice)?;
     let (incident, ()) =
-        app.decide(id, |incident, _| Ok((domain::edit(incident, notice, title, &body)?, ()))).await?;
+        app.decide(id, |incident, _| Ok((domain::edit(incident, notice, (title, &body), read)?, ()))).await?;
     Ok(incident)
 }
 

@@ -267,6 +267,10 @@ impl Issuer for Postgres {
         URL.elsewhere(&credential.value, &doors)
     }
 
+    async fn leads_away(&self, credential: &Credential) -> Option<String> {
+        self.elsewhere(credential).await
+    }
+
     async fn control(&self) -> Probe {
         let tried = self.within("trying the administrator", async { Ok(self.admin().await?.probe().await) });
         tried.await.unwrap_or_else(|error| Probe::Inconclusive { reason: error.to_string() })

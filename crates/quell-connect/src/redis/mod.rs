@@ -229,6 +229,10 @@ impl Issuer for Redis {
         self.leads_elsewhere(&credential.value).await
     }
 
+    async fn leads_away(&self, credential: &Credential) -> Option<String> {
+        self.elsewhere(credential).await
+    }
+
     async fn control(&self) -> Probe {
         let tried = self.context.within(|| self.target_text(), "trying the administrator", async {
             let admin = self.admin().await?;

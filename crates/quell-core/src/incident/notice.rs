@@ -298,10 +298,16 @@ fn open<'a>(incident: &'a Incident, notice: &str, what: &str) -> Result<&'a Noti
 pub fn edit(
     incident: &Incident,
     notice: &str,
-    title: &str,
-    body: &str,
+    (title, body): (&str, &str),
+    read: Option<&str>,
 ) -> Result<Vec<Event>, RefusedBecause> {
     let known = open(incident, notice, "changed")?;
+    if read.is_some_and(|read| read != known.sha256()) {
+        return refused(
+            format!("{notice} was not changed"),
+            "its text is another one than you have read; read it again",
+        );
+    }
     fits(title, body)?;
     if known.title == title && known.body == body {
         return Ok(Vec::new());

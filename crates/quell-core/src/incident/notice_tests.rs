@@ -95,7 +95,7 @@ fn what_went_out_stays_as_it_is_and_what_was_read_is_what_goes_out() {
     let mut incident = incident();
     let id = drafted(&mut incident);
     let read = incident.notice(&id).unwrap().sha256();
-    let events = edit(&incident, &id, "where it stands", "it is not cut off").unwrap();
+    let events = edit(&incident, &id, ("where it stands", "it is not cut off"), None).unwrap();
     take(&mut incident, events, t(2));
     let ops = ["ops".to_owned()];
     let other = send(&incident, &id, &ops, Some(&read)).unwrap_err();
@@ -104,7 +104,7 @@ fn what_went_out_stays_as_it_is_and_what_was_read_is_what_goes_out() {
     let events = send(&incident, &id, &ops, Some(&incident.notice(&id).unwrap().sha256())).unwrap();
     take(&mut incident, events, t(3));
     for refused in [
-        edit(&incident, &id, "other", "text").unwrap_err(),
+        edit(&incident, &id, ("other", "text"), None).unwrap_err(),
         drop_draft(&incident, &id, "not needed").unwrap_err(),
         send(&incident, &id, &ops, None).unwrap_err(),
     ] {

@@ -218,6 +218,22 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", &json!({ "features": features }))
     }
 
+    /// As it is printed on A4 with margins of 15 mm (CSS pixels are 1/96 inch), by a person whose system is light or dark.
+    pub fn paper(&self, scheme: &str) -> anyhow::Result<()> {
+        self.size(680, 1009)?;
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.devtools("Emulation.setEmulatedMedia", &json!({ "media": "print", "features": features }))
+    }
+
+    /// The page as PDF, with the backgrounds that it has.
+    pub fn pdf(&self) -> anyhow::Result<Vec<u8>> {
+        let parameters = json!({ "printBackground": true, "preferCSSPageSize": true });
+        let printed =
+            self.post("/goog/cdp/execute", &json!({ "cmd": "Page.printToPDF", "params": parameters }))?;
+        let data = printed.get("data").and_then(Value::as_str).context("no PDF")?;
+        Ok(base64::engine::general_purpose::STANDARD.decode(data)?)
+    }
+
     fn devtools(&self, command: &str, parameters: &Value) -> anyhow::Result<()> {
         self.post("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters })).map(drop)
     }

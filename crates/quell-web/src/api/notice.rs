@@ -96,6 +96,8 @@ struct Edit {
     /// The text. Never a value.
     #[schemars(length(min = 1))]
     body: String,
+    /// `sha256` of the notice that was read: no other text is overwritten.
+    sha256: Option<String>,
 }
 
 async fn edit(
@@ -103,7 +105,8 @@ async fn edit(
     At((id, notice)): At<(String, String)>,
     Asked(asked): Asked<Edit>,
 ) -> Changed {
-    told(&notice::edit(&app, word(&id)?, &notice, &asked.title, &asked.body).await?, &notice)
+    let (text, read) = ((asked.title.as_str(), asked.body.as_str()), asked.sha256.as_deref());
+    told(&notice::edit(&app, word(&id)?, &notice, text, read).await?, &notice)
 }
 
 #[derive(Deserialize, JsonSchema)]

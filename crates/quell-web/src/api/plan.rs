@@ -173,7 +173,7 @@ async fn response(
         asked: incident.asked.clone(),
         driven: incident.is_to_be_driven(),
         ended: incident.machine.as_ref().and_then(|machine| driver::standing(machine, now())),
-        trouble: server.troubles.of(incident.id),
+        trouble: server.troubles.of_plan(incident.id),
     };
     Ok(Told::about(&incident, body))
 }

@@ -171,6 +171,41 @@ async fn a_channel_that_gives_up_is_seen_in_the_room_and_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_keeps_a_notice_from_being_sent_at_all_is_seen_in_the_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let (world, id) = room(folder.path(), "").await;
+    let ines = Person::of(&world, "ines", Role::Responder).await;
+    let (place, page) = (format!("/incidents/{id}/notices"), format!("/incidents/{id}"));
+    assert_eq!(ines.post(&place, &json!({ "kind": "update" })).await.0, StatusCode::CREATED);
+    // No worker can say that it lives, so none may send.
+    let workers = world.options.data.join("workers");
+    let aside = world.options.data.join("aside");
+    if workers.exists() {
+        std::fs::rename(&workers, &aside).unwrap();
+    }
+    std::fs::write(&workers, "").unwrap();
+    let sent = ines.post(&format!("{place}/N1/send"), &json!({ "channels": ["board"] })).await;
+    assert_eq!(sent.0, StatusCode::OK, "{}", sent.1);
+    let says = async |words: &str, wanted: bool| {
+        for _ in 0..400 {
+            if ines.page(&page).await.contains(words) == wanted {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        }
+        panic!("{words}: never {wanted}: {}", ines.page(&page).await);
+    };
+    says("N1 is not sent on: ", true).await;
+    std::fs::remove_file(&workers).unwrap();
+    if aside.exists() {
+        std::fs::rename(&aside, &workers).unwrap();
+    }
+    assert_eq!(over(&world.app, id, "N1").await, NoticeState::Sent);
+    says("N1 is not sent on: ", false).await;
+    assert_eq!(lines(&folder.path().join("board.jsonl")).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_operators_template_takes_the_place_of_ours_and_a_wrong_one_says_where() {
     let folder = tempfile::tempdir().unwrap();
     let own = folder.path().join("notices");

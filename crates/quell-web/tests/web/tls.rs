@@ -30,15 +30,15 @@ fn put(folder: &Path, (certificate, key): &(String, String)) -> TlsFiles {
     files
 }
 
-struct Served {
-    world: World,
-    trust: Trust,
+pub(super) struct Served {
+    pub(super) world: World,
+    pub(super) trust: Trust,
     authority: Authority,
     files: TlsFiles,
     reload: watch::Sender<u64>,
 }
 
-async fn served(change: impl FnOnce(&mut Config)) -> Served {
+pub(super) async fn served(change: impl FnOnce(&mut Config)) -> Served {
     let authority = Authority::new().unwrap();
     let pair = authority.issue(&[], FROM, UNTIL).unwrap();
     let trust = Trust(Some(authority.certificate.clone()));

@@ -11,7 +11,8 @@ use clap::{Args, Subcommand};
 ///
 ///   quell notice draft INC-2026-0001 update
 ///   quell notice edit INC-2026-0001 N1 --file update.txt
-///   quell notice send INC-2026-0001 N1 --channel security
+///   quell notice show INC-2026-0001 N1
+///   quell notice send INC-2026-0001 N1 --channel security --seen 5f1c9a20e4b7
 #[derive(Debug, Subcommand)]
 #[command(verbatim_doc_comment)]
 pub(crate) enum NoticeCommand {
@@ -29,7 +30,7 @@ pub(crate) enum NoticeCommand {
         /// Which incident
         id: String,
     },
-    /// One notice: its text, and what became of it
+    /// One notice: its text, the hash of it for `--seen`, and what became of it
     Show(NoticeArg),
     Edit(EditArgs),
     Send(SendArgs),
@@ -56,7 +57,7 @@ pub(crate) struct NoticeArg {
 
 /// Change a draft: its title, its text, or both
 ///
-/// Refused when somebody else changed it since you began, and when a value stands in it.
+/// Refused when another person wrote the text and you do not say with --seen that you have read it, and when a value stands in it.
 #[derive(Args, Debug)]
 pub(crate) struct EditArgs {
     #[command(flatten)]
@@ -67,10 +68,14 @@ pub(crate) struct EditArgs {
     /// A file with the text, `-` for standard input; stays as it is without this
     #[arg(long, value_name = "FILE", required_unless_present = "title")]
     pub(crate) file: Option<PathBuf>,
+    /// The hash of the text that you have read, or its first 12 digits, as `quell notice show` printed it
+    #[arg(long, value_name = "HASH")]
+    pub(crate) seen: Option<String>,
 }
 
 /// Send a draft by channels of the inventory; cannot be taken back
 ///
+/// What goes out is the text that you have read: name its hash with --seen. At a terminal the text is shown and you are asked.
 /// Each channel is tried as the steps of a plan are: a lost answer is looked for, a limit is kept, a failure is shown.
 /// Exit code 5 when a channel did not take it; `quell notice retry` tries again.
 #[derive(Args, Debug)]
@@ -80,4 +85,7 @@ pub(crate) struct SendArgs {
     /// A channel of the inventory; repeat for several. Without it: those of `policy.notify`
     #[arg(long, value_name = "NAME")]
     pub(crate) channel: Vec<String>,
+    /// The hash of the text that you have read, or its first 12 digits, as `quell notice show` printed it
+    #[arg(long, value_name = "HASH")]
+    pub(crate) seen: Option<String>,
 }

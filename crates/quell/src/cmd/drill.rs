@@ -48,7 +48,7 @@ pub(crate) async fn drill(options: &Options, args: &DrillArgs, out: &Out) -> Res
             let id: SecretId = word(secret)?;
             let twice = args.really && args.even_production.as_deref() == Some(secret.as_str());
             let app = app(options).await?;
-            drill::own(&app, &id, twice, strategy, &mut tell).await?
+            Box::pin(drill::own(&app, &id, twice, strategy, &mut tell)).await?
         }
     };
     if out.json() {

@@ -1,7 +1,7 @@
 //! `quell kill -`: from a leaked value to a dead one.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, IsTerminal as _, Write as _};
+use std::io::{BufRead as _, BufReader, IsTerminal as _};
 use std::path::Path;
 
 use quell_app::driver::{Ended, Failpoint, PATIENCE, Run};
@@ -50,7 +50,7 @@ pub(crate) async fn kill(options: &Options, args: &KillArgs, out: &Out) -> Resul
     if let Some(running) = session.running().await? {
         out.status(format!("{} is open about it: it is taken up where it is", running.id));
     }
-    match if args.yes { Answer::Yes } else { asked_for(&target)? } {
+    match if args.yes { Answer::Yes } else { asked_for(&target, out)? } {
         Answer::Yes => {}
         Answer::No => {
             out.status("nothing was revoked");
@@ -161,18 +161,15 @@ enum Answer {
 }
 
 /// Asks at the terminal, which is not standard input when the value comes from there.
-fn asked_for(target: &Target) -> Result<Answer, AppError> {
+fn asked_for(target: &Target, out: &Out) -> Result<Answer, AppError> {
     let failed = |source| AppError::Io { path: "the terminal".to_owned(), source };
     if !std::io::stderr().is_terminal() {
         return Ok(Answer::NobodyThere);
     }
     let Ok(terminal) = std::fs::File::open("/dev/tty") else { return Ok(Answer::NobodyThere) };
     let id = &target.provider.file.id;
-    write!(
-        anstream::stderr(),
-        "This cannot be taken back. Type {id} to revoke the key, anything else to stop: "
-    )
-    .map_err(failed)?;
+    let question = format!("This cannot be taken back. Type {id} to revoke the key, anything else to stop: ");
+    out.ask(question).map_err(failed)?;
     let mut line = String::new();
     BufReader::new(terminal).read_line(&mut line).map_err(failed)?;
     Ok(if line.trim() == id { Answer::Yes } else { Answer::No })

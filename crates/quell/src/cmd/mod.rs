@@ -110,7 +110,7 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Incident(command) => incident::run(&seat, command, out).await,
         Command::Notice(command) => notice::run(&seat, &command, out).await,
         Command::Hunt(args) => hunt::run(&seat, *args, out).await,
-        Command::Kill(args) => kill::kill(&options, &args, out).await,
+        Command::Kill(args) => Box::pin(kill::kill(&options, &args, out)).await,
         Command::Provider(command) => provider::run(&options, &command, out).await,
         Command::Plan(args) => plan::plan(&seat, &args, out).await,
         Command::Respond(args) => respond::respond(&seat, &args, out).await,

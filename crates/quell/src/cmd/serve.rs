@@ -10,8 +10,8 @@ use quell_app::{App, AppError, KekSource, Options, Store, StoreError};
 use quell_core::person::Role;
 use quell_core::secret::SecretValue;
 use quell_web::telemetry::{Format, Settings, Telemetry};
-use quell_web::{Config, TlsFiles};
-use tokio::signal::unix::SignalKind;
+use quell_web::{Beside, Config, TlsFiles};
+use tokio::signal::unix::{Signal, SignalKind};
 use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
 
@@ -39,7 +39,8 @@ pub(crate) async fn serve(options: &Options, args: &ServeArgs, out: &Out) -> Res
     }
     let code = first_code(&app).await?;
     let counts = Arc::clone(&telemetry.counts);
-    let config = Config { url, tls, counts, reload: hang_ups(), ..Config::new(args.listen, options.clone()) };
+    let (reload, beside) = hang_ups();
+    let config = Config { url, tls, counts, reload, beside, ..Config::new(args.listen, options.clone()) };
     let shown = config.url.clone();
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let ended = quell_web::serve(app, config, stopped, |address| {
@@ -115,21 +116,26 @@ fn may_listen(args: &ServeArgs, url: Option<&url::Url>, tls: bool) -> Result<(),
 }
 
 /// Counts SIGHUP: files are to be read again. On a terminal it says that this was closed, and [`signal`] hears of it.
-fn hang_ups() -> watch::Receiver<u64> {
+fn hang_ups() -> (watch::Receiver<u64>, Vec<Beside>) {
     let (tell, told) = watch::channel(0);
-    if std::io::stdin().is_terminal() {
-        return told;
+    // From here on the signal ends nobody, also before the server listens. Where it cannot be heard of, changes of the files still are.
+    if std::io::stdin().is_terminal() || hang_up().is_err() {
+        return (told, Vec::new());
     }
-    let asked = tokio::signal::unix::signal(SignalKind::hangup());
-    // Where it cannot be heard of, changes of the files still are.
-    if let Ok(mut asked) = asked {
-        tokio::spawn(async move {
+    let listen = Beside::new("the wait for SIGHUP", move || {
+        let tell = tell.clone();
+        async move {
+            let Ok(mut asked) = hang_up() else { return };
             while asked.recv().await.is_some() {
                 tell.send_modify(|count| *count += 1);
             }
-        });
-    }
-    told
+        }
+    });
+    (told, vec![listen])
+}
+
+fn hang_up() -> std::io::Result<Signal> {
+    tokio::signal::unix::signal(SignalKind::hangup())
 }
 
 fn is_loopback(ip: IpAddr) -> bool {

@@ -40,17 +40,22 @@ impl Desk {
         }
     }
 
-    /// Changes a draft.
+    /// Changes the draft that was read: its hash.
     pub(crate) async fn edit_notice(
         &self,
         id: IncidentId,
         notice: &str,
-        title: &str,
-        body: &str,
+        (title, body): (&str, &str),
+        read: &str,
     ) -> Result<view::Notice, AppError> {
         match self {
-            Self::Here(app) => found(&notice::edit(app, id, notice, title, body).await?, notice),
-            Self::There(_) => self.asked(id, notice, "edit", &json!({ "title": title, "body": body })).await,
+            Self::Here(app) => {
+                found(&notice::edit(app, id, notice, (title, body), Some(read)).await?, notice)
+            }
+            Self::There(_) => {
+                let asked = json!({ "title": title, "body": body, "sha256": read });
+                self.asked(id, notice, "edit", &asked).await
+            }
         }
     }
 
@@ -67,19 +72,22 @@ impl Desk {
         }
     }
 
-    /// Sends a draft, and here waits until each channel has it or gave up.
+    /// Sends the draft that was read, by its hash, and here waits until each channel has it or gave up.
     pub(crate) async fn send_notice(
         &self,
         id: IncidentId,
         notice: &str,
         channels: &[String],
+        read: &str,
     ) -> Result<view::Notice, AppError> {
         match self {
             Self::Here(app) => {
-                notice::send(app, id, notice, channels, None).await?;
+                notice::send(app, id, notice, channels, Some(read)).await?;
                 go_on(app, id, notice).await
             }
-            Self::There(_) => self.asked(id, notice, "send", &json!({ "channels": channels })).await,
+            Self::There(_) => {
+                self.asked(id, notice, "send", &json!({ "channels": channels, "sha256": read })).await
+            }
         }
     }
 

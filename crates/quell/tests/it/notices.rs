@@ -288,7 +288,8 @@ fn what_people_wrote_reaches_each_channel_once_although_answers_are_lost() {
     pager.once(Fault::DropAnswer);
     chat.once(Fault::DropAnswerTo(b"chat.postMessage".to_vec()));
     channels.mail.fault(smtp::Fault::AfterTaken).unwrap();
-    let sent = world.json(&["notice", "send", &id, "N1"]);
+    let seen = hash_of(&world, &id, "N1");
+    let sent = world.json(&["notice", "send", &id, "N1", "--seen", &seen]);
     assert_eq!(sent["state"], "sent", "{sent}");
     assert_eq!((pager.struck(), chat.struck()), (1, 1), "both lost an answer");
     let posted = channels.posted();
@@ -304,7 +305,19 @@ fn what_people_wrote_reaches_each_channel_once_although_answers_are_lost() {
     world.ok(&["respond", &id]);
     assert_eq!(channels.pager.alerts()[0].status, "resolved");
     world.ok(&["notice", "draft", &id, "management"]);
-    let late = world.run(&["notice", "send", &id, "N2", "--channel", "oncall", "--channel", "hook"]);
+    let seen = hash_of(&world, &id, "N2");
+    let late = world.run(&[
+        "notice",
+        "send",
+        &id,
+        "N2",
+        "--channel",
+        "oncall",
+        "--channel",
+        "hook",
+        "--seen",
+        &seen,
+    ]);
     assert_eq!(late.status.code(), Some(5), "{}", super::world::text(&late.stderr));
     assert!(
         super::world::text(&late.stderr).contains("would page anew"),
@@ -316,4 +329,60 @@ fn what_people_wrote_reaches_each_channel_once_although_answers_are_lost() {
     assert_eq!(shown["state"], "in-part", "{shown}");
     assert!(world.ok(&["report", &id]).contains("notice N1 goes out by hook, mail, oncall, security"));
     world.ok(&["ledger", "verify"]);
+}
+
+/// As `quell notice show` prints it for people.
+fn hash_of(world: &World<'_>, id: &str, notice: &str) -> String {
+    let shown = world.run(&["notice", "show", id, notice]);
+    let said = text(&shown.stderr);
+    said.split("for --seen: ")
+        .nth(1)
+        .unwrap_or_else(|| panic!("{said}"))
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .to_owned()
+}
+
+#[test]
+fn nobody_sends_or_overwrites_what_they_have_not_read() {
+    let servers = Servers::start();
+    let world = World::new(&servers, "unread", Roles::Single, "{}");
+    std::fs::write(
+        world.path("quell.yaml"),
+        std::fs::read_to_string(world.path("quell.yaml")).unwrap()
+            + &format!(
+                "channels: {{ board: {{ log: {{ path: {}/board.jsonl }} }} }}\n",
+                world.folder.path().display()
+            ),
+    )
+    .unwrap();
+    let id = world.open("chat");
+    world.ok(&["notice", "draft", &id, "update"]);
+    world.ok(&["notice", "edit", &id, "N1", "--title", "Where it stands"]);
+    let before = hash_of(&world, &id, "N1");
+    let send = ["notice", "send", &id, "N1", "--channel", "board"];
+    let refused = |args: &[&str], code: i32, words: &str| {
+        let output = world.run(args);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+        assert!(said.contains(words) && said.contains("quell notice show"), "{args:?}: {said}");
+    };
+    refused(&send, 3, "nothing says that you know its text");
+    refused(&[&send[..], &["--seen", "5f"]].concat(), 2, "at least 12 digits");
+    // Another person changes it: neither the old hash nor one's own draft counts any more.
+    world.ok(&["notice", "edit", &id, "N1", "--title", "All is well", "--as", "otto", "--seen", &before]);
+    let with = |args: &[&str]| {
+        refused(&[args, &["--seen", &before]].concat(), 3, "another text than the one that you have read")
+    };
+    with(&send);
+    let edit = ["notice", "edit", &id, "N1", "--title", "It is not"];
+    with(&edit);
+    refused(&edit, 3, "nothing says that you know its text");
+    assert!(!world.path("board.jsonl").exists(), "nothing was sent");
+    let now = hash_of(&world, &id, "N1");
+    assert_ne!(now, before);
+    world.ok(&[&send[..], &["--seen", &now]].concat());
+    let sent = std::fs::read_to_string(world.path("board.jsonl")).unwrap();
+    assert!(sent.contains("All is well"), "{sent}");
 }

@@ -51,6 +51,35 @@ fn two_people_approve_and_the_incident_closes_with_proof() {
 }
 
 #[test]
+fn a_policy_that_became_stricter_holds_for_a_plan_that_was_made_before() {
+    let servers = Servers::start();
+    let world = World::new(&servers, "strict", Roles::Alternating, "{ approvals: { destructive: 1 } }");
+    let id = world.open("chat");
+    let plan = world.json(&["plan", &id]);
+    let hash = plan["hash"].as_str().unwrap();
+    world.ok(&["approve", &id, "--plan", hash]);
+    world.edit("destructive: 1", "destructive: 2");
+    // Neither what was approved before nor another approval makes up for it.
+    for args in [&["respond", &id][..], &["approve", &id, "--plan", hash, "--as", "otto"]] {
+        let refused = world.run(args);
+        let said = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(3), "{args:?}: {said}");
+        assert!(said.contains("asks for one person to approve") && said.contains("for 2 people"), "{said}");
+        assert!(said.contains("--again"), "{said}");
+    }
+    assert_eq!(world.new_values(&id), 0, "nothing was done");
+    let again = world.json(&["plan", &id, "--again"]);
+    let hash = again["hash"].as_str().unwrap();
+    world.ok(&["approve", &id, "--plan", hash]);
+    assert_eq!(world.run(&["respond", &id]).status.code(), Some(4), "one is not two");
+    world.ok(&["approve", &id, "--plan", hash, "--as", "otto"]);
+    // One that became laxer takes nothing back from a plan that asks for more.
+    world.edit("destructive: 2", "destructive: 1");
+    world.ok(&["respond", &id]);
+    world.assert_inert(&id, Roles::Alternating);
+}
+
+#[test]
 fn several_processes_drive_one_plan() {
     let servers = Servers::start();
     let world = World::new(&servers, "many", Roles::Alternating, "{ approvals: { destructive: 0 } }");

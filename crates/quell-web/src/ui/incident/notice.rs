@@ -152,7 +152,7 @@ pub(super) async fn act(
     let (id, fields): (IncidentId, _) = (id.parse()?, Fields::of(pairs));
     let app = caller.having_seen(&fields.seen);
     let done = match what.as_str() {
-        "edit" => notice::edit(&app, id, &notice, &fields.title, &fields.body).await,
+        "edit" => notice::edit(&app, id, &notice, (&fields.title, &fields.body), None).await,
         "drop" => notice::drop_draft(&app, id, &notice, &fields.reason).await,
         "send" if fields.channels.is_empty() => {
             Err(AppError::Usage("no channel was ticked; say who is to be told".to_owned()))

@@ -3,7 +3,7 @@
 mod many;
 mod show;
 
-use std::io::{BufRead as _, Write as _};
+use std::io::BufRead as _;
 use std::sync::Arc;
 
 use quell_app::driver::{self, Ended, Failpoint, PATIENCE, Run, short};
@@ -138,7 +138,8 @@ async fn ask(desk: &Desk, id: IncidentId, stop: &mut Stop, out: &Out) -> Result<
             out.status(format!("      breaks: {breaks}"));
         }
     }
-    let _asked = write!(anstream::stderr(), "Type {id} to approve them as {person}, anything else to stop: ");
+    // If stderr is gone there is nobody to ask, and nothing is typed.
+    let _asked = out.ask(format!("Type {id} to approve them as {person}, anything else to stop: "));
     let line = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line).map(|_| line)

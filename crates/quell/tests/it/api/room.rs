@@ -91,6 +91,17 @@ impl Room {
         (Self { child, url, cookie: String::new(), csrf: String::new() }, said)
     }
 
+    /// Tells it to end, as a service manager does.
+    pub(super) fn terminate(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    }
+
+    /// How it ended.
+    pub(super) fn ended(&mut self) -> std::process::ExitStatus {
+        self.child.wait().unwrap()
+    }
+
     /// Signs in with a code.
     pub(super) fn sign_in(&mut self, code: &str) {
         let form = ["content-type: application/x-www-form-urlencoded"];

@@ -5,6 +5,7 @@ mod hostile;
 mod keyboard;
 mod live;
 mod look;
+mod paper;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
