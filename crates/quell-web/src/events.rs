@@ -64,7 +64,7 @@ pub(crate) async fn of_incident(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let id: IncidentId = id.parse()?;
     // No stream of something that is not there.
-    caller.app.incident(id).await?;
+    caller.app.incident_shared(id).await?;
     let heard = headers.get(LAST).and_then(|value| value.to_str().ok()?.parse().ok());
     let newest = server.feed.size().saturating_sub(1);
     let after = heard.or(query.after).unwrap_or(newest);

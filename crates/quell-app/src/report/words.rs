@@ -71,6 +71,11 @@ pub(super) fn line(foreign: &str) -> String {
 }
 
 fn bounded(foreign: &str, most: usize) -> String {
+    // Nearly all of it is plain, and a room says some hundred of them at once.
+    let plain = foreign.trim();
+    if plain.len() <= most && plain.bytes().all(|b| matches!(b, b' '..=b'~')) && !plain.contains("  ") {
+        return plain.to_owned();
+    }
     let mut out = String::new();
     let mut kept = 0_usize;
     let mut left_out = 0_usize;

@@ -112,12 +112,26 @@ pub(crate) fn milliseconds(ms: Option<i64>) -> String {
 
 /// What a stranger wrote must not steer a terminal, turn the line around or hide: such characters are shown as `�`.
 pub(crate) fn visible(html: String) -> String {
-    let hidden = |c: char| {
-        (c.is_control() && c != '\n' && c != '\t')
-            || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-            || matches!(c, '\u{e0000}'..='\u{e007f}')
-    };
-    if html.contains(hidden) { html.replace(hidden, "\u{fffd}") } else { html }
+    if hides(&html) { html.replace(hidden, "\u{fffd}") } else { html }
+}
+
+fn hidden(c: char) -> bool {
+    (c.is_control() && c != '\n' && c != '\t')
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        || matches!(c, '\u{e0000}'..='\u{e007f}')
+}
+
+/// Is there any such character? Only where a byte is its own control character, or the first one of those that hide in UTF-8, a character is looked at:
+/// every page goes through here.
+fn hides(html: &str) -> bool {
+    html.bytes().enumerate().any(|(at, byte)| match byte {
+        b'\n' | b'\t' => false,
+        0..0x20 | 0x7f => true,
+        0xc2 | 0xd8 | 0xe2 | 0xef | 0xf3 => {
+            html.get(at..).and_then(|rest| rest.chars().next()).is_some_and(hidden)
+        }
+        _other => false,
+    })
 }
 
 /// `a, b and 3 more`.
@@ -141,6 +155,14 @@ mod tests {
             r#"<span class="badge bad"><span class="mark" aria-hidden="true">✕</span> &#60;script&#62;��[31m</span>"#
         );
         assert_eq!(visible("a\n\tb".to_owned()), "a\n\tb");
+    }
+
+    /// The quick look at bytes and the slow one at characters say the same of every character there is.
+    #[test]
+    fn whatever_hides_is_seen_by_its_first_byte() {
+        for c in char::MIN..=char::MAX {
+            assert_eq!(hides(&format!("é✕{c}")), hidden(c), "U+{:04x}", u32::from(c));
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod reload;
 mod rights;
 mod sign_in;
 mod tasks;
+mod timeline;
 mod tls;
 mod token;
 mod uploads;

@@ -254,6 +254,9 @@ pub(crate) struct Filter {
     /// With this text in it.
     #[serde(default)]
     pub(super) text: String,
+    /// `all`, or only the newest.
+    #[serde(default)]
+    pub(super) lines: String,
 }
 
 impl Filter {
@@ -275,13 +278,24 @@ impl Filter {
                 || row.detail.to_lowercase().contains(&text))
     }
 
+    /// The same with every line, as part of an address.
+    pub(super) fn with_all(&self) -> String {
+        Self { lines: "all".to_owned(), ..self.clone() }.query()
+    }
+
     /// The same as part of an address.
     pub(super) fn query(&self) -> String {
         url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs(
-                [("show", &self.show), ("who", &self.who), ("step", &self.step), ("text", &self.text)]
-                    .iter()
-                    .filter(|(_, value)| !value.is_empty()),
+                [
+                    ("show", &self.show),
+                    ("who", &self.who),
+                    ("step", &self.step),
+                    ("text", &self.text),
+                    ("lines", &self.lines),
+                ]
+                .iter()
+                .filter(|(_, value)| !value.is_empty()),
             )
             .finish()
     }
@@ -299,10 +313,15 @@ pub(super) struct LineView {
 pub(super) struct TimelineView {
     /// Newest first: at 3 a.m. the last thing that happened matters.
     pub(super) lines: Vec<LineView>,
+    /// Those that fit the filter and are older than the lines.
+    pub(super) older: usize,
     pub(super) all: usize,
     pub(super) people: Vec<String>,
     pub(super) steps: Vec<String>,
 }
+
+/// Lines on the page unless all are asked for: a room in which thousands of things happened must open as quickly as any other.
+const NEWEST: usize = 200;
 
 pub(super) fn timeline(entries: &[Entry], filter: &Filter) -> TimelineView {
     let rows = quell_app::report::timeline(entries);
@@ -314,7 +333,11 @@ pub(super) fn timeline(entries: &[Entry], filter: &Filter) -> TimelineView {
     steps.sort();
     steps.dedup();
     let all = rows.len();
-    let lines = rows.into_iter().rev().filter(|row| filter.takes(row)).map(|row| LineView {
+    let mut fitting: Vec<TimelineRow> = rows.into_iter().rev().filter(|row| filter.takes(row)).collect();
+    let most = if filter.lines == "all" { usize::MAX } else { NEWEST };
+    let older = fitting.len().saturating_sub(most);
+    fitting.truncate(most);
+    let lines = fitting.into_iter().map(|row| LineView {
         seq: row.seq,
         at: row.at.into(),
         actor: row.actor,
@@ -322,5 +345,5 @@ pub(super) fn timeline(entries: &[Entry], filter: &Filter) -> TimelineView {
         detail: row.detail,
         decision: row.decision,
     });
-    TimelineView { lines: lines.collect(), all, people, steps }
+    TimelineView { lines: lines.collect(), older, all, people, steps }
 }
