@@ -94,7 +94,7 @@ async fn open_unless(
         known(app, id)?;
     }
     if let Some(name) = &report.channel_name {
-        drop(crate::systems::channel(&app.inventory, name, &app.context)?);
+        crate::systems::must_leak_in(&app.inventory, name, &app.context)?;
     }
     let reach = crate::reach::ask(app, &report.secrets, report.value.as_ref()).await;
     let affected = affected_by(&reach, &report.secrets, "it leaked");

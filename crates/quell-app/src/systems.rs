@@ -154,6 +154,15 @@ pub fn notifier(inventory: &Inventory, name: &str, context: &Context) -> Result<
     build(&found.config, context).map_err(|source| AppError::Config { place, source })
 }
 
+/// Refuses what is no channel in which secrets leak, as whoever named it must hear it.
+pub(crate) fn must_leak_in(inventory: &Inventory, name: &str, context: &Context) -> Result<(), AppError> {
+    if !leaks_in(inventory, name)? && notifier(inventory, name, context).is_ok() {
+        let words = "is a channel by which people are told; name one in which secrets leak, or leave it out";
+        return Err(AppError::Usage(format!("`{name}` {words}")));
+    }
+    channel(inventory, name, context).map(drop)
+}
+
 /// A named channel in which secrets leak.
 pub fn channel(inventory: &Inventory, name: &str, context: &Context) -> Result<Box<dyn Channel>, AppError> {
     let (place, found) = named_channel(inventory, name)?;
