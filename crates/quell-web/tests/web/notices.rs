@@ -154,7 +154,7 @@ async fn a_channel_that_gives_up_is_seen_in_the_room_and_tried_again() {
     assert_eq!(status, StatusCode::NOT_FOUND, "{nobody}");
     // Nothing leaks in a channel by which people are told.
     let there = json!({ "secrets": ["ines-directory"], "channel_name": "board" });
-    let (status, said) = ines.post("/api/v1/incidents", &there).await;
+    let (status, said) = ines.post("/incidents", &there).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{said}");
     assert!(said["detail"].as_str().unwrap().contains("by which people are told"), "{said}");
     let (status, sent) = ines.post(&format!("{place}/N1/send"), &send).await;
