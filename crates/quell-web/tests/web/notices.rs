@@ -5,10 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use quell_app::App;
-use quell_app::incident::{self, Report};
 use quell_core::IncidentId;
-use quell_core::event::Actor;
-use quell_core::exposure::Channel;
 use quell_core::incident::notice::NoticeState;
 use quell_core::person::Role;
 use reqwest::StatusCode;
@@ -35,13 +32,7 @@ policy: {{ notify: {{ post: board }}{more} }}
         folder.display()
     );
     let world = World::at("127.0.0.1:0", inventory(&text), BTreeMap::new()).await;
-    let app = world.app.acting_as(Actor::user("ines"));
-    let report = Report {
-        secrets: vec!["ines-directory".parse().unwrap()],
-        channel: Some(Channel::Chat),
-        ..Report::default()
-    };
-    let id = incident::open(&app, report).await.unwrap().id;
+    let id = world.leaked("ines-directory").await;
     (world, id)
 }
 

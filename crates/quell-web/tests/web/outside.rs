@@ -20,11 +20,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use quell_app::clock::now;
-use quell_app::incident::{self, Change, Report};
+use quell_app::incident::{self, Change};
 use quell_app::{notice, plan};
 use quell_core::IncidentId;
 use quell_core::event::Actor;
-use quell_core::exposure::Channel;
 use quell_core::incident::notice::NoticeState;
 use quell_core::person::Role;
 use quell_testkit::model::{Listener, Reply};
@@ -105,12 +104,7 @@ async fn world(github: u16, hook: u16) -> (World, IncidentId) {
     let environment = BTreeMap::from([("HOOK_KEY".to_owned(), KEY.to_owned())]);
     let world = World::at("127.0.0.1:0", inventory(&text.to_string()), environment).await;
     let app = world.app.acting_as(Actor::user("ines"));
-    let report = Report {
-        secrets: vec!["ines-directory".parse().unwrap()],
-        channel: Some(Channel::Chat),
-        ..Report::default()
-    };
-    let id = incident::open(&app, report).await.unwrap().id;
+    let id = world.leaked("ines-directory").await;
     plan::make(&app, id, false).await.unwrap();
     let item = Change::ActionItem("a gate".to_owned(), "ines".to_owned(), "2031-12-01".to_owned(), None);
     incident::change(&app, id, &item).await.unwrap();

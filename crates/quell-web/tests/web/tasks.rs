@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use quell_app::incident::{self, Change, Report};
+use quell_app::incident::{self, Change};
 use quell_core::IncidentId;
 use quell_core::event::{Actor, Verdict};
-use quell_core::exposure::Channel;
 use quell_core::incident::TaskEnd;
 use quell_core::person::Role;
 use reqwest::{Method, StatusCode};
@@ -26,12 +25,7 @@ secrets:
 
 async fn room() -> (World, IncidentId) {
     let world = World::at("127.0.0.1:0", inventory(INVENTORY), BTreeMap::new()).await;
-    let report = Report {
-        secrets: vec!["ines-directory".parse().unwrap()],
-        channel: Some(Channel::Chat),
-        ..Report::default()
-    };
-    let id = incident::open(&world.app.acting_as(Actor::user("ines")), report).await.unwrap().id;
+    let id = world.leaked("ines-directory").await;
     (world, id)
 }
 

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use quell_app::incident::{self, Change, Report};
+use quell_app::incident::{self, Change};
 use quell_core::event::Actor;
-use quell_core::exposure::Channel;
 use quell_core::person::Role;
 use reqwest::Method;
 
@@ -45,12 +44,7 @@ fn said(html: &str) -> String {
 async fn a_room_shows_the_newest_lines_and_leads_to_the_older_ones() {
     let world = World::at("127.0.0.1:0", inventory(INVENTORY), BTreeMap::new()).await;
     let app = world.app.acting_as(Actor::user("ines"));
-    let report = Report {
-        secrets: vec!["wiki-token".parse().unwrap()],
-        channel: Some(Channel::Chat),
-        ..Report::default()
-    };
-    let id = incident::open(&app, report).await.unwrap().id;
+    let id = world.leaked("wiki-token").await;
     let (cookie, _) = world.session("omar", Role::Viewer).await;
     let room = format!("/incidents/{id}");
     let few = page(&world, &cookie, &room).await;

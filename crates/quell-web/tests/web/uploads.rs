@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use quell_app::incident::{self, Report};
 use quell_app::plan;
 use quell_core::event::Actor;
-use quell_core::exposure::Channel;
 use quell_core::person::Role;
 use reqwest::{Method, StatusCode};
 
@@ -23,12 +21,7 @@ const INVENTORY: &str = "secrets:
 async fn the_name_of_a_file_is_no_way_to_another_place() {
     let world = World::at("127.0.0.1:0", inventory(INVENTORY), BTreeMap::new()).await;
     let app = world.app.acting_as(Actor::user("ines"));
-    let report = Report {
-        secrets: vec!["ines-directory".parse().unwrap()],
-        channel: Some(Channel::Chat),
-        ..Report::default()
-    };
-    let id = incident::open(&app, report).await.unwrap().id;
+    let id = world.leaked("ines-directory").await;
     plan::make(&app, id, false).await.unwrap();
     let (cookie, csrf) = world.session("ines", Role::Responder).await;
     // Of a path, the last part is what a browser would have sent; nothing of the folders stays.

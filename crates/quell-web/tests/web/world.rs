@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quell_app::clock::now;
+use quell_app::incident::{self, Report};
 use quell_app::person::{self, Source};
 use quell_app::{App, KekSource, Options, Store};
+use quell_core::IncidentId;
 use quell_core::event::Actor;
+use quell_core::exposure::Channel;
 use quell_core::inventory::Inventory;
 use quell_core::person::Role;
 use quell_web::{Config, serve};
@@ -102,6 +105,16 @@ impl World {
     pub(crate) fn ask(&self, method: Method, path: &str) -> RequestBuilder {
         let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.url) };
         self.http.request(method, url)
+    }
+
+    /// An incident that ines opened: this secret was seen in a chat.
+    pub(crate) async fn leaked(&self, secret: &str) -> IncidentId {
+        let report = Report {
+            secrets: vec![secret.parse().unwrap()],
+            channel: Some(Channel::Chat),
+            ..Report::default()
+        };
+        incident::open(&self.app.acting_as(Actor::user("ines")), report).await.unwrap().id
     }
 
     /// A session of somebody with this role: cookie and token of its forms.
