@@ -31,6 +31,15 @@ impl Store {
         Ok(done == 1)
     }
 
+    /// Keeps it, whatever there was of that name.
+    pub async fn lapsing_put(&self, kind: &str, row: &Lapsing) -> Result<(), StoreError> {
+        const SQL: &str = "INSERT INTO lapsing (kind, id, owner, body, expires_us) VALUES ($1, $2, $3, $4, $5) \
+            ON CONFLICT (kind, id) DO UPDATE SET owner = excluded.owner, body = excluded.body, expires_us = excluded.expires_us";
+        on_db!(&self.db, pool => sqlx::query(SQL).bind(kind).bind(&row.id).bind(&row.owner).bind(&row.body)
+            .bind(row.expires_us).execute(pool).await?.rows_affected());
+        Ok(())
+    }
+
     /// Changes what it says and when it ends. False when it is gone.
     pub async fn lapsing_set(&self, kind: &str, row: &Lapsing) -> Result<bool, StoreError> {
         const SQL: &str = "UPDATE lapsing SET body = $1, expires_us = $2 WHERE kind = $3 AND id = $4";
@@ -74,6 +83,14 @@ impl Store {
             on_db!(&self.db, pool => sqlx::query_as::<_, Lapsing>(SQL).bind(kind).bind(owner).bind(now.as_microsecond())
             .fetch_all(pool).await?),
         )
+    }
+
+    /// Everything of a kind that has not ended, whoever has it.
+    pub async fn lapsing_all(&self, kind: &str, now: Timestamp) -> Result<Vec<Lapsing>, StoreError> {
+        const SQL: &str =
+            "SELECT id, owner, body, expires_us FROM lapsing WHERE kind = $1 AND expires_us > $2 ORDER BY id";
+        Ok(on_db!(&self.db, pool => sqlx::query_as::<_, Lapsing>(SQL).bind(kind).bind(now.as_microsecond())
+            .fetch_all(pool).await?))
     }
 
     /// Takes everything of a kind away that one owner has. How many.

@@ -35,6 +35,9 @@ pub(crate) const REPORT: Rate = Rate { burst: 20, each_second: 0.2 };
 /// Deliveries that were not accepted, from each address. Those that were are not counted: a sender may have a storm to tell of.
 pub(crate) const DENIED: Rate = Rate { burst: 30, each_second: 1.0 };
 
+/// Tokens that were not good, from each address.
+pub(crate) const TOKEN: Rate = Rate { burst: 30, each_second: 0.5 };
+
 /// What each caller has left.
 #[derive(Debug)]
 pub(crate) struct Rates {

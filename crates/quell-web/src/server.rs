@@ -21,7 +21,7 @@ use crate::engine::{self, Troubles};
 use crate::feed::{self, Feed};
 use crate::health::Metrics;
 use crate::listen::{self, Patience};
-use crate::presence::Presence;
+use crate::presence::{self, Presence};
 use crate::rates::{self, Rates};
 use crate::reload::{self, Standing};
 use crate::telemetry::Counts;
@@ -85,6 +85,7 @@ pub(crate) struct Limits {
     pub(crate) denied: Rates,
     pub(crate) report: Rates,
     pub(crate) sign_in: Rates,
+    pub(crate) token: Rates,
 }
 
 impl Limits {
@@ -94,6 +95,7 @@ impl Limits {
             denied: Rates::new(rates::DENIED),
             report: Rates::new(rates::REPORT),
             sign_in: Rates::new(rates::SIGN_IN),
+            token: Rates::new(rates::TOKEN),
         }
     }
 }
@@ -224,7 +226,8 @@ pub async fn serve(
     let feed = Feed::of(&app).await?;
     let (apps, current) = watch::channel(Arc::clone(&app));
     let (metrics, troubles) = (Metrics::default(), Troubles::default());
-    let mut duties = duties(&current, &config.options, (&feed, &troubles), &stop);
+    let presence = Presence::default();
+    let mut duties = duties(&current, &config.options, (&feed, &troubles, &presence), &stop);
     duties.extend(config.beside.into_iter().map(|beside| beside.begin(Pace::default(), stop.clone())));
     let healths = duties.iter().map(|duty| duty.health.clone()).collect();
     let server = Arc::new(Server {
@@ -235,7 +238,7 @@ pub async fn serve(
         troubles,
         limits: Limits::new(),
         left: watch::channel(0).0,
-        presence: Presence::default(),
+        presence,
         duties: healths,
         standing: Standing::default(),
         tls,
@@ -264,7 +267,7 @@ pub async fn serve(
 fn duties(
     apps: &watch::Receiver<Arc<App>>,
     options: &Options,
-    (feed, troubles): (&Feed, &Troubles),
+    (feed, troubles, presence): (&Feed, &Troubles, &Presence),
     stop: &watch::Receiver<bool>,
 ) -> Vec<Duty> {
     let pace = Pace::default();
@@ -272,6 +275,9 @@ fn duties(
     let (own, news, end) = (Arc::clone(&apps.borrow()), feed.clone(), stop.clone());
     let look = move || feed::look(Arc::clone(&own), news.clone(), end.clone());
     let mut all = vec![Duty::begin("the look for news", pace, stop.clone(), look)];
+    let (own, rooms, end) = (Arc::clone(&apps.borrow()), presence.clone(), stop.clone());
+    let share = move || presence::share(Arc::clone(&own), rooms.clone(), end.clone());
+    all.push(Duty::begin("the look for who is there", pace, stop.clone(), share));
     let (own, news, troubles, end) = (apps.clone(), feed.clone(), troubles.clone(), stop.clone());
     let drive = move || engine::drive(own.clone(), news.clone(), troubles.clone(), end.clone());
     all.push(Duty::begin("the engine", pace, stop.clone(), drive));

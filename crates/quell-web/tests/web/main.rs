@@ -19,6 +19,7 @@ mod patience;
 mod person;
 mod planted;
 mod post_mortem;
+mod presence;
 mod ready;
 mod reload;
 mod rights;
