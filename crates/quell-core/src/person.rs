@@ -330,10 +330,14 @@ impl People {
         self.same.iter().filter_map(other).collect()
     }
 
+    /// Broken glass that holds now.
+    pub fn broken(&self, now: Timestamp) -> impl Iterator<Item = &BreakGlass> {
+        self.break_glass.iter().filter(move |glass| glass.until > now && glass.reviewed.is_none())
+    }
+
     /// The role of a person now: their own, or more while a break-glass of theirs holds.
     pub fn role(&self, person: &str, own: Role, now: Timestamp) -> Role {
-        let open =
-            self.break_glass.iter().filter(|g| g.person == person && g.until > now && g.reviewed.is_none());
+        let open = self.broken(now).filter(|glass| glass.person == person);
         open.map(|glass| glass.role).max().map_or(own, |more| more.max(own))
     }
 }

@@ -55,6 +55,8 @@ pub(crate) struct Caller {
     pub(crate) own: Role,
     /// How they were let in.
     pub(crate) by: By,
+    /// Who has more rights than their own for a while, as everybody is told.
+    pub(crate) broken: Vec<String>,
     /// The installation, asked by them.
     pub(crate) app: Arc<App>,
 }

@@ -12,7 +12,7 @@ use quell_app::clock::{Since, now};
 use quell_app::person::Found;
 use quell_app::person::token::Shown;
 use quell_core::event::Actor;
-use quell_core::person::Role;
+use quell_core::person::{BreakGlass, People, Role};
 use quell_core::secret::SecretValue;
 use subtle::ConstantTimeEq as _;
 use tracing::field::Empty;
@@ -51,7 +51,7 @@ pub(crate) async fn guard(
     };
     let caller = match who {
         Ok(caller) => caller,
-        Err(problem) => return problem.into_response(),
+        Err(problem) => return not_let_in(&server, &request, problem),
     };
     if let Err(response) = may(route, caller.as_ref(), &request) {
         return *response;
@@ -67,7 +67,7 @@ pub(crate) async fn guard(
             Ok(request) => request,
             Err(problem) => return problem.into_response(),
         };
-        // A body may take half a minute: whoever was signed out meanwhile must not act with what they were before.
+        // A body may take a minute: whoever was signed out meanwhile must not act with what they were before.
         if let Err(problem) = still(&server, route, caller.as_ref()).await {
             return problem.into_response();
         }
@@ -83,6 +83,18 @@ pub(crate) async fn guard(
         let _left = server.limits.denied.take_from(origin.as_deref(), now());
     }
     response
+}
+
+/// Nobody was let in. Whoever tries tokens has to wait; a good one is looked at first, so that a program with an old one keeps nobody
+/// at the same address out. Guessing is hopeless either way (256 bits): this is about the noise.
+fn not_let_in(server: &Server, request: &Request, problem: Problem) -> Response {
+    if request.headers().contains_key(header::AUTHORIZATION) {
+        let origin = rates::origin(server, request);
+        if let Err(wait) = server.limits.token.take_from(origin.as_deref(), now()) {
+            return rates::too_many(wait);
+        }
+    }
+    problem.into_response()
 }
 
 /// May they still? Asked when the whole of a request is there.
@@ -145,13 +157,29 @@ async fn who(server: &Server, headers: &HeaderMap) -> Result<Option<Caller>, Pro
             return Err(Problem::bad_token());
         };
         let app = server.app().acting_as(Actor::user(person.clone()));
-        return Ok(Some(Caller { person, role, own: role, by: By::Token { id, made }, app }));
+        let broken = Vec::new();
+        return Ok(Some(Caller { person, role, own: role, by: By::Token { id, made }, broken, app }));
     }
     let Some(cookie) = cookie(headers, server.cookie_name()) else { return Ok(None) };
     let Some(Found { id, session, role, own }) = server.session(&cookie).await? else { return Ok(None) };
     let app = server.app().acting_as(Actor::user(session.person.clone()));
     let by = By::Session { id, csrf: session.csrf, confirmed: session.confirmed, source: session.source };
-    Ok(Some(Caller { person: session.person, role, own, by, app }))
+    let broken = if role >= Role::Viewer { broken(&server.people().await?) } else { Vec::new() };
+    Ok(Some(Caller { person: session.person, role, own, by, broken, app }))
+}
+
+/// Broken glass is loud: whoever looks at any page sees it for as long as it holds.
+fn broken(people: &People) -> Vec<String> {
+    let words = |glass: &BreakGlass| {
+        format!(
+            "{} broke the glass and is {} until {}: {}",
+            glass.person,
+            glass.role,
+            glass.until.strftime("%H:%M UTC"),
+            glass.reason
+        )
+    };
+    people.broken(now()).map(words).collect()
 }
 
 /// A cookie. With `__Host-`, no other host of the domain can have set it.

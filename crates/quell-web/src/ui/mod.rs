@@ -63,6 +63,8 @@ pub(crate) struct Page {
     pub(crate) assets: &'static str,
     /// The page of the head that this one belongs to.
     pub(crate) here: &'static str,
+    /// Glass that somebody broke and that holds.
+    pub(crate) broken: Vec<String>,
 }
 
 impl Page {
@@ -75,6 +77,7 @@ impl Page {
             csrf: caller.csrf().to_owned(),
             assets: assets::version(),
             here: "",
+            broken: caller.broken.clone(),
         }
     }
 
@@ -93,7 +96,8 @@ impl Page {
     /// For everybody.
     pub(crate) fn public(title: impl Into<String>) -> Self {
         let (person, role, csrf) = (None, None, String::new());
-        Self { title: title.into(), person, role, csrf, assets: assets::version(), here: "" }
+        let broken = Vec::new();
+        Self { title: title.into(), person, role, csrf, assets: assets::version(), here: "", broken }
     }
 
     /// Has whoever looks at least this role?

@@ -65,6 +65,44 @@ async fn whoever_guesses_codes_has_to_wait_and_others_have_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_guesses_tokens_has_to_wait_and_whoever_has_one_has_not() {
+    use quell_app::clock::now;
+    use quell_app::person::token::{self, NewToken};
+    let world = world().await;
+    world.session("ines", Role::Admin).await;
+    let new = NewToken {
+        name: "pipeline".to_owned(),
+        role: Role::Viewer,
+        lasts: jiff::SignedDuration::from_hours(1),
+        made_with: None,
+    };
+    let ines = world.app.acting_as(quell_core::event::Actor::user("ines"));
+    let (_, good) = token::make(&ines, Role::Admin, &new, now()).await.unwrap();
+    let with = |path: &str, from: &str, token: &str| {
+        let request = world.ask(Method::GET, path).header("x-forwarded-for", from);
+        ask(request.header("authorization", format!("Bearer {token}")))
+    };
+    let mut tries = 0;
+    let (status, wait, said) = loop {
+        let path = if tries % 2 == 0 { "/api/v1/incidents" } else { "/incidents" };
+        let answer = with(path, "192.0.2.7", &format!("qll_{tries:052}")).await;
+        if answer.0 != StatusCode::UNAUTHORIZED {
+            break answer;
+        }
+        tries += 1;
+        assert!(tries < 100, "nobody said stop");
+    };
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(
+        tries >= 20 && (1..=3).contains(&wait.unwrap()) && said.contains("ask again after"),
+        "{tries} {said}"
+    );
+    let good = good.expose_text().unwrap();
+    assert_eq!(with("/api/v1/incidents", "192.0.2.7", good).await.0, StatusCode::OK, "at the same address");
+    assert_eq!(with("/api/v1/incidents", "192.0.2.8", "qll_x").await.0, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_forges_deliveries_has_to_wait() {
     let world = world().await;
     let forge = |from: &str| {

@@ -1,5 +1,7 @@
 //! Signing in by codes, sessions, showing anew who one is, breaking the glass.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 use quell_app::clock::now;
 use quell_app::person::{self, LASTS, Source};
@@ -7,7 +9,7 @@ use quell_core::event::Actor;
 use quell_core::person::Role;
 use reqwest::{Method, StatusCode};
 
-use super::world::{Form as _, World, read};
+use super::world::{Form as _, World, inventory, read};
 
 /// A code of somebody, made on the terminal beside the data folder.
 async fn code(world: &World, name: &str, role: Role) -> String {
@@ -141,6 +143,39 @@ async fn the_glass_is_broken_with_a_reason_seen_by_all_and_looked_at_by_another(
     ];
     assert_eq!(send("/settings/break-glass/review", &other, &theirs).await, StatusCode::SEE_OTHER);
     assert!(!is_admin().await, "it ended with that");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_glass_is_loud_and_over_after_an_hour() {
+    let folder = tempfile::tempdir().unwrap();
+    let board = folder.path().join("board.jsonl");
+    let text = format!(
+        "channels: {{ board: {{ log: {{ path: {} }} }}, late: {{ log: {{ path: /nowhere/at/all.jsonl }} }} }}\npolicy: {{ notify: {{ post: board, page: late }} }}\n",
+        board.display()
+    );
+    let world = World::at("127.0.0.1:0", inventory(&text), BTreeMap::new()).await;
+    let (cookie, csrf) = world.session("ines", Role::Responder).await;
+    let (other, _) = world.session("omar", Role::Viewer).await;
+    let fields = [("csrf", csrf.as_str()), ("role", "admin"), ("reason", "sign-in is down and it burns")];
+    let request = world.ask(Method::POST, "/settings/break-glass").header("cookie", &cookie).form(&fields);
+    // One channel is away: nobody is kept from acting by that.
+    assert_eq!(request.send().await.unwrap().status(), StatusCode::SEE_OTHER);
+    let told = std::fs::read_to_string(&board).unwrap();
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert!(told.contains("ines broke the glass and is admin until"), "{told}");
+    assert!(told.contains("sign-in is down and it burns"), "{told}");
+    // Whoever looks at whatever page sees it as long as it holds.
+    for who in [&cookie, &other] {
+        let page = world.ask(Method::GET, "/incidents").header("cookie", who).send().await.unwrap();
+        let (_, page) = read(page).await;
+        assert!(page.contains("ines broke the glass"), "{page}");
+    }
+    let people = person::people(&world.app).await.unwrap();
+    let at = |minutes| now() + SignedDuration::from_mins(minutes);
+    assert_eq!(people.role("ines", Role::Responder, at(59)), Role::Admin);
+    assert_eq!(people.role("ines", Role::Responder, at(61)), Role::Responder);
+    assert_eq!(people.broken(at(59)).count(), 1);
+    assert_eq!(people.broken(at(61)).count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
