@@ -52,6 +52,36 @@ pub struct OpenClock {
     pub missed: bool,
 }
 
+/// How everything stands now, for monitoring: numbers of open incidents, no drills.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Standing {
+    /// Open incidents.
+    pub open: u64,
+    /// Those of them with a secret that is not proven inert.
+    pub not_contained: u64,
+    /// Deadlines that run.
+    pub running: u64,
+    /// Deadlines that have passed and were not met.
+    pub missed: u64,
+    /// Steps that failed and wait for somebody.
+    pub failed: u64,
+}
+
+/// How everything stands at a moment.
+pub async fn standing(app: &App, now: Timestamp) -> Result<Standing, AppError> {
+    let all = projection::all(app).await?;
+    let mut standing = Standing::default();
+    for known in all.iter().filter(|known| known.open && !known.drill) {
+        let missed = known.clocks.iter().filter(|(_, due)| *due < now).count() as u64;
+        standing.open += 1;
+        standing.not_contained += u64::from(!known.is_contained());
+        standing.missed += missed;
+        standing.running += known.clocks.len() as u64 - missed;
+        standing.failed += known.failed as u64;
+    }
+    Ok(standing)
+}
+
 /// Numbers over all incidents.
 #[derive(Clone, Debug, Default)]
 pub struct Measured {

@@ -90,6 +90,25 @@ async fn readyz(State(server): State<Arc<Server>>) -> Result<String, Problem> {
     Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, down.join("; ")).hint(hint))
 }
 
+/// What waits for people. Empty when it cannot be read, which monitoring notices.
+async fn incidents(server: &Server) -> Vec<(&'static str, &'static str, &'static str, i64)> {
+    let Ok(now) = quell_app::measure::standing(&server.app(), quell_app::clock::now()).await else {
+        return Vec::new();
+    };
+    let gauge = |name, help, n: u64| (name, "gauge", help, i64::try_from(n).unwrap_or(i64::MAX));
+    vec![
+        gauge("quell_incidents_open", "Open incidents, drills apart.", now.open),
+        gauge(
+            "quell_incidents_not_contained",
+            "Open incidents with a secret that is not proven inert.",
+            now.not_contained,
+        ),
+        gauge("quell_clocks_running", "Deadlines of open incidents that run.", now.running),
+        gauge("quell_clocks_missed", "Deadlines of open incidents that have passed unmet.", now.missed),
+        gauge("quell_steps_failed", "Steps of open incidents that failed and wait for somebody.", now.failed),
+    ]
+}
+
 /// In the text format of Prometheus 0.0.4. Numbers only: no names of people, secrets or incidents.
 async fn metrics(State(server): State<Arc<Server>>) -> impl IntoResponse {
     let count = |number: &AtomicU64| i64::try_from(number.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
@@ -148,6 +167,7 @@ async fn metrics(State(server): State<Arc<Server>>) -> impl IntoResponse {
     let lines: Vec<String> = all
         .into_iter()
         .chain(inbox)
+        .chain(incidents(&server).await)
         .chain(certificate)
         .chain(standing)
         .chain(told)

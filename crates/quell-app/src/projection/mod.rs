@@ -23,7 +23,7 @@ pub use row::Summary;
 use crate::{App, AppError, fold};
 
 /// The shape of the rows. Raised when what is computed of an incident or an entry changes: rows of another shape are not read.
-pub(crate) const FORM: i64 = 1;
+pub(crate) const FORM: i64 = 2;
 /// Streams whose rows are written at once.
 const AT_ONCE: usize = 200;
 /// Streams that are read at the same time.

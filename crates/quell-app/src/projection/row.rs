@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use quell_core::event::{Entry, Event};
 use quell_core::incident::notice::NoticeState;
 use quell_core::incident::{Incident, RoomRole, Status};
+use quell_core::plan::{Machine, StepState};
 use quell_core::severity::Severity;
 use quell_core::{IncidentId, SecretId};
 use quell_store::{IncidentRow, Mention};
@@ -46,6 +47,8 @@ pub struct Summary {
     pub times: Times,
     /// Deadlines that were not met yet: name, and when they are due.
     pub clocks: Vec<(String, Timestamp)>,
+    /// Steps of its plan that failed and wait for somebody.
+    pub failed: usize,
 }
 
 impl Summary {
@@ -53,6 +56,7 @@ impl Summary {
     pub fn of(incident: &Incident) -> Self {
         let label = incident.severities.last().map_or_else(|| "SEV-1".to_owned(), |(_, it)| it.label.clone());
         let open = incident.clocks.iter().filter(|clock| clock.met.is_none());
+        let states = incident.machine.iter().flat_map(Machine::states);
         Self {
             id: incident.id,
             title: incident.title.clone(),
@@ -66,6 +70,7 @@ impl Summary {
             commander: incident.roles.get(&RoomRole::Commander).cloned().unwrap_or_default(),
             times: Times::of(incident),
             clocks: open.map(|clock| (clock.name.clone(), clock.due)).collect(),
+            failed: states.filter(|(_, state)| matches!(state, StepState::Failed { .. })).count(),
         }
     }
 

@@ -9,7 +9,11 @@ use quell_core::inventory::Inventory;
 use quell_web::Beside;
 use reqwest::{Method, StatusCode};
 
-use super::world::{Trust, World, read};
+use quell_app::clock::now;
+use quell_app::plan;
+use quell_core::event::Actor;
+
+use super::world::{Trust, World, inventory, read};
 
 async fn until(world: &World, status: StatusCode) -> String {
     for _ in 0..600 {
@@ -45,4 +49,47 @@ async fn a_server_with_a_duty_that_keeps_dying_is_not_ready_until_it_goes_well()
     assert!(again.unwrap().parse::<u64>().unwrap() >= 1, "{metrics}");
     dies.store(false, Ordering::SeqCst);
     assert_eq!(until(&world, StatusCode::OK).await, "ready\n");
+}
+
+/// A number of `/metrics`.
+async fn number(world: &World, name: &str) -> i64 {
+    let (_, said) = read(world.ask(Method::GET, "/metrics").send().await.unwrap()).await;
+    let line = said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{name} is missing: {said}")).parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn monitoring_hears_what_waits_for_people_and_no_names() {
+    let text = "
+secrets:
+  - id: ines-directory
+    kind: directory-password
+    env: prod
+    tier: human
+    issuer: { person: { account: ines@example.com, at: the directory } }
+";
+    let world = World::at("127.0.0.1:0", inventory(text), BTreeMap::new()).await;
+    assert_eq!(number(&world, "quell_incidents_open").await, 0);
+    let id = world.leaked("ines-directory").await;
+    for (name, expected) in [
+        ("quell_incidents_open", 1),
+        ("quell_incidents_not_contained", 1),
+        ("quell_clocks_missed", 0),
+        ("quell_steps_failed", 0),
+    ] {
+        assert_eq!(number(&world, name).await, expected, "{name}");
+    }
+    let running = number(&world, "quell_clocks_running").await;
+    assert!(running >= 2, "{running}");
+    let late = now().checked_add(jiff::SignedDuration::from_hours(24 * 30)).unwrap();
+    let standing = quell_app::measure::standing(&world.app, late).await.unwrap();
+    assert_eq!((standing.missed, standing.running), (u64::try_from(running).unwrap(), 0));
+    // Somebody refuses a step: it waits for somebody.
+    let omar = world.app.acting_as(Actor::user("omar"));
+    let machine = plan::make(&omar, id, false).await.unwrap().machine.unwrap();
+    let step = machine.states().next().unwrap().0.id.clone();
+    plan::step(&omar, id, &step, &plan::StepCommand::Refuse("not tonight".to_owned())).await.unwrap();
+    assert_eq!(number(&world, "quell_steps_failed").await, 1);
+    let (_, said) = read(world.ask(Method::GET, "/metrics").send().await.unwrap()).await;
+    assert!(!said.contains("ines-directory") && !said.contains("omar") && !said.contains("INC-"), "{said}");
 }
