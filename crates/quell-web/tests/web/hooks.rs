@@ -3,11 +3,18 @@
 use std::collections::BTreeMap;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use jiff::{SignedDuration, Timestamp};
+use quell_app::clock::now;
+use quell_app::plan;
+use quell_core::event::Actor;
 use quell_core::inventory::{ConnectorRef, Inventory};
+use quell_core::person::Role;
+use quell_core::plan::StepState;
+use quell_core::{IncidentId, StepId};
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::world::{World, read};
+use super::world::{World, inventory, read};
 
 const KEY: &str = "a-key-of-the-hook";
 
@@ -93,4 +100,90 @@ async fn a_hook_that_is_called_with_a_key_in_authorization_reaches_its_own_check
     // Whoever stands before the server may use the header for themselves.
     let health = world.ask(Method::GET, "/healthz").header("authorization", "Basic eDp5");
     assert_eq!(health.send().await.unwrap().status(), StatusCode::OK);
+}
+
+const SIGNING: &str = "a-signing-secret-of-the-app";
+
+/// A press of a button under a message of the channel, as Slack sends it.
+async fn press(
+    world: &World,
+    user: &str,
+    action: &str,
+    asked: &Value,
+    at: Timestamp,
+) -> (StatusCode, String) {
+    let payload = json!({
+        "type": "block_actions", "user": { "id": user },
+        "actions": [{ "type": "button", "action_id": action, "value": asked.to_string() }],
+    });
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    let body = form.append_pair("payload", &payload.to_string()).finish();
+    let at = at.as_second().to_string();
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(SIGNING.as_bytes()).unwrap();
+    mac.update(format!("v0:{at}:{body}").as_bytes());
+    let signature = format!("v0={}", hex::encode(mac.finalize().into_bytes()));
+    let request = world.ask(Method::POST, "/hooks/chat/slack").header("x-slack-request-timestamp", at);
+    let request = request.header("content-type", "application/x-www-form-urlencoded");
+    read(request.header("x-slack-signature", signature).body(body).send().await.unwrap()).await
+}
+
+async fn approved_by(world: &World, id: IncidentId, step: &StepId) -> Vec<String> {
+    let incident = world.app.incident(id).await.unwrap();
+    let machine = incident.machine.unwrap();
+    machine.approvals(step, now()).0.into_iter().map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_button_in_slack_approves_exactly_the_plan_that_was_shown() {
+    let text = "
+secrets:
+  - id: orders-db
+    kind: postgres-password
+    env: prod
+    tier: service
+    issuer: { postgres: { admin: env:ADMIN, roles: [orders_a, orders_b], group: orders_owner } }
+    stores: [{ env_file: { path: /nowhere/app.env, key: URL } }]
+channels:
+  chat: { slack: { token: env:HOOK_KEY, channel: C0SECURITY, url: 'http://127.0.0.1:9/', signing_secret: env:SIGNING, users: { U0INES: ines, U0VERA: vera } } }
+policy: { approvals: { destructive: 2 } }
+";
+    // Nobody listens there: a plan is made all the same, and warns of it.
+    let admin = "postgres://admin:x@127.0.0.1:1/db";
+    let environment = [("HOOK_KEY", KEY), ("SIGNING", SIGNING), ("ADMIN", admin)];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let world = World::at("127.0.0.1:0", inventory(text), environment).await;
+    world.session("ines", Role::Approver).await;
+    world.session("vera", Role::Viewer).await;
+    let id = world.leaked("orders-db").await;
+    let omar = world.app.acting_as(Actor::user("omar"));
+    let machine = plan::make(&omar, id, false).await.unwrap().machine.unwrap();
+    let wanting = machine.states().find(|(step, _)| step.approvals > 0).expect("a step that wants approvals");
+    let (step, hash) = (wanting.0.id.clone(), machine.plan_hash().to_owned());
+    let asked = |plan: &str| json!({ "incident": id.to_string(), "step": step.to_string(), "plan": plan });
+    // Another plan, somebody in no table, somebody who may not, an old press: nothing is decided.
+    for (what, user, plan, at) in [
+        ("another plan", "U0INES", "ab".repeat(32), now()),
+        ("a stranger", "U0OTTO", hash.clone(), now()),
+        ("a viewer", "U0VERA", hash.clone(), now()),
+        ("a replay", "U0INES", hash.clone(), now() - SignedDuration::from_mins(6)),
+    ] {
+        let (status, said) = press(&world, user, "quell.approve", &asked(&plan), at).await;
+        assert!(status.is_client_error(), "{what}: {status} {said}");
+        assert_eq!(approved_by(&world, id, &step).await, Vec::<String>::new(), "{what}");
+    }
+    let (status, said) = press(&world, "U0INES", "quell.approve", &asked(&hash), now()).await;
+    assert_eq!(status, StatusCode::OK, "{said}");
+    assert_eq!(approved_by(&world, id, &step).await, ["ines"]);
+    // The same person again is no second one.
+    press(&world, "U0INES", "quell.approve", &asked(&hash), now()).await;
+    assert_eq!(approved_by(&world, id, &step).await, ["ines"]);
+    let (status, said) = press(&world, "U0INES", "quell.refuse", &asked(&hash), now()).await;
+    assert_eq!(status, StatusCode::OK, "{said}");
+    let incident = world.app.incident(id).await.unwrap();
+    let machine = incident.machine.unwrap();
+    let state = machine.states().find(|(it, _)| it.id == step).unwrap().1;
+    assert!(
+        matches!(state, StepState::Failed { reason } if reason.contains("refused in Slack")),
+        "{state:?}"
+    );
 }
