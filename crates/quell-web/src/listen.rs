@@ -46,7 +46,7 @@ impl Default for Patience {
         Self {
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(15),
-            body: Duration::from_secs(30),
+            body: Duration::from_mins(1),
         }
     }
 }

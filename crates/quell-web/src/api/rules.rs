@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -17,13 +17,12 @@ use super::ask::seen;
 use super::once::{self, once};
 use super::operation::Operation;
 use crate::caller::Caller;
+use crate::guard;
 use crate::problem::Problem;
 use crate::rates::too_many;
 use crate::route::{Route, Verb};
 use crate::server::Server;
 
-/// Longest time in which a body must be here.
-const BODY_LIMIT: Duration = Duration::from_mins(1);
 /// Longest time that a request is waited for. What was begun goes on.
 const WAIT: Duration = Duration::from_mins(2);
 /// Lines that say what happened since.
@@ -84,9 +83,9 @@ async fn act(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let key = once::key(&parts.headers)?.filter(|_| operation.kept);
-    let body = read(body, operation.body_max).await?;
+    let body = guard::whole(server, body, operation.body_max).await?;
     // A body may take a minute: whoever was signed out meanwhile must not act with what they were before.
-    crate::guard::still(server, &operation.route, parts.extensions.get::<Caller>()).await?;
+    guard::still(server, &operation.route, parts.extensions.get::<Caller>()).await?;
     let own = Arc::clone(server);
     let work = async move {
         match key {
@@ -110,20 +109,6 @@ async fn act(
         .hint("look at what it is about before you ask again"));
     };
     done
-}
-
-async fn read(body: Body, most: usize) -> Result<Bytes, Problem> {
-    let read = tokio::time::timeout(BODY_LIMIT, to_bytes(body, most)).await;
-    let read = read.map_err(|_late| {
-        Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")
-            .hint("nothing was done; send it again")
-    })?;
-    read.map_err(|_error| {
-        Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the body is longer than {most} bytes, or was cut off"),
-        )
-    })
 }
 
 pub(super) async fn carry_out(

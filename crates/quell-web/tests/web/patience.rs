@@ -6,6 +6,7 @@ use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use quell_core::person::Role;
 use quell_web::{Config, Patience};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -104,12 +105,19 @@ async fn whoever_sends_a_body_byte_by_byte_is_told_so_and_let_go() {
         format!("POST {place} HTTP/1.1\r\nhost: quell\r\n{more}content-length: 100000\r\n\r\n")
     };
     let form = "content-type: application/x-www-form-urlencoded\r\n";
-    let heads = [head("/sign-in", form), head("/hooks/org", ""), head("/api/v1/report", "")];
+    let (cookie, csrf) = world.session("ines", Role::Responder).await;
+    let mine = format!("cookie: {cookie}\r\nx-quell-csrf: {csrf}\r\ncontent-type: application/json\r\n");
+    let heads = [
+        head("/sign-in", form),
+        head("/hooks/org", ""),
+        head("/api/v1/incidents", &mine),
+        head("/api/v1/report", ""),
+    ];
     let beginnings: Vec<(&[u8], bool)> =
         heads.iter().flat_map(|head| [(head.as_bytes(), false), (head.as_bytes(), true)]).collect();
     for (i, said) in all_let_go(&world, &beginnings).await.into_iter().enumerate() {
         // Nothing is read for somebody who is not signed in.
-        let status = if i < 4 { "HTTP/1.1 408 " } else { "HTTP/1.1 401 " };
+        let status = if i < 6 { "HTTP/1.1 408 " } else { "HTTP/1.1 401 " };
         assert!(said.starts_with(status), "{i}: {said}");
     }
     let after = world.ask(Method::GET, "/healthz").send().await.unwrap();
