@@ -230,8 +230,8 @@ async fn raw(app: &App, stream: &str, seq: u64) -> Result<Vec<u8>, AppError> {
 fn custody(entries: &[Entry]) -> String {
     let mut out = String::from("seq,time_utc,actor,action,sha256,size,name\r\n");
     let quote = |text: &str| {
-        // A leading = + - @ would be a formula in a spreadsheet.
-        let guard = if text.starts_with(['=', '+', '-', '@']) { "'" } else { "" };
+        // Each of these would begin a formula in a spreadsheet (OWASP, CSV Injection).
+        let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
         format!("\"{guard}{}\"", text.replace('"', "\"\""))
     };
     for entry in entries {
@@ -361,6 +361,34 @@ mod tests {
     use rustix::fs::{CWD, FileType, Mode};
 
     use super::*;
+
+    #[test]
+    fn no_cell_of_the_custody_table_is_a_formula() {
+        use quell_core::event::{Actor, Event, EvidenceRef};
+        let at: jiff::Timestamp = "2026-11-23T03:00:00Z".parse().unwrap();
+        let evil = ["=cmd|'/C calc'!A0", "+1", "-2+3", "@SUM(A1)", "\tx", "\rx", "a\"b\r\n=1"];
+        let entries: Vec<Entry> = evil
+            .iter()
+            .map(|name| Entry {
+                seq: 1,
+                stream: "INC-2026-0001".to_owned(),
+                pos: 0,
+                at,
+                actor: Actor::user(*name),
+                event: Event::NoteAdded { text: String::new() },
+                evidence: vec![EvidenceRef { name: (*name).to_owned(), sha256: "ab".repeat(32), size: 1 }],
+            })
+            .collect();
+        let table = custody(&entries);
+        let mut rows = csv::ReaderBuilder::new().from_reader(table.as_bytes());
+        let mut read = 0;
+        for (row, name) in rows.records().map(Result::unwrap).zip(evil) {
+            let guarded = if name.starts_with('a') { name.to_owned() } else { format!("'{name}") };
+            assert_eq!((&row[2], &row[6]), (guarded.as_str(), guarded.as_str()));
+            read += 1;
+        }
+        assert_eq!(read, evil.len());
+    }
 
     #[test]
     fn a_pipe_is_written_to_and_stays_one() {
