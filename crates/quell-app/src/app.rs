@@ -79,8 +79,14 @@ impl App {
         inventory: Inventory,
         ask: impl FnOnce() -> Result<SecretValue, StoreError>,
     ) -> Result<Arc<Self>, AppError> {
+        // An inventory that cannot be used is said before anybody is asked for a passphrase.
+        context(options, &inventory)?;
+        Self::of(options, inventory, open_store(options, ask).await?)
+    }
+
+    /// A store that is open already.
+    pub fn of(options: &Options, inventory: Inventory, store: Store) -> Result<Arc<Self>, AppError> {
         let context = context(options, &inventory)?;
-        let store = open_store(options, ask).await?;
         Ok(Arc::new(Self {
             store: Arc::new(store),
             inventory: Arc::new(inventory),

@@ -2,8 +2,10 @@
 
 use quell_app::app::read_passphrase;
 use quell_app::clock::now;
-use quell_app::{AppError, Options};
+use quell_app::{App, AppError, Options, person};
 use quell_app::{KekSource, Store, StoreError};
+use quell_core::inventory::Inventory;
+use quell_core::person::Role;
 use quell_core::secret::SecretValue;
 use serde_json::json;
 
@@ -29,10 +31,10 @@ pub(crate) async fn init(options: &Options, args: &InitArgs, out: &Out) -> Resul
         quell_app::evidence::write_whole(&options.inventory, INVENTORY.as_bytes())?;
         true
     };
-    store.db().close().await;
+    let admin = first_admin(options, store).await?;
     if out.json() {
         out.object(&json!({
-            "data_dir": options.data, "inventory": options.inventory, "inventory_written": written, "vkey": vkey,
+            "data_dir": options.data, "inventory": options.inventory, "inventory_written": written, "vkey": vkey, "admin": admin,
         }))?;
         return Ok(exit::OK);
     }
@@ -44,6 +46,14 @@ pub(crate) async fn init(options: &Options, args: &InitArgs, out: &Out) -> Resul
             options.inventory.display()
         ));
     }
+    match admin {
+        Some(name) => {
+            out.status(format!("{name} is the first admin of the room; `quell serve` says how to sign in"));
+        }
+        None => {
+            out.hint("nobody is an admin of the room yet: `quell --as NAME person add NAME --role admin`")
+        }
+    }
     out.status("ledger key, to be kept elsewhere; it verifies every bundle:");
     out.data(&vkey)?;
     if !args.passphrase {
@@ -53,6 +63,18 @@ pub(crate) async fn init(options: &Options, args: &InitArgs, out: &Out) -> Resul
     }
     out.hint("`quell inventory check` reaches every system and says what is missing; `quell drill` rehearses everything");
     Ok(exit::OK)
+}
+
+/// Whoever makes an installation on their own machine may do everything there, and let others in. A shared database is a team's: its groups, or whoever
+/// starts the first server, say who is an admin.
+async fn first_admin(options: &Options, store: Store) -> Result<Option<String>, AppError> {
+    let app = App::of(options, Inventory::default(), store)?;
+    let name = if options.database.is_none() { app.named_actor().ok() } else { None };
+    if let Some(name) = &name {
+        person::add(&app, name, Role::Admin, now()).await?;
+    }
+    app.store.db().close().await;
+    Ok(name)
 }
 
 /// Asks twice.

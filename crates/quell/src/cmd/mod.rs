@@ -239,6 +239,8 @@ fn options(global: &Global) -> Result<Options, AppError> {
         .actor
         .clone()
         .or_else(|| ["LOGNAME", "USER"].iter().find_map(|name| environment.get(*name).cloned()))
+        // Services have neither; the system knows whose they are.
+        .or_else(|| whoami::username().ok())
         .filter(|name| !name.trim().is_empty())
         .unwrap_or_else(|| "unknown".to_owned());
     let database = match &global.database_file {

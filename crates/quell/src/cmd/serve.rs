@@ -195,14 +195,23 @@ async fn app_or_first(options: &Options, format: LogFormat, out: &Out) -> Result
     }
 }
 
-/// Where nobody can sign in yet, whoever starts the server is its first admin. With an identity provider, its groups say who is.
+/// Where nobody can sign in yet, whoever starts the server is its first admin. With an identity provider, its groups say who is. Whoever `quell init` made
+/// the only one is told a code, too, until they are signed in: they could make one here anyway.
 async fn first_code(app: &App) -> Result<Option<(String, SecretValue)>, AppError> {
-    let known = !person::people(app).await?.local.is_empty();
-    if known || app.inventory.server.oidc.is_some() {
+    if app.inventory.server.oidc.is_some() {
         return Ok(None);
     }
+    let known = person::people(app).await?.local;
+    if known.is_empty() {
+        person::add(app, &app.named_actor()?, Role::Admin, now()).await?;
+    } else {
+        let Ok(name) = app.named_actor() else { return Ok(None) };
+        let alone = known.len() == 1 && known.get(&name) == Some(&Role::Admin);
+        if !alone || !person::of(app, &name, now()).await?.is_empty() {
+            return Ok(None);
+        }
+    }
     let name = app.named_actor()?;
-    person::add(app, &name, Role::Admin, now()).await?;
     let people = person::people(app).await?;
     let code = person::code(app, &people, &name, person::At::Machine, now()).await?;
     Ok(Some((name, code)))

@@ -366,9 +366,7 @@ fn what_a_person_says_of_findings_decides_the_verdict() {
         .args(["hunt", "triage", &id, heavy[0], "--benign", "x"])
         .current_dir(&place.folder)
         .env("QUELL_DATA_DIR", place.folder.path().join("data"))
-        .env_remove("QUELL_ACTOR")
-        .env_remove("USER")
-        .env_remove("LOGNAME")
+        .env("QUELL_ACTOR", " ")
         .output()
         .unwrap();
     assert!(!nameless.status.success(), "somebody has to have said it: {}", text(&nameless.stdout));
@@ -435,6 +433,12 @@ fn shards_of_many_machines_are_one_hunt_and_answer_sql() {
     let sql = "SELECT count(*) AS n, min(address) AS a FROM access WHERE address LIKE '203.%'";
     let answer = place.quell(&["hunt", "sql", sql, "--report", "all.json", "--csv"]);
     assert_eq!(text(&answer.stdout), "n,a\r\n12,203.0.113.0\r\n", "{}", text(&answer.stderr));
+    let formulas = "SELECT '=cmd|x' AS a, '@SUM(1)' AS b, char(9) || 'x' AS c, '-1+2' AS \"=d\"";
+    let answer = place.quell(&["hunt", "sql", formulas, "--report", "all.json", "--csv"]);
+    let said = text(&answer.stdout);
+    // What stands before a formula makes it text; a tab, which a spreadsheet would skip, is written out.
+    let cells = "a,b,c,\"'=d\"\r\n\"'=cmd|x\",\"'@SUM(1)\",\\u{9}x,\"'-1+2\"\r\n";
+    assert_eq!(said, cells, "{}", text(&answer.stderr));
     let wrong = place.quell(&["hunt", "sql", "DROP TABLE access", "--report", "all.json"]);
     assert_eq!(wrong.status.code(), Some(2));
     assert!(text(&wrong.stderr).contains("readonly"), "{}", text(&wrong.stderr));

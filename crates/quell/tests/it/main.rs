@@ -13,6 +13,7 @@ mod api;
 mod bucket;
 mod chaos;
 mod cli;
+mod dist;
 mod drill;
 mod evidence;
 mod fault;
