@@ -165,6 +165,11 @@ impl Work<'_> {
     }
 }
 
+/// A number that stands for a kind of harm that was not done yet.
+fn missing(counts: &[usize; 4]) -> u64 {
+    [0, 3, 6, 9].into_iter().zip(counts).find(|(_, count)| **count == 0).map_or(0, |(kind, _)| kind)
+}
+
 /// Does harm until everything that was asked for is done; gives the checkpoints that were kept and how often each kind of harm was done.
 fn harm(
     work: &Work<'_>,
@@ -173,10 +178,12 @@ fn harm(
     done: &dyn Fn() -> bool,
 ) -> (Vec<PathBuf>, [usize; 4]) {
     let (mut kept, mut counts) = (Vec::new(), [0; 4]);
-    while !done() && !work.field.is_over() {
+    // Each kind at least once, however quickly the rest is done.
+    while (!done() || counts.contains(&0)) && !work.field.is_over() {
         std::thread::sleep(Duration::from_millis(100 + random.below(300)));
         let replica = usize::try_from(random.below(REPLICAS as u64)).unwrap();
-        match random.below(10) {
+        let kind = if done() { missing(&counts) } else { random.below(10) };
+        match kind {
             0..3 => {
                 counts[0] += 1;
                 work.field.send(replica, Signal::KILL);
@@ -292,6 +299,7 @@ fn chaos(size: usize, seed: u64) {
         done[0], done[1], done[2], done[3]
     ));
     assert!(done.iter().sum::<usize>() >= size / 2, "it was over before anything happened: {done:?}");
+    assert!(!done.contains(&0), "a kind of harm was not done: {done:?}");
     nothing_is_lost(&work, &kept);
     nothing_is_done_twice(&company, size, seed);
 }
