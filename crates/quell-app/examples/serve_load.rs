@@ -25,6 +25,7 @@ use quell_core::IncidentId;
 use quell_core::event::{Actor, Affected, Event};
 use quell_core::exposure::{Audience, Channel, Exposure};
 use quell_core::person::Role;
+use quell_core::plan::Plan;
 use quell_core::severity::{Assessment, Profile, Severity};
 use quell_store::{Batch, NewEntry};
 use serde_json::json;
@@ -34,7 +35,9 @@ use tokio::net::TcpStream;
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-/// Of so many incidents, one is open.
+/// A plan for two database passwords, as the drill's is made: 30 steps, six of which want two approvals.
+const PLAN: &str = include_str!("../../../bench/serve/plan.json");
+/// Of so many incidents, one is open, and has a plan.
 const OPEN: usize = 20;
 /// Connections of a sender.
 const SENDERS: u64 = 16;
@@ -95,7 +98,7 @@ async fn fill(options: &Options, incidents: usize, events: usize) -> Result<Stri
     for number in usize::try_from(there)?..incidents {
         let id = IncidentId { year: 2026, number: u32::try_from(number + 1)? };
         let mut batch = Batch::new(id, 0);
-        for event in incident(number, each, begun)? {
+        for event in incident(id, number, each, begun)? {
             batch.push(NewEntry::new(Actor::user(format!("person-{}", number % 40)), event));
         }
         app.store.append(batch, now()).await?;
@@ -117,8 +120,12 @@ async fn fill(options: &Options, incidents: usize, events: usize) -> Result<Stri
 }
 
 /// One incident of this many entries; all but few of them are closed.
-fn incident(number: usize, entries: usize, at: Timestamp) -> Result<Vec<Event>, Failed> {
-    let secret = format!("secret-{}", number % 300).parse()?;
+fn incident(id: IncidentId, number: usize, entries: usize, at: Timestamp) -> Result<Vec<Event>, Failed> {
+    let closed = !number.is_multiple_of(OPEN);
+    let plan = plan(id)?;
+    let secrets =
+        if closed { vec![format!("secret-{}", number % 300).parse()?] } else { plan.secrets.clone() };
+    let because = "it leaked".to_owned();
     let due = at.checked_add(SignedDuration::from_mins(15))?;
     let severity = if number.is_multiple_of(3) { Severity::Sev1 } else { Severity::Sev3 };
     let clock = |name: &str| Event::ClockStarted {
@@ -130,7 +137,10 @@ fn incident(number: usize, entries: usize, at: Timestamp) -> Result<Vec<Event>, 
     let mut all = vec![
         Event::Opened {
             title: format!("secret-{} leaked (public-repo), number {number}", number % 300),
-            secrets: vec![Affected { secret, because: "it leaked".to_owned() }],
+            secrets: secrets
+                .into_iter()
+                .map(|secret| Affected { secret, because: because.clone() })
+                .collect(),
             exposures: vec![exposure(number, 0, at)],
             declared: at,
             production: true,
@@ -145,7 +155,9 @@ fn incident(number: usize, entries: usize, at: Timestamp) -> Result<Vec<Event>, 
         clock("next-update"),
         Event::ClockMet { clock: "first-response".to_owned() },
     ];
-    let closed = !number.is_multiple_of(OPEN);
+    if !closed {
+        all.push(Event::PlanMade { hash: plan.hash(), plan: Box::new(plan) });
+    }
     while all.len() < entries - usize::from(closed) {
         let step = all.len();
         all.push(if step % 25 == 0 {
@@ -163,6 +175,10 @@ fn incident(number: usize, entries: usize, at: Timestamp) -> Result<Vec<Event>, 
         all.push(Event::Closed { summary: "proven, and closed".to_owned() });
     }
     Ok(all)
+}
+
+fn plan(incident: IncidentId) -> Result<Plan, Failed> {
+    Ok(Plan { incident, ..serde_json::from_str(PLAN)? })
 }
 
 fn exposure(number: usize, step: usize, at: Timestamp) -> Exposure {
