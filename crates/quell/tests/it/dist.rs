@@ -36,7 +36,10 @@ fn a_server_starts_with_nothing_but_a_home() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(said.iter().any(|line| line.contains("listening on http://127.0.0.1:")), "{said:?}");
-    assert!(said.iter().any(|line| line.contains("sign in as") && line.contains("with the code")), "{said:?}");
+    assert!(
+        said.iter().any(|line| line.contains("sign in as") && line.contains("with the code")),
+        "{said:?}"
+    );
 }
 
 #[test]
