@@ -10,7 +10,7 @@ use super::Match;
 use super::keyword::KeywordEngine;
 use super::plan::LOOK;
 use super::prefilter::Spot;
-use super::worker::{Outcome, Worker, index};
+use super::worker::{Outcome, Worker, index, line_at};
 use crate::decode::{self, Run};
 
 /// A piece of the new text that stands in the old one.
@@ -49,6 +49,14 @@ impl Clean {
         let at = index(at);
         (self.at_start || at.checked_sub(before).is_some_and(|low| low >= self.from))
             && (self.at_end || at.saturating_add(after) <= self.end)
+    }
+
+    /// Whether the whole line around a place in the old text is in the piece.
+    fn holds_line(&self, bytes: &[u8], piece: Piece, at: usize) -> bool {
+        let (before, after) = (at.saturating_sub(piece.from), self.end.saturating_sub(at));
+        let (to_start, to_end) = line_at(bytes, at - piece.from + piece.to, before, after);
+        let at = u32::try_from(at).unwrap_or(u32::MAX);
+        self.holds(at, to_start.saturating_add(LOOK), to_end.saturating_add(LOOK))
     }
 }
 
@@ -198,6 +206,7 @@ impl KeywordEngine<'_> {
             if usual && known.clone().next().is_none() {
                 continue;
             }
+            let mut in_line = None;
             for link in &literal.links {
                 let outcome = known.clone().find(|outcome| index(outcome.site) == link.site);
                 let site = plan.sites.get(link.site);
@@ -208,7 +217,10 @@ impl KeywordEngine<'_> {
                     (None, Some(site)) => {
                         let (before, after) =
                             (site.before.saturating_add(LOOK), site.after.saturating_add(LOOK));
-                        usual || clean.holds(spot.start, before, after)
+                        usual
+                            || clean.holds(spot.start, before, after)
+                            || (*in_line.get_or_insert_with(|| clean.holds_line(bytes, piece, at))
+                                && plan.rules.get(site.rule).is_some_and(|rule| site.form(rule).in_line))
                     }
                     (None, None) => true,
                 };

@@ -106,6 +106,24 @@ impl Matcher {
         Ok(Some(start.offset()..end))
     }
 
+    /// The first byte that does not matter any more to whether something matches from the start of `input` on, and what:
+    /// the automaton has read all before. `None` when everything may matter.
+    pub(super) fn decided(&self, scratch: &mut Scratch, input: &Input<'_>) -> Option<usize> {
+        let input = input.clone().anchored(Anchored::Yes);
+        let cache = &mut scratch.forward;
+        let mut state = self.forward.start_state_forward(cache, &input).ok()?;
+        for (at, byte) in input.haystack().get(input.get_range())?.iter().enumerate() {
+            state = self.forward.next_state(cache, state, *byte).ok()?;
+            if state.is_dead() {
+                return Some(input.start() + at + 1);
+            }
+            if state.is_quit() {
+                return None;
+            }
+        }
+        None
+    }
+
     /// The groups of a match whose bounds are known. To look no further than its end finds the same ways through the
     /// regex, and the search's memory, which grows with the length, is small.
     pub(super) fn groups<'s>(

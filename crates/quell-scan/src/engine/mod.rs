@@ -67,9 +67,9 @@ pub(crate) const AROUND: usize = 704;
 pub(crate) fn line_around<'a>(bytes: &'a [u8], span: &Range<usize>) -> &'a [u8] {
     let first = span.start.saturating_sub(SIDE);
     let before = bytes.get(first..span.start).unwrap_or_default();
-    let start = before.iter().rposition(|byte| *byte == b'\n').map_or(first, |at| first + at + 1);
+    let start = memchr::memrchr(b'\n', before).map_or(first, |at| first + at + 1);
     let last = span.end.saturating_add(SIDE).min(bytes.len());
     let after = bytes.get(span.end..last).unwrap_or_default();
-    let end = after.iter().position(|byte| *byte == b'\n').map_or(last, |at| span.end + at);
+    let end = memchr::memchr(b'\n', after).map_or(last, |at| span.end + at);
     bytes.get(start..end).unwrap_or_default()
 }

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use super::MAX_MATCH;
 use super::matcher::Matcher;
 use super::prefilter::Prefilter;
-use super::screen::Screen;
+use super::screen::{Screen, Stride};
 use crate::RuleSet;
 use crate::rule::reach::{self, Cut, Reach};
 use crate::rule::{self, Rule};
@@ -63,7 +63,16 @@ pub(super) struct Site {
     pub(super) after: usize,
     pub(super) grows: bool,
     cut: Option<Cut>,
-    screen: OnceLock<Option<Screen>>,
+    form: OnceLock<Form>,
+}
+
+/// What the form of a site's regex says, once somebody has asked.
+#[derive(Debug, Default)]
+pub(super) struct Form {
+    /// What must be there when there is a match.
+    pub(super) screen: Option<Screen>,
+    /// Whether nothing beyond the line decides if there is a match.
+    pub(super) in_line: bool,
 }
 
 /// A rule's regex, and what else decides whether it counts.
@@ -71,6 +80,7 @@ pub(super) struct Site {
 pub(super) struct RulePlan {
     text: String,
     compiled: OnceLock<Option<Matcher>>,
+    stride: OnceLock<Option<Stride>>,
     /// One of these literals must occur somewhere. Empty: no matter.
     pub(super) gate: Vec<u32>,
 }
@@ -136,11 +146,11 @@ impl Builder {
                 after: site.after,
                 grows: site.grows,
                 cut: site.tail,
-                screen: OnceLock::new(),
+                form: OnceLock::new(),
             });
         }
         let text = rule.pattern.text().to_owned();
-        self.rules.push(RulePlan { text, compiled: OnceLock::new(), gate });
+        self.rules.push(RulePlan { text, compiled: OnceLock::new(), stride: OnceLock::new(), gate });
     }
 
     fn literal(&mut self, folded: &[u8]) -> u32 {
@@ -175,13 +185,16 @@ impl Builder {
 }
 
 impl Site {
-    /// What must be there when there is a match.
-    pub(super) fn screen(&self, rule: &RulePlan) -> Option<&Screen> {
-        let make = || match self.cut {
-            None if self.before > 0 => Screen::around(&reach::tail(&rule.text, Cut::NOWHERE)?),
-            cut => Some(Screen::from(&reach::tail(&rule.text, cut.unwrap_or(Cut::NOWHERE))?)),
-        };
-        self.screen.get_or_init(make).as_ref()
+    pub(super) fn form(&self, rule: &RulePlan) -> &Form {
+        self.form.get_or_init(|| {
+            let Some(hir) = reach::parse(&rule.text) else { return Form::default() };
+            let tail = reach::tail(&hir, self.cut.unwrap_or(Cut::NOWHERE));
+            let screen = match (self.cut, tail) {
+                (None, Some(tail)) if self.before > 0 => Screen::around(&tail),
+                (_, tail) => tail.as_ref().map(Screen::from),
+            };
+            Form { screen, in_line: reach::stays_in_line(&hir) }
+        })
     }
 }
 
@@ -189,5 +202,10 @@ impl RulePlan {
     /// The regex; `None` only for a built-in rule that does not compile, which a test rules out.
     pub(super) fn matcher(&self) -> Option<&Matcher> {
         self.compiled.get_or_init(|| Matcher::new(&self.text)).as_ref()
+    }
+
+    /// Where the regex is worth a try when it runs over everything; `None` when that is everywhere.
+    pub(super) fn stride(&self) -> Option<&Stride> {
+        self.stride.get_or_init(|| Stride::of(&reach::parse(&self.text)?)).as_ref()
     }
 }

@@ -5,6 +5,7 @@
 //! digits, say), and then an automaton of the same regex in which long repetitions may be of any length: that has few
 //! states, where counting to 256 takes many thousands.
 
+use memchr::memmem::Finder;
 use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::{Anchored, Input, MatchKind};
@@ -32,6 +33,8 @@ const CACHE_LIMIT: usize = 128 << 10;
 #[derive(Debug)]
 pub(super) struct Screen {
     run: Option<Run>,
+    /// A text that every match has somewhere: the end of a private key.
+    text: Option<Finder<'static>>,
     automaton: Option<DFA>,
     /// Whether matches may begin before the literal.
     around: bool,
@@ -40,12 +43,12 @@ pub(super) struct Screen {
 impl Screen {
     /// For what begins with the literal.
     pub(super) fn from(hir: &Hir) -> Self {
-        Self { run: Run::of(hir), automaton: automaton(hir), around: false }
+        Self { run: Run::of(hir), text: text_of(hir), automaton: automaton(hir), around: false }
     }
 
     /// For what has the literal somewhere; `None` when nothing can be said.
     pub(super) fn around(hir: &Hir) -> Option<Self> {
-        Some(Self { run: Some(Run::of(hir)?), automaton: None, around: true })
+        Some(Self { run: Some(Run::of(hir)?), text: None, automaton: None, around: true })
     }
 
     /// Whether there may be a match whose literal starts at `start`, within `from..first` and with what lies around that
@@ -66,11 +69,36 @@ impl Screen {
         if near && !run() {
             return false;
         }
+        // An automaton that waits for it reads all that is there.
+        if !near && self.text.as_ref().is_some_and(|text| text.find(span).is_none()) {
+            return false;
+        }
         let Some(automaton) = &self.automaton else { return true };
         let cache = cache.get_or_insert_with(|| automaton.create_cache());
         let input = Input::new(text).span(start..first).anchored(Anchored::Yes).earliest(true);
         // An automaton that gave up says nothing.
         automaton.try_search_fwd(cache, &input).map_or(true, |found| found.is_some()) && (near || run())
+    }
+}
+
+/// Where a regex of bounded length is worth a try in a long text: near the runs that each of its matches has.
+#[derive(Debug)]
+pub(super) struct Stride {
+    run: Run,
+    /// Bytes of the longest match.
+    most: usize,
+}
+
+impl Stride {
+    /// `None` when nothing can be said.
+    pub(super) fn of(hir: &Hir) -> Option<Self> {
+        Some(Self { run: Run::of(hir)?, most: hir.properties().maximum_len()? })
+    }
+
+    /// The first place from `at` on where a match may begin. One that begins earlier would end before a run does.
+    pub(super) fn next(&self, text: &[u8], at: usize) -> Option<usize> {
+        let end = self.run.first_in(text, at)?.saturating_add(self.run.length);
+        Some(end.saturating_sub(self.most).max(at))
     }
 }
 
@@ -81,6 +109,23 @@ fn automaton(hir: &Hir) -> Option<DFA> {
         .nfa_size_limit(Some(SIZE_LIMIT));
     let nfa = thompson::Compiler::new().configure(config).build_from_hir(&relaxed(hir)).ok()?;
     matcher::automaton(nfa, MatchKind::All, CACHE_LIMIT)
+}
+
+/// The longest text among the elements of a regex after the first.
+fn text_of(hir: &Hir) -> Option<Finder<'static>> {
+    let HirKind::Concat(parts) = hir.kind() else { return None };
+    let texts = parts.iter().skip(1).filter_map(|part| match part.kind() {
+        HirKind::Literal(literal) => Some(literal.0.as_ref()),
+        HirKind::Alternation(_)
+        | HirKind::Capture(_)
+        | HirKind::Class(_)
+        | HirKind::Concat(_)
+        | HirKind::Empty
+        | HirKind::Look(_)
+        | HirKind::Repetition(_) => None,
+    });
+    let longest: &[u8] = texts.max_by_key(|text| text.len())?;
+    (longest.len() >= SHORTEST).then(|| Finder::new(longest).into_owned())
 }
 
 /// Matches all that the regex matches, and more.
@@ -123,16 +168,18 @@ impl Run {
             .max_by_key(|run| (run.length, std::cmp::Reverse(run.set.count())))
     }
 
-    /// Looks at few bytes: where one is not of the set, no run can cross it.
     fn is_in(&self, text: &[u8]) -> bool {
-        let mut start = 0_usize;
+        self.first_in(text, 0).is_some()
+    }
+
+    /// Where the first one at or after a place begins. Looks at few bytes: where one is not of the set, no run can cross it.
+    fn first_in(&self, text: &[u8], from: usize) -> Option<usize> {
+        let mut start = from;
         loop {
-            let Some(window) = text.get(start..).and_then(|rest| rest.get(..self.length)) else {
-                return false;
-            };
+            let window = text.get(start..).and_then(|rest| rest.get(..self.length))?;
             match window.iter().rposition(|byte| !self.set.has(*byte)) {
                 Some(last) => start += last + 1,
-                None => return true,
+                None => return Some(start),
             }
         }
     }
@@ -301,6 +348,28 @@ mod tests {
         for text in ["", "abcdefg", "abcd efgh", "abcdefg1abcdefg"] {
             assert!(!run.is_in(text.as_bytes()), "{text}");
         }
+    }
+
+    #[test]
+    fn a_stride_ends_before_every_match() {
+        let stride = Stride::of(&parse(r"(?:^|[^a-z])([a-z]{8})(?:[^a-z]|$)")).unwrap();
+        let next = |text: &str, at| stride.next(text.as_bytes(), at);
+        assert_eq!(next("abcdefgh", 0), Some(0));
+        assert_eq!(next("ab cd ef abcdefgh", 0), Some(7));
+        assert_eq!(next("ab cd ef abcdefgh", 9), Some(9));
+        assert_eq!(next("ab cd ef abcdefg", 0), None);
+        assert!(Stride::of(&parse("[a-z]{8,}")).is_none(), "a match may begin anywhere before its run");
+        assert!(Stride::of(&parse("[a-z]{3}")).is_none());
+    }
+
+    #[test]
+    fn a_far_end_is_looked_for_first() {
+        let screen = Screen::from(&parse("begin [a-z]{1,9}(?s:.*?)the very end of it[.]"));
+        let lets = |text: &str| screen.lets(&mut None, text.as_bytes(), 0, 0, text.len());
+        let long = "x ".repeat(NEAR);
+        assert!(lets(&format!("begin a{long}the very end of it.")));
+        assert!(!lets(&format!("begin a{long}the very end")));
+        assert!(!lets(&format!("begin 1{long}the very end of it.")));
     }
 
     #[test]

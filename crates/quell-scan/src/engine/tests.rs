@@ -33,6 +33,14 @@ fn rules_without_keywords_look_everywhere() {
 }
 
 #[test]
+fn rules_that_look_everywhere_find_what_stands_close_together() {
+    let rules = rules("[[rules]]\nid='a'\nregex='''(?:^|[^a-z])([a-z]{8})(?:[^a-z]|$)'''\n");
+    let text = format!("abcdefgh {} bcdefghi cdefghij;toolongtoo:defghijk", "- ab c".repeat(100));
+    // A sign between two belongs to the first.
+    assert_eq!(secrets(&rules, &text), ["abcdefgh", "bcdefghi", "defghijk"]);
+}
+
+#[test]
 fn entropy_of_known_texts() {
     assert!(filter::entropy(b"") < 0.01);
     assert!(filter::entropy(b"aaaa") < 0.01);

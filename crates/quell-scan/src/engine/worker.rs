@@ -106,7 +106,8 @@ impl Worker {
         let first = site.after.saturating_add(start).min(bytes.len());
         let rule = plan.rules.get(site.rule)?;
         let from = start.saturating_sub(site.before);
-        if let Some(screen) = site.screen(rule) {
+        let form = site.form(rule);
+        if let Some(screen) = &form.screen {
             let cache = slot(&mut self.screens, index(number))?;
             if !screen.lets(cache, seen(bytes, site, first), from, start, first) {
                 return None;
@@ -119,21 +120,29 @@ impl Worker {
             return None;
         }
         // Even that there is no match may depend on bytes further away than usual.
-        let matched = whole.is_some();
-        let whole = whole.unwrap_or(start..start);
-        let rule = rules.rules().get(site.rule)?;
-        let text = seen(bytes, site, view);
-        let found = matched
-            .then(|| capture(matcher, scratch, text, whole.clone(), site.rule, rule))
-            .flatten()
-            .filter(|found| filter::accepts(rules, rule, bytes, found));
-        // Filters look at the line around a match, too.
-        let low = from.saturating_sub(LOOK).min(whole.start.saturating_sub(AROUND));
-        let high = view.saturating_add(LOOK).max(whole.end.saturating_add(AROUND));
         let usual = (site.before.saturating_add(LOOK), site.after.saturating_add(LOOK));
         // At the edges of a text the distances are those that would be looked at, were it longer.
-        let before = start.saturating_sub(low).max(usual.0).max(reach(start, whole.start));
-        let after = high.saturating_sub(start).max(usual.1);
+        let mut before = start.saturating_sub(from).saturating_add(LOOK).max(usual.0);
+        let mut after = view.saturating_sub(start).saturating_add(LOOK).max(usual.1);
+        if form.in_line {
+            let (to_start, to_end) = line_at(bytes, start, before, after);
+            before = before.min(to_start.saturating_add(LOOK));
+            after = after.min(to_end.saturating_add(LOOK));
+        }
+        let mut found = None;
+        if let Some(whole) = whole {
+            let rule = rules.rules().get(site.rule)?;
+            let text = seen(bytes, site, view);
+            if site.before == 0 {
+                let decided = matcher.decided(scratch, &Input::new(text).span(start..view));
+                after = after.min(decided.unwrap_or(view).saturating_sub(start).saturating_add(LOOK));
+            }
+            found = capture(matcher, scratch, text, whole.clone(), site.rule, rule)
+                .filter(|found| filter::accepts(rules, rule, bytes, found));
+            let (low, high) = looked_at(rule, bytes, &whole);
+            before = before.max(start.saturating_sub(whole.start).saturating_add(low));
+            after = after.max(whole.end.saturating_sub(start).saturating_add(high));
+        }
         Some(Outcome {
             at,
             site: number,
@@ -152,15 +161,19 @@ impl Worker {
         rule_index: usize,
         sink: &mut dyn FnMut(Match),
     ) {
-        let (Some(rule), Some(matcher)) =
-            (rules.rules().get(rule_index), plan.rules.get(rule_index).and_then(|rule| rule.matcher()))
-        else {
+        let (Some(rule), Some(planned)) = (rules.rules().get(rule_index), plan.rules.get(rule_index)) else {
             return;
         };
+        let Some(matcher) = planned.matcher() else { return };
         let Some(scratch) = slot(&mut self.matchers, rule_index) else { return };
         let scratch = scratch.get_or_insert_with(|| matcher.scratch());
         let mut at = 0;
         while at <= bytes.len() {
+            match planned.stride().map(|stride| stride.next(bytes, at)) {
+                Some(Some(next)) => at = next,
+                Some(None) => break,
+                None => {}
+            }
             let Some(whole) = matcher.find(scratch, &Input::new(bytes).range(at..)) else { break };
             at = whole.end.max(whole.start + 1);
             let found = capture(matcher, scratch, bytes, whole, rule_index, rule);
@@ -177,9 +190,23 @@ fn seen<'b>(bytes: &'b [u8], site: &Site, view: usize) -> &'b [u8] {
     if site.grows { bytes.get(..view).unwrap_or(bytes) } else { bytes }
 }
 
-/// How far a filter's look at the line reaches before the literal.
-fn reach(start: usize, match_start: usize) -> usize {
-    start.saturating_sub(match_start).saturating_add(AROUND)
+/// How far filters look at what lies before and after a match: at its lines, and at parts that must be beside it.
+fn looked_at(rule: &Rule, bytes: &[u8], whole: &Range<usize>) -> (usize, usize) {
+    if rule.parts.iter().any(|part| part.required) {
+        return (AROUND, AROUND);
+    }
+    let (before, _) = line_at(bytes, whole.start, AROUND, 0);
+    let (_, after) = line_at(bytes, whole.end, 0, AROUND);
+    (before.max(LOOK), after.max(LOOK))
+}
+
+/// How many bytes before and after a place its line takes, with the line breaks, up to what is asked for.
+pub(super) fn line_at(bytes: &[u8], at: usize, before: usize, after: usize) -> (usize, usize) {
+    let low = at.saturating_sub(before);
+    let start = bytes.get(low..at).and_then(|head| memchr::memrchr(b'\n', head));
+    let tail = bytes.get(at..at.saturating_add(after).min(bytes.len()));
+    let end = tail.and_then(|tail| memchr::memchr(b'\n', tail));
+    (start.map_or(before, |start| at - low - start), end.map_or(after, |end| end + 1))
 }
 
 /// Finds the match that holds the literal's first byte, if there is one, and where the search's view ended.

@@ -18,7 +18,7 @@ pub(super) struct History {
 impl History {
     /// Orders commits so that parents come first (Kahn), and older ones first where that leaves a choice.
     pub(super) fn new(mut found: Vec<Commit>) -> Self {
-        found.sort_by_key(|commit| (commit.committed_at, commit.oid));
+        found.sort_by_cached_key(|commit| (commit.committed_at, commit.oid));
         found.dedup_by_key(|commit| commit.oid);
         let by_age: BTreeMap<Oid, usize> =
             found.iter().enumerate().map(|(at, commit)| (commit.oid, at)).collect();

@@ -7,15 +7,26 @@ use super::Oid;
 /// The blobs that are looked for; each has a number.
 pub(super) struct Interest {
     sorted: Vec<Oid>,
+    /// Where the names begin whose first twelve bits are as high: nearly all that is asked for is decided by them.
+    first: Vec<u32>,
 }
+
+/// What the first twelve bits of a name can be.
+const HEADS: usize = 1 << 12;
 
 impl Interest {
     pub(super) fn new(blobs: BTreeSet<Oid>) -> Self {
-        Self { sorted: blobs.into_iter().collect() }
+        let sorted: Vec<Oid> = blobs.into_iter().collect();
+        let begin = |head: usize| sorted.partition_point(|oid| head_of(*oid) < head);
+        let first = (0..=HEADS).map(|head| u32::try_from(begin(head)).unwrap_or(u32::MAX)).collect();
+        Self { sorted, first }
     }
 
     pub(super) fn number(&self, blob: Oid) -> Option<u32> {
-        u32::try_from(self.sorted.binary_search(&blob).ok()?).ok()
+        let head = head_of(blob);
+        let (low, high) = (*self.first.get(head)?, *self.first.get(head + 1)?);
+        let at = self.sorted.get(wide(low)..wide(high))?.binary_search(&blob).ok()?;
+        low.checked_add(u32::try_from(at).ok()?)
     }
 
     pub(super) fn oid(&self, number: u32) -> Option<Oid> {
@@ -23,8 +34,13 @@ impl Interest {
     }
 
     pub(super) fn has(&self, blob: Oid) -> bool {
-        self.sorted.binary_search(&blob).is_ok()
+        self.number(blob).is_some()
     }
+}
+
+fn head_of(oid: Oid) -> usize {
+    let head = oid.as_bytes().first_chunk::<2>().map_or(0, |head| u16::from_be_bytes(*head));
+    usize::from(head >> 4)
 }
 
 /// The path of the top.

@@ -75,7 +75,7 @@ pub(super) fn run(database: &mut Database, searcher: &Searcher<'_>, all: &mut Co
     for (oid, (_, why)) in failed {
         all.report.skip(oid.to_string(), why);
     }
-    found.commits.sort_by_key(|commit| commit.oid);
+    found.commits.sort_by_cached_key(|commit| commit.oid);
     found.messages.sort_by_key(|(oid, spot, _)| (*oid, *spot));
     found
 }

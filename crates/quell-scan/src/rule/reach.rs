@@ -92,13 +92,54 @@ pub(crate) fn analyze(
 }
 
 /// What a regex says from a cut on. `None` if it has no such place.
-pub(crate) fn tail(text: &str, cut: Cut) -> Option<Hir> {
-    let mut parts = flatten(&parse(text)?);
+pub(crate) fn tail(hir: &Hir, cut: Cut) -> Option<Hir> {
+    let mut parts = flatten(hir);
     if let Some(branch) = cut.branch {
         let (at, branches) = choice(&parts)?;
         parts = variant(&parts, at, branches.get(branch)?)?;
     }
     Some(Hir::concat(parts.get(cut.at..)?.to_vec()))
+}
+
+/// Whether a line break can only be the last byte of a match, if it is in one at all: then nothing beyond the line decides
+/// whether there is one.
+pub(crate) fn stays_in_line(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) | HirKind::Class(_) => true,
+        HirKind::Literal(literal) => {
+            literal.0.split_last().is_none_or(|(_last, before)| !before.contains(&b'\n'))
+        }
+        HirKind::Repetition(repetition) => {
+            stays_in_line(&repetition.sub) && (repetition.max == Some(1) || !may_break(&repetition.sub))
+        }
+        HirKind::Capture(group) => stays_in_line(&group.sub),
+        HirKind::Concat(parts) => {
+            let mut broken = false;
+            parts.iter().all(|part| {
+                let follows = broken && part.properties().maximum_len() != Some(0);
+                broken |= may_break(part);
+                !follows && stays_in_line(part)
+            })
+        }
+        HirKind::Alternation(parts) => parts.iter().all(stays_in_line),
+    }
+}
+
+/// Whether a line break can be in what a regex matches.
+fn may_break(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => false,
+        HirKind::Literal(literal) => literal.0.contains(&b'\n'),
+        HirKind::Class(Class::Bytes(class)) => {
+            class.ranges().iter().any(|range| (range.start()..=range.end()).contains(&b'\n'))
+        }
+        HirKind::Class(Class::Unicode(class)) => {
+            class.ranges().iter().any(|range| (range.start()..=range.end()).contains(&'\n'))
+        }
+        HirKind::Repetition(repetition) => may_break(&repetition.sub),
+        HirKind::Capture(group) => may_break(&group.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().any(may_break),
+    }
 }
 
 /// False for a regex that matches nothing at all, or nothing but empty text.
@@ -110,7 +151,7 @@ pub(crate) fn takes_text(text: &str) -> bool {
 }
 
 /// With ASCII classes if it can be, as rules are compiled.
-fn parse(text: &str) -> Option<Hir> {
+pub(crate) fn parse(text: &str) -> Option<Hir> {
     let parse = |unicode: bool| ParserBuilder::new().unicode(unicode).utf8(false).build().parse(text).ok();
     parse(false).or_else(|| parse(true))
 }
@@ -403,6 +444,28 @@ mod tests {
         let found = reach(r"\b(gh[pu]_[A-Za-z0-9]{36})\b", &["ghp_", "ghu_"]);
         assert!(found.implied);
         assert_eq!(shown(&found), [(vec!["ghp_".to_owned(), "ghu_".to_owned()], 0, 40, false)]);
+    }
+
+    #[test]
+    fn a_line_break_can_end_a_match_or_leads_out_of_the_line() {
+        let stays = |text: &str| stays_in_line(&parse(text).unwrap());
+        for text in
+            ["key=[a-z]+", r"key=[^\n]*", r#"key=(\w+)(?:["\s]|$)"#, "a(?:b\n|c)?", r"(?m)^k=.$", r"k=\n$"]
+        {
+            assert!(stays(text), "{text}");
+        }
+        for text in [
+            r"key\s=",
+            r"key=\s*",
+            "key=[^a]{2}",
+            r"\nkey",
+            r"(?:a\n|b)c",
+            "a\nb",
+            r"(?s:k.{3})",
+            r"(?:a\n){1,2}",
+        ] {
+            assert!(!stays(text), "{text}");
+        }
     }
 
     #[test]

@@ -61,8 +61,11 @@ pub(super) fn around(bytes: &[u8], secret: &Range<usize>) -> Said {
     let mut said = on_line(first, secret, start);
     if matches!(said, Said::Nothing) {
         let last = line_around(bytes, &(secret.end..secret.end));
-        let start = secret.end.saturating_sub(before(bytes, secret.end).len());
-        said = on_line(last, secret, start);
+        let last_start = secret.end.saturating_sub(before(bytes, secret.end).len());
+        // Of a secret on one line, both are the same.
+        if (last_start, last.len()) != (start, first.len()) {
+            said = on_line(last, secret, last_start);
+        }
     }
     said
 }

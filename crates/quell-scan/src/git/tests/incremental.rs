@@ -55,6 +55,21 @@ keywords = ["pw="]
 regexTarget = "line"
 regexes = ['''nosecret''']
 [[rules]]
+id = "lines"
+regex = '''wide=\s{0,5}[a-z]{4}'''
+keywords = ["wide="]
+[[rules]]
+id = "closed"
+regex = '''(?i)[a-z_]{0,12}gate[ _]{0,4}[:=] ?([a-z0-9]{6})(?:["\s]|$)'''
+keywords = ["gate"]
+[[rules]]
+id = "after-break"
+regex = '''pin=([0-9]{6})\s'''
+keywords = ["pin="]
+[[rules.allowlists]]
+regexTarget = "line"
+regexes = ['''nosecret''']
+[[rules]]
 id = "url"
 regex = '''db://[a-z]{2,9}:(?P<password>[a-z]{6})@'''
 keywords = ["db://"]
@@ -82,6 +97,13 @@ const PARTS: &[&str] = &[
     "mid",
     "nosecret",
     "pw=",
+    "wide=",
+    "\n\n",
+    "pin=",
+    "pin=123456\n",
+    "my_gate",
+    "gate_: ",
+    "gate=\"abc123\"",
     "lorem ipsum dolor sit amet, ",
     "{lower:90}\n",
     "{lower:600}",
