@@ -6,6 +6,7 @@ mod keyboard;
 mod live;
 mod look;
 mod paper;
+mod verify;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
