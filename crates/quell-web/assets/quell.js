@@ -27,6 +27,7 @@
   const said = new Map();
   const tick = () => {
     const now = Date.now() + skew;
+    const news = [];
     for (const clock of all("[data-deadline]")) {
       const left = Date.parse(clock.dataset.deadline) - now;
       const words = left >= 0 ? `${length(left)} left` : `missed ${length(left)} ago`;

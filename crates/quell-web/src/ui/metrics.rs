@@ -7,7 +7,7 @@ use quell_app::clock::now;
 use quell_app::measure::{self, Spread};
 use quell_core::person::Role;
 
-use super::words::{When, length, milliseconds};
+use super::words::{self, When, milliseconds};
 use super::{Page, render};
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -29,8 +29,9 @@ struct ClockRow {
     name: String,
     due: When,
     iso: String,
+    tone: &'static str,
+    mark: &'static str,
     left: String,
-    missed: bool,
 }
 
 struct Row {
@@ -61,17 +62,10 @@ const NEWEST: usize = 50;
 async fn show(caller: Caller) -> Result<Response, Problem> {
     let at = now();
     let measured = measure::all(&caller.app, at).await?;
-    let clocks = measured.open_clocks.iter().map(|clock| ClockRow {
-        id: clock.incident.to_string(),
-        name: clock.name.replace('-', " "),
-        due: clock.due.into(),
-        iso: clock.due.to_string(),
-        left: if clock.missed {
-            format!("missed {} ago", length(at.duration_since(clock.due)))
-        } else {
-            format!("{} left", length(clock.due.duration_since(at)))
-        },
-        missed: clock.missed,
+    let clocks = measured.open_clocks.iter().map(|clock| {
+        let (tone, mark, left) = words::due(clock.due, at);
+        let (id, name) = (clock.incident.to_string(), clock.name.replace('-', " "));
+        ClockRow { id, name, due: clock.due.into(), iso: clock.due.to_string(), tone, mark, left }
     });
     let rows = measured.times.iter().rev().take(NEWEST).map(|times| Row {
         id: times.incident.to_string(),

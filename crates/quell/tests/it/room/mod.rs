@@ -1,5 +1,6 @@
 //! The incident room in a real browser: headless Chromium, the real binary, a real leak.
 
+mod clocks;
 mod forms;
 mod hostile;
 mod keyboard;
