@@ -7,6 +7,7 @@ mod keyboard;
 mod live;
 mod look;
 mod paper;
+mod steps;
 mod verify;
 
 use std::io::{BufRead as _, BufReader};
