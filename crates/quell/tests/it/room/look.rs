@@ -124,7 +124,7 @@ fn drills_are_drawn_and_compared_and_a_closed_room_is_calm() {
     assert_eq!(drawn, listed, "the drawing and the list are the same plan");
 }
 
-fn look(page: &Browser, url: &str, name: &str) {
+pub(super) fn look(page: &Browser, url: &str, name: &str) {
     page.open(url).unwrap();
     look_now(page, name);
     assert_eq!(found(page, "return document.querySelectorAll('h1').length"), json!(1), "{name}");

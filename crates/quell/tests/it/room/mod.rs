@@ -3,6 +3,7 @@
 mod clocks;
 mod forms;
 mod hostile;
+mod hunted;
 mod keyboard;
 mod live;
 mod look;
