@@ -8,7 +8,9 @@ mod keyboard;
 mod live;
 mod look;
 mod paper;
+mod states;
 mod steps;
+mod tables;
 mod verify;
 
 use std::io::{BufRead as _, BufReader};
