@@ -27,6 +27,7 @@
   const said = new Map();
   const tick = () => {
     const now = Date.now() + skew;
+    const news = [];
     for (const clock of all("[data-deadline]")) {
       const left = Date.parse(clock.dataset.deadline) - now;
       const words = left >= 0 ? `${length(left)} left` : `missed ${length(left)} ago`;
@@ -43,10 +44,11 @@
       const key = name + clock.dataset.deadline;
       const passed = THRESHOLDS.filter((s) => left <= s * 1000).length;
       if (said.has(key) && passed > said.get(key)) {
-        say(left < 0 ? `The clock ${name} is missed` : `The clock ${name} has ${length(left)} left`);
+        news.push(left < 0 ? `The clock ${name} is missed` : `The clock ${name} has ${length(left)} left`);
       }
       said.set(key, passed);
     }
+    if (news.length) say(news.join(". "));
   };
 
   // Turns one tree into another and keeps what people have in their hands: focus, half-typed text, open details.
@@ -62,6 +64,8 @@
     if (old.nodeType !== 1) {
       return void (old.nodeValue !== fresh.nodeValue && (old.nodeValue = fresh.nodeValue));
     }
+    // What a script says about something in this browser: the server knows nothing of it.
+    if ("keep" in old.dataset) return;
     const field = /^(INPUT|TEXTAREA|SELECT)$/.test(old.nodeName) && old.type !== "hidden";
     if (field && isTyped(old)) return;
     for (const { name } of Array.from(old.attributes)) {

@@ -1,5 +1,6 @@
 //! Drills: the same engine, the same connectors, the same ledger; a decoy, and a stopwatch.
 
+mod compare;
 mod git;
 mod world;
 
@@ -7,21 +8,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quell_core::event::{Entry, Event, Verdict};
+use quell_core::event::Verdict;
 use quell_core::exposure::Channel;
 use quell_core::incident::{Incident, RefusedBecause};
 use quell_core::inventory::{StrategyPolicy, Tier};
-use quell_core::outcome::Outcome;
-use quell_core::plan::{Hold, Proof, StepEvent, Strategy};
-use quell_core::{IncidentId, SecretId, StepId, Timestamp};
-use quell_store::{KekSource, Store, StoreError, Wanted};
+use quell_core::plan::{Hold, Proof, Strategy};
+use quell_core::{IncidentId, SecretId, Timestamp};
+use quell_store::{KekSource, Store, StoreError};
 use serde::Serialize;
 
 use crate::clock::now;
 use crate::driver::{self, Ended, Progress, Run};
 use crate::incident::{self, Change, Report};
-use crate::{App, AppError, Options, evidence, plan, projection, proof, scan};
+use crate::{App, AppError, Options, evidence, plan, proof, scan};
 
+use compare::steps;
+pub use compare::{Compared, Pair, compared};
 pub use world::World;
 
 /// How long one part took.
@@ -319,7 +321,8 @@ async fn rehearse(
     let ledger_verified = app.store.verify(Some(app.store.signing_key().verifier().clone()), &[]).await?.ok;
     stopwatch.end("ledger", at);
 
-    let earlier = earlier(app, &incident).await?;
+    let earlier = compare::earlier(app, &incident).await?;
+    let earlier = earlier.map(|it| Earlier { incident: it.id, inert_ms: inert_ms(&it) });
     Ok(DrillReport {
         incident: id,
         strategy: plan::machine(&incident)?.plan().strategy,
@@ -354,57 +357,10 @@ fn inert_ms(incident: &Incident) -> u64 {
     proven.max().map_or(0, |at| between(incident.declared, at))
 }
 
-/// Duration of each step: from its first intent to the result that ended it.
-#[expect(clippy::wildcard_enum_match_arm, reason = "only starts and ends have a duration")]
-fn steps(entries: &[Entry]) -> Vec<Timed> {
-    let mut out: Vec<(StepId, Timestamp, Timed)> = Vec::new();
-    for entry in entries {
-        match &entry.event {
-            Event::Step(StepEvent::Started { step, .. }) => {
-                match out.iter_mut().find(|(id, _, _)| id == step) {
-                    Some((_, _, timed)) => timed.attempts += 1,
-                    None => {
-                        out.push((
-                            step.clone(),
-                            entry.at,
-                            Timed { id: step.to_string(), ms: 0, attempts: 1 },
-                        ));
-                    }
-                }
-            }
-            Event::Step(StepEvent::Finished { step, outcome: Outcome::Applied { .. }, .. }) => {
-                if let Some((_, since, timed)) = out.iter_mut().find(|(id, _, _)| id == step) {
-                    timed.ms = between(*since, entry.at);
-                }
-            }
-            _ => {}
-        }
-    }
-    out.into_iter().map(|(_, _, timed)| timed).collect()
-}
-
 fn slowest(steps: &[Timed]) -> Vec<String> {
     let mut sorted: Vec<&Timed> = steps.iter().collect();
     sorted.sort_by_key(|t| std::cmp::Reverse(t.ms));
     sorted.into_iter().take(3).map(|t| t.id.clone()).collect()
-}
-
-/// The newest earlier drill whose plan had the same steps.
-async fn earlier(app: &App, this: &Incident) -> Result<Option<Earlier>, AppError> {
-    let ids = |i: &Incident| -> Vec<StepId> {
-        i.machine.as_ref().map(|m| m.plan().steps.iter().map(|s| s.id.clone()).collect()).unwrap_or_default()
-    };
-    let drills = Wanted { drill: Some(true), ..Wanted::default() };
-    for known in projection::page(app, &drills, (usize::MAX, 0)).await? {
-        if known.id == this.id || !known.is_contained() {
-            continue;
-        }
-        let other = app.incident_shared(known.id).await?;
-        if ids(&other) == ids(this) {
-            return Ok(Some(Earlier { incident: other.id, inert_ms: inert_ms(&other) }));
-        }
-    }
-    Ok(None)
 }
 
 /// Longest wait for a sandbox consumer to come up.

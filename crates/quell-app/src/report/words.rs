@@ -11,6 +11,8 @@ const TEXT_MAX: usize = 1_000;
 pub struct Moment {
     /// RFC 3339 in UTC, to the second.
     pub utc: String,
+    /// `23 November 2026, 22:41 UTC`: for people who are written to.
+    pub words: String,
     /// `T+4 min 12 s`; T is the declaration.
     pub relative: String,
 }
@@ -20,7 +22,8 @@ impl Moment {
     pub fn new(at: Timestamp, origin: Timestamp) -> Self {
         let apart = at.duration_since(origin);
         let sign = if apart.is_negative() { '-' } else { '+' };
-        Self { utc: utc(at), relative: format!("T{sign}{}", duration(apart)) }
+        let words = at.strftime("%-d %B %Y, %H:%M UTC").to_string();
+        Self { utc: utc(at), words, relative: format!("T{sign}{}", duration(apart)) }
     }
 }
 
@@ -148,6 +151,7 @@ mod tests {
         let t: Timestamp = "2026-11-22T03:04:05.678901Z".parse().unwrap();
         let before = Moment::new(t - SignedDuration::from_mins(5), t);
         assert_eq!((before.utc.as_str(), before.relative.as_str()), ("2026-11-22T02:59:05Z", "T-5 min"));
+        assert_eq!(before.words, "22 November 2026, 02:59 UTC");
         assert_eq!(Moment::new(Timestamp::MIN, Timestamp::MAX).utc, "-009999-01-02T01:59:59Z");
     }
 

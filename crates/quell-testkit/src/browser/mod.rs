@@ -206,6 +206,11 @@ impl Browser {
         self.post("/execute/async", &json!({ "script": script, "args": arguments }))
     }
 
+    /// Runs a script in every page from now on, before any of its own: a clock that is wrong, a window that something is missing from.
+    pub fn before_pages(&self, script: &str) -> anyhow::Result<()> {
+        self.devtools("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": script }))
+    }
+
     /// The window's size in pixels. Below 500 a window does not go; there the screen is emulated.
     pub fn size(&self, width: u32, height: u32) -> anyhow::Result<()> {
         let parameters = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });

@@ -1,4 +1,4 @@
-//! Style sheet and script, compiled in.
+//! Style sheet and scripts, compiled in.
 
 use std::sync::LazyLock;
 
@@ -14,9 +14,10 @@ pub(crate) const ROUTES: &[Route] =
     &[Route::open(Verb::Get, "/assets/{version}/{name}", Kind::Page, || get(show))];
 
 /// Name, content type, content.
-const ASSETS: [(&str, &str, &str); 2] = [
+const ASSETS: [(&str, &str, &str); 3] = [
     ("quell.css", "text/css; charset=utf-8", include_str!("../../assets/quell.css")),
     ("quell.js", "text/javascript; charset=utf-8", include_str!("../../assets/quell.js")),
+    ("verify.js", "text/javascript; charset=utf-8", include_str!("../../assets/verify.js")),
 ];
 
 /// A name for exactly this content.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use super::graph::escaped;
-use super::words::milliseconds;
+use super::words::{When, milliseconds};
 
 const WIDTH: i64 = 720;
 const HEIGHT: i64 = 220;
@@ -13,14 +13,20 @@ const LEFT: i64 = 90;
 const LOW: i64 = 180;
 const TOP: i64 = 16;
 
-/// A line through times, oldest first: name and milliseconds.
-pub(crate) fn trend(points: &[(String, i64)], label: &str) -> Option<String> {
-    let most = points.iter().map(|(_, ms)| *ms).max()?.max(1);
-    let last = i64::try_from(points.len()).ok()?.saturating_sub(1).max(1);
-    let place = |(i, (_, ms)): (i64, &(String, i64))| {
-        (LEFT + 20 + i * (WIDTH - LEFT - 40) / last, LOW - ms * (LOW - TOP) / most)
-    };
-    let placed: Vec<(i64, i64)> = (0..).zip(points).map(place).collect();
+/// A line of a chart: what it is called, and its times in milliseconds, one for each name of the chart. The first line has round marks, the second
+/// square ones.
+pub(crate) struct Line<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) times: Vec<Option<i64>>,
+}
+
+/// Lines through times, oldest first; nothing when no line has two of them.
+pub(crate) fn trend(names: &[String], lines: &[Line<'_>], label: &str) -> Option<String> {
+    if !lines.iter().any(|line| line.times.iter().flatten().count() > 1) {
+        return None;
+    }
+    let most = lines.iter().flat_map(|line| line.times.iter().flatten()).max()?.max(&1);
+    let last = i64::try_from(names.len()).ok()?.saturating_sub(1).max(1);
     let mut out = frame(label);
     for (part, of) in [(0, 2), (1, 2), (2, 2)] {
         let y = LOW - part * (LOW - TOP) / of;
@@ -32,21 +38,45 @@ pub(crate) fn trend(points: &[(String, i64)], label: &str) -> Option<String> {
             escaped(&milliseconds(Some(most * part / of)))
         );
     }
-    let line: Vec<String> = placed.iter().map(|(x, y)| format!("{x},{y}")).collect();
-    let _infallible = write!(out, r#"<polyline class="trend" points="{}"/>"#, line.join(" "));
-    for ((name, ms), (x, y)) in points.iter().zip(&placed) {
-        let title = escaped(&format!("{name}: {}", milliseconds(Some(*ms))));
-        let _infallible =
-            write!(out, r#"<circle class="point" cx="{x}" cy="{y}" r="5"><title>{title}</title></circle>"#);
+    for (line, class) in lines.iter().zip(["", " second"]) {
+        let place = |(i, (name, ms)): (i64, (_, &Option<i64>))| {
+            let (x, ms) = (LEFT + 20 + i * (WIDTH - LEFT - 40) / last, (*ms)?);
+            Some((name, ms, x, LOW - ms * (LOW - TOP) / most))
+        };
+        let placed: Vec<(&String, i64, i64, i64)> =
+            (0..).zip(names.iter().zip(&line.times)).filter_map(place).collect();
+        let points: Vec<String> = placed.iter().map(|(_, _, x, y)| format!("{x},{y}")).collect();
+        let _infallible = write!(out, r#"<polyline class="trend{class}" points="{}"/>"#, points.join(" "));
+        for (name, ms, x, y) in placed {
+            let title = escaped(&format!("{name}, {}: {}", line.name, milliseconds(Some(ms))));
+            let _infallible = if class.is_empty() {
+                write!(
+                    out,
+                    r#"<circle class="point" cx="{x}" cy="{y}" r="5"><title>{title}</title></circle>"#
+                )
+            } else {
+                let (x, y) = (x - 4, y - 4);
+                write!(
+                    out,
+                    r#"<rect class="point{class}" x="{x}" y="{y}" width="9" height="9"><title>{title}</title></rect>"#
+                )
+            };
+        }
     }
-    let ends = [(points.first(), LEFT, "start"), (points.get(1..).and_then(<[_]>::last), WIDTH, "end")];
-    for (point, x, anchor) in ends {
-        let Some((name, _)) = point else { continue };
+    let marks: Vec<String> =
+        lines.iter().zip(["●", "■"]).map(|(line, mark)| format!("{mark} {}", line.name)).collect();
+    let ends = [
+        (names.first().cloned(), LEFT, "start"),
+        (Some(marks.join("\u{a0}\u{a0}\u{a0}")), i64::midpoint(LEFT, WIDTH), "middle"),
+        (names.get(1..).and_then(<[_]>::last).cloned(), WIDTH, "end"),
+    ];
+    for (words, x, anchor) in ends {
+        let Some(words) = words else { continue };
         let _infallible = write!(
             out,
             r#"<text class="sub" x="{x}" y="{}" text-anchor="{anchor}">{}</text>"#,
             LOW + 24,
-            escaped(name)
+            escaped(&words)
         );
     }
     out.push_str("</svg>");
@@ -71,18 +101,24 @@ pub(crate) fn uses(points: &[(Timestamp, bool)], label: &str) -> Option<String> 
         let _infallible = if *odd {
             write!(
                 out,
-                r#"<rect class="odd" x="{}" y="55" width="10" height="10"><title>{at:.0}, unusual</title></rect>"#,
-                x - 5
+                r#"<rect class="odd" x="{}" y="55" width="10" height="10"><title>{}, unusual</title></rect>"#,
+                x - 5,
+                When::from(*at).words()
             )
         } else {
-            write!(out, r#"<circle class="point" cx="{x}" cy="130" r="4"><title>{at:.0}</title></circle>"#)
+            write!(
+                out,
+                r#"<circle class="point" cx="{x}" cy="130" r="4"><title>{}</title></circle>"#,
+                When::from(*at).words()
+            )
         };
     }
     for (at, x, anchor) in [(first, LEFT, "start"), (last, WIDTH, "end")] {
         let _infallible = write!(
             out,
-            r#"<text class="sub" x="{x}" y="{}" text-anchor="{anchor}">{at:.0}</text>"#,
-            LOW + 24
+            r#"<text class="sub" x="{x}" y="{}" text-anchor="{anchor}">{}</text>"#,
+            LOW + 24,
+            When::from(at).words()
         );
     }
     out.push_str("</svg>");
@@ -102,13 +138,20 @@ mod tests {
 
     #[test]
     fn charts_stay_inside_their_frame_and_escape_names() {
-        let points: Vec<(String, i64)> =
-            vec![("<b>".to_owned(), 0), ("two".to_owned(), 900), ("three".to_owned(), 300)];
-        let chart = trend(&points, "times").unwrap();
+        let names = ["<b>", "two", "three"].map(str::to_owned);
+        let proof = Line { name: "to proof", times: vec![Some(0), Some(900), Some(300)] };
+        let cut = Line { name: "to cut off", times: vec![None, Some(450), Some(150)] };
+        let chart = trend(&names, &[proof, cut], "times").unwrap();
         assert!(!chart.contains("<b>"), "{chart}");
         assert!(chart.contains(r#"points="110,180 405,16 700,126""#), "{chart}");
-        assert_eq!(chart.matches("<circle").count(), 3);
-        assert!(trend(&[], "nothing").is_none());
+        assert!(
+            chart.contains(r#"points="405,98 700,153""#),
+            "a drill that was not cut off is no zero: {chart}"
+        );
+        assert_eq!((chart.matches("<circle").count(), chart.matches("<rect").count()), (3, 2));
+        assert!(chart.contains("● to proof\u{a0}\u{a0}\u{a0}■ to cut off"), "{chart}");
+        let one = Line { name: "to proof", times: vec![None, Some(900), None] };
+        assert!(trend(&names, &[one], "a point is no line").is_none());
         let at = |second: i64| Timestamp::from_second(second).unwrap();
         let dots = uses(&[(at(10), true), (at(20), false), (at(30), false)], "uses").unwrap();
         assert_eq!((dots.matches("<rect").count(), dots.matches("<circle").count()), (1, 2));

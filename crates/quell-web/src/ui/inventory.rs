@@ -11,6 +11,7 @@ use quell_core::person::Role;
 use serde::Deserialize;
 
 use super::graph::{self, Node, Shape};
+use super::pages::Pages;
 use super::{Page, render};
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -64,7 +65,7 @@ async fn list(caller: Caller, Query(filter): Query<Filter>) -> Result<Response, 
             .any(|text| text.to_lowercase().contains(&wanted))
     };
     let found: Vec<&Secret> = inventory.secrets.values().filter(says).collect();
-    let number = filter.page.parse::<usize>().unwrap_or(1).clamp(1, found.len().div_ceil(AT_ONCE).max(1));
+    let pages = Pages::of(&filter.page, found.len(), AT_ONCE);
     let place = |page: usize| {
         let query: String = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("q", &filter.q)
@@ -84,9 +85,9 @@ async fn list(caller: Caller, Query(filter): Query<Filter>) -> Result<Response, 
     };
     render(&ListPage {
         page: Page::of(&caller, "Inventory").at("/inventory"),
-        before: (number > 1).then(|| place(number - 1)),
-        after: (number * AT_ONCE < found.len()).then(|| place(number + 1)),
-        rows: found.iter().skip((number - 1) * AT_ONCE).take(AT_ONCE).map(row).collect(),
+        before: pages.before.map(place),
+        after: pages.after.map(place),
+        rows: found.iter().skip(pages.skip).take(AT_ONCE).map(row).collect(),
         found: found.len(),
         all: inventory.secrets.len(),
         filter,

@@ -1,13 +1,15 @@
 //! How quickly leaks are answered, cut off and proven.
 
 use askama::Template;
+use axum::extract::Query;
 use axum::response::Response;
 use axum::routing::get;
 use quell_app::clock::now;
 use quell_app::measure::{self, Spread};
 use quell_core::person::Role;
 
-use super::words::{When, length, milliseconds};
+use super::pages::{Asked, Pages};
+use super::words::{self, When, milliseconds};
 use super::{Page, render};
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -29,8 +31,9 @@ struct ClockRow {
     name: String,
     due: When,
     iso: String,
+    tone: &'static str,
+    mark: &'static str,
     left: String,
-    missed: bool,
 }
 
 struct Row {
@@ -48,6 +51,9 @@ struct MetricsPage {
     page: Page,
     spreads: [SpreadRow; 3],
     clocks: Vec<ClockRow>,
+    /// Clocks that are due later than those.
+    clocks_more: usize,
+    pages: Pages,
     rows: Vec<Row>,
     open: usize,
     not_contained: usize,
@@ -55,25 +61,19 @@ struct MetricsPage {
     now: String,
 }
 
-/// Incidents in the table; the numbers above are over all.
-const NEWEST: usize = 50;
+/// Incidents in the table at once, and clocks; the numbers above are over all.
+const AT_ONCE: usize = 100;
 
-async fn show(caller: Caller) -> Result<Response, Problem> {
+async fn show(caller: Caller, Query(asked): Query<Asked>) -> Result<Response, Problem> {
     let at = now();
     let measured = measure::all(&caller.app, at).await?;
-    let clocks = measured.open_clocks.iter().map(|clock| ClockRow {
-        id: clock.incident.to_string(),
-        name: clock.name.replace('-', " "),
-        due: clock.due.into(),
-        iso: clock.due.to_string(),
-        left: if clock.missed {
-            format!("missed {} ago", length(at.duration_since(clock.due)))
-        } else {
-            format!("{} left", length(clock.due.duration_since(at)))
-        },
-        missed: clock.missed,
+    let clocks = measured.open_clocks.iter().take(AT_ONCE).map(|clock| {
+        let (tone, mark, left) = words::due(clock.due, at);
+        let (id, name) = (clock.incident.to_string(), clock.name.replace('-', " "));
+        ClockRow { id, name, due: clock.due.into(), iso: clock.due.to_string(), tone, mark, left }
     });
-    let rows = measured.times.iter().rev().take(NEWEST).map(|times| Row {
+    let pages = Pages::of(&asked.page, measured.times.len(), AT_ONCE);
+    let rows = measured.times.iter().rev().skip(pages.skip).take(AT_ONCE).map(|times| Row {
         id: times.incident.to_string(),
         at: times.declared.into(),
         drill: times.drill,
@@ -89,6 +89,8 @@ async fn show(caller: Caller) -> Result<Response, Problem> {
             spread("proven inert", measured.proof),
         ],
         clocks: clocks.collect(),
+        clocks_more: measured.open_clocks.len().saturating_sub(AT_ONCE),
+        pages,
         rows: rows.collect(),
         open: measured.open,
         not_contained: measured.not_contained,

@@ -9,6 +9,7 @@ pub(crate) mod incident;
 pub(crate) mod inventory;
 pub(crate) mod ledger;
 pub(crate) mod metrics;
+mod pages;
 pub(crate) mod report;
 pub(crate) mod settings;
 pub(crate) mod sign_in;

@@ -81,15 +81,22 @@ pub(crate) fn step(state: &StepState) -> Badge {
 
 /// How a clock stands: tone, mark, and what is left or lacking in words.
 pub(crate) fn clock(clock: &Clock, now: Timestamp) -> (&'static str, &'static str, String) {
-    let apart = |a: Timestamp, b: Timestamp| length(a.duration_since(b));
     match clock.state(now) {
         ClockState::Met => ("good", "✓", "met in time".to_owned()),
         ClockState::Late => ("warn", "!", "met, but late".to_owned()),
-        ClockState::Missed => ("bad", "✕", format!("missed {} ago", apart(now, clock.due))),
-        ClockState::Running if clock.due.duration_since(now) < SignedDuration::from_mins(5) => {
-            ("warn", "▲", format!("{} left", apart(clock.due, now)))
-        }
-        ClockState::Running => ("", "●", format!("{} left", apart(clock.due, now))),
+        ClockState::Missed | ClockState::Running => due(clock.due, now),
+    }
+}
+
+/// The same of a clock that nobody has met, by what it is due.
+pub(crate) fn due(due: Timestamp, now: Timestamp) -> (&'static str, &'static str, String) {
+    let left = due.duration_since(now);
+    if left.is_negative() {
+        ("bad", "✕", format!("missed {} ago", length(left)))
+    } else if left < SignedDuration::from_mins(5) {
+        ("warn", "▲", format!("{} left", length(left)))
+    } else {
+        ("", "●", format!("{} left", length(left)))
     }
 }
 

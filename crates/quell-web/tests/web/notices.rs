@@ -74,6 +74,13 @@ async fn an_update_is_drafted_changed_by_one_of_two_and_sent_as_it_was_read() {
     ] {
         assert!(page.contains(said), "{said} is missing: {page}");
     }
+    // Moments are written for people, not for programs.
+    let drafted = world.app.incident(id).await.unwrap();
+    let body = &drafted.notice("N1").unwrap().body;
+    let declared = drafted.declared.strftime("%-d %B %Y, %H:%M UTC").to_string();
+    assert!(body.contains(&format!("Declared: {declared}.")), "{body}");
+    let stamp = |word: &str| word.contains('T') && word.trim_end_matches('.').ends_with('Z');
+    assert!(!body.split_whitespace().any(stamp), "{body}");
     // Both look at the same page; the first one to save is the one who saved.
     let (same, edit) = (seen(&page), format!("{place}/N1/edit"));
     let title = "SEV-2: the directory's password";

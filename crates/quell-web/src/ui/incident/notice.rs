@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::extract::Path;
 use axum::response::{IntoResponse as _, Redirect, Response};
+use jiff::Timestamp;
 use quell_app::clock::now;
 use quell_app::{AppError, notice};
 use quell_core::IncidentId;
@@ -37,6 +38,7 @@ struct NoticesPage {
     kinds: Vec<notice::Kind>,
     channels: Vec<(String, bool)>,
     update: Option<ClockView>,
+    now: Timestamp,
     refused: Option<(String, Vec<String>)>,
     typed: String,
 }
@@ -67,7 +69,8 @@ async fn page(
             it: shown,
         }
     });
-    let (clocks, _) = view::clocks(&incident, now());
+    let at = now();
+    let (clocks, _) = view::clocks(&incident, at);
     let status = refused.as_ref().map(Problem::status);
     let mut response = render(&NoticesPage {
         page: Page::of(caller, format!("Notices of {id}")).at("/incidents"),
@@ -76,6 +79,7 @@ async fn page(
         seen: incident.next_pos,
         notices: all.collect(),
         channels: notice::channels(&caller.app).into_iter().collect(),
+        now: at,
         update: clocks.into_iter().find(|clock| clock.runs && clock.name == "next update"),
         refused: refused.map(|problem| (problem.detail, problem.hints)),
         typed: typed_again(caller, Some(id), typed).await,

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use quell_app::report::TimelineRow;
-use quell_core::event::Entry;
+use quell_core::event::{Entry, Event};
 use quell_core::incident::task::Task;
 use quell_core::incident::{Incident, RoomRole, Status, TaskEnd, inertness};
 
@@ -234,6 +234,30 @@ pub(super) fn evidence(entries: &[Entry]) -> Vec<EvidenceView> {
                     by: entry.actor.id.clone(),
                 });
             }
+        }
+    }
+    out
+}
+
+/// A bundle that somebody took with them.
+pub(super) struct BundleView {
+    pub(super) manifest: String,
+    pub(super) entries: u64,
+    pub(super) at: When,
+    pub(super) by: String,
+}
+
+/// Newest first.
+pub(super) fn bundles(entries: &[Entry]) -> Vec<BundleView> {
+    let mut out = Vec::new();
+    for entry in entries.iter().rev() {
+        if let Event::EvidenceExported { manifest_sha256, entries } = &entry.event {
+            out.push(BundleView {
+                manifest: manifest_sha256.clone(),
+                entries: *entries,
+                at: entry.at.into(),
+                by: entry.actor.id.clone(),
+            });
         }
     }
     out

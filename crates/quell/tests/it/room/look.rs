@@ -2,10 +2,22 @@
 //! folder, pictures are left there.
 
 use quell_testkit::browser::{Browser, Driver, Script};
+use quell_web::{Kind, Verb, all};
 use serde_json::json;
 
 use super::super::world::{Roles, Servers, World, private};
 use super::{Room, found};
+
+/// Ways in by which no page is seen: files, a stream, and what leads on to a page.
+const NO_PAGE: [&str; 7] = [
+    "/",
+    "/assets/{version}/{name}",
+    "/incidents/{id}/events",
+    "/incidents/{id}/evidence/{sha256}",
+    "/ledger/checkpoint",
+    "/ledger/{seq}/proof",
+    "/sign-in/back",
+];
 
 #[test]
 fn every_page_is_free_of_barriers_light_and_dark_wide_and_narrow() {
@@ -41,25 +53,32 @@ fn every_page_is_free_of_barriers_light_and_dark_wide_and_narrow() {
     look(&page, &room.url("/sign-in"), "sign-in");
     room.sign_in(&page);
     let secret = world.secret();
-    for (place, name) in [
-        ("/incidents".to_owned(), "list"),
-        ("/incidents/new".to_owned(), "new"),
-        (format!("/incidents/{other}"), "room"),
-        (format!("/incidents/{other}/notices"), "notices"),
-        (format!("/incidents/{other}/post-mortem"), "post-mortem"),
-        ("/findings".to_owned(), "findings"),
-        ("/inventory".to_owned(), "inventory"),
-        (format!("/inventory/{secret}"), "secret"),
-        ("/drills".to_owned(), "drills"),
-        ("/numbers".to_owned(), "metrics"),
-        ("/ledger".to_owned(), "ledger"),
-        ("/settings".to_owned(), "settings"),
-        ("/ledger/3".to_owned(), "entry"),
-        ("/report".to_owned(), "report"),
-        ("/nothing".to_owned(), "problem"),
-    ] {
+    let places = [
+        ("/incidents", "/incidents".to_owned(), "list"),
+        ("/incidents/new", "/incidents/new".to_owned(), "new"),
+        ("/incidents/{id}", format!("/incidents/{other}"), "room"),
+        ("/incidents/{id}/notices", format!("/incidents/{other}/notices"), "notices"),
+        ("/incidents/{id}/post-mortem", format!("/incidents/{other}/post-mortem"), "post-mortem"),
+        ("/findings", "/findings".to_owned(), "findings"),
+        ("/inventory", "/inventory".to_owned(), "inventory"),
+        ("/inventory/{id}", format!("/inventory/{secret}"), "secret"),
+        ("/drills", "/drills".to_owned(), "drills"),
+        ("/numbers", "/numbers".to_owned(), "metrics"),
+        ("/ledger", "/ledger".to_owned(), "ledger"),
+        ("/ledger/{seq}", "/ledger/3".to_owned(), "entry"),
+        ("/settings", "/settings".to_owned(), "settings"),
+        ("/report", "/report".to_owned(), "report"),
+        ("/sign-in/again", "/sign-in/again?next=/incidents".to_owned(), "sign-in-again"),
+    ];
+    let pages = all().filter(|route| route.verb == Verb::Get && route.kind == Kind::Page);
+    let seen = |path: &str| path == "/sign-in" || places.iter().any(|(route, ..)| *route == path);
+    let missed: Vec<&str> =
+        pages.map(|route| route.path).filter(|path| !seen(path) && !NO_PAGE.contains(path)).collect();
+    assert!(missed.is_empty(), "nobody looks at {missed:?}");
+    for (_, place, name) in places {
         look(&page, &room.url(&place), name);
     }
+    look(&page, &room.url("/nothing"), "problem");
     // With everything unfolded, every form is there.
     for (part, name) in [("", "room"), ("/notices", "notices"), ("/post-mortem", "post-mortem")] {
         let place = format!("/incidents/{other}{part}");
@@ -110,10 +129,30 @@ fn drills_are_drawn_and_compared_and_a_closed_room_is_calm() {
     let page = driver.browser(Script::On).unwrap();
     room.sign_in(&page);
     look(&page, &room.url("/drills"), "drills-two");
-    assert_eq!(found(&page, "return document.querySelectorAll('svg .point').length"), json!(2));
-    assert_eq!(found(&page, "return document.querySelectorAll('tbody tr').length"), json!(2));
-    let change = page.text("tbody tr td:last-child").unwrap();
+    let count = |css: &str| found(&page, &format!("return document.querySelectorAll('{css}').length"));
+    assert_eq!(count("svg circle.point"), json!(2), "to proof");
+    assert_eq!(count("svg rect.point"), json!(2), "to cut off");
+    assert_eq!(count("#main > div.card tbody tr"), json!(2), "each drill has its row");
+    let change = page.text("#main > div.card tbody tr td:last-child").unwrap();
     assert!(["faster", "slower", "as before"].iter().any(|word| change.contains(word)), "{change}");
+    // Step by step against the one before.
+    assert!(page.text("#steps h2").unwrap().ends_with("INC-2026-0002"));
+    assert!(page.text("#steps caption").unwrap().contains("against INC-2026-0001"));
+    let steps = world.json(&["plan", "INC-2026-0002"]);
+    let performed = count("#steps tbody tr");
+    let all = steps["plan"]["steps"].as_array().unwrap().len();
+    assert_eq!(performed, json!(all), "every step of the plan was performed, and stands there");
+    let times = found(
+        &page,
+        "return Array.from(document.querySelectorAll('#steps tbody tr')).map((row) => \
+         [...row.querySelectorAll('td')].map((it) => it.textContent))",
+    );
+    for row in times.as_array().unwrap() {
+        let [took, before, change] = [0, 1, 2].map(|n| row[n].as_str().unwrap());
+        assert!(took.ends_with('s') && before.ends_with('s'), "both were timed: {row}");
+        let is_said = ["faster", "slower", "as before"].iter().any(|word| change.contains(word));
+        assert!(is_said && (took == before || change != "as before"), "{row}");
+    }
     look(&page, &room.url("/incidents/INC-2026-0001"), "room-closed");
     let state = page.text("#state").unwrap();
     assert!(state.contains("closed") && state.contains("proven inert") && state.contains("drill"), "{state}");
@@ -124,14 +163,14 @@ fn drills_are_drawn_and_compared_and_a_closed_room_is_calm() {
     assert_eq!(drawn, listed, "the drawing and the list are the same plan");
 }
 
-fn look(page: &Browser, url: &str, name: &str) {
+pub(super) fn look(page: &Browser, url: &str, name: &str) {
     page.open(url).unwrap();
     look_now(page, name);
     assert_eq!(found(page, "return document.querySelectorAll('h1').length"), json!(1), "{name}");
 }
 
-/// The page as it stands.
-fn look_now(page: &Browser, name: &str) {
+/// The page as it stands: after a form, or with something unfolded.
+pub(super) fn look_now(page: &Browser, name: &str) {
     for scheme in ["light", "dark"] {
         page.scheme(scheme).unwrap();
         for width in [1280, 390] {

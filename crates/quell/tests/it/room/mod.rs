@@ -1,11 +1,17 @@
 //! The incident room in a real browser: headless Chromium, the real binary, a real leak.
 
+mod clocks;
 mod forms;
 mod hostile;
+mod hunted;
 mod keyboard;
 mod live;
 mod look;
 mod paper;
+mod states;
+mod steps;
+mod tables;
+mod verify;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
