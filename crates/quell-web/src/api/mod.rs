@@ -4,6 +4,7 @@ mod ask;
 mod evidence;
 mod find;
 mod incident;
+mod intake;
 mod inventory;
 mod ledger;
 mod notice;
@@ -41,6 +42,7 @@ pub(crate) fn operations() -> impl Iterator<Item = &'static Operation> {
         evidence::OPERATIONS,
         find::OPERATIONS,
         report::OPERATIONS,
+        intake::OPERATIONS,
         inventory::OPERATIONS,
         ledger::OPERATIONS,
     ]

@@ -151,14 +151,7 @@ async fn same(
 }
 
 async fn sessions(caller: Caller) -> Result<Told<view::Sessions>, Problem> {
-    let mut own = person::of(&caller.app, &caller.person, now()).await?;
-    own.sort_by_key(|(_, session)| session.since);
-    let row = |(id, session): (String, person::Session)| view::Session {
-        id,
-        since: session.since,
-        confirmed: session.confirmed,
-    };
-    Ok(Told::new(view::Sessions { sessions: own.into_iter().map(row).collect() }))
+    Ok(Told::new(view::Sessions::of(person::of(&caller.app, &caller.person, now()).await?)))
 }
 
 async fn end(caller: Caller, At(id): At<String>) -> Result<Told<view::Sessions>, Problem> {
@@ -171,9 +164,7 @@ async fn end(caller: Caller, At(id): At<String>) -> Result<Told<view::Sessions>,
 }
 
 async fn all_glass(caller: Caller) -> Result<Told<view::GlassList>, Problem> {
-    let people = person::people(&caller.app).await?;
-    let glass = people.break_glass.into_iter().map(view::Glass::from).collect();
-    Ok(Told::new(view::GlassList { glass }))
+    Ok(Told::new(view::GlassList::of(person::people(&caller.app).await?)))
 }
 
 /// More rights.

@@ -8,6 +8,7 @@
     reason = "what a test does not expect ends it"
 )]
 
+mod deliveries;
 mod form;
 mod hooks;
 mod limits;

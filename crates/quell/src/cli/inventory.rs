@@ -7,12 +7,23 @@ use clap::{Args, Subcommand, ValueEnum};
 #[derive(Debug, Subcommand)]
 pub(crate) enum InventoryCommand {
     /// Parse it, reach every system in it, say which permission is missing
+    ///
+    /// Examples:
+    ///
+    ///     quell inventory check --offline
+    ///     quell --server https://quell.example.com inventory check
+    #[command(verbatim_doc_comment)]
     Check {
         /// Only parse; reach nothing
         #[arg(long)]
         offline: bool,
     },
     /// What a secret opens, transitively, and what breaks without it
+    ///
+    /// Examples:
+    ///   quell inventory graph orders-db --ask
+    ///   quell inventory graph --format dot | dot -Tsvg > inventory.svg
+    #[command(verbatim_doc_comment)]
     Graph {
         /// Start here; without it, the whole inventory (dot and mermaid only)
         secret: Option<String>,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use quell_app::clock::now;
+use quell_app::intake;
 use quell_app::person::{self, glass};
 use quell_core::person::Role;
 use serde::Deserialize;
@@ -84,6 +85,11 @@ pub(super) struct Review {
 
 pub(super) async fn review_glass(caller: Caller, Form(form): Form<Review>) -> Result<Response, Problem> {
     glass::review(&caller.app, form.opened, &form.statement, now()).await?;
+    Ok(again())
+}
+
+pub(super) async fn retry_delivery(caller: Caller, Form(form): Form<Named>) -> Result<Response, Problem> {
+    intake::retry(&caller.app, &form.id).await?;
     Ok(again())
 }
 
