@@ -17,6 +17,7 @@ mod oidc;
 mod once;
 mod outside;
 mod patience;
+mod people;
 mod person;
 mod planted;
 mod post_mortem;

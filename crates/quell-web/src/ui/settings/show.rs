@@ -18,7 +18,7 @@ use crate::problem::Problem;
 use crate::server::Server;
 use crate::ui::words::{Badge, When};
 use crate::ui::{Page, render};
-use crate::view::TokenListed;
+use crate::view::{self, TokenListed};
 
 /// Deliveries on the page; all of them are listed by `quell intake list --open`.
 const DELIVERIES: u32 = 20;
@@ -35,7 +35,7 @@ struct SettingsPage {
     page: Page,
     sessions: Vec<OwnSession>,
     tokens: Vec<TokenListed>,
-    people: Vec<(String, Role)>,
+    people: Vec<view::Person>,
     glass: Vec<BreakGlass>,
     roles: [Role; 5],
     now: Timestamp,
@@ -107,7 +107,7 @@ pub(super) async fn page(
         page: Page::of(caller, "Settings").at("/settings"),
         sessions,
         tokens: token::seen(caller).await?,
-        people: if caller.may(Role::Admin) { known.local.into_iter().collect() } else { Vec::new() },
+        people: if caller.may(Role::Admin) { view::PersonList::of(&known).people } else { Vec::new() },
         glass: if caller.may(Role::Viewer) { known.break_glass } else { Vec::new() },
         roles: Role::ALL,
         now: at,
