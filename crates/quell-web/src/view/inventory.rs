@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::shape;
 
 /// One secret of the inventory. Never a value, and nothing of how systems are reached.
-#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 pub struct Known {
     /// Its id.
     #[schemars(with = "String")]
@@ -57,7 +57,7 @@ impl Known {
 }
 
 /// A page of the inventory, by id.
-#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 pub struct Inventory {
     /// The secrets.
     pub secrets: Vec<Known>,

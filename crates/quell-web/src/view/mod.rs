@@ -5,6 +5,7 @@
 
 mod find;
 mod incident;
+mod ingest;
 mod intake;
 mod inventory;
 mod ledger;
@@ -21,6 +22,7 @@ pub use incident::{
     Adjacents, Assessed, Clocked, Drill, Drills, Evidence, EvidenceList, GateItem, Gates, Incident,
     Incidents, Judged, Opened, Proven, Responded, Response, Retried, Secrets, StepLine, Timeline, Verified,
 };
+pub use ingest::{Ingested, IngestedSecret};
 pub use intake::{Delivered, Deliveries, Delivery};
 pub use inventory::{Checked, Edges, Inventory, Known, Parsed, Reaches};
 pub use ledger::{Checkpoint, Entries, Inclusion, Key, Rebuilt, Verification};

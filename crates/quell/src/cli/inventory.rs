@@ -34,6 +34,21 @@ pub(crate) enum InventoryCommand {
         #[arg(long, requires = "secret")]
         ask: bool,
     },
+    /// The secrets that it knows, by id: what each is, who accepts it, who uses it
+    ///
+    /// Example:
+    ///   quell inventory list --json
+    #[command(verbatim_doc_comment)]
+    List,
+    /// One secret: where it is accepted, stored and used, and whom to ask. Never its value
+    ///
+    /// Example:
+    ///   quell inventory show orders-db
+    #[command(verbatim_doc_comment)]
+    Show {
+        /// Which secret
+        secret: String,
+    },
     /// Print the JSON Schema, for editors
     Schema,
     Tighten(TightenArgs),

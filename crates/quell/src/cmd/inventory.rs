@@ -22,6 +22,14 @@ pub(crate) async fn run(seat: &Seat, command: &InventoryCommand, out: &Out) -> R
             out.data(text)?;
             Ok(exit::OK)
         }
+        InventoryCommand::List => {
+            list(&seat.secrets().await?, out)?;
+            Ok(exit::OK)
+        }
+        InventoryCommand::Show { secret } => {
+            print(&seat.secret(&word(secret)?).await?, out)?;
+            Ok(exit::OK)
+        }
         InventoryCommand::Check { offline: true } => {
             parsed(&seat.parse_inventory().await?, out)?;
             Ok(exit::OK)
@@ -34,6 +42,37 @@ pub(crate) async fn run(seat: &Seat, command: &InventoryCommand, out: &Out) -> R
             graph(start.as_ref(), *format, &reach, out)
         }
     }
+}
+
+fn list(known: &view::Inventory, out: &Out) -> Result<(), AppError> {
+    if out.json() {
+        return out.object(known);
+    }
+    if known.secrets.is_empty() {
+        out.status("the inventory names no secret yet");
+        return Ok(());
+    }
+    let row = |one: &view::Known| {
+        let used = one.consumers.join(", ");
+        vec![one.id.to_string(), one.kind.clone(), one.env.clone(), one.issuer.clone(), used]
+    };
+    out.table(&["id", "kind", "environment", "issuer", "used by"], known.secrets.iter().map(row).collect())
+}
+
+fn print(one: &view::Known, out: &Out) -> Result<(), AppError> {
+    if out.json() {
+        return out.object(one);
+    }
+    let or_none = |all: &[String]| if all.is_empty() { "none".to_owned() } else { all.join(", ") };
+    let production = if one.production { "production" } else { "a test system" };
+    out.data(format!("{} {}, {} ({production})", tone(Tone::Strong, &one.id), one.kind, one.env))?;
+    out.data(format!("accepted by {}, stored in {}", one.issuer, or_none(&one.stores)))?;
+    out.data(format!("used by {}", or_none(&one.consumers)))?;
+    if !one.depends_on.is_empty() {
+        let first: Vec<String> = one.depends_on.iter().map(ToString::to_string).collect();
+        out.data(format!("done after {}", first.join(", ")))?;
+    }
+    out.data(format!("ask {}", or_none(&one.owners)))
 }
 
 fn parsed(parsed: &view::Parsed, out: &Out) -> Result<(), AppError> {

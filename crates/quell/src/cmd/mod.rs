@@ -107,7 +107,7 @@ async fn dispatch(cli: Cli, words: &str, out: &Out) -> Result<u8, AppError> {
         Command::Scan(args) => scan::scan(&options, &args, out).await,
         Command::Redact(args) => redact::with_known(&options, &args, out).await,
         Command::Gate(command) => gate::run(&options, &command, out).await,
-        Command::Ingest(args) => ingest::ingest(&options, &args, out).await,
+        Command::Ingest(args) => ingest::ingest(&seat, &args, out).await,
         Command::Finding(command) => finding::run(&seat, &command, out).await,
         Command::Intake(command) => intake::run(&seat, &command, out).await,
         Command::Inventory(command) => inventory::run(&seat, &command, out).await,

@@ -5,11 +5,10 @@ use quell_app::{AppError, inventory};
 use quell_core::SecretId;
 use quell_core::inventory::{Graph, Inventory};
 use quell_web::view;
-use serde_json::Value;
 use url::form_urlencoded::Serializer;
 
-use super::{Remote, Seat, missing, part};
-use crate::cmd::{app, word};
+use super::{Remote, Seat, missing};
+use crate::cmd::app;
 
 /// Secrets on a page of a server.
 const PAGE: &str = "200";
@@ -18,10 +17,32 @@ impl Seat {
     /// Parses the inventory, and reaches nothing. A server has parsed its own: it would not run with another.
     pub(crate) async fn parse_inventory(&self) -> Result<view::Parsed, AppError> {
         let secrets = match self.server() {
-            Some(remote) => ids(remote).await?,
+            Some(remote) => secrets(remote).await?.into_iter().map(|secret| secret.id).collect(),
             None => inventory::check_offline(&self.options)?.secrets.into_keys().collect(),
         };
         Ok(view::Parsed { ok: true, secrets })
+    }
+
+    /// Every secret in it, by id.
+    pub(crate) async fn secrets(&self) -> Result<view::Inventory, AppError> {
+        let secrets = if let Some(remote) = self.server() {
+            secrets(remote).await?
+        } else {
+            let known = inventory::load(&self.options.inventory)?;
+            known.secrets.values().map(view::Known::of).collect()
+        };
+        Ok(view::Inventory { secrets, next: None })
+    }
+
+    /// One secret.
+    pub(crate) async fn secret(&self, id: &SecretId) -> Result<view::Known, AppError> {
+        if let Some(remote) = self.server() {
+            let told = remote.get(&format!("/inventory/secrets/{id}")).await;
+            return told.map_err(|error| missing(error, "secret", id.as_str()))?.json();
+        }
+        let known = inventory::load(&self.options.inventory)?;
+        let found = known.secrets.get(id).map(view::Known::of);
+        found.ok_or_else(|| AppError::NotFound { what: "secret", id: id.to_string() })
     }
 
     /// Reaches every system in it.
@@ -66,18 +87,16 @@ pub(crate) fn known(inventory: &Inventory, id: &SecretId) -> Result<(), AppError
 }
 
 /// Page after page.
-async fn ids(remote: &Remote) -> Result<Vec<SecretId>, AppError> {
+async fn secrets(remote: &Remote) -> Result<Vec<view::Known>, AppError> {
     let (mut all, mut cursor) = (Vec::new(), None::<String>);
     loop {
         let query = Serializer::new(String::new())
             .append_pair("limit", PAGE)
             .extend_pairs(cursor.iter().map(|cursor| ("cursor", cursor)))
             .finish();
-        let page: Value = remote.get(&format!("/inventory?{query}")).await?.json()?;
-        for secret in part::<Vec<Value>>(&page, "secrets")? {
-            all.push(word(secret.get("id").and_then(Value::as_str).unwrap_or_default())?);
-        }
-        cursor = page.get("next").and_then(Value::as_str).map(str::to_owned);
+        let page: view::Inventory = remote.get(&format!("/inventory?{query}")).await?.json()?;
+        all.extend(page.secrets);
+        cursor = page.next;
         if cursor.is_none() {
             return Ok(all);
         }

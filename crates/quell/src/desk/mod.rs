@@ -4,6 +4,7 @@
 
 mod finding;
 mod follow;
+mod ingest;
 mod intake;
 mod inventory;
 mod notice;
@@ -33,6 +34,7 @@ use quell_web::view;
 use serde_json::{Map, Value, json};
 
 pub(crate) use follow::Follow;
+pub(crate) use ingest::Report as ToolReport;
 pub(crate) use inventory::known;
 use person::segment;
 pub(crate) use remote::Remote;

@@ -85,6 +85,10 @@ fn the_inventory_is_checked_and_drawn_here_and_by_a_server() {
         &[
             &["inventory", "check", "--offline"],
             &["inventory", "check"],
+            &["inventory", "list"],
+            &["inventory", "show", "other"],
+            &["inventory", "show", "inv-db"],
+            &["inventory", "show", "nobody"],
             &["inventory", "graph", "other"],
             &["inventory", "graph", "other", "--ask"],
             &["inventory", "graph", "inv-db", "--format", "dot"],
@@ -206,4 +210,124 @@ fn sessions_end_and_glass_is_broken_here_and_by_a_server() {
     assert_eq!(rows, [("omar", &Value::from("ines")), ("omar", &Value::Null)]);
     let table = far.ok(&["break-glass", "list"]);
     assert!(table.contains(statement) && table.contains("nobody yet"), "{table}");
+}
+
+#[test]
+fn notices_tokens_and_what_a_hunt_found_read_the_same_here_and_by_a_server() {
+    let servers = Servers::start();
+    let world = World::new(&servers, "ntc", Roles::Single, "{}");
+    let id = world.open("chat");
+    let value = format!("tok-{}", "4Zr8mQx1Lw7");
+    private(&world.path("value"), &value);
+    let line = |address: &str, day: u8| {
+        format!(
+            "{address} - - [{day:02}/Mar/2026:10:00:00 +0000] \"GET /export?key={value} HTTP/1.1\" 200 12 \"-\" \"sqlmap/1.8\"\n"
+        )
+    };
+    private(&world.path("access.log"), &[line("203.0.113.65", 2), line("203.0.113.66", 3)].concat());
+    world.run(&["hunt", &id, "--value-file", "value", "--logs", "access.log", "--record"]);
+    let room = Room::start(&world);
+    let far = Far::new(&world, &room);
+    let listed: Value = serde_json::from_str(&far.ok(&["hunt", "triage", &id, "--json"])).unwrap();
+    let found = listed["findings"][0]["finding"]["id"].as_str().unwrap_or_else(|| panic!("{listed}"));
+    let asked = "SELECT address, count(*) FROM access GROUP BY 1 ORDER BY 1";
+    let hunted: [&[&str]; 5] = [
+        &["hunt", "show", "--incident", &id],
+        &["hunt", "sql", "--incident", &id, asked],
+        &["hunt", "sql", "--incident", &id, "--csv", asked],
+        &["hunt", "triage", &id],
+        &["hunt", "triage", &id, "ffffffff", "--benign", "nobody's"],
+    ];
+    same(&world, &far, &hunted);
+    far.ok(&["hunt", "triage", &id, found, "--benign", "the scan of our own tester"]);
+    same(&world, &far, &hunted);
+    assert!(world.ok(&["hunt", "triage", &id]).contains("the scan of our own tester"));
+    assert!(far.ok(&["hunt", "sql", "--incident", &id, asked]).contains("203.0.113.66"));
+
+    far.ok(&["notice", "draft", &id, "update"]);
+    private(&world.path("text"), "It is contained.\n");
+    far.ok(&["notice", "edit", &id, "N1", "--title", "Where it stands", "--file", "text"]);
+    world.ok(&["notice", "draft", &id, "management"]);
+    far.ok(&["notice", "drop", &id, "N2", "--reason", "nobody asked"]);
+    same(
+        &world,
+        &far,
+        &[
+            &["notice", "kinds"],
+            &["notice", "list", &id],
+            &["notice", "show", &id, "N1"],
+            &["notice", "show", &id, "N2"],
+            &["notice", "show", &id, "N9"],
+            &["notice", "draft", &id, "poem"],
+            &["notice", "retry", &id, "N1"],
+            &["notice", "send", &id, "N2", "--seen", "0000"],
+        ],
+    );
+
+    let made: Value = serde_json::from_str(
+        &far.ok(&["token", "make", "--name", "ci", "--role", "viewer", "--days", "3", "--json"]),
+    )
+    .unwrap();
+    let token = made["id"].as_str().unwrap();
+    let all: [&[&str]; 3] = [
+        &["token", "list"],
+        &["token", "make", "--name", "ci", "--role", "king"],
+        &["token", "revoke", "nobody", "--reason", "gone"],
+    ];
+    same(&world, &far, &all);
+    assert!(world.ok(&["token", "list"]).contains(token));
+    far.ok(&["token", "revoke", token, "--reason", "the job is gone"]);
+    same(&world, &far, &all[..1]);
+    assert!(!far.ok(&["token", "list"]).contains(token));
+}
+
+#[test]
+fn a_report_of_another_tool_is_taken_over_by_a_server_as_it_is_here() {
+    let servers = Servers::start();
+    let world = World::new(&servers, "igs", Roles::Single, "{}");
+    let finding = |file: &str, secret: &str| {
+        serde_json::json!({ "RuleID": "generic-api-key", "File": file, "StartLine": 3, "Description": "a key",
+            "Secret": secret, "Match": secret, "Commit": "", "Entropy": 4.5, "Fingerprint": "x" })
+    };
+    let report = serde_json::json!([finding("a.env", &world.old_url), finding("b.env", "made-up-value-1")]);
+    private(&world.path("report.json"), &report.to_string());
+    private(&world.path("broken.json"), "[{");
+    private(&world.path("other.json"), "[{\"of\":\"no tool\"}]");
+    private(&world.path("none.json"), "[]");
+    let room = Room::start(&world);
+    let far = Far::new(&world, &room);
+    let refused: [&[&str]; 5] = [
+        &["ingest", "broken.json"],
+        &["ingest", "report.json", "broken.json"],
+        &["ingest", "other.json"],
+        &["ingest", "none.json"],
+        &["ingest", "--format", "nonsense", "report.json"],
+    ];
+    same(&world, &far, &refused);
+    assert_eq!(
+        world.json(&["finding", "list"])["findings"].as_array().unwrap().len(),
+        0,
+        "a broken one keeps all out"
+    );
+    let taken =
+        far.run(&["ingest", "--channel", "private-repo", "--audience", "few", "report.json", "--json"]);
+    let said = text(&taken.stdout);
+    assert_eq!(taken.status.code(), Some(10), "{}", text(&taken.stderr));
+    assert!(!said.contains(&world.old_url) && !text(&taken.stderr).contains(&world.old_url), "a value");
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let report = &said["reports"][0];
+    assert_eq!((&report["findings"], &report["new"]), (&2.into(), &2.into()), "{report}");
+    let done: Vec<&str> =
+        report["secrets"].as_array().unwrap().iter().map(|it| it["done"]["what"].as_str().unwrap()).collect();
+    assert_eq!(done, ["opened", "unmatched"], "{report}");
+    let shown = world.json(&["incident", "show", "INC-2026-0001"]);
+    assert!(shown.to_string().contains("igs-db"), "{shown}");
+    // The same again changes nothing, wherever it is asked.
+    same(&world, &far, &[&["ingest", "report.json"], &["ingest", "--no-open", "report.json"]]);
+    let bad = serde_json::json!({ "report": "r", "content": "[]", "format": "made-up-word" });
+    let unknown = room.post("/ingest", &bad).problem(400);
+    assert!(!unknown.to_string().contains("made-up-word"), "{unknown}");
+    let named = serde_json::json!({ "report": world.old_url, "content": "[]" });
+    let refused = room.post("/ingest", &named).problem(422);
+    assert!(!refused.to_string().contains(&world.old_url), "a value in a name is not said again");
 }
