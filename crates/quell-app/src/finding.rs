@@ -61,6 +61,88 @@ impl Found {
     }
 }
 
+/// Which findings of the list.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Only those of this secret.
+    pub secret: Option<String>,
+    /// Only those of this rule.
+    pub rule: Option<String>,
+    /// Only those of which nobody has said what they are.
+    pub open: bool,
+}
+
+/// What was recorded, and what became of it.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// As it was recorded.
+    pub matched: Matched,
+    /// What a person said.
+    pub said: Option<Said>,
+    /// Incidents that have it as an exposure.
+    pub incidents: Vec<IncidentId>,
+}
+
+/// The id of a finding, by its looks. What is another text may be a value, and is not said again.
+pub fn id(text: &str) -> Result<&str, AppError> {
+    let digits = text.strip_prefix("F-").unwrap_or("");
+    let fits = (1..=64).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_alphanumeric());
+    let words = || AppError::Usage("this is no finding's id such as F-1a2b3c4d5e6f".to_owned());
+    if fits { Ok(text) } else { Err(words()) }
+}
+
+/// Findings in the order of their ids, those after `after`. Where the next ones begin, if there are more.
+pub async fn list(
+    app: &App,
+    wanted: &Wanted,
+    after: &str,
+    most: usize,
+) -> Result<(Vec<Standing>, Option<String>), AppError> {
+    let (mut out, mut last) = (Vec::new(), after.to_owned());
+    // One more than wanted, to know whether there is a next page.
+    while out.len() <= most {
+        let some = crate::scan::recorded_after(app, &last, most.saturating_add(1)).await?;
+        let Some(newest) = some.last() else { break };
+        last.clone_from(&newest.finding.id);
+        for matched in some.into_iter().filter(|matched| wanted.fits(matched)) {
+            let stands = standing_of(app, matched).await?;
+            if !wanted.open || (stands.said.is_none() && stands.incidents.is_empty()) {
+                out.push(stands);
+            }
+        }
+    }
+    let more = out.len() > most;
+    out.truncate(most);
+    let next = out.last().filter(|_| more).map(|last| last.matched.finding.id.clone());
+    Ok((out, next))
+}
+
+impl Wanted {
+    fn fits(&self, found: &Matched) -> bool {
+        let is_of = |secret: &String| found.secret.as_ref().is_some_and(|id| id.as_str() == *secret);
+        self.secret.as_ref().is_none_or(is_of)
+            && self.rule.as_ref().is_none_or(|rule| found.finding.rule == *rule)
+    }
+}
+
+/// One finding, as it was recorded last, and what became of it.
+pub async fn show(app: &App, finding: &str) -> Result<Standing, AppError> {
+    let matched = crate::scan::recorded_one(app, id(finding)?).await?;
+    standing_of(app, matched.ok_or_else(|| missing(finding))?).await
+}
+
+async fn standing_of(app: &App, matched: Matched) -> Result<Standing, AppError> {
+    let (said, incidents) = became(app, &matched.finding.id).await?;
+    Ok(Standing { matched, said, incidents })
+}
+
+/// What a person said of it last, and the incidents that are about it.
+async fn became(app: &App, id: &str) -> Result<(Option<Said>, Vec<IncidentId>), AppError> {
+    let newest = projection::entries_about(app, "triaged", id).await?.pop();
+    let said = newest.and_then(said_in).map(|(_, said)| said);
+    Ok((said, projection::ids(app, &projection::mentioned("exposure", id), usize::MAX).await?))
+}
+
 /// All findings, newest first.
 pub async fn inbox(app: &App) -> Result<Vec<Found>, AppError> {
     let mut incidents: BTreeMap<String, Vec<IncidentId>> = BTreeMap::new();
@@ -101,9 +183,7 @@ pub async fn one(app: &App, id: &str) -> Result<Option<Found>, AppError> {
         }
     }
     let Some(found) = &mut out else { return Ok(None) };
-    let newest = projection::entries_about(app, "triaged", id).await?.pop();
-    found.said = newest.and_then(said_in).map(|(_, said)| said);
-    found.incidents = projection::ids(app, &projection::mentioned("exposure", id), usize::MAX).await?;
+    (found.said, found.incidents) = became(app, id).await?;
     Ok(out)
 }
 

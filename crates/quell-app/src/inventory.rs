@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use futures_util::StreamExt as _;
 use quell_connect::connector::Check;
 use quell_core::inventory::{Diagnostic, Inventory, Secret};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::systems::{Systems, check_channel};
@@ -82,7 +82,7 @@ pub fn check_offline(options: &Options) -> Result<Inventory, AppError> {
 }
 
 /// One line of `inventory check`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct CheckLine {
     /// `orders-db`.
     pub secret: String,

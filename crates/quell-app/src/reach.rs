@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use quell_core::SecretId;
 use quell_core::inventory::{Edge, Graph, Node, Place, Secret};
 use quell_core::secret::SecretValue;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::App;
 use crate::systems::Systems;
@@ -22,7 +22,7 @@ pub struct Reach {
 }
 
 /// Something about the reach of a secret that is no edge.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case", tag = "what")]
 pub enum Remark {
     /// Open, and no secret of the inventory.

@@ -17,7 +17,7 @@ use quell_core::issuer::{Capabilities, Overlap, Task};
 use quell_core::outcome::{Facts, Outcome, Probe};
 use quell_core::plan::ChannelAct;
 use quell_core::secret::{Credential, SecretValue};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::context::Context;
@@ -53,7 +53,7 @@ pub struct Definition {
 }
 
 /// One line of `quell inventory check`.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Check {
     /// What was checked: "log in as admin", "may create roles".
     pub what: String,

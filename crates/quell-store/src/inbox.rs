@@ -5,6 +5,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use quell_core::secret::SecretValue;
+use serde::{Deserialize, Serialize};
 
 use crate::db::{in_write, on_db};
 use crate::ledger::KEYS;
@@ -37,7 +38,7 @@ pub enum Put {
 }
 
 /// How a delivery stands.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeliveryState {
     /// Worked off; its body is gone.
@@ -69,7 +70,7 @@ impl DeliveryState {
 }
 
 /// A delivery without its body.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Delivery {
     /// Its id: `d-` and random hex.
     pub id: String,
@@ -115,7 +116,7 @@ const FINISH: &str = "UPDATE inbox SET state = $1, worker = '', due_us = $2, not
 const RETRY: &str = "UPDATE inbox SET state = 'waiting', tries = 0, due_us = $1, worker = '', claimed_us = 0 \
      WHERE id = $2 AND state <> 'done' AND worker = ''";
 const LIST: &str = "SELECT id, source, kind, delivery, topic, size, received_us, state, tries, due_us, note FROM inbox \
-     ORDER BY received_us DESC, id LIMIT $1";
+     WHERE (received_us < $1 OR (received_us = $2 AND id > $3)) AND state <> $4 ORDER BY received_us DESC, id LIMIT $5";
 const OPEN: &str = "SELECT state, COUNT(*) FROM inbox WHERE state <> 'done' GROUP BY state";
 
 fn delivery(row: Row) -> Delivery {
@@ -139,6 +140,15 @@ fn delivery(row: Row) -> Delivery {
 
 fn body_of(id: &str) -> String {
     format!("inbox/{id}")
+}
+
+/// Which deliveries of the list.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Deliveries {
+    /// Every one.
+    All,
+    /// Those that wait or were given up.
+    Open,
 }
 
 /// How a try ended.
@@ -278,10 +288,23 @@ impl Store {
         Ok(row.map(delivery))
     }
 
-    /// The newest deliveries, newest first.
-    pub async fn inbox_list(&self, most: u32) -> Result<Vec<Delivery>, StoreError> {
+    /// Deliveries, newest first: those that come after `after` in that order.
+    pub async fn inbox_list(
+        &self,
+        which: Deliveries,
+        after: Option<&Delivery>,
+        most: u32,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let (received, id) =
+            after.map_or((i64::MAX, ""), |it| (it.received.as_microsecond(), it.id.as_str()));
+        // No state is the empty word.
+        let hidden = match which {
+            Deliveries::All => "",
+            Deliveries::Open => DeliveryState::Done.word(),
+        };
         let rows = on_db!(&self.db, pool => {
-            sqlx::query_as::<_, Row>(LIST).bind(i64::from(most)).fetch_all(pool).await?
+            sqlx::query_as::<_, Row>(LIST).bind(received).bind(received).bind(id).bind(hidden)
+                .bind(i64::from(most)).fetch_all(pool).await?
         });
         Ok(rows.into_iter().map(delivery).collect())
     }

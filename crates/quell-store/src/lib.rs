@@ -24,7 +24,7 @@ mod tests;
 pub use asked::Asked;
 pub use db::Db;
 pub use error::StoreError;
-pub use inbox::{Arrival, Delivery, DeliveryState, Put, TryEnded};
+pub use inbox::{Arrival, Deliveries, Delivery, DeliveryState, Put, TryEnded};
 pub use keys::{KekSource, Keyring, SignedSince};
 pub use lapsing::Lapsing;
 pub use ledger::{Batch, NewEntry};

@@ -12,15 +12,21 @@ mod prompt;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 fn main() -> ExitCode {
-    let cli = match cli::Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = cli::Cli::command().try_get_matches().and_then(|found| {
+        let words = cli::words(&found);
+        let cli =
+            cli::Cli::from_arg_matches(&found).map_err(|error| error.format(&mut cli::Cli::command()))?;
+        Ok((cli, words))
+    });
+    let (cli, words) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => return complain(&error),
     };
     let out = output::Out::new(cli.global.json);
-    match cmd::run(cli, &out) {
+    match cmd::run(cli, &words, &out) {
         Ok(code) => code,
         Err(error) => {
             let hidden = hide::Hidden::of(std::env::args_os().skip(1));

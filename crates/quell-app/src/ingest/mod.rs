@@ -13,7 +13,7 @@ use quell_core::event::{Event, INSTALLATION};
 use quell_core::secret::{Fingerprint, SecretValue};
 use quell_scan::{Finding, Place, Visibility};
 use quell_store::{Batch, NewEntry, StoreError};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use foreign::Foreign;
 pub(crate) use foreign::{Told, some, time};
@@ -29,7 +29,7 @@ use matching::Known;
 pub const MAX_REPORT: u64 = 512 << 20;
 
 /// All findings about one secret.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Group {
     /// The secret of the inventory, when a value or its hash is known.
     pub secret: Option<SecretId>,
@@ -46,6 +46,33 @@ pub struct Group {
     /// The leaked value, to be sealed when an incident is opened.
     #[serde(skip)]
     pub(crate) value: Option<SecretValue>,
+}
+
+/// What a report came to.
+#[derive(Debug)]
+pub struct Taken {
+    /// Findings of which nothing was known before.
+    pub fresh: usize,
+    /// By secret, in the order of the report.
+    pub groups: Vec<Group>,
+    /// What was done about each; none when only recording was asked for.
+    pub done: Vec<Done>,
+}
+
+/// Takes a report over, under a name for people: findings are recorded, and with `response` incidents are opened or joined.
+pub async fn take(
+    app: &App,
+    (name, bytes): (&str, u64),
+    (format, found): (Format, Vec<Foreign>),
+    response: Option<Response>,
+) -> Result<Taken, AppError> {
+    let mut groups = group(app, format, found).await?;
+    let fresh = record(app, name, bytes, &groups).await?;
+    let done = match response {
+        Some(response) => respond(app, &mut groups, response).await?,
+        None => Vec::new(),
+    };
+    Ok(Taken { fresh, groups, done })
 }
 
 /// Maps findings to the inventory and puts those about the same secret together, in the order of the report.

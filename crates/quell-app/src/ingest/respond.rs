@@ -6,7 +6,7 @@ use quell_core::incident::expose;
 use quell_core::secret::SecretValue;
 use quell_core::{IncidentId, SecretId};
 use quell_store::{Batch, NewEntry, StoreError};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Group;
 use crate::clock::now;
@@ -15,7 +15,7 @@ use crate::systems::Systems;
 use crate::{App, AppError, projection};
 
 /// What was done about a group.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "what")]
 pub enum Done {
     /// A new incident.

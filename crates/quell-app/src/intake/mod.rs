@@ -27,7 +27,7 @@ use crate::{App, AppError};
 pub use accept::{Answer, Headers, MAX_BODY, accept, is_known, revocable_types};
 pub(crate) use config::schema;
 pub use keys::Keys;
-pub use quell_store::{Delivery, DeliveryState};
+pub use quell_store::{Deliveries, Delivery, DeliveryState};
 pub use work::{Ended, LANES, MAX_TRIES, work, work_off};
 
 use config::Source;
@@ -62,9 +62,18 @@ pub(crate) async fn check(app: &App) -> Vec<(String, String, Check)> {
     out
 }
 
-/// The newest deliveries, newest first.
-pub async fn list(app: &App, most: u32) -> Result<Vec<Delivery>, AppError> {
-    Ok(app.store.inbox_list(most).await?)
+/// Deliveries, newest first; `after` is the last one of the page before.
+pub async fn list(
+    app: &App,
+    which: Deliveries,
+    after: Option<&str>,
+    most: u32,
+) -> Result<Vec<Delivery>, AppError> {
+    let after = match after {
+        Some(id) => Some(show(app, id).await?),
+        None => None,
+    };
+    Ok(app.store.inbox_list(which, after.as_ref(), most).await?)
 }
 
 /// One delivery, without its body.

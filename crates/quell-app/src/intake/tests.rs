@@ -57,7 +57,7 @@ fn github(key: &str, body: &[u8]) -> Headers {
 }
 
 async fn count(app: &App) -> usize {
-    list(app, 1000).await.unwrap().len()
+    list(app, Deliveries::All, None, 1000).await.unwrap().len()
 }
 
 #[tokio::test]
@@ -228,13 +228,13 @@ async fn from_a_sender_without_marks_the_same_is_news_again_after_an_hour() {
 /// Waits until nothing is left to do; each delivery, with how often it was begun.
 async fn worked_off(app: &App) -> Vec<(DeliveryState, u64)> {
     for _ in 0..400 {
-        let all = list(app, 1000).await.unwrap();
+        let all = list(app, Deliveries::All, None, 1000).await.unwrap();
         if all.iter().all(|one| one.state == DeliveryState::Done) {
             return all.iter().map(|one| (one.state, one.tries)).collect();
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("the deliveries are not worked off: {:?}", list(app, 1000).await.unwrap());
+    panic!("the deliveries are not worked off: {:?}", list(app, Deliveries::All, None, 1000).await.unwrap());
 }
 
 #[tokio::test]
@@ -292,7 +292,7 @@ async fn a_delivery_whose_end_could_not_be_written_is_not_held_by_a_worker_that_
     let worker = tokio::spawn(work(current, options(folder.path()), stopped));
     for _ in 0..400 {
         // Begun again while it could not be ended: it was let go.
-        if list(&app, 1).await.unwrap()[0].tries > 1 {
+        if list(&app, Deliveries::All, None, 1).await.unwrap()[0].tries > 1 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

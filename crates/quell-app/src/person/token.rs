@@ -18,7 +18,7 @@ pub const PREFIX: &str = "qll_";
 /// Letters and digits after the prefix, without the checksum.
 const RANDOM: usize = 70;
 /// The first of them are public.
-const ID: usize = 10;
+pub const ID: usize = 10;
 /// Longest life of a token: whoever needs one longer makes a new one.
 pub const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 366);
 /// The same for people of an identity provider: when it lets them in no more, nobody tells us.

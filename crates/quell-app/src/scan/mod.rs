@@ -20,7 +20,7 @@ use quell_core::SecretId;
 use quell_core::secret::{Fingerprint, FingerprintKey, SecretValue};
 use quell_scan::known::Known;
 use quell_scan::{Finding, Progress, Received, Report, RuleSet, Scanner, Selection, Staged};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use baseline::{Baseline, Entry};
 pub use check::{Checked, check_rules};
@@ -37,7 +37,7 @@ pub(crate) use values::{current, looked_for};
 use crate::{App, AppError};
 
 /// A finding, and the secret of the inventory that it is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Matched {
     /// The finding.
     #[serde(flatten)]

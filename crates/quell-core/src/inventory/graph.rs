@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{ConnectorRef, Inventory};
 use crate::id::SecretId;
 
 /// A thing in the graph.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(tag = "type", content = "name", rename_all = "snake_case")]
 pub enum Node {
     /// A secret of the inventory.
@@ -31,7 +31,7 @@ impl Node {
 }
 
 /// From the secret to the thing.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Edge {
     /// The secret.
     pub from: SecretId,
@@ -136,7 +136,7 @@ impl Graph {
     }
 
     /// Edges reachable from `start`, or all of them.
-    fn edges_from(&self, start: Option<&SecretId>) -> Vec<&Edge> {
+    pub fn edges_from(&self, start: Option<&SecretId>) -> Vec<&Edge> {
         let Some(start) = start else { return self.edges.values().flatten().collect() };
         let mut from = self.exposed_secrets(start);
         from.insert(0, start.clone());

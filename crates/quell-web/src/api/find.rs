@@ -2,10 +2,11 @@
 
 use axum::http::StatusCode;
 use axum::routing::{get, post};
+use quell_app::AppError;
 use quell_app::clock::now;
+use quell_app::finding;
 use quell_app::hunt::{self, triage};
 use quell_app::projection::{self, Wanted};
-use quell_app::{AppError, scan};
 use quell_core::IncidentId;
 use quell_core::event::{Decision, FindingSays};
 use quell_core::person::Role;
@@ -26,7 +27,7 @@ pub(super) static OPERATIONS: &[Operation] = &[
         .says("What scans recorded, by id")
         .query(of::<Listed>)
         .json(of::<view::Findings>),
-    Operation::get("/api/v1/findings/{finding}", Role::Viewer, "finding_show", || get(finding))
+    Operation::get("/api/v1/findings/{finding}", Role::Viewer, "finding_show", || get(one))
         .says("One finding")
         .json(of::<view::Finding>),
     Operation::post("/api/v1/findings/{finding}/triage", Role::Responder, "finding_triage", || post(say))
@@ -65,43 +66,21 @@ struct Listed {
     secret: Option<String>,
     /// Only those of this rule.
     rule: Option<String>,
-}
-
-/// The id of a finding.
-fn finding_id(text: &str) -> Result<&str, Problem> {
-    let digits = text.strip_prefix("F-").unwrap_or("");
-    let fits = (1..=64).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_alphanumeric());
-    if fits { Ok(text) } else { Err(Problem::bad_request("this is no finding's id such as F-1a2b3c4d5e6f")) }
+    /// Only those of which nobody has said what they are, and that no incident is about.
+    #[serde(default)]
+    open: bool,
 }
 
 async fn findings(caller: Caller, Words(asked): Words<Listed>) -> Result<Told<view::Findings>, Problem> {
     let limit = limit(asked.limit)?;
-    let after = asked.cursor.as_deref().map(finding_id).transpose()?;
-    let fits = |found: &scan::Matched| {
-        let of_secret = |secret: &String| found.secret.as_ref().is_some_and(|id| id.as_str() == *secret);
-        asked.secret.as_ref().is_none_or(of_secret)
-            && asked.rule.as_ref().is_none_or(|rule| found.finding.rule == *rule)
-    };
-    let mut findings: Vec<view::Finding> = Vec::new();
-    let mut last = after.unwrap_or_default().to_owned();
-    // One more than wanted, to know whether there is a next page.
-    while findings.len() <= limit {
-        let some = scan::recorded_after(&caller.app, &last, limit + 1).await?;
-        let Some(newest) = some.last() else { break };
-        last.clone_from(&newest.finding.id);
-        findings.extend(some.into_iter().filter(fits).map(|finding| view::Finding { finding }));
-    }
-    let more = findings.len() > limit;
-    findings.truncate(limit);
-    let next = findings.last().filter(|_| more).map(|last| last.finding.finding.id.clone());
-    Ok(Told::new(view::Findings { findings, next }))
+    let after = asked.cursor.as_deref().map(finding::id).transpose()?.unwrap_or_default();
+    let wanted = finding::Wanted { secret: asked.secret.clone(), rule: asked.rule.clone(), open: asked.open };
+    let (found, next) = finding::list(&caller.app, &wanted, after, limit).await?;
+    Ok(Told::new(view::Findings { findings: found.into_iter().map(view::Finding::from).collect(), next }))
 }
 
-async fn finding(caller: Caller, At(id): At<String>) -> Result<Told<view::Finding>, Problem> {
-    let id = finding_id(&id)?;
-    let found = scan::recorded_one(&caller.app, id).await?;
-    let finding = found.ok_or_else(|| AppError::NotFound { what: "finding", id: id.to_owned() })?;
-    Ok(Told::new(view::Finding { finding }))
+async fn one(caller: Caller, At(id): At<String>) -> Result<Told<view::Finding>, Problem> {
+    Ok(Told::new(finding::show(&caller.app, &id).await?.into()))
 }
 
 /// What a finding is.
@@ -130,17 +109,16 @@ async fn say(
     At(id): At<String>,
     Asked(asked): Asked<Triaged>,
 ) -> Result<Told<view::Finding>, Problem> {
-    let id = finding_id(&id)?.to_owned();
     let says = match (asked.says, &asked.of) {
         (SaysWhat::NotALeak, None) => FindingSays::NotALeak,
-        (SaysWhat::Duplicate, Some(of)) => FindingSays::Duplicate { of: finding_id(of)?.to_owned() },
+        (SaysWhat::Duplicate, Some(of)) => FindingSays::Duplicate { of: finding::id(of)?.to_owned() },
         (SaysWhat::NotALeak, Some(_)) | (SaysWhat::Duplicate, None) => {
             let words = "`of` names the other finding of a duplicate, and stands with nothing else";
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, words));
         }
     };
-    quell_app::finding::triage(&caller.app, &id, says, &asked.reason).await?;
-    finding(caller, At(id)).await
+    finding::triage(&caller.app, finding::id(&id)?, says, &asked.reason).await?;
+    one(caller, At(id)).await
 }
 
 /// What an anomaly is.

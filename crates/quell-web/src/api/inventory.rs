@@ -25,6 +25,10 @@ pub(super) static OPERATIONS: &[Operation] = &[
     Operation::get("/api/v1/inventory/check", Role::Responder, "inventory_check", || get(check))
         .says("Ask every system whether it can be reached with the rights that are needed; changes nothing")
         .json(of::<view::Checked>),
+    Operation::get("/api/v1/inventory/graph", Role::Viewer, "inventory_edges", || get(edges))
+        .says("What opens what: the edges from one secret on, or all of them")
+        .query(of::<Start>)
+        .json(of::<view::Edges>),
     Operation::get("/api/v1/inventory/secrets/{secret}", Role::Viewer, "inventory_show", || get(show))
         .says("One secret of the inventory")
         .json(of::<view::Known>),
@@ -88,10 +92,33 @@ async fn graph(
     Words(asked): Words<Ask>,
 ) -> Result<Told<view::Reaches>, Problem> {
     let id = known(&caller, &secret)?;
-    let reach = if asked.ask {
-        reach::ask(&caller.app, std::slice::from_ref(&id), None).await
-    } else {
-        Reach { graph: Graph::of(&caller.app.inventory), ..Reach::default() }
-    };
+    let reach = reached(&caller, asked.ask.then_some(&id)).await;
     Ok(Told::new(view::Reaches::of(&id, &reach)))
+}
+
+/// What the inventory says, and what the issuers of what this secret opens say, if one is given.
+async fn reached(caller: &Caller, ask: Option<&SecretId>) -> Reach {
+    match ask {
+        Some(id) => reach::ask(&caller.app, std::slice::from_ref(id), None).await,
+        None => Reach { graph: Graph::of(&caller.app.inventory), ..Reach::default() },
+    }
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Start {
+    /// From this secret on.
+    secret: Option<String>,
+    /// Also ask the issuers what it opens; only with a secret.
+    #[serde(default)]
+    ask: bool,
+}
+
+async fn edges(caller: Caller, Words(asked): Words<Start>) -> Result<Told<view::Edges>, Problem> {
+    let start = asked.secret.as_deref().map(|id| known(&caller, id)).transpose()?;
+    if asked.ask && start.is_none() {
+        return Err(Problem::bad_request("issuers are asked about one secret: name it with `secret`"));
+    }
+    let reach = reached(&caller, start.as_ref().filter(|_| asked.ask)).await;
+    Ok(Told::new(view::Edges::of(start.as_ref(), &reach)))
 }

@@ -4,6 +4,8 @@ mod ask;
 mod evidence;
 mod find;
 mod incident;
+mod ingest;
+mod intake;
 mod inventory;
 mod ledger;
 mod notice;
@@ -41,6 +43,8 @@ pub(crate) fn operations() -> impl Iterator<Item = &'static Operation> {
         evidence::OPERATIONS,
         find::OPERATIONS,
         report::OPERATIONS,
+        ingest::OPERATIONS,
+        intake::OPERATIONS,
         inventory::OPERATIONS,
         ledger::OPERATIONS,
     ]

@@ -119,6 +119,7 @@ fn place(name: &'static str) -> Value {
         "item" => ("Which action item.", "A1"),
         "task" => ("Which task.", "T1"),
         "secret" => ("Which secret of the inventory.", "orders-db"),
+        "delivery" => ("Which delivery of a webhook.", "d-0123456789abcdef"),
         "finding" => ("Which finding.", "F-1a2b3c4d5e6f"),
         "sha256" => ("SHA-256 of the content, in hex.", ""),
         "seq" => ("Number of an entry.", "0"),

@@ -1,5 +1,8 @@
 //! Who may sign in, as what; one's own sessions; breaking the glass. What is checked here holds for the page as well.
 
+use std::sync::Arc;
+
+use axum::extract::State;
 use axum::routing::{get, post};
 use quell_app::clock::now;
 use quell_app::person::{self, glass};
@@ -12,6 +15,7 @@ use super::operation::{Operation, of};
 use super::tell::Told;
 use crate::caller::Caller;
 use crate::problem::Problem;
+use crate::server::Server;
 use crate::view::{self, shape};
 
 pub(super) static OPERATIONS: &[Operation] = &[
@@ -122,20 +126,32 @@ pub(crate) async fn code_of(caller: &Caller, name: &str) -> Result<view::Code, P
     Ok(view::Code::new(name, code.expose_text().unwrap_or_default().to_owned()))
 }
 
-async fn sign_out(caller: Caller, At(name): At<String>) -> Result<Told<view::SignedOut>, Problem> {
-    caller.lasting(Role::Admin)?;
-    let sessions = person::sign_out(&caller.app, &name, now()).await?;
+async fn sign_out(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    At(name): At<String>,
+) -> Result<Told<view::SignedOut>, Problem> {
+    let sessions = signed_out(&server, &caller, &name).await?;
     Ok(Told::new(view::SignedOut { person: name, sessions }))
+}
+
+/// How many sessions ended.
+pub(crate) async fn signed_out(server: &Server, caller: &Caller, name: &str) -> Result<u64, Problem> {
+    caller.lasting(Role::Admin)?;
+    let sessions = person::sign_out(&caller.app, name, now()).await?;
+    // Their open pages are told nothing any more.
+    server.left.send_modify(|count| *count += 1);
+    Ok(sessions)
 }
 
 /// The other name.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Same {
+pub(crate) struct Same {
     /// The other name.
-    other: String,
+    pub(crate) other: String,
     /// How you know.
-    reason: String,
+    pub(crate) reason: String,
 }
 
 async fn same(
@@ -143,37 +159,37 @@ async fn same(
     At(name): At<String>,
     Asked(asked): Asked<Same>,
 ) -> Result<Told<view::PersonList>, Problem> {
-    caller.lasting(Role::Admin)?;
-    // For good: an old token that leaked must not make one person of all who approve.
-    caller.is_fresh(now())?;
-    person::same(&caller.app, &name, &asked.other, &asked.reason, now()).await?;
+    linked(&caller, &name, &asked).await?;
     list(caller).await
 }
 
-async fn sessions(caller: Caller) -> Result<Told<view::Sessions>, Problem> {
-    let mut own = person::of(&caller.app, &caller.person, now()).await?;
-    own.sort_by_key(|(_, session)| session.since);
-    let row = |(id, session): (String, person::Session)| view::Session {
-        id,
-        since: session.since,
-        confirmed: session.confirmed,
-    };
-    Ok(Told::new(view::Sessions { sessions: own.into_iter().map(row).collect() }))
+pub(crate) async fn linked(caller: &Caller, name: &str, asked: &Same) -> Result<(), Problem> {
+    caller.lasting(Role::Admin)?;
+    // For good: an old token that leaked must not make one person of all who approve.
+    caller.is_fresh(now())?;
+    Ok(person::same(&caller.app, name, &asked.other, &asked.reason, now()).await?)
 }
 
-async fn end(caller: Caller, At(id): At<String>) -> Result<Told<view::Sessions>, Problem> {
+async fn sessions(caller: Caller) -> Result<Told<view::Sessions>, Problem> {
+    Ok(Told::new(view::Sessions::of(person::of(&caller.app, &caller.person, now()).await?)))
+}
+
+async fn end(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    At(id): At<String>,
+) -> Result<Told<view::Sessions>, Problem> {
     if !person::end_one(&caller.app, &caller.person, &id, now()).await? {
         return Err(
             Problem::not_found("there is no such session of yours").hint("/api/v1/sessions lists them")
         );
     }
+    server.left.send_modify(|count| *count += 1);
     sessions(caller).await
 }
 
 async fn all_glass(caller: Caller) -> Result<Told<view::GlassList>, Problem> {
-    let people = person::people(&caller.app).await?;
-    let glass = people.break_glass.into_iter().map(view::Glass::from).collect();
-    Ok(Told::new(view::GlassList { glass }))
+    Ok(Told::new(view::GlassList::of(person::people(&caller.app).await?)))
 }
 
 /// More rights.

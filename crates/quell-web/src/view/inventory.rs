@@ -1,17 +1,17 @@
 //! The inventory: what exists, what it opens, whether it can be reached.
 
 use quell_app::inventory::CheckLine;
-use quell_app::reach::Reach;
+use quell_app::reach::{Reach, Remark};
 use quell_core::SecretId;
-use quell_core::inventory::{self as domain, Reached, Tier};
+use quell_core::inventory::{self as domain, Edge, Reached, Tier};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::shape;
 
 /// One secret of the inventory. Never a value, and nothing of how systems are reached.
-#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 pub struct Known {
     /// Its id.
     #[schemars(with = "String")]
@@ -57,7 +57,7 @@ impl Known {
 }
 
 /// A page of the inventory, by id.
-#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 pub struct Inventory {
     /// The secrets.
     pub secrets: Vec<Known>,
@@ -89,8 +89,44 @@ impl Reaches {
     }
 }
 
+/// What opens what, as edges.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+pub struct Edges {
+    /// From a secret to what it opens or feeds.
+    #[schemars(with = "Vec<shape::Edge>")]
+    pub edges: Vec<Edge>,
+    /// What could not be found out, or is open and not in the inventory.
+    #[schemars(with = "Vec<Value>")]
+    pub remarks: Vec<Remark>,
+}
+
+impl Edges {
+    /// Everything, or what a secret reaches.
+    pub fn of(start: Option<&SecretId>, reach: &Reach) -> Self {
+        let edges = reach.graph.edges_from(start).into_iter().cloned().collect();
+        Self { edges, remarks: reach.remarks.clone() }
+    }
+
+    /// The graph that they make.
+    pub fn reach(self) -> Reach {
+        let mut reach = Reach { remarks: self.remarks, ..Reach::default() };
+        self.edges.into_iter().for_each(|edge| reach.graph.add(edge));
+        reach
+    }
+}
+
+/// The ids of all secrets of an inventory that can be read.
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
+pub struct Parsed {
+    /// It can be read.
+    pub ok: bool,
+    /// By id.
+    #[schemars(with = "Vec<String>")]
+    pub secrets: Vec<SecretId>,
+}
+
 /// Whether every system can be reached with the rights that are needed.
-#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 pub struct Checked {
     /// Everything holds.
     pub ok: bool,

@@ -5,6 +5,8 @@
 
 mod find;
 mod incident;
+mod ingest;
+mod intake;
 mod inventory;
 mod ledger;
 mod notice;
@@ -15,12 +17,14 @@ mod report;
 pub mod shape;
 mod task;
 
-pub use find::{Finding, Findings, Hunt, Hunts};
+pub use find::{Finding, FindingIs, FindingSaid, Findings, Hunt, Hunts};
 pub use incident::{
     Adjacents, Assessed, Clocked, Drill, Drills, Evidence, EvidenceList, GateItem, Gates, Incident,
     Incidents, Judged, Opened, Proven, Responded, Response, Retried, Secrets, StepLine, Timeline, Verified,
 };
-pub use inventory::{Checked, Inventory, Known, Reaches};
+pub use ingest::{Ingested, IngestedSecret};
+pub use intake::{Delivered, Deliveries, Delivery};
+pub use inventory::{Checked, Edges, Inventory, Known, Parsed, Reaches};
 pub use ledger::{Checkpoint, Entries, Inclusion, Key, Rebuilt, Verification};
 pub use notice::{Notice, NoticeChannel, NoticeKind, NoticeKinds, Notices, Sent, Told};
 pub use person::{

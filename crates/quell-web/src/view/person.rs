@@ -85,6 +85,26 @@ pub struct Sessions {
     pub sessions: Vec<Session>,
 }
 
+impl Sessions {
+    /// Of one person.
+    pub fn of(mut own: Vec<(String, person::Session)>) -> Self {
+        own.sort_by_key(|(_, session)| session.since);
+        let row = |(id, session): (String, person::Session)| Session {
+            id,
+            since: session.since,
+            confirmed: session.confirmed,
+        };
+        Self { sessions: own.into_iter().map(row).collect() }
+    }
+}
+
+impl GlassList {
+    /// Of a fold.
+    pub fn of(people: People) -> Self {
+        Self { glass: people.break_glass.into_iter().map(Glass::from).collect() }
+    }
+}
+
 /// More rights for a while, in an emergency.
 #[derive(Debug, Deserialize, JsonSchema, Serialize)]
 pub struct Glass {

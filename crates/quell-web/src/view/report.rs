@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use quell_app::measure::{Measured, OpenClock, Spread, Times};
 use quell_core::incident::Incident;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What came of a report.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
@@ -37,7 +37,7 @@ impl Reported {
 }
 
 /// Times in milliseconds, over incidents that have one.
-#[derive(Clone, Copy, Debug, JsonSchema, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, Serialize)]
 pub struct Spreads {
     /// How many have one.
     pub count: usize,
@@ -56,7 +56,7 @@ impl From<Spread> for Spreads {
 }
 
 /// One incident's times, in milliseconds from when it was declared.
-#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 pub struct Timed {
     /// Which.
     pub incident: String,
@@ -73,7 +73,7 @@ pub struct Timed {
 }
 
 /// A deadline that runs, or was missed.
-#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 pub struct RunningClock {
     /// Of which incident.
     pub incident: String,
@@ -86,7 +86,7 @@ pub struct RunningClock {
 }
 
 /// How fast leaks end here.
-#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 pub struct Numbers {
     /// Incidents that are open.
     pub open: usize,

@@ -49,6 +49,18 @@ pub enum Section {
     Validation,
 }
 
+/// How a delivery of a webhook stands.
+#[derive(Debug, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DeliveryState {
+    /// Worked off; its body is gone.
+    Done,
+    /// Given up; somebody may have it tried again.
+    Failed,
+    /// To be worked off.
+    Waiting,
+}
+
 /// How a notice stands.
 #[derive(Debug, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -618,6 +630,19 @@ pub struct Reached {
     pub depth: u64,
     /// The edge by which it was first reached.
     pub via: Value,
+}
+
+/// From a secret to what it opens or feeds.
+#[derive(Debug, JsonSchema)]
+pub struct Edge {
+    /// The secret.
+    pub from: String,
+    /// The thing: a secret, a resource or a consumer.
+    pub to: Value,
+    /// Why.
+    pub why: String,
+    /// Data classes behind it.
+    pub data: Vec<String>,
 }
 
 /// One line of a check.

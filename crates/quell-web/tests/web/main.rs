@@ -8,6 +8,7 @@
     reason = "what a test does not expect ends it"
 )]
 
+mod deliveries;
 mod form;
 mod hooks;
 mod limits;
@@ -16,6 +17,7 @@ mod oidc;
 mod once;
 mod outside;
 mod patience;
+mod people;
 mod person;
 mod planted;
 mod post_mortem;

@@ -239,6 +239,8 @@ async fn broken_glass_makes_nothing_that_outlasts_it() {
         ("/settings/people", vec![("name", "eve"), ("role", "admin")]),
         ("/settings/people/remove", vec![("name", "omar"), ("reason", "in the way")]),
         ("/settings/people/code", vec![("name", "omar")]),
+        ("/settings/people/sign-out", vec![("name", "omar")]),
+        ("/settings/people/same", vec![("name", "omar"), ("other", "lena"), ("reason", "one badge")]),
     ] {
         let mut fields = fields;
         fields.push(("csrf", csrf.as_str()));

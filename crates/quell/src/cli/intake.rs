@@ -7,7 +7,14 @@ use clap::Subcommand;
 #[derive(Debug, Subcommand)]
 pub(crate) enum IntakeCommand {
     /// What was delivered, newest first: whether it is worked off, and what became of it
+    ///
+    /// Example:
+    ///   quell intake list --open --most 10
+    #[command(verbatim_doc_comment)]
     List {
+        /// Only those that wait or were given up
+        #[arg(long)]
+        open: bool,
         /// How many
         #[arg(long, default_value_t = 50, value_name = "NUMBER")]
         most: u32,

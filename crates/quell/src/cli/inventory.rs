@@ -7,12 +7,23 @@ use clap::{Args, Subcommand, ValueEnum};
 #[derive(Debug, Subcommand)]
 pub(crate) enum InventoryCommand {
     /// Parse it, reach every system in it, say which permission is missing
+    ///
+    /// Examples:
+    ///
+    ///     quell inventory check --offline
+    ///     quell --server https://quell.example.com inventory check
+    #[command(verbatim_doc_comment)]
     Check {
         /// Only parse; reach nothing
         #[arg(long)]
         offline: bool,
     },
     /// What a secret opens, transitively, and what breaks without it
+    ///
+    /// Examples:
+    ///   quell inventory graph orders-db --ask
+    ///   quell inventory graph --format dot | dot -Tsvg > inventory.svg
+    #[command(verbatim_doc_comment)]
     Graph {
         /// Start here; without it, the whole inventory (dot and mermaid only)
         secret: Option<String>,
@@ -22,6 +33,21 @@ pub(crate) enum InventoryCommand {
         /// Ask the issuers, too: what the policies of an OpenBao token or role let it read. Changes nothing
         #[arg(long, requires = "secret")]
         ask: bool,
+    },
+    /// The secrets that it knows, by id: what each is, who accepts it, who uses it
+    ///
+    /// Example:
+    ///   quell inventory list --json
+    #[command(verbatim_doc_comment)]
+    List,
+    /// One secret: where it is accepted, stored and used, and whom to ask. Never its value
+    ///
+    /// Example:
+    ///   quell inventory show orders-db
+    #[command(verbatim_doc_comment)]
+    Show {
+        /// Which secret
+        secret: String,
     },
     /// Print the JSON Schema, for editors
     Schema,

@@ -1,5 +1,6 @@
 //! The command line. Doc comments are the help texts.
 
+mod finding;
 mod hunt;
 mod intake;
 mod inventory;
@@ -11,13 +12,15 @@ mod plan;
 mod post_mortem;
 mod scan;
 mod serve;
+mod session;
 mod state;
 mod task;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use finding::{FindingCommand, FindingListArgs, FindingSaysArg, FindingTriageArgs};
 pub(crate) use hunt::{
     HuntArgs, HuntAskedArgs, HuntCommand, HuntEngine, HuntFormat, HuntMergeArgs, HuntOutput, HuntQueryArgs,
     HuntReport, HuntResultArgs, HuntShowArgs, HuntSqlArgs, HuntTriageArgs,
@@ -32,6 +35,7 @@ pub(crate) use plan::{ApproveArgs, PauseArgs, PlanArgs, PlanFormat, RespondArgs,
 pub(crate) use post_mortem::PostMortemArgs;
 pub(crate) use scan::{RulesCommand, ScanArgs, ScanFormat};
 pub(crate) use serve::{LogFormat, LogLevel, PersonCommand, ServeArgs, TokenCommand};
+pub(crate) use session::{GlassCommand, SessionCommand};
 pub(crate) use state::{BackupArgs, MoveArgs, RestoreArgs};
 pub(crate) use task::{TaskArg, TaskCommand};
 
@@ -57,6 +61,17 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// The words that name the command: `incident task add`.
+pub(crate) fn words(found: &ArgMatches) -> String {
+    let mut words = Vec::new();
+    let mut at = found.subcommand();
+    while let Some((word, rest)) = at {
+        words.push(word);
+        at = rest.subcommand();
+    }
+    words.join(" ")
 }
 
 #[derive(Args, Debug)]
@@ -129,6 +144,8 @@ pub(crate) enum Command {
     Doctor,
     Scan(Box<ScanArgs>),
     Ingest(IngestArgs),
+    #[command(subcommand)]
+    Finding(FindingCommand),
     /// Deliveries of webhooks: list, show, retry; take one in from files
     #[command(subcommand)]
     Intake(IntakeCommand),
@@ -186,6 +203,16 @@ pub(crate) enum Command {
     /// Tokens that programs sign in to the server with
     #[command(subcommand)]
     Token(TokenCommand),
+    #[command(subcommand)]
+    Session(SessionCommand),
+    #[command(subcommand)]
+    BreakGlass(GlassCommand),
+    /// How fast leaks end here: times to first response, to contain and to proof; clocks that run or were missed
+    ///
+    /// Example:
+    ///   quell numbers --json
+    #[command(verbatim_doc_comment)]
+    Numbers,
     /// Print the description of the server's API (OpenAPI 3.1)
     Openapi,
     /// Print a shell completion script

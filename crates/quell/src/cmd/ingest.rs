@@ -3,17 +3,18 @@
 use std::io::Read as _;
 use std::path::Path;
 
+use quell_app::AppError;
 use quell_app::ingest::{self, Done, Format, Group, MAX_REPORT, Response};
-use quell_app::{AppError, Options};
 use quell_core::secret::SecretValue;
 use serde_json::json;
 
-use super::{app, word};
+use super::word;
 use crate::cli::IngestArgs;
+use crate::desk::{Seat, ToolReport};
 use crate::exit;
 use crate::output::{Out, Tone, tone};
 
-pub(crate) async fn ingest(options: &Options, args: &IngestArgs, out: &Out) -> Result<u8, AppError> {
+pub(crate) async fn ingest(seat: &Seat, args: &IngestArgs, out: &Out) -> Result<u8, AppError> {
     let format = args.format.as_deref().map(str::parse::<Format>).transpose()?;
     let response = Response {
         channel: args.channel.as_deref().map(word).transpose()?,
@@ -29,40 +30,38 @@ pub(crate) async fn ingest(options: &Options, args: &IngestArgs, out: &Out) -> R
             .expose_text()
             .ok_or_else(|| AppError::Usage(format!("{name} is not UTF-8 text, so not a report in JSON")))?;
         let (format, found) = ingest::read(&name, text, format)?;
-        let bytes = u64::try_from(content.expose().len()).unwrap_or(u64::MAX);
-        reports.push((name, bytes, format, found));
-    }
-    let app = app(options).await?;
-    let mut all = Vec::new();
-    for (name, bytes, format, found) in reports {
         let Some(format) = format else {
             out.status(format!("{name}: the report is empty"));
             continue;
         };
-        let count = found.len();
-        let mut groups = ingest::group(&app, format, found).await?;
-        let fresh = ingest::record(&app, &name, bytes, &groups).await?;
-        let done =
-            if args.no_open { Vec::new() } else { ingest::respond(&app, &mut groups, response).await? };
+        let bytes = u64::try_from(content.len()).unwrap_or(u64::MAX);
+        // A server reads it itself; here it was read to know that it is whole.
+        let content = seat.server().is_some().then_some(content);
+        reports.push(ToolReport { name, bytes, format, found, content });
+    }
+    let desk = seat.desk_with_inventory().await?;
+    let mut all = Vec::new();
+    for report in reports {
+        let taken = desk.ingest(report, (!args.no_open).then_some(response)).await?;
         out.status(format!(
-            "{name}: {count} finding(s) of {}, {fresh} of them new, about {} secret(s)",
-            format.word(),
-            groups.len()
+            "{}: {} finding(s) of {}, {} of them new, about {} secret(s)",
+            taken.report,
+            taken.findings,
+            taken.format,
+            taken.new,
+            taken.secrets.len()
         ));
         if !out.json() {
-            for (at, group) in groups.iter().enumerate() {
-                print(out, group, done.get(at))?;
+            for secret in &taken.secrets {
+                print(out, &secret.group, secret.done.as_ref())?;
             }
         }
-        let mut done = done.into_iter();
-        let groups: Vec<_> =
-            groups.into_iter().map(|group| json!({ "group": group, "done": done.next() })).collect();
-        all.push(json!({ "report": name, "format": format.word(), "findings": count, "new": fresh, "secrets": groups }));
+        all.push(taken);
     }
     if out.json() {
         out.object(&json!({ "reports": all }))?;
     }
-    let any = all.iter().any(|report| report["findings"] != 0);
+    let any = all.iter().any(|report| report.findings != 0);
     Ok(if any { exit::FINDINGS } else { exit::OK })
 }
 

@@ -2,27 +2,34 @@
 
 use std::path::Path;
 
-use quell_app::intake::{self, Delivery, Ended, Headers, MAX_BODY};
+use quell_app::intake::{self, Deliveries, Ended, Headers, MAX_BODY};
 use quell_app::{App, AppError, Options};
+use quell_web::view;
 use serde_json::json;
 
-use super::{app, app_without_inventory};
+use super::app;
 use crate::cli::IntakeCommand;
+use crate::desk::Seat;
 use crate::exit;
 use crate::output::{Out, Tone, tone};
 
-pub(crate) async fn run(options: &Options, command: &IntakeCommand, out: &Out) -> Result<u8, AppError> {
+pub(crate) async fn run(seat: &Seat, command: &IntakeCommand, out: &Out) -> Result<u8, AppError> {
+    let options = &seat.options;
     match command {
-        IntakeCommand::List { most } => list(options, *most, out).await,
+        IntakeCommand::List { open, most } => {
+            let which = if *open { Deliveries::Open } else { Deliveries::All };
+            list(which, &seat.desk().await?.deliveries(which, *most).await?, out)
+        }
         IntakeCommand::Show { id } => {
-            let app = app_without_inventory(options).await?;
-            print(&intake::show(&app, id).await?, out)?;
+            print(&seat.desk().await?.delivery(id).await?, out)?;
             Ok(exit::OK)
         }
         IntakeCommand::Retry { id } => {
-            let app = app_without_inventory(options).await?;
-            print(&intake::retry(&app, id).await?, out)?;
-            out.hint("`quell serve` or `quell intake work` tries it now");
+            let desk = seat.desk().await?;
+            print(&desk.retry_delivery(id).await?, out)?;
+            if !desk.is_there() {
+                out.hint("`quell serve` or `quell intake work` tries it now");
+            }
             Ok(exit::OK)
         }
         IntakeCommand::Receive { name, headers, body, only_accept } => {
@@ -35,28 +42,29 @@ pub(crate) async fn run(options: &Options, command: &IntakeCommand, out: &Out) -
     }
 }
 
-async fn list(options: &Options, most: u32, out: &Out) -> Result<u8, AppError> {
-    let app = app_without_inventory(options).await?;
-    let all = intake::list(&app, most).await?;
+fn list(which: Deliveries, all: &view::Deliveries, out: &Out) -> Result<u8, AppError> {
     if out.json() {
-        out.object(&json!({ "deliveries": all }))?;
-    } else if all.is_empty() {
-        out.status("nothing was delivered");
+        out.object(all)?;
+    } else if all.deliveries.is_empty() {
+        out.status(match which {
+            Deliveries::All => "nothing was delivered",
+            Deliveries::Open => "nothing waits, and nothing was given up",
+        });
     } else {
-        let rows = all.into_iter().map(|one| {
+        let rows = all.deliveries.iter().map(|one| {
             let (at, state) = (one.received.to_string(), one.state.word().to_owned());
-            vec![one.id, at, one.source, state, one.tries.to_string(), one.note]
+            vec![one.id.clone(), at, one.source.clone(), state, one.tries.to_string(), one.note.clone()]
         });
         out.table(&["id", "received", "from", "state", "tries", "what became of it"], rows.collect())?;
     }
     Ok(exit::OK)
 }
 
-fn print(one: &Delivery, out: &Out) -> Result<(), AppError> {
+fn print(told: &view::Delivered, out: &Out) -> Result<(), AppError> {
     if out.json() {
-        out.object(&json!({ "delivery": one }))?;
-        return Ok(());
+        return out.object(told);
     }
+    let one = &told.delivery;
     out.data(format!("{} {} ({})", tone(Tone::Strong, &one.id), one.state.word(), one.kind))?;
     out.data(format!("from {}, received {}, {} bytes", one.source, one.received, one.size))?;
     if !one.delivery.is_empty() || !one.topic.is_empty() {

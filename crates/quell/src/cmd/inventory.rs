@@ -1,18 +1,20 @@
 //! `quell inventory …`.
 
-use quell_app::reach::{self, Reach};
+use quell_app::reach::Reach;
 use quell_app::tighten::{self, Review, Sources};
 use quell_app::{AppError, Options, inventory};
 use quell_core::SecretId;
-use quell_core::inventory::{Graph, Inventory, Node};
+use quell_core::inventory::Node;
+use quell_web::view;
 use serde_json::json;
 
 use super::{app, word};
 use crate::cli::{GraphFormat, InventoryCommand, TightenArgs};
+use crate::desk::{Seat, known};
 use crate::exit;
 use crate::output::{Out, Tone, tone};
 
-pub(crate) async fn run(options: &Options, command: &InventoryCommand, out: &Out) -> Result<u8, AppError> {
+pub(crate) async fn run(seat: &Seat, command: &InventoryCommand, out: &Out) -> Result<u8, AppError> {
     match command {
         InventoryCommand::Schema => {
             let text = serde_json::to_string_pretty(&inventory::schema())
@@ -20,46 +22,74 @@ pub(crate) async fn run(options: &Options, command: &InventoryCommand, out: &Out
             out.data(text)?;
             Ok(exit::OK)
         }
-        InventoryCommand::Check { offline } => check(options, *offline, out).await,
-        InventoryCommand::Tighten(args) => tighten(options, args, out).await,
+        InventoryCommand::List => {
+            list(&seat.secrets().await?, out)?;
+            Ok(exit::OK)
+        }
+        InventoryCommand::Show { secret } => {
+            print(&seat.secret(&word(secret)?).await?, out)?;
+            Ok(exit::OK)
+        }
+        InventoryCommand::Check { offline: true } => {
+            parsed(&seat.parse_inventory().await?, out)?;
+            Ok(exit::OK)
+        }
+        InventoryCommand::Check { offline: false } => checked(&seat.check_inventory().await?, out),
+        InventoryCommand::Tighten(args) => tighten(&seat.options, args, out).await,
         InventoryCommand::Graph { secret, format, ask } => {
-            let secret = secret.as_deref();
-            let reach = match (ask, secret) {
-                (true, Some(id)) => {
-                    let app = app(options).await?;
-                    let id = known(&app.inventory, id)?;
-                    reach::ask(&app, &[id], None).await
-                }
-                _ => Reach { graph: Graph::of(&inventory::load(&options.inventory)?), ..Reach::default() },
-            };
-            graph(options, secret, *format, &reach, out)
+            let start = secret.as_deref().map(word::<SecretId>).transpose()?;
+            let reach = seat.reach(start.as_ref(), *ask).await?;
+            graph(start.as_ref(), *format, &reach, out)
         }
     }
 }
 
-async fn check(options: &Options, offline: bool, out: &Out) -> Result<u8, AppError> {
-    if offline {
-        let inventory = inventory::check_offline(options)?;
-        let secrets: Vec<_> = inventory.secrets.keys().collect();
-        if out.json() {
-            out.object(&json!({"ok": true, "secrets": secrets}))?;
-        } else {
-            out.data(format!(
-                "{} secret(s): {}",
-                secrets.len(),
-                secrets.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(", ")
-            ))?;
-        }
-        return Ok(exit::OK);
-    }
-    let app = app(options).await?;
-    let lines = inventory::check(&app).await?;
-    let ok = lines.iter().all(|l| l.check.ok);
+fn list(known: &view::Inventory, out: &Out) -> Result<(), AppError> {
     if out.json() {
-        out.object(&json!({"ok": ok, "checks": lines}))?;
+        return out.object(known);
+    }
+    if known.secrets.is_empty() {
+        out.status("the inventory names no secret yet");
+        return Ok(());
+    }
+    let row = |one: &view::Known| {
+        let used = one.consumers.join(", ");
+        vec![one.id.to_string(), one.kind.clone(), one.env.clone(), one.issuer.clone(), used]
+    };
+    out.table(&["id", "kind", "environment", "issuer", "used by"], known.secrets.iter().map(row).collect())
+}
+
+fn print(one: &view::Known, out: &Out) -> Result<(), AppError> {
+    if out.json() {
+        return out.object(one);
+    }
+    let or_none = |all: &[String]| if all.is_empty() { "none".to_owned() } else { all.join(", ") };
+    let production = if one.production { "production" } else { "a test system" };
+    out.data(format!("{} {}, {} ({production})", tone(Tone::Strong, &one.id), one.kind, one.env))?;
+    out.data(format!("accepted by {}, stored in {}", one.issuer, or_none(&one.stores)))?;
+    out.data(format!("used by {}", or_none(&one.consumers)))?;
+    if !one.depends_on.is_empty() {
+        let first: Vec<String> = one.depends_on.iter().map(ToString::to_string).collect();
+        out.data(format!("done after {}", first.join(", ")))?;
+    }
+    out.data(format!("ask {}", or_none(&one.owners)))
+}
+
+fn parsed(parsed: &view::Parsed, out: &Out) -> Result<(), AppError> {
+    if out.json() {
+        return out.object(parsed);
+    }
+    let ids: Vec<&str> = parsed.secrets.iter().map(SecretId::as_str).collect();
+    out.data(format!("{} secret(s): {}", ids.len(), ids.join(", ")))
+}
+
+fn checked(checked: &view::Checked, out: &Out) -> Result<u8, AppError> {
+    let lines = &checked.checks;
+    if out.json() {
+        out.object(checked)?;
     } else {
         let mut last = String::new();
-        for line in &lines {
+        for line in lines {
             let head = format!("{} {} ({})", line.secret, line.part, line.target);
             if head != last {
                 out.data(tone(Tone::Strong, head.trim()))?;
@@ -71,30 +101,14 @@ async fn check(options: &Options, offline: bool, out: &Out) -> Result<u8, AppErr
         let failed = lines.iter().filter(|l| !l.check.ok).count();
         out.status(format!("{} check(s), {failed} failed", lines.len()));
     }
-    Ok(if ok { exit::OK } else { exit::REMOTE })
+    Ok(if checked.ok { exit::OK } else { exit::REMOTE })
 }
 
-fn known(inventory: &Inventory, id: &str) -> Result<SecretId, AppError> {
-    let id: SecretId = word(id)?;
-    if inventory.secrets.contains_key(&id) {
-        return Ok(id);
-    }
-    Err(AppError::NotFound { what: "secret", id: id.to_string() })
-}
-
-fn graph(
-    options: &Options,
-    secret: Option<&str>,
-    format: GraphFormat,
-    reach: &Reach,
-    out: &Out,
-) -> Result<u8, AppError> {
-    let inventory = inventory::load(&options.inventory)?;
-    let start = secret.map(|id| known(&inventory, id)).transpose()?;
+fn graph(start: Option<&SecretId>, format: GraphFormat, reach: &Reach, out: &Out) -> Result<u8, AppError> {
     let graph = &reach.graph;
-    match (format, out.json(), &start) {
-        (GraphFormat::Dot, _, _) => out.data(graph.dot(start.as_ref()).trim_end())?,
-        (GraphFormat::Mermaid, _, _) => out.data(graph.mermaid(start.as_ref()).trim_end())?,
+    match (format, out.json(), start) {
+        (GraphFormat::Dot, _, _) => out.data(graph.dot(start).trim_end())?,
+        (GraphFormat::Mermaid, _, _) => out.data(graph.mermaid(start).trim_end())?,
         (GraphFormat::Text, _, None) => {
             return Err(AppError::Usage(
                 "name a secret, or draw the whole inventory with --format dot or mermaid".to_owned(),
@@ -134,7 +148,9 @@ fn graph(
 async fn tighten(options: &Options, args: &TightenArgs, out: &Out) -> Result<u8, AppError> {
     let app = app(options).await?;
     let sources = Sources { logs: args.audit_log.clone(), until: args.until };
-    let review = tighten::review(&app, &known(&app.inventory, &args.secret)?, &sources).await?;
+    let id: SecretId = word(&args.secret)?;
+    known(&app.inventory, &id)?;
+    let review = tighten::review(&app, &id, &sources).await?;
     if out.json() {
         out.object(&review)?;
     } else {

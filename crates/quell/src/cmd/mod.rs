@@ -3,6 +3,7 @@
 mod bucket;
 mod drill;
 mod evidence;
+mod finding;
 mod gate;
 mod hunt;
 mod incident;
@@ -14,6 +15,7 @@ mod keys;
 mod kill;
 mod mass;
 mod notice;
+mod numbers;
 mod person;
 mod plan;
 mod post_mortem;
@@ -23,6 +25,7 @@ mod respond;
 mod rules;
 mod scan;
 mod serve;
+mod session;
 mod state;
 mod task;
 mod token;
@@ -41,14 +44,14 @@ use quell_core::IncidentId;
 use quell_core::inventory::Inventory;
 use quell_core::secret::SecretValue;
 
-use crate::cli::{Cli, Command, Global, HuntCommand};
-use crate::desk::{Remote, Seat};
+use crate::cli::{Cli, Command, Global};
+use crate::desk::{Remote, Seat, place};
 use crate::exit;
 use crate::output::{Out, can_ask};
 
-/// Runs one command.
+/// Runs one command; `words` are its name.
 #[expect(clippy::wildcard_enum_match_arm, reason = "few commands need no runtime, all others go on")]
-pub(crate) fn run(cli: Cli, out: &Out) -> Result<ExitCode, AppError> {
+pub(crate) fn run(cli: Cli, words: &str, out: &Out) -> Result<ExitCode, AppError> {
     // What needs no runtime starts none: help, completions and the manual are printed in a few milliseconds.
     match &cli.command {
         Command::Completions { shell } => {
@@ -82,17 +85,17 @@ pub(crate) fn run(cli: Cli, out: &Out) -> Result<ExitCode, AppError> {
         .enable_all()
         .build()
         .map_err(|source| AppError::Io { path: "runtime".to_owned(), source })?;
-    let code = runtime.block_on(dispatch(cli, out))?;
+    let code = runtime.block_on(dispatch(cli, words, out))?;
     // Do not wait for stray background tasks (a consumer that never answers).
     runtime.shutdown_timeout(Duration::from_millis(200));
     Ok(code.into())
 }
 
-async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
+async fn dispatch(cli: Cli, words: &str, out: &Out) -> Result<u8, AppError> {
     let options = options(&cli.global)?;
     let server = match &cli.global.server {
         Some(address) => {
-            only_here(&cli.command)?;
+            place::by_a_server(words)?;
             Some(Remote::new(address, cli.global.token_file.as_deref())?)
         }
         None => None,
@@ -104,9 +107,10 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Scan(args) => scan::scan(&options, &args, out).await,
         Command::Redact(args) => redact::with_known(&options, &args, out).await,
         Command::Gate(command) => gate::run(&options, &command, out).await,
-        Command::Ingest(args) => ingest::ingest(&options, &args, out).await,
-        Command::Intake(command) => intake::run(&options, &command, out).await,
-        Command::Inventory(command) => inventory::run(&options, &command, out).await,
+        Command::Ingest(args) => ingest::ingest(&seat, &args, out).await,
+        Command::Finding(command) => finding::run(&seat, &command, out).await,
+        Command::Intake(command) => intake::run(&seat, &command, out).await,
+        Command::Inventory(command) => inventory::run(&seat, &command, out).await,
         Command::Incident(command) => incident::run(&seat, command, out).await,
         Command::Notice(command) => notice::run(&seat, &command, out).await,
         Command::Hunt(args) => hunt::run(&seat, *args, out).await,
@@ -130,59 +134,13 @@ async fn dispatch(cli: Cli, out: &Out) -> Result<u8, AppError> {
         Command::Serve(args) => serve::serve(&options, &args, out).await,
         Command::Person(command) => person::run(&seat, &command, out).await,
         Command::Token(command) => token::run(&seat, &command, out).await,
+        Command::Session(command) => session::run(&seat, &command, out).await,
+        Command::BreakGlass(command) => session::glass(&seat, &command, out).await,
+        Command::Numbers => numbers::numbers(&seat, out).await,
         Command::Drill(args) => Box::pin(drill::drill(&options, &args, out)).await,
         Command::SandboxConsumer(args) => drill::consumer(args).await,
         Command::Completions { .. } | Command::Man | Command::Openapi | Command::Rules(_) => Ok(exit::OK),
     }
-}
-
-/// With a server named, what only works on this machine says so: it must not act on another installation than the one that is meant.
-fn only_here(command: &Command) -> Result<(), AppError> {
-    let what = match command {
-        Command::Incident(_)
-        | Command::Notice(_)
-        | Command::Plan(_)
-        | Command::Respond(_)
-        | Command::Approve(_)
-        | Command::Pause(_)
-        | Command::Resume(_)
-        | Command::Step(_)
-        | Command::Verify(_)
-        | Command::Report(_)
-        | Command::Evidence(_)
-        | Command::Ledger(_)
-        | Command::Person(_)
-        | Command::Token(_)
-        | Command::Completions { .. }
-        | Command::Man
-        | Command::Openapi
-        | Command::Rules(_)
-        | Command::SandboxConsumer(_) => return Ok(()),
-        Command::Hunt(args) => match &args.command {
-            Some(HuntCommand::Show(_) | HuntCommand::Sql(_) | HuntCommand::Triage(_)) => return Ok(()),
-            None | Some(HuntCommand::Merge(_) | HuntCommand::Query(_) | HuntCommand::Result(_)) => "hunt",
-        },
-        Command::Init(_) => "init",
-        Command::Doctor => "doctor",
-        Command::Scan(_) => "scan",
-        Command::Ingest(_) => "ingest",
-        Command::Redact(_) => "redact",
-        Command::Gate(_) => "gate",
-        Command::Inventory(_) => "inventory",
-        Command::Kill(_) => "kill",
-        Command::Provider(_) => "provider",
-        Command::Keys(_) => "keys",
-        Command::Issue(_) => "issue",
-        Command::Serve(_) => "serve",
-        Command::Intake(_) => "intake",
-        Command::Backup(_) => "backup",
-        Command::Restore(_) => "restore",
-        Command::Move(_) => "move",
-        Command::Drill(_) => "drill",
-    };
-    Err(AppError::Usage(format!(
-        "`quell {what}` works on this machine only, and a server is named; leave --server (QUELL_SERVER) away"
-    )))
 }
 
 /// Bytes of the longest value.

@@ -2,10 +2,16 @@
 //!
 //! Of a server, an incident is read as its entries, and folded here: it is shown by the very code that shows a local one.
 
+mod finding;
 mod follow;
+mod ingest;
+mod intake;
+mod inventory;
 mod notice;
 mod person;
+pub(crate) mod place;
 mod remote;
+mod session;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,6 +34,8 @@ use quell_web::view;
 use serde_json::{Map, Value, json};
 
 pub(crate) use follow::Follow;
+pub(crate) use ingest::Report as ToolReport;
+pub(crate) use inventory::known;
 use person::segment;
 pub(crate) use remote::Remote;
 use remote::Reply;
@@ -45,6 +53,11 @@ pub(crate) struct Seat {
 impl Seat {
     pub(crate) fn new(options: Options, server: Option<Remote>) -> Self {
         Self { options, server }
+    }
+
+    /// The server that does the work, if one was named.
+    pub(crate) fn server(&self) -> Option<&Remote> {
+        self.server.as_ref()
     }
 
     /// For what needs the ledger only.
@@ -102,6 +115,11 @@ pub(crate) struct Row {
 }
 
 impl Desk {
+    /// A server does the work.
+    pub(crate) fn is_there(&self) -> bool {
+        matches!(self, Self::There(_))
+    }
+
     /// One incident, and the entries it is made of.
     pub(crate) async fn incident_with_entries(
         &self,
@@ -403,6 +421,14 @@ impl Desk {
             Self::There(remote) => part(&remote.get("/server").await?.json()?, "person"),
         }
     }
+}
+
+/// A server repeats nothing that it was asked for, since it may be a value. We know what we asked, and say it as ever.
+fn missing(error: AppError, what: &'static str, id: &str) -> AppError {
+    if matches!(error, AppError::Server { status: 404, .. }) {
+        return AppError::NotFound { what, id: id.to_owned() };
+    }
+    error
 }
 
 fn part<T: serde::de::DeserializeOwned>(told: &Value, name: &str) -> Result<T, AppError> {

@@ -8,7 +8,7 @@ use quell_web::view;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{Desk, Remote, Reply};
+use super::{Desk, Remote, Reply, missing};
 
 impl Desk {
     /// Everybody who may sign in.
@@ -126,14 +126,18 @@ impl Desk {
             }
             Self::There(remote) => {
                 let path = format!("/tokens/{}/revoke", segment(id)?);
-                remote.post(&path, &json!({ "reason": reason, "made": made })).await?.json()
+                let told = remote.post(&path, &json!({ "reason": reason, "made": made })).await;
+                // Somebody may have given the whole token: no more of it is said than a public id has.
+                let start: String = id.chars().take(token::ID).collect();
+                told.map_err(|error| missing(error, "token", &start))?.json()
             }
         }
     }
 }
 
 async fn about(remote: &Remote, name: &str, what: &str, body: &Value) -> Result<Reply, AppError> {
-    remote.post(&format!("/people/{}/{what}", segment(name)?), body).await
+    let told = remote.post(&format!("/people/{}/{what}", segment(name)?), body).await;
+    told.map_err(|error| missing(error, "person", name))
 }
 
 /// A name as a part of a path: nothing in it leads elsewhere.

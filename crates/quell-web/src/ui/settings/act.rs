@@ -5,12 +5,13 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use quell_app::clock::now;
+use quell_app::intake;
 use quell_app::person::{self, glass};
 use quell_core::person::Role;
 use serde::Deserialize;
 
 use super::show::{Fresh, page};
-use crate::api::person::{Added, Broken, added, broken, code_of, removed};
+use crate::api::person::{Added, Broken, Same, added, broken, code_of, linked, removed, signed_out};
 use crate::api::token::{Wanted, Why, made, revoked};
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -87,6 +88,11 @@ pub(super) async fn review_glass(caller: Caller, Form(form): Form<Review>) -> Re
     Ok(again())
 }
 
+pub(super) async fn retry_delivery(caller: Caller, Form(form): Form<Named>) -> Result<Response, Problem> {
+    intake::retry(&caller.app, &form.id).await?;
+    Ok(again())
+}
+
 #[derive(Deserialize)]
 pub(super) struct NewPerson {
     name: String,
@@ -106,6 +112,27 @@ pub(super) struct Removed {
 
 pub(super) async fn remove_person(caller: Caller, Form(form): Form<Removed>) -> Result<Response, Problem> {
     removed(&caller, &form.name, &form.reason).await?;
+    Ok(again())
+}
+
+pub(super) async fn sign_out(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Form(form): Form<Code>,
+) -> Result<Response, Problem> {
+    signed_out(&server, &caller, &form.name).await?;
+    Ok(again())
+}
+
+#[derive(Deserialize)]
+pub(super) struct Link {
+    name: String,
+    other: String,
+    reason: String,
+}
+
+pub(super) async fn link(caller: Caller, Form(form): Form<Link>) -> Result<Response, Problem> {
+    linked(&caller, &form.name, &Same { other: form.other, reason: form.reason }).await?;
     Ok(again())
 }
 

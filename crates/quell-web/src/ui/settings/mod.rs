@@ -15,7 +15,10 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::form("/settings/tokens/revoke", Role::Viewer, || post(act::revoke_token)),
     Route::form("/settings/break-glass", Role::Responder, || post(act::break_glass)),
     Route::form("/settings/break-glass/review", Role::Approver, || post(act::review_glass)),
+    Route::form("/settings/deliveries/retry", Role::Admin, || post(act::retry_delivery)),
     Route::form("/settings/people", Role::Admin, || post(act::add_person)),
+    Route::form("/settings/people/same", Role::Admin, || post(act::link)),
+    Route::form("/settings/people/sign-out", Role::Admin, || post(act::sign_out)),
     Route::form("/settings/people/remove", Role::Admin, || post(act::remove_person)),
     Route::form("/settings/people/code", Role::Admin, || post(act::code)),
 ];

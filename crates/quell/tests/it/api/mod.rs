@@ -1,6 +1,7 @@
 //! `/api/v1`, asked of a server that really runs.
 
 mod alarm;
+mod both;
 mod door;
 mod hostile;
 mod incident;

@@ -4,6 +4,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+use super::both::same;
 use super::door::Door;
 use super::room::Room;
 use crate::kill_words::TERMINAL;
@@ -13,13 +14,13 @@ use crate::world::{
 
 const TOKEN: &str = "qll_made-up";
 
-struct Far<'a> {
+pub(super) struct Far<'a> {
     world: &'a World<'a>,
     door: Door,
 }
 
 impl<'a> Far<'a> {
-    fn new(world: &'a World<'a>, room: &Room) -> Self {
+    pub(super) fn new(world: &'a World<'a>, room: &Room) -> Self {
         private(&world.path("server.token"), TOKEN);
         Self { world, door: Door::before(room, TOKEN) }
     }
@@ -35,12 +36,12 @@ impl<'a> Far<'a> {
         command
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    pub(super) fn run(&self, args: &[&str]) -> Output {
         self.quell(args).output().unwrap()
     }
 
     #[track_caller]
-    fn ok(&self, args: &[&str]) -> String {
+    pub(super) fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
         assert!(output.status.success(), "quell {args:?}: {}\n{}", output.status, text(&output.stderr));
         text(&output.stdout)
@@ -130,17 +131,7 @@ fn a_server_says_what_this_machine_says_with_the_same_exit_codes() {
         &["step", "skip", &id, "far-db.prove", "--reason", "no"],
         &["hunt", "show", "--incident", &id],
     ];
-    for words in commands {
-        for json in [&[][..], &["--json"]] {
-            let words: Vec<&str> = words.iter().chain(json).copied().collect();
-            let (here, there) = (world.run(&words), far.run(&words));
-            assert_eq!(here.status.code(), there.status.code(), "{words:?}: {}", text(&there.stderr));
-            assert_eq!(text(&here.stdout), text(&there.stdout), "{words:?}");
-            let said = text(&there.stderr);
-            let first = text(&here.stderr).lines().next().map(str::to_owned);
-            assert_eq!(first.as_deref(), said.lines().next(), "{words:?}");
-        }
-    }
+    same(&world, &far, &commands);
     assert!(!world.path("nowhere").exists(), "nothing was opened on this machine");
 }
 
@@ -322,7 +313,7 @@ fn what_cannot_be_done_by_a_server_says_so_and_nothing_is_sent() {
     let world = World::new(&servers, "local", Roles::Single, "{}");
     let room = Room::start(&world);
     let far = Far::new(&world, &room);
-    for words in [&["scan", "."][..], &["keys", "rotate"], &["doctor"], &["inventory", "check"], &["drill"]] {
+    for words in [&["scan", "."][..], &["keys", "rotate"], &["doctor"], &["init"], &["drill"]] {
         let output = far.run(words);
         assert_eq!(output.status.code(), Some(2), "{words:?}");
         assert!(text(&output.stderr).contains("leave --server"), "{}", text(&output.stderr));
