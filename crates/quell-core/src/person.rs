@@ -192,6 +192,8 @@ pub struct People {
     same: Vec<(String, String)>,
     /// Who made a code over the server for somebody, by the keys of both names, and until when something that was opened with it may decide.
     codes: BTreeMap<(String, String), Timestamp>,
+    /// For whom a code was ever made, by whomever.
+    coded: BTreeSet<String>,
     /// Position in the stream up to which this is.
     pub next_pos: u64,
 }
@@ -234,7 +236,11 @@ impl People {
             Event::PersonSame { person, other, .. } => {
                 self.same.push((key(person), key(other)));
             }
+            Event::CodeMade { person, from_page: false } => {
+                self.coded.insert(person.clone());
+            }
             Event::CodeMade { person, from_page: true } => {
+                self.coded.insert(person.clone());
                 let until = entry.at.checked_add(CODE_COUNTS).unwrap_or(Timestamp::MAX);
                 // Whoever made the code of the one who makes this one could be behind both.
                 self.reaches(&key(&entry.actor.id), entry.at, until);
@@ -328,6 +334,11 @@ impl People {
             (false, false) => None,
         };
         self.same.iter().filter_map(other).collect()
+    }
+
+    /// Was a code ever made for them? Until then nobody can have signed in by that name, unless a provider vouches for them.
+    pub fn had_code(&self, person: &str) -> bool {
+        self.coded.contains(person)
     }
 
     /// Broken glass that holds now.

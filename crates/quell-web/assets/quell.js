@@ -106,7 +106,10 @@
       if (answer.redirected) return void location.reload();
       if (!answer.ok) throw new Error(String(answer.status));
       const text = await answer.text();
-      const fresh = $("#room", new DOMParser().parseFromString(text, "text/html"));
+      const page = new DOMParser().parseFromString(text, "text/html");
+      const fresh = $("#room", page);
+      const broken = $("#broken", page);
+      if (broken) morph($("#broken"), document.adoptNode(broken));
       if (fresh) {
         const before = $("#needs") ? $("#needs").dataset.count : "0";
         morph(room, document.adoptNode(fresh));

@@ -53,6 +53,29 @@
     return files;
   };
 
+  const fromBase64 = (text) => {
+    const bytes = /^[A-Za-z0-9+/]+={0,2}$/.test(text) ? atob(text) : "";
+    return btoa(bytes) === text ? Uint8Array.from(bytes, (char) => char.charCodeAt(0)) : new Uint8Array();
+  };
+
+  // Whether the note signs exactly this manifest, by the key that the manifest names and the ledger thereby vouches for (c2sp.org/signed-note).
+  // Nothing when this browser has no Ed25519 (RFC 8032).
+  const isSigned = async (note, sum, { origin, vkey }) => {
+    const [name, id, encoded] = vkey.match(/^([^+]+)\+([^+]+)\+(.+)$/s).slice(1);
+    const text = `quell-evidence-manifest-v1\n${origin}\n${sum}\n`;
+    const head = `${text}\n— ${name} `;
+    const line = fromBase64(note.slice(head.length, -1));
+    const own = Array.from(line.subarray(0, 4), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    if (!note.startsWith(head) || !note.endsWith("\n") || line.length !== 68 || own !== id) return false;
+    let key;
+    try {
+      key = await crypto.subtle.importKey("raw", fromBase64(encoded).subarray(1), "Ed25519", false, ["verify"]);
+    } catch {
+      return null;
+    }
+    return crypto.subtle.verify("Ed25519", key, line.subarray(4), new TextEncoder().encode(text));
+  };
+
   // The ledger holds the hash of the manifest; the manifest holds the hash of every other file.
   const bundleIs = async (bundle) => {
     const files = await filesOf(bundle);
@@ -62,15 +85,18 @@
     if (!$(`#evidence [data-manifest="${sum}"]`)) {
       throw new Error(`its manifest has the SHA-256 ${sum}, which is none of those above. If the bundle was made a moment ago, load this page again`);
     }
-    if ((await note.text()).split("\n")[2] !== sum) throw new Error("what is signed in it is another manifest");
-    const listed = JSON.parse(await manifest.text()).files;
+    const told = JSON.parse(await manifest.text());
+    const signed = await isSigned(textOf(await bytesOf(note)), sum, told);
+    if (signed === false) throw new Error("what stands in manifest.note is not the signature of its manifest");
+    const listed = told.files;
     for (const { path, sha256: wanted } of listed) {
       const file = files.get(path);
       if (!file || (await sha256(file)) !== wanted) throw new Error(`${path} in it is not what was put there`);
     }
     if (files.size !== listed.length + 2) throw new Error("it holds a file that its manifest does not name");
     return `This is a bundle that left from here: its manifest is the one shown above, and each of its ${listed.length} files is the one that the manifest names. ` +
-      "Its signatures are not looked at here; quell evidence verify does that.";
+      (signed ? "Its manifest is signed by the key that it names; the signatures of others in it" : "This browser cannot look at signatures (Ed25519): they") +
+      " are for quell evidence verify.";
   };
 
   // Tone, shape and words.

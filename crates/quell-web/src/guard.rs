@@ -1,5 +1,6 @@
 //! What stands before every route: who asks, whether they may, whether the request comes from our own page; and what every answer carries.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,7 +48,7 @@ pub(crate) async fn guard(
     // Another system proves itself to its own handler, in whatever header it likes.
     let who = match route.kind {
         Kind::Hook => Ok(None),
-        Kind::Page | Kind::Api => who(&server, request.headers()).await,
+        Kind::Page | Kind::Api => who(&server, route.kind, request.headers()).await,
     };
     let caller = match who {
         Ok(caller) => caller,
@@ -88,7 +89,8 @@ pub(crate) async fn guard(
 /// Nobody was let in. Whoever tries tokens has to wait; a good one is looked at first, so that a program with an old one keeps nobody
 /// at the same address out. Guessing is hopeless either way (256 bits): this is about the noise.
 fn not_let_in(server: &Server, request: &Request, problem: Problem) -> Response {
-    if request.headers().contains_key(header::AUTHORIZATION) {
+    // Only what was wrong with the token: a database that is away is nobody's guess.
+    if problem.status() == StatusCode::UNAUTHORIZED && request.headers().contains_key(header::AUTHORIZATION) {
         let origin = rates::origin(server, request);
         if let Err(wait) = server.limits.token.take_from(origin.as_deref(), now()) {
             return rates::too_many(wait);
@@ -150,7 +152,7 @@ pub(crate) async fn whole(server: &Server, body: Body, most: usize) -> Result<By
 }
 
 /// Who asks: by a token, or by a session's cookie.
-async fn who(server: &Server, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
+async fn who(server: &Server, kind: Kind, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
     // Whoever sends a token means that one: a wrong one is not made up for by a cookie.
     if let Some(given) = headers.get(header::AUTHORIZATION) {
         let Some(Shown { id, person, role, made }) = server.token(given).await? else {
@@ -164,12 +166,21 @@ async fn who(server: &Server, headers: &HeaderMap) -> Result<Option<Caller>, Pro
     let Some(Found { id, session, role, own }) = server.session(&cookie).await? else { return Ok(None) };
     let app = server.app().acting_as(Actor::user(session.person.clone()));
     let by = By::Session { id, csrf: session.csrf, confirmed: session.confirmed, source: session.source };
-    let broken = if role >= Role::Viewer { broken(&server.people().await?) } else { Vec::new() };
+    // Only pages show it.
+    let shows = kind == Kind::Page && role >= Role::Viewer;
+    let broken = if shows { broken(&server.people().await?) } else { Vec::new() };
     Ok(Some(Caller { person: session.person, role, own, by, broken, app }))
 }
 
-/// Broken glass is loud: whoever looks at any page sees it for as long as it holds.
+/// Broken glass is loud: whoever looks at any page sees it for as long as it holds. One line for each person: that with the most rights, the newest.
 fn broken(people: &People) -> Vec<String> {
+    let mut each: BTreeMap<&str, &BreakGlass> = BTreeMap::new();
+    for glass in people.broken(now()) {
+        let known = each.entry(&glass.person).or_insert(glass);
+        if glass.role >= known.role {
+            *known = glass;
+        }
+    }
     let words = |glass: &BreakGlass| {
         format!(
             "{} broke the glass and is {} until {}: {}",
@@ -179,7 +190,7 @@ fn broken(people: &People) -> Vec<String> {
             glass.reason
         )
     };
-    people.broken(now()).map(words).collect()
+    each.into_values().map(words).collect()
 }
 
 /// A cookie. With `__Host-`, no other host of the domain can have set it.

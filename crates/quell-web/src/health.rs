@@ -2,21 +2,29 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use quell_core::person::Role;
+use tokio::time::timeout;
 
+use crate::caller::Caller;
 use crate::duty::Health;
 use crate::problem::Problem;
 use crate::route::{Kind, Route, Verb};
 use crate::server::Server;
 
+/// Monitoring asks again soon, and a number that comes late is none.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 pub(crate) const ROUTES: &[Route] = &[
     Route::open(Verb::Get, "/healthz", Kind::Hook, || get(healthz)),
     Route::open(Verb::Get, "/readyz", Kind::Hook, || get(readyz)),
-    Route::open(Verb::Get, "/metrics", Kind::Hook, || get(metrics)),
+    // As pages are: whoever shows who they are may be told more.
+    Route::open(Verb::Get, "/metrics", Kind::Page, || get(metrics)),
 ];
 
 /// Counted since the start.
@@ -92,9 +100,9 @@ async fn readyz(State(server): State<Arc<Server>>) -> Result<String, Problem> {
 
 /// What waits for people. Empty when it cannot be read, which monitoring notices.
 async fn incidents(server: &Server) -> Vec<(&'static str, &'static str, &'static str, i64)> {
-    let Ok(now) = quell_app::measure::standing(&server.app(), quell_app::clock::now()).await else {
-        return Vec::new();
-    };
+    let app = server.app();
+    let asked = quell_app::measure::standing(&app, quell_app::clock::now());
+    let Ok(Ok(now)) = timeout(PATIENCE, asked).await else { return Vec::new() };
     let gauge = |name, help, n: u64| (name, "gauge", help, i64::try_from(n).unwrap_or(i64::MAX));
     vec![
         gauge("quell_incidents_open", "Open incidents, drills apart.", now.open),
@@ -110,11 +118,15 @@ async fn incidents(server: &Server) -> Vec<(&'static str, &'static str, &'static
 }
 
 /// In the text format of Prometheus 0.0.4. Numbers only: no names of people, secrets or incidents.
-async fn metrics(State(server): State<Arc<Server>>) -> impl IntoResponse {
+///
+/// That something burns, and for how long, is nothing for strangers: those numbers are for viewers.
+async fn metrics(State(server): State<Arc<Server>>, caller: Option<Extension<Caller>>) -> impl IntoResponse {
+    let may_know = caller.is_some_and(|Extension(caller)| caller.may(Role::Viewer));
     let count = |number: &AtomicU64| i64::try_from(number.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
     let own = &server.metrics;
     // Numbers that cannot be had are left out, which monitoring notices.
-    let inbox = server.app().store.inbox_open().await.ok();
+    let app = server.app();
+    let inbox = timeout(PATIENCE, app.store.inbox_open()).await.ok().and_then(Result::ok);
     let all = [
         ("quell_http_requests_total", "counter", "Requests since the start.", count(&own.requests)),
         ("quell_http_refused_total", "counter", "Answers 400 to 499 since the start.", count(&own.refused)),
@@ -164,10 +176,11 @@ async fn metrics(State(server): State<Arc<Server>>) -> impl IntoResponse {
         ("quell_spans_dropped_total", "counter", "Spans that the collector did not get.", spans),
         ("quell_spans_sent_total", "counter", "Spans that the collector took.", sent),
     ];
+    let incidents = if may_know { incidents(&server).await } else { Vec::new() };
     let lines: Vec<String> = all
         .into_iter()
         .chain(inbox)
-        .chain(incidents(&server).await)
+        .chain(incidents)
         .chain(certificate)
         .chain(standing)
         .chain(told)

@@ -9,7 +9,10 @@ use quell_app::clock::now;
 use quell_app::{App, Lapsing, StoreError};
 use quell_core::IncidentId;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
+/// A database that hangs is one that is away.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// The kind of row that a server keeps for the others.
 const KIND: &str = "presence";
 /// How often others are looked for.
@@ -79,17 +82,20 @@ impl Drop for Present {
     }
 }
 
-/// Tells the other servers who looks here, and hears it of them, until `stop` turns true. One row for each server that has somebody. A database that is
-/// away makes nobody come or go: what was known last holds.
+/// Tells the other servers who looks here, and hears it of them, until `stop` turns true. One row for each server that has somebody. What was known
+/// last holds while the database is away, as long as a row would have.
 pub(crate) async fn share(app: Arc<App>, presence: Presence, mut stop: watch::Receiver<bool>) {
     let Ok(mut row) = own_row() else { return };
-    let mut written = Timestamp::UNIX_EPOCH;
+    let (mut written, mut heard) = (Timestamp::UNIX_EPOCH, now());
     while !*stop.borrow() {
-        if let Ok(at) = tell(&app, &presence, &mut row, written).await {
+        if let Ok(Ok(at)) = timeout(PATIENCE, tell(&app, &presence, &mut row, written)).await {
             written = at;
         }
-        if let Ok(names) = hear(&app, &row.id).await {
+        if let Ok(Ok(names)) = timeout(PATIENCE, hear(&app, &row.id)).await {
             *hold(&presence.elsewhere) = names;
+            heard = now();
+        } else if now().duration_since(heard) > LASTS {
+            hold(&presence.elsewhere).clear();
         }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
@@ -97,7 +103,7 @@ pub(crate) async fn share(app: Arc<App>, presence: Presence, mut stop: watch::Re
         }
     }
     // Not there when the database is away: it ends by itself.
-    drop(app.store.lapsing_take(KIND, &row.id, now()).await);
+    drop(timeout(PATIENCE, app.store.lapsing_take(KIND, &row.id, now())).await);
 }
 
 /// The row of this server, under a name of its own.

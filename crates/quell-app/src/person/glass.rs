@@ -14,6 +14,8 @@ use crate::{App, AppError};
 pub const LASTS: SignedDuration = SignedDuration::from_hours(1);
 /// Shortest reason, in characters: whoever reads it afterwards was not there.
 const REASON: usize = 10;
+/// Longest one: every page shows it, and so does everybody's pager.
+const LONGEST: usize = 500;
 
 /// Takes the rights of an approver, or those of an admin, for an hour. Whoever is told of it is in what is given back.
 pub async fn open(
@@ -32,10 +34,14 @@ pub async fn open(
     if role <= own {
         return usage("you may do all of that already");
     }
-    if reason.trim().chars().count() < REASON {
+    let length = reason.trim().chars().count();
+    if length < REASON {
         return usage(
             "say in a sentence why it cannot wait: somebody else will look at what you did with it",
         );
+    }
+    if length > LONGEST {
+        return usage("say it in 500 characters: every page shows it; notes of the incident take the rest");
     }
     let glass = BreakGlass {
         person: person.clone(),
@@ -45,7 +51,16 @@ pub async fn open(
         opened: 0,
         reviewed: None,
     };
-    decide(app, now, |_| Ok((vec![Event::BreakGlassOpened { glass: glass.clone() }], ()))).await?;
+    decide(app, now, |people| {
+        // Asked again and again, it would fill pages, pagers and the ledger.
+        let most = people.broken(now).filter(|it| it.person == person).max_by_key(|it| it.role);
+        if let Some(holds) = most.filter(|it| it.role >= role) {
+            let words = format!("you broke it already, and are {} until {}", holds.role, holds.until);
+            return Err(AppError::Usage(words));
+        }
+        Ok((vec![Event::BreakGlassOpened { glass: glass.clone() }], ()))
+    })
+    .await?;
     let words = format!("{person} broke the glass and is {role} until {}: {}", glass.until, glass.reason);
     Ok(tell(app, &words, now).await)
 }

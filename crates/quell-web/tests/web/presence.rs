@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use quell_app::App;
+use quell_app::clock::now;
+use quell_app::{App, Lapsing};
 use quell_core::inventory::Inventory;
 use quell_core::person::Role;
 use quell_web::{Config, serve};
@@ -74,4 +75,24 @@ async fn whoever_looks_at_another_server_is_seen_until_they_leave() {
     stop.send(true).unwrap();
     until(&ines, &room, "Nobody else looks at this page.").await;
     drop((here, again));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_looked_at_a_server_that_died_without_a_word_is_gone_after_a_while() {
+    let world = World::at("127.0.0.1:0", inventory(INVENTORY), std::collections::BTreeMap::new()).await;
+    let id = world.leaked("ines-directory").await;
+    let ines = Person::of(&world, "ines", Role::Responder).await;
+    let room = format!("/incidents/{id}");
+    // What such a server leaves: its row, which nobody writes anew.
+    let ends = now().checked_add(jiff::SignedDuration::from_secs(3)).unwrap();
+    let row = Lapsing {
+        id: "a server that died".to_owned(),
+        owner: String::new(),
+        body: format!("{{\"{id}\":[\"omar\"]}}"),
+        expires_us: ends.as_microsecond(),
+    };
+    world.app.store.lapsing_put("presence", &row).await.unwrap();
+    until(&ines, &room, "<strong>Also here:</strong> omar").await;
+    until(&ines, &room, "Nobody else looks at this page.").await;
+    assert!(now() >= ends, "not before its time");
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use quell_core::inventory::Inventory;
+use quell_core::person::Role;
 use quell_web::Beside;
 use reqwest::{Method, StatusCode};
 
@@ -51,9 +52,10 @@ async fn a_server_with_a_duty_that_keeps_dying_is_not_ready_until_it_goes_well()
     assert_eq!(until(&world, StatusCode::OK).await, "ready\n");
 }
 
-/// A number of `/metrics`.
-async fn number(world: &World, name: &str) -> i64 {
-    let (_, said) = read(world.ask(Method::GET, "/metrics").send().await.unwrap()).await;
+/// A number of `/metrics`, as monitoring with a viewer's token hears it.
+async fn number(world: &World, token: &str, name: &str) -> i64 {
+    let asked = world.ask(Method::GET, "/metrics").bearer_auth(token);
+    let (_, said) = read(asked.send().await.unwrap()).await;
     let line = said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("{name} is missing: {said}")).parse().unwrap()
 }
@@ -69,7 +71,8 @@ secrets:
     issuer: { person: { account: ines@example.com, at: the directory } }
 ";
     let world = World::at("127.0.0.1:0", inventory(text), BTreeMap::new()).await;
-    assert_eq!(number(&world, "quell_incidents_open").await, 0);
+    let token = world.token("vera", Role::Viewer).await;
+    assert_eq!(number(&world, &token, "quell_incidents_open").await, 0);
     let id = world.leaked("ines-directory").await;
     for (name, expected) in [
         ("quell_incidents_open", 1),
@@ -77,9 +80,9 @@ secrets:
         ("quell_clocks_missed", 0),
         ("quell_steps_failed", 0),
     ] {
-        assert_eq!(number(&world, name).await, expected, "{name}");
+        assert_eq!(number(&world, &token, name).await, expected, "{name}");
     }
-    let running = number(&world, "quell_clocks_running").await;
+    let running = number(&world, &token, "quell_clocks_running").await;
     assert!(running >= 2, "{running}");
     let late = now().checked_add(jiff::SignedDuration::from_hours(24 * 30)).unwrap();
     let standing = quell_app::measure::standing(&world.app, late).await.unwrap();
@@ -89,7 +92,24 @@ secrets:
     let machine = plan::make(&omar, id, false).await.unwrap().machine.unwrap();
     let step = machine.states().next().unwrap().0.id.clone();
     plan::step(&omar, id, &step, &plan::StepCommand::Refuse("not tonight".to_owned())).await.unwrap();
-    assert_eq!(number(&world, "quell_steps_failed").await, 1);
-    let (_, said) = read(world.ask(Method::GET, "/metrics").send().await.unwrap()).await;
+    assert_eq!(number(&world, &token, "quell_steps_failed").await, 1);
+    let ask = async |token: &str| {
+        read(world.ask(Method::GET, "/metrics").bearer_auth(token).send().await.unwrap()).await
+    };
+    let (_, said) = ask(&token).await;
     assert!(!said.contains("ines-directory") && !said.contains("omar") && !said.contains("INC-"), "{said}");
+    // That something burns is nothing for strangers, nor for whoever may only report.
+    let (status, own) = read(world.ask(Method::GET, "/metrics").send().await.unwrap()).await;
+    assert!(status.is_success() && own.contains("quell_http_requests_total"), "{own}");
+    let (_, of_reporter) = ask(&world.token("rita", Role::Reporter).await).await;
+    for said in [own, of_reporter] {
+        for word in ["quell_incidents", "quell_clocks", "quell_steps"] {
+            assert!(!said.contains(word), "{said}");
+        }
+    }
+    assert_eq!(
+        ask("qll_of_nobody").await.0,
+        StatusCode::UNAUTHORIZED,
+        "monitoring hears that its token is wrong"
+    );
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use quell_app::clock::now;
-use quell_app::person::{self, LASTS, Source};
+use quell_app::person::{self, LASTS, Source, glass};
 use quell_core::event::Actor;
 use quell_core::person::Role;
 use reqwest::{Method, StatusCode};
@@ -221,6 +221,42 @@ async fn a_session_left_open_does_not_do_what_cannot_be_taken_back() {
     let csrf = page.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap();
     assert_eq!(add(&fresh, csrf).await.0, StatusCode::SEE_OTHER);
     assert_eq!(add(&pair, csrf).await.0, StatusCode::UNAUTHORIZED, "the old cookie has ended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_glass_is_broken_once_and_said_once_for_each_person() {
+    let world = World::new().await;
+    let (cookie, csrf) = world.session("ines", Role::Responder).await;
+    let (reporter, _) = world.session("rita", Role::Reporter).await;
+    let open = async |role: &str, reason: &str| {
+        let fields = [("csrf", csrf.as_str()), ("role", role), ("reason", reason)];
+        let request =
+            world.ask(Method::POST, "/settings/break-glass").header("cookie", &cookie).form(&fields);
+        read(request.send().await.unwrap()).await
+    };
+    let broken = async || person::people(&world.app).await.unwrap().break_glass.len();
+    let (status, said) = open("admin", &"long ".repeat(101)).await;
+    assert_eq!((status, broken().await), (StatusCode::UNPROCESSABLE_ENTITY, 0), "{said}");
+    assert_eq!(open("approver", "nobody who approves is awake").await.0, StatusCode::SEE_OTHER);
+    assert_eq!(
+        open("admin", "the provider has to be changed").await.0,
+        StatusCode::SEE_OTHER,
+        "more than before"
+    );
+    let ines = world.app.acting_as(Actor::user("ines"));
+    for role in [Role::Approver, Role::Admin] {
+        // Asked by a page or program that was let in a moment ago, as what they were before.
+        let again = glass::open(&ines, Role::Responder, role, "and once more, to be loud", now()).await;
+        assert!(again.unwrap_err().to_string().contains("you broke it already, and are admin until"));
+    }
+    assert_eq!(broken().await, 2);
+    let page = async |cookie: &str, path: &str| {
+        read(world.ask(Method::GET, path).header("cookie", cookie).send().await.unwrap()).await.1
+    };
+    let shown = page(&cookie, "/incidents").await;
+    assert_eq!(shown.matches("Broken glass:").count(), 1, "{shown}");
+    assert!(shown.contains("ines broke the glass and is admin"), "{shown}");
+    assert!(!page(&reporter, "/report").await.contains("broke the glass"), "it is nothing for reporters");
 }
 
 #[tokio::test(flavor = "multi_thread")]

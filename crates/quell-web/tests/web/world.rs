@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use quell_app::clock::now;
 use quell_app::incident::{self, Report};
+use quell_app::person::token::{self, NewToken};
 use quell_app::person::{self, Source};
 use quell_app::{App, KekSource, Options, Store};
 use quell_core::IncidentId;
@@ -126,6 +127,20 @@ impl World {
         let people = person::people(&self.app).await.unwrap();
         let found = person::find(&self.app, &people, &cookie, at).await.unwrap().unwrap();
         (format!("quell={}", cookie.expose_text().unwrap()), found.session.csrf)
+    }
+
+    /// A token with this role, which somebody with that role makes for an hour.
+    pub(crate) async fn token(&self, person: &str, role: Role) -> String {
+        self.session(person, role).await;
+        let new = NewToken {
+            name: "pipeline".to_owned(),
+            role,
+            lasts: jiff::SignedDuration::from_hours(1),
+            made_with: None,
+        };
+        let own = self.app.acting_as(Actor::user(person));
+        let (_, value) = token::make(&own, role, &new, now()).await.unwrap();
+        value.expose_text().unwrap().to_owned()
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) enum SessionCommand {
     ///     quell --as ines session list
     #[command(verbatim_doc_comment)]
     List,
-    /// End one
+    /// End one session: whoever uses it has to sign in again
     ///
     /// Example:
     ///   quell session end 5f0c2e…

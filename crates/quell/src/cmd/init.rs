@@ -31,11 +31,15 @@ pub(crate) async fn init(options: &Options, args: &InitArgs, out: &Out) -> Resul
         quell_app::evidence::write_whole(&options.inventory, INVENTORY.as_bytes())?;
         true
     };
-    let admin = first_admin(options, store).await?;
+    let admin = first_admin(options, store).await;
     if out.json() {
+        let name = admin.as_ref().ok().and_then(Admin::name);
         out.object(&json!({
-            "data_dir": options.data, "inventory": options.inventory, "inventory_written": written, "vkey": vkey, "admin": admin,
+            "data_dir": options.data, "inventory": options.inventory, "inventory_written": written, "vkey": vkey, "admin": name,
         }))?;
+        if let Err(error) = admin {
+            out.warning(no_admin(&error));
+        }
         return Ok(exit::OK);
     }
     out.status(format!("{} data folder {}", tone(Tone::Good, "made"), options.data.display()));
@@ -46,16 +50,18 @@ pub(crate) async fn init(options: &Options, args: &InitArgs, out: &Out) -> Resul
             options.inventory.display()
         ));
     }
-    match admin {
-        Some(name) => {
-            out.status(format!("{name} is the first admin of the room; `quell serve` says how to sign in"));
-        }
-        None => {
-            out.hint("nobody is an admin of the room yet: `quell --as NAME person add NAME --role admin`")
-        }
-    }
     out.status("ledger key, to be kept elsewhere; it verifies every bundle:");
     out.data(&vkey)?;
+    match admin {
+        Ok(Admin::Is(name)) => out.status(format!(
+            "{name} is the first admin of the room; `quell person code {name}` prints a code to sign in with"
+        )),
+        Ok(Admin::Nobody) => out.hint(NOBODY),
+        Ok(Admin::Provider) => {
+            out.hint("the groups of the identity provider say who is an admin of the room");
+        }
+        Err(error) => out.warning(no_admin(&error)),
+    }
     if !args.passphrase {
         out.warning(
             "the key-encryption key is a file; whoever reads it and the data folder reads every sealed value",
@@ -65,16 +71,49 @@ pub(crate) async fn init(options: &Options, args: &InitArgs, out: &Out) -> Resul
     Ok(exit::OK)
 }
 
-/// Whoever makes an installation on their own machine may do everything there, and let others in. A shared database is a team's: its groups, or whoever
-/// starts the first server, say who is an admin.
-async fn first_admin(options: &Options, store: Store) -> Result<Option<String>, AppError> {
-    let app = App::of(options, Inventory::default(), store)?;
-    let name = if options.database.is_none() { app.named_actor().ok() } else { None };
-    if let Some(name) = &name {
-        person::add(&app, name, Role::Admin, now()).await?;
+/// What helps when nobody is an admin.
+const NOBODY: &str = "nobody is an admin of the room yet: `quell --as NAME person add NAME --role admin`";
+
+/// The rest of the installation stands, with its key.
+fn no_admin(error: &AppError) -> String {
+    format!("{error}; {NOBODY}")
+}
+
+/// Who is the first admin of a new installation.
+enum Admin {
+    Is(String),
+    Nobody,
+    /// Whomever the identity provider's groups name.
+    Provider,
+}
+
+impl Admin {
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Is(name) => Some(name),
+            Self::Nobody | Self::Provider => None,
+        }
     }
+}
+
+/// Whoever makes an installation on their own machine may do everything there, and let others in. A shared database is a team's: its groups, or whoever
+/// starts the first server, say who is an admin. So do the groups where the inventory names an identity provider.
+async fn first_admin(options: &Options, store: Store) -> Result<Admin, AppError> {
+    let app = App::of(options, Inventory::default(), store)?;
+    let made = make_admin(&app, options).await;
     app.store.db().close().await;
-    Ok(name)
+    made
+}
+
+async fn make_admin(app: &App, options: &Options) -> Result<Admin, AppError> {
+    // A broken inventory is told of by everything else.
+    if quell_app::inventory::load(&options.inventory).is_ok_and(|it| it.server.oidc.is_some()) {
+        return Ok(Admin::Provider);
+    }
+    let name = if options.database.is_none() { app.named_actor().ok() } else { None };
+    let Some(name) = name else { return Ok(Admin::Nobody) };
+    person::add(app, &name, Role::Admin, now()).await?;
+    Ok(Admin::Is(name))
 }
 
 /// Asks twice.

@@ -37,7 +37,7 @@ pub(crate) async fn serve(options: &Options, args: &ServeArgs, out: &Out) -> Res
         let words = "the identity provider sends people back to this server, and its address is not known: name it with --url https://…";
         return Err(AppError::Usage(words.to_owned()));
     }
-    let code = first_code(&app).await?;
+    let door = first_door(&app, args.log_format).await?;
     let counts = Arc::clone(&telemetry.counts);
     let (reload, beside) = hang_ups();
     let config = Config { url, tls, counts, reload, beside, ..Config::new(args.listen, options.clone()) };
@@ -47,20 +47,22 @@ pub(crate) async fn serve(options: &Options, args: &ServeArgs, out: &Out) -> Res
         // For programs every line is one of the log, and a code is in none.
         if args.log_format == LogFormat::Json {
             tracing::info!(scheme, %address, "listening");
-            if code.is_some() {
-                tracing::warn!("nobody can sign in yet: `quell person code` prints a code");
+            if let Some(Door::Shut(how)) = &door {
+                tracing::warn!("nobody can sign in yet: {how}");
             }
             return;
         }
         let place = shown.map_or_else(|| format!("{scheme}://{address}/"), |url| url.to_string());
         out.status(format!("{} {place}", tone(Tone::Good, "listening on")));
-        if let Some((name, code)) = &code {
-            // A named sink: the terminal of whoever started the server.
-            let code = code.expose_text().unwrap_or_default();
-            out.status(format!(
-                "sign in as {name} with the code {} (good once, for ten minutes)",
-                tone(Tone::Strong, code)
-            ));
+        match &door {
+            Some(Door::Open { name, code }) => {
+                // A named sink: the terminal of whoever started the server.
+                let code = code.expose_text().unwrap_or_default();
+                let code = tone(Tone::Strong, code);
+                out.status(format!("sign in as {name} with the code {code} (good once, for ten minutes)"));
+            }
+            Some(Door::Shut(how)) => out.hint(format!("nobody can sign in yet: {how}")),
+            None => {}
         }
     })
     .await;
@@ -195,24 +197,43 @@ async fn app_or_first(options: &Options, format: LogFormat, out: &Out) -> Result
     }
 }
 
-/// Where nobody can sign in yet, whoever starts the server is its first admin. With an identity provider, its groups say who is. Whoever `quell init` made
-/// the only one is told a code, too, until they are signed in: they could make one here anyway.
-async fn first_code(app: &App) -> Result<Option<(String, SecretValue)>, AppError> {
+/// How the first person comes in.
+enum Door {
+    /// Whoever started the server, with a code.
+    Open { name: String, code: SecretValue },
+    /// Somebody has to open it: in words how.
+    Shut(String),
+}
+
+/// Where nobody is known yet, whoever starts the server at a terminal is its first admin; they could make one there anyway. So is the one whom `quell init` made
+/// admin, until a code was made for them. Only a terminal is told a code: everything else may be a log, which others read and which is kept. With an identity
+/// provider, its groups say who is an admin.
+async fn first_door(app: &App, format: LogFormat) -> Result<Option<Door>, AppError> {
     if app.inventory.server.oidc.is_some() {
         return Ok(None);
     }
-    let known = person::people(app).await?.local;
-    if known.is_empty() {
-        person::add(app, &app.named_actor()?, Role::Admin, now()).await?;
-    } else {
-        let Ok(name) = app.named_actor() else { return Ok(None) };
-        let alone = known.len() == 1 && known.get(&name) == Some(&Role::Admin);
-        if !alone || !person::of(app, &name, now()).await?.is_empty() {
-            return Ok(None);
+    let people = person::people(app).await?;
+    let mut known = people.local.iter();
+    let admin = match (known.next(), known.next()) {
+        (None, _) => None,
+        (Some((name, Role::Admin)), None) if !people.had_code(name) => Some(name.clone()),
+        (Some(_), _) => return Ok(None),
+    };
+    let is_seen = format == LogFormat::Text && std::io::stderr().is_terminal();
+    let starter = app.named_actor().ok().filter(|_| is_seen);
+    match (starter, admin) {
+        (Some(name), None) => person::add(app, &name, Role::Admin, now()).await?,
+        (Some(name), Some(admin)) if name == admin => {}
+        (_, Some(admin)) => {
+            return Ok(Some(Door::Shut(format!("`quell person code {admin}` prints a code"))));
+        }
+        (None, None) => {
+            let how = "`quell person add NAME --role admin` makes an admin, `quell person code NAME` a code";
+            return Ok(Some(Door::Shut(how.to_owned())));
         }
     }
     let name = app.named_actor()?;
     let people = person::people(app).await?;
     let code = person::code(app, &people, &name, person::At::Machine, now()).await?;
-    Ok(Some((name, code)))
+    Ok(Some(Door::Open { name, code }))
 }

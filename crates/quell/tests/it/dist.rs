@@ -37,7 +37,7 @@ fn a_server_starts_with_nothing_but_a_home() {
     child.wait().unwrap();
     assert!(said.iter().any(|line| line.contains("listening on http://127.0.0.1:")), "{said:?}");
     assert!(
-        said.iter().any(|line| line.contains("sign in as") && line.contains("with the code")),
+        said.iter().any(|line| line.contains("nobody can sign in yet: `quell person add NAME --role admin`")),
         "{said:?}"
     );
 }

@@ -206,9 +206,11 @@ fn nothing_happens_without_a_yes_or_on_a_dry_run() {
     ] {
         assert!(said.contains(words), "{words} is missing: {said}");
     }
-    // Who decides is recorded, so a name is asked for before anything else.
-    let nameless =
-        desk.command(&["kill", "-", "--yes", "--providers", "providers"]).env_remove("QUELL_ACTOR").spawn();
+    // Who decides is recorded, so a name is asked for before anything else. This one is what somebody has whom the system does not know.
+    let nameless = desk
+        .command(&["kill", "-", "--yes", "--providers", "providers"])
+        .env("QUELL_ACTOR", "unknown")
+        .spawn();
     let mut nameless = nameless.unwrap();
     nameless.stdin.take().unwrap().write_all(desk.key.value.as_bytes()).unwrap();
     let nameless = nameless.wait_with_output().unwrap();

@@ -14,6 +14,7 @@ mod bucket;
 mod chaos;
 mod cli;
 mod dist;
+mod door;
 mod drill;
 mod evidence;
 mod fault;

@@ -61,23 +61,21 @@ impl Reply {
 }
 
 impl Room {
+    /// The first server, asked by `ines`, an admin.
     pub(super) fn start(world: &World<'_>) -> Self {
-        let (mut room, said) = Self::serve(world, 2);
-        let code = said[1].split("code ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
-        room.sign_in(&code);
-        room
+        world.ok(&["person", "add", "ines", "--role", "admin"]);
+        Self::start_as(world, "ines")
     }
 
     /// A further server of an installation, asked by somebody who is known there.
     pub(super) fn start_as(world: &World<'_>, person: &str) -> Self {
-        // Nobody is given a code: it says no more than where it listens.
-        let (mut room, _said) = Self::serve(world, 1);
+        let mut room = Self::serve(world);
         room.sign_in(world.ok(&["person", "code", person]).trim());
         room
     }
 
-    /// A server, and the first lines that it says.
-    fn serve(world: &World<'_>, lines_first: usize) -> (Self, Vec<String>) {
+    /// A server to which nobody has signed in.
+    fn serve(world: &World<'_>) -> Self {
         let mut child = world
             .quell(&["serve", "--listen", "127.0.0.1:0"])
             .stdout(Stdio::null())
@@ -85,10 +83,10 @@ impl Room {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-        let said: Vec<String> = lines.by_ref().take(lines_first).collect();
+        let said = lines.next().expect("where it listens");
         std::thread::spawn(move || lines.for_each(drop));
-        let url = said[0].split_whitespace().last().unwrap().trim_end_matches('/').to_owned();
-        (Self { child, url, cookie: String::new(), csrf: String::new() }, said)
+        let url = said.split_whitespace().last().unwrap().trim_end_matches('/').to_owned();
+        Self { child, url, cookie: String::new(), csrf: String::new() }
     }
 
     /// Tells it to end, as a service manager does.

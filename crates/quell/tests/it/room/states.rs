@@ -1,6 +1,6 @@
 //! Pages in the states that are rare, or that only some people see: no barrier there, either.
 
-use quell_testkit::browser::{Driver, Script};
+use quell_testkit::browser::{Browser, Driver, Script};
 
 use super::super::world::{Roles, Servers, World};
 use super::Room;
@@ -64,11 +64,19 @@ fn rooms_that_refuse_fail_or_stand_still_and_settings_with_something_in_them_hav
 
     let rosa = driver.browser(Script::On).unwrap();
     room.sign_in_as(&world, &rosa, "rosa", "responder");
+    // Who has a room open sees it without asking, and that it is over.
+    let watcher = driver.browser(Script::On).unwrap();
+    room.sign_in_as(&world, &watcher, "omar", "approver");
+    watcher.open(&place).unwrap();
     rosa.open(&room.url("/settings")).unwrap();
     rosa.write("#glass-reason", "nobody who approves can be reached").unwrap();
     rosa.click("form[action='/settings/break-glass'] button").unwrap();
     rosa.wait("the broken glass", |page| Ok(page.text("main")?.contains("It holds now"))).unwrap();
     look_now(&rosa, "settings-glass");
+    world.ok(&["incident", "note", &id, "rosa has more rights now"]);
+    let banner = |page: &Browser| Ok(page.text("#broken")?.contains("rosa broke the glass"));
+    watcher.wait("the banner", banner).unwrap();
+    look_now(&watcher, "room-glass");
     page.open(&room.url("/settings")).unwrap();
     page.write("#token-name", "the nightly scan").unwrap();
     page.click("form[action='/settings/tokens'] button").unwrap();
@@ -77,5 +85,10 @@ fn rooms_that_refuse_fail_or_stand_still_and_settings_with_something_in_them_hav
     look(&page, &room.url("/settings"), "settings-full");
     let said = page.text("main").unwrap();
     assert!(said.contains("the nightly scan") && !page.has(".fresh").unwrap(), "it is shown once: {said}");
-    assert!(page.has("form[action='/settings/break-glass/review']").unwrap(), "somebody must look at it");
+    page.write("form[action='/settings/break-glass/review'] [name=statement]", "she paused it, rightly")
+        .unwrap();
+    page.click("form[action='/settings/break-glass/review'] button").unwrap();
+    page.wait("the review", |page| Ok(!page.has("form[action='/settings/break-glass/review']")?)).unwrap();
+    world.ok(&["incident", "note", &id, "that is over"]);
+    watcher.wait("the end of the banner", |page| Ok(page.text("#broken")?.is_empty())).unwrap();
 }

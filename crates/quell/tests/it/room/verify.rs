@@ -57,12 +57,20 @@ fn a_downloaded_file_is_verified_in_the_browser_and_each_changed_byte_is_seen() 
     let (tone, said) = choose(&page, &bundle);
     assert_eq!(tone, "notice good", "{said}");
     assert!(said.starts_with("✓ This is a bundle that left from here"), "{said}");
+    assert!(said.contains("signed by the key that it names"), "{said}");
 
     let bytes = std::fs::read(&bundle).unwrap();
     let at = |needle: &[u8]| bytes.windows(needle.len()).position(|it| it == needle).unwrap();
+    // Where the only line of signatures ends in the note.
+    let note = at(b"quell-evidence-manifest-v1");
+    let signed = note + bytes[note..].iter().position(|byte| *byte == 0).unwrap();
     for (place, why) in [
         (at(b"role: NOLOGIN"), "is not what was put there"),
         (at(b"quell-evidence\""), "its manifest has the SHA-256"),
+        (at(b"quell-evidence-manifest-v1"), "is not the signature of its manifest"),
+        (note + 60, "is not the signature of its manifest"),
+        (signed - 20, "is not the signature of its manifest"),
+        (signed - 1, "is not the signature of its manifest"),
         (at(b"ustar") + 100, "is no header of a bundle"),
         (at(b"role: NOLOGIN") + 100, "something stands behind"),
         (bytes.len() - 1, "something stands behind its end"),
