@@ -1,11 +1,12 @@
 //! How the first person comes in: a code for a terminal, words for everything that may be a log.
 
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use super::terminal::at_terminal;
 use super::world::{quell_program, text};
 
 /// A server, and what it says; it ends with this.
@@ -21,31 +22,22 @@ impl Drop for Started {
     }
 }
 
+/// A command in a home of its own, asked by `ines`.
+fn command(home: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(quell_program());
+    command.args(args).current_dir(home).env_clear().env("HOME", home).env("QUELL_ACTOR", "ines");
+    command
+}
+
 impl Started {
-    fn of(mut command: Command, home: &Path, take: fn(&mut Child) -> Box<dyn Read + Send>) -> Self {
-        command.current_dir(home).env_clear().env("HOME", home).env("QUELL_ACTOR", "ines");
-        command.env("PATH", std::env::var_os("PATH").unwrap());
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(take(&mut child)).lines();
+    /// As a service manager does.
+    fn of(home: &Path, more: &[&str]) -> Self {
+        let mut serve = command(home, &["serve", "--listen", "127.0.0.1:0"]);
+        let mut child = serve.args(more).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (tell, said) = channel();
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(tell.send(line))));
         Self { child, said }
-    }
-
-    /// As somebody at a terminal starts it: `script` of util-linux makes one.
-    fn at_terminal(home: &Path) -> Self {
-        let line = format!("{} serve --listen 127.0.0.1:0", quell_program().display());
-        let mut command = Command::new("script");
-        command.args(["-q", "-e", "-f", "-c", &line, "/dev/null"]);
-        Self::of(command, home, |child| Box::new(child.stdout.take().unwrap()))
-    }
-
-    /// As a service manager does.
-    fn as_service(home: &Path, more: &[&str]) -> Self {
-        let mut command = Command::new(quell_program());
-        command.args(["serve", "--listen", "127.0.0.1:0"]).args(more);
-        Self::of(command, home, |child| Box::new(child.stderr.take().unwrap()))
     }
 
     /// Everything up to the line with these words.
@@ -61,9 +53,7 @@ impl Started {
 }
 
 fn run(home: &Path, args: &[&str]) -> String {
-    let mut command = Command::new(quell_program());
-    command.args(args).current_dir(home).env_clear().env("HOME", home).env("QUELL_ACTOR", "ines");
-    let output = command.output().unwrap();
+    let output = command(home, args).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     text(&output.stdout)
 }
@@ -78,25 +68,24 @@ fn entries(home: &Path) -> u64 {
 #[test]
 fn the_terminal_of_whoever_starts_the_first_server_is_told_a_code_once() {
     let home = tempfile::tempdir().unwrap();
-    let first = Started::at_terminal(home.path());
-    let said = first.until("(good once, for ten minutes)");
-    assert!(said.contains("sign in as ines with the code "), "{said}");
-    drop(first);
+    let serve = command(home.path(), &["serve", "--listen", "127.0.0.1:0"]);
+    // Ctrl-C ends it.
+    let first = at_terminal(&serve, "(good once, for ten minutes)", "\u{3}");
+    assert_eq!(first["status"], 0, "{first}");
+    assert!(first["seen"].as_str().unwrap().contains("sign in as ines with the code "), "{first}");
     let people = run(home.path(), &["person", "list", "--json"]);
     assert!(people.contains("\"ines\"") && people.contains("\"admin\""), "{people}");
     // A second start makes none, and takes none away.
     let before = entries(home.path());
-    let again = Started::at_terminal(home.path());
-    let said = again.until("listening on");
-    drop(again);
-    assert_eq!(entries(home.path()), before, "{said}");
+    let again = at_terminal(&serve, "listening on", "\u{3}");
+    assert_eq!(entries(home.path()), before, "{again}");
 }
 
 #[test]
 fn what_may_be_a_log_is_told_no_code_but_how_to_make_one() {
     for format in ["text", "json"] {
         let home = tempfile::tempdir().unwrap();
-        let first = Started::as_service(home.path(), &["--log-format", format]);
+        let first = Started::of(home.path(), &["--log-format", format]);
         let said = first.until("nobody can sign in yet");
         assert!(said.contains("quell person add NAME --role admin"), "{said}");
         drop(first);
@@ -104,7 +93,7 @@ fn what_may_be_a_log_is_told_no_code_but_how_to_make_one() {
         // The one whom somebody made admin has had no code yet.
         run(home.path(), &["person", "add", "omar", "--role", "admin"]);
         let before = entries(home.path());
-        let second = Started::as_service(home.path(), &["--log-format", format]);
+        let second = Started::of(home.path(), &["--log-format", format]);
         let said = second.until("nobody can sign in yet");
         assert!(said.contains("`quell person code omar` prints a code"), "{said}");
         drop(second);

@@ -1,53 +1,17 @@
 //! What `quell kill` asks, says and does not say.
 
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use quell_connect::provider::model::Mood;
 use quell_scan::rule::template;
 
 use super::kill_key::Desk;
-use super::world::{private, quell_program, text};
-
-/// Runs a program at a terminal of its own, presses keys when it asks, and prints its exit status, whether the terminal was without echo
-/// meanwhile, whether it is as it was, and what was shown.
-pub(crate) const TERMINAL: &str = r#"
-import fcntl, json, os, pty, select, subprocess, sys, termios, time
-question, keys = sys.argv[1].encode(), sys.argv[2].encode()
-master, slave = pty.openpty()
-before = termios.tcgetattr(slave)
-def own():
-    os.setsid()
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-child = subprocess.Popen(sys.argv[3:], stdin=slave, stdout=slave, stderr=slave, preexec_fn=own)
-seen = b""
-def read(seconds):
-    global seen
-    ready = select.select([master], [], [], seconds)[0]
-    if ready:
-        seen += os.read(master, 4096)
-    return bool(ready)
-while question not in seen:
-    if not read(30):
-        sys.exit("it did not ask: %r" % seen)
-quiet = not termios.tcgetattr(slave)[3] & termios.ECHO
-os.write(master, keys)
-while child.poll() is None:
-    read(0.05)
-while read(0.05):
-    pass
-after = termios.tcgetattr(slave)
-print(json.dumps({"status": child.returncode, "quiet": quiet, "restored": after == before, "seen": seen.decode()}))
-"#;
+use super::terminal::at_terminal;
+use super::world::{private, text};
 
 impl Desk {
     fn at_terminal(&self, question: &str, keys: &str, args: &[&str]) -> serde_json::Value {
-        let mut command = Command::new("python3");
-        command.args(["-c", TERMINAL, question, keys]).arg(quell_program()).args(args);
-        command.current_dir(self.folder.path()).env_clear().env("HOME", self.folder.path());
-        command.env("QUELL_DATA_DIR", self.folder.path().join("data")).env("QUELL_ACTOR", "ines");
-        command.env("PATH", std::env::var_os("PATH").unwrap());
-        let output = command.stdin(Stdio::null()).output().unwrap();
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)))
+        at_terminal(&self.command(args), question, keys)
     }
 
     fn kill_words(&self, more: &[&str]) -> Output {

@@ -48,5 +48,6 @@ mod scan_results;
 mod search;
 mod state;
 mod telemetry;
+mod terminal;
 mod token;
 mod world;

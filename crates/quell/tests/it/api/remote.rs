@@ -7,10 +7,8 @@ use serde_json::Value;
 use super::both::same;
 use super::door::Door;
 use super::room::Room;
-use crate::kill_words::TERMINAL;
-use crate::world::{
-    Roles, Servers, World, catches_interrupts, interrupt, private, quell_program, text, wait_for,
-};
+use crate::terminal::at_terminal;
+use crate::world::{Roles, Servers, World, catches_interrupts, interrupt, private, text, wait_for};
 
 const TOKEN: &str = "qll_made-up";
 
@@ -267,14 +265,8 @@ fn approvals_are_given_at_this_terminal_though_a_server_does_the_work() {
     let id = world.open("chat");
     let room = Room::start(&world);
     let far = Far::new(&world, &room);
-    let own = far.quell(&[]);
-    let mut command = Command::new("python3");
-    command.args(["-c", TERMINAL, "anything else to stop: ", &format!("{id}\n")]);
-    command.arg(quell_program()).args(["respond", &id]).current_dir(world.folder.path());
-    command.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("NO_COLOR", "1");
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    let told: Value =
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+    let mut respond = far.quell(&["respond", &id]);
+    let told = at_terminal(respond.env("NO_COLOR", "1"), "anything else to stop: ", &format!("{id}\n"));
     let seen = told["seen"].as_str().unwrap();
     assert_eq!(told["status"], 0, "{seen}");
     assert!(seen.contains("as ines") && seen.contains("cannot be taken back"), "{seen}");
