@@ -299,32 +299,38 @@ fn the_same_facts_as_json() {
     {
       "closed": {
         "relative": "T+1 h 15 min",
-        "utc": "2026-11-22T04:15:02Z"
+        "utc": "2026-11-22T04:15:02Z",
+        "words": "22 November 2026, 04:15 UTC"
       },
       "contained": {
         "relative": "T+5 min 2 s",
-        "utc": "2026-11-22T03:05:02Z"
+        "utc": "2026-11-22T03:05:02Z",
+        "words": "22 November 2026, 03:05 UTC"
       },
       "declaration_to_close": "1 h 15 min",
       "declaration_to_response": "3 min",
       "declared": {
         "relative": "T+0 s",
-        "utc": "2026-11-22T03:00:00Z"
+        "utc": "2026-11-22T03:00:00Z",
+        "words": "22 November 2026, 03:00 UTC"
       },
       "discovered": {
         "relative": "T-5 min",
-        "utc": "2026-11-22T02:55:00Z"
+        "utc": "2026-11-22T02:55:00Z",
+        "words": "22 November 2026, 02:55 UTC"
       },
       "discovery_to_declaration": "5 min",
       "exposed_unnoticed": "9 h 55 min",
       "exposed_until_inert": "10 h 5 min",
       "first_exposed": {
         "relative": "T-10 h",
-        "utc": "2026-11-21T17:00:00Z"
+        "utc": "2026-11-21T17:00:00Z",
+        "words": "21 November 2026, 17:00 UTC"
       },
       "first_response": {
         "relative": "T+3 min",
-        "utc": "2026-11-22T03:03:00Z"
+        "utc": "2026-11-22T03:03:00Z",
+        "words": "22 November 2026, 03:03 UTC"
       },
       "not_contained_for": null,
       "time_to_inert": "5 min 2 s",
