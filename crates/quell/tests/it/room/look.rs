@@ -8,14 +8,15 @@ use serde_json::json;
 use super::super::world::{Roles, Servers, World, private};
 use super::{Room, found};
 
-/// Ways in by which no page is seen: files, a stream, and what leads on to a page.
-const NO_PAGE: [&str; 7] = [
+/// Ways in by which no page is seen: files, a stream, numbers for programs, and what leads on to a page.
+const NO_PAGE: [&str; 8] = [
     "/",
     "/assets/{version}/{name}",
     "/incidents/{id}/events",
     "/incidents/{id}/evidence/{sha256}",
     "/ledger/checkpoint",
     "/ledger/{seq}/proof",
+    "/metrics",
     "/sign-in/back",
 ];
 
