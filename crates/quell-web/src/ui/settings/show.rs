@@ -49,6 +49,13 @@ struct SettingsPage {
     faults: Vec<(&'static str, String)>,
 }
 
+impl SettingsPage {
+    #[expect(clippy::unused_self, reason = "templates call methods of their page")]
+    fn at(&self, at: &Timestamp) -> When {
+        When::from(*at)
+    }
+}
+
 /// A delivery that waits, or was given up.
 struct Delivery {
     id: String,

@@ -57,6 +57,7 @@ fn rooms_that_refuse_fail_or_stand_still_and_settings_with_something_in_them_hav
     look(&page, &place, "room-failed-and-paused");
     let plan = page.text("#plan").unwrap();
     assert!(plan.contains("failed") && plan.contains("Paused: the vendor is asked first"), "{plan}");
+    assert!(page.text("#go").unwrap().contains("It is paused, and begins when somebody resumes it"));
     page.write("#note-text", &format!("it was {}", world.old_url)).unwrap();
     page.click("#note button").unwrap();
     page.wait("the refusal", |page| page.has("#alert")).unwrap();
