@@ -1,6 +1,6 @@
 //! The inbox of findings: what scans and other tools saw, until a person says what it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quell_core::event::{Entry, Event, FindingSays, INSTALLATION};
 use quell_core::exposure::{Audience, Channel};
@@ -91,30 +91,48 @@ pub fn id(text: &str) -> Result<&str, AppError> {
     if fits { Ok(text) } else { Err(words()) }
 }
 
-/// Findings in the order of their ids, those after `after`. Where the next ones begin, if there are more.
+/// So many findings are looked through for one page: who asks for a rule that nothing fits gets an empty page, and where to go on.
+const LOOKED_AT: usize = 2000;
+
+/// Those of which somebody has said what they are, or that an incident is about.
+async fn settled(app: &App) -> Result<BTreeSet<String>, AppError> {
+    let mut ids: BTreeSet<String> =
+        projection::exposures(app).await?.into_iter().map(|(finding, _)| finding).collect();
+    let said = app.store.read_kind("finding.triaged", 0, i64::MAX).await?;
+    ids.extend(said.into_iter().filter_map(said_in).map(|(finding, _)| finding));
+    Ok(ids)
+}
+
+/// Findings in the order of their ids, those after `after`, `most` at the most; fewer where many do not fit. Where the next ones begin, if there are more.
 pub async fn list(
     app: &App,
     wanted: &Wanted,
     after: &str,
     most: usize,
 ) -> Result<(Vec<Standing>, Option<String>), AppError> {
-    let (mut out, mut last) = (Vec::new(), after.to_owned());
-    // One more than wanted, to know whether there is a next page.
-    while out.len() <= most {
-        let some = crate::scan::recorded_after(app, &last, most.saturating_add(1)).await?;
-        let Some(newest) = some.last() else { break };
-        last.clone_from(&newest.finding.id);
-        for matched in some.into_iter().filter(|matched| wanted.fits(matched)) {
-            let stands = standing_of(app, matched).await?;
-            if !wanted.open || (stands.said.is_none() && stands.incidents.is_empty()) {
-                out.push(stands);
-            }
+    let settled = if wanted.open { settled(app).await? } else { BTreeSet::new() };
+    let (mut out, mut last) = (Vec::new(), None);
+    for id in projection::findings_after(app, after, LOOKED_AT).await? {
+        if out.len() >= most {
+            return Ok((out, last));
         }
+        last = Some(id.clone());
+        if settled.contains(&id) {
+            continue;
+        }
+        let Some(matched) = crate::scan::recorded_one(app, &id).await?.filter(|it| wanted.fits(it)) else {
+            continue;
+        };
+        // Of those that nobody has spoken of there is nothing to look up.
+        out.push(if wanted.open {
+            Standing { matched, said: None, incidents: Vec::new() }
+        } else {
+            standing_of(app, matched).await?
+        });
     }
-    let more = out.len() > most;
-    out.truncate(most);
-    let next = out.last().filter(|_| more).map(|last| last.matched.finding.id.clone());
-    Ok((out, next))
+    let Some(last) = last else { return Ok((out, None)) };
+    let more = !projection::findings_after(app, &last, 1).await?.is_empty();
+    Ok((out, more.then_some(last)))
 }
 
 impl Wanted {

@@ -27,7 +27,7 @@ pub use check::{Checked, check_rules};
 pub use group::Group;
 pub use ignore::IgnoreFile;
 pub(crate) use ledger::{earlier, known_and_missed, names_of, observed_now, recorded_like, values_of};
-pub use ledger::{known, matched, record, recorded, recorded_after, recorded_one};
+pub use ledger::{known, matched, record, recorded, recorded_one};
 pub(crate) use own::{KnownOf, known_of};
 pub(crate) use reported::last_scan_of;
 pub use reported::report_from;

@@ -17,8 +17,13 @@ impl Desk {
     pub(crate) async fn findings(&self, wanted: &Wanted, most: usize) -> Result<view::Findings, AppError> {
         let findings = match self {
             Self::Here(app) => {
-                let (found, _) = finding::list(app, wanted, "", most).await?;
-                found.into_iter().map(view::Finding::from).collect()
+                let (mut found, mut after) = (Vec::new(), Some(String::new()));
+                while let Some(place) = after.filter(|_| found.len() < most) {
+                    let (some, next) = finding::list(app, wanted, &place, most - found.len()).await?;
+                    found.extend(some.into_iter().map(view::Finding::from));
+                    after = next;
+                }
+                found
             }
             Self::There(remote) => pages(remote, wanted, most).await?,
         };
