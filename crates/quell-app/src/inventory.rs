@@ -267,6 +267,7 @@ fn policy_schema() -> Value {
         "additionalProperties": false,
         "properties": {
             "severity_profile": {"enum": ["sev", "p", "runbook"]},
+            "page_from": {"enum": ["SEV-1", "SEV-2", "SEV-3", "SEV-4"], "description": "From this severity on the channel of the role `page` is told, too. Of every incident without it"},
             "approvals": {
                 "type": "object",
                 "additionalProperties": false,

@@ -229,9 +229,7 @@ fn compile(app: &App, incident: &Incident, prepared: &Prepared) -> Result<Plan, 
         approvals = Approvals::default();
         reasons.push(format!("policy pre-approves `{playbook}`: no step waits for a person"));
     }
-    let mut channels: Vec<String> = policy.notify.values().cloned().collect();
-    channels.sort();
-    channels.dedup();
+    let channels = policy.told(incident.severity());
     let (leaked_in, unusable) = leaked_in(app, incident);
     let mut warnings = prepared.warnings.clone();
     warnings.extend(unusable);

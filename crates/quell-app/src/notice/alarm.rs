@@ -8,17 +8,13 @@ use quell_core::incident::alarm::{self, Alarm};
 use crate::words::refuse_values;
 use crate::{App, AppError};
 
-/// Role of the channel that wakes somebody; where none is named, all of the policy are told.
-const PAGE: &str = "page";
-
 /// Tells what is to be told of an incident and was not. How many alarms went out; those of whoever was faster are not among them.
 pub async fn raise(app: &App, incident: &Incident, at: Timestamp) -> Result<usize, AppError> {
     let (id, due) = (incident.id, alarm::due(incident, at));
     if due.is_empty() {
         return Ok(0);
     }
-    let page = app.inventory.policy.notify.get(PAGE);
-    let channels = page.map_or_else(|| super::usual(app), |channel| vec![channel.clone()]);
+    let channels = app.inventory.policy.called(incident.severity());
     if channels.is_empty() {
         return Ok(0);
     }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use quell_core::IncidentId;
 use quell_core::event::{Entry, Verdict};
 use quell_core::incident::{Incident, NEXT_UPDATE, RefusedBecause, RoomRole, notice as domain};
-use quell_core::severity::Signal;
+use quell_core::severity::{Severity, Signal};
 use serde::Serialize;
 
 use crate::clock::now;
@@ -203,14 +203,15 @@ pub async fn send(
     read: Option<&str>,
 ) -> Result<Incident, AppError> {
     app.named_actor()?;
-    let channels = if channels.is_empty() { usual(app) } else { channels.to_vec() };
+    let incident = app.incident(id).await?;
+    let told = || app.inventory.policy.told(incident.severity());
+    let channels = if channels.is_empty() { told() } else { channels.to_vec() };
     for channel in &channels {
         if !app.inventory.channels.contains_key(channel) {
             return Err(AppError::NotFound { what: "channel", id: channel.clone() });
         }
         drop(crate::systems::notifier(&app.inventory, channel, &app.context)?);
     }
-    let incident = app.incident(id).await?;
     let draft = known(&incident, notice)?;
     // What is known now may not have been when it was written.
     refuse_values(app, Some(id), &[&draft.title, &draft.body]).await?;
@@ -237,17 +238,9 @@ pub async fn retry(app: &App, id: IncidentId, notice: &str) -> Result<Incident, 
     Ok(incident)
 }
 
-/// Channels of the policy, each once.
-pub fn usual(app: &App) -> Vec<String> {
-    let mut channels: Vec<String> = app.inventory.policy.notify.values().cloned().collect();
-    channels.sort();
-    channels.dedup();
-    channels
-}
-
-/// Every channel that can tell people something: its name, and whether the policy names it.
-pub fn channels(app: &App) -> BTreeMap<String, bool> {
-    let usual = usual(app);
+/// Every channel that can tell people something: its name, and whether the policy names it for incidents this bad.
+pub fn channels(app: &App, severity: Severity) -> BTreeMap<String, bool> {
+    let usual = app.inventory.policy.told(severity);
     let able = |name: &&String| crate::systems::notifier(&app.inventory, name, &app.context).is_ok();
     let names = app.inventory.channels.keys().filter(able);
     names.map(|name| (name.clone(), usual.contains(name))).collect()

@@ -13,14 +13,14 @@ pub use graph::{Edge, Graph, Node, Reached};
 pub use parse::{Diagnostic, parse};
 pub use place::{Place, PlaceKind};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::id::SecretId;
 use crate::person::Role;
-use crate::severity::Profile;
+use crate::severity::{Profile, Severity};
 
 /// The whole inventory, checked.
 #[derive(Clone, Debug, Default)]
@@ -208,6 +208,8 @@ pub struct Policy {
     pub markets: Vec<String>,
     /// Role of a channel → name in `channels`: `page`, `post`.
     pub notify: BTreeMap<String, String>,
+    /// From this severity on the channel of the role `page` is told, too: `SEV-2` wakes nobody for a SEV-3. Of every incident without it.
+    pub page_from: Option<Severity>,
     /// Strategy, when it is not left to the rules.
     pub strategy: StrategyPolicy,
     /// Many secrets at once.
@@ -216,6 +218,28 @@ pub struct Policy {
     pub site: Option<String>,
     /// A folder beside the inventory with templates of notices: `KIND.md.j2`.
     pub notices: Option<String>,
+}
+
+/// Role of the channel that wakes somebody.
+const PAGE: &str = "page";
+
+impl Policy {
+    /// Channels that are told of an incident this bad, each once.
+    pub fn told(&self, severity: Severity) -> Vec<String> {
+        let wakes = self.page_from.is_none_or(|from| severity >= from);
+        let roles = self.notify.iter().filter(|(role, _)| wakes || *role != PAGE);
+        let channels: BTreeSet<&String> = roles.map(|(_, channel)| channel).collect();
+        channels.into_iter().cloned().collect()
+    }
+
+    /// Channels that call somebody to an incident this bad: the one for pages, or where it stays silent or none is named, all that are told.
+    pub fn called(&self, severity: Severity) -> Vec<String> {
+        let told = self.told(severity);
+        match self.notify.get(PAGE) {
+            Some(page) if told.contains(page) => vec![page.clone()],
+            Some(_) | None => told,
+        }
+    }
 }
 
 /// How a rotation of many secrets goes.
@@ -267,5 +291,30 @@ pub struct Approvals {
 impl Default for Approvals {
     fn default() -> Self {
         Self { destructive: 1, reversible: 0, pre_approved: Vec::new(), expire_minutes: 30 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pager_sleeps_below_its_severity_and_others_are_called() {
+        let notify = [("page", "oncall"), ("post", "security"), ("copy", "mail"), ("also", "mail")];
+        let notify = notify.map(|(role, channel)| (role.to_owned(), channel.to_owned()));
+        let mut policy = Policy { notify: BTreeMap::from(notify), ..Policy::default() };
+        assert_eq!(policy.told(Severity::Sev4), ["mail", "oncall", "security"]);
+        assert_eq!(policy.called(Severity::Sev4), ["oncall"]);
+        policy.page_from = Some(Severity::Sev2);
+        assert_eq!(policy.told(Severity::Sev2), ["mail", "oncall", "security"]);
+        assert_eq!(policy.told(Severity::Sev3), ["mail", "security"]);
+        assert_eq!(policy.called(Severity::Sev1), ["oncall"]);
+        assert_eq!(policy.called(Severity::Sev3), ["mail", "security"], "somebody is called all the same");
+        policy.notify.remove(PAGE);
+        assert_eq!(policy.called(Severity::Sev1), ["mail", "security"]);
+        // One channel for both wakes by its other role.
+        policy.notify =
+            BTreeMap::from([("page", "ops"), ("post", "ops")].map(|(a, b)| (a.to_owned(), b.to_owned())));
+        assert_eq!(policy.called(Severity::Sev4), ["ops"]);
     }
 }

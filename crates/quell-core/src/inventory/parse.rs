@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
-use super::{ConnectorRef, Consumer, Grant, Inventory, Policy, Secret, Server, Tier};
+use super::{ConnectorRef, Consumer, Grant, Inventory, PAGE, Policy, Secret, Server, Tier};
 use crate::id::SecretId;
 
 /// Largest inventory file, in bytes.
@@ -428,6 +428,16 @@ fn cross_check(inventory: &Inventory, complaints: &mut Vec<Diagnostic>) {
             hint: "write it without user, query and fragment: https://quell.example.com".to_owned(),
         });
     }
+    if inventory.policy.page_from.is_some() && !inventory.policy.notify.contains_key(PAGE) {
+        complaints.push(Diagnostic {
+            file: "policy".to_owned(),
+            line: 0,
+            column: 0,
+            key: "policy.page_from".to_owned(),
+            message: "no channel is named for `page`".to_owned(),
+            hint: "name one: `notify: { page: oncall }`".to_owned(),
+        });
+    }
     for (role, name) in &inventory.policy.notify {
         if !inventory.channels.contains_key(name) {
             complaints.push(Diagnostic {
@@ -538,6 +548,7 @@ policy:
             ),
             ("secrets: [\n", "quell.yaml:1:10: unclosed bracket"),
             ("policy: { notify: { page: ops } }", "there is no channel `ops`"),
+            ("policy: { page_from: SEV-2 }", "no channel is named for `page`"),
             ("policy: { site: quell.example.com }", "not the address of a site"),
             ("policy: { site: \"https://u:p@quell.example.com\" }", "not the address of a site"),
             ("intake: { \"a/b\": { github: {} } }", "quell.yaml: `intake.a/b`: is no usable name"),

@@ -3,6 +3,7 @@
 use quell_app::notice as app;
 use quell_core::incident::notice::{self as domain, NoticeState};
 use quell_core::plan::{StepState, word};
+use quell_core::severity::Severity;
 use quell_core::{IncidentId, Timestamp, incident};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -172,7 +173,7 @@ impl NoticeKinds {
             meets: it.meets,
             own: it.own,
         };
-        let channels = app::channels(installation).into_iter();
+        let channels = app::channels(installation, Severity::Sev1).into_iter();
         Ok(Self {
             kinds: app::kinds(installation)?.into_iter().map(kind).collect(),
             channels: channels.map(|(channel, usual)| NoticeChannel { channel, usual }).collect(),

@@ -182,6 +182,39 @@ fn everybody_is_told_three_times_and_nobody_twice_although_an_answer_of_each_is_
 }
 
 #[test]
+fn nobody_is_woken_for_what_is_less_bad_than_the_policy_says() {
+    let servers = Servers::start();
+    let channels = Channels::start();
+    let policy = channels.policy(0, channels.pager.port(), channels.chat.port());
+    let world = world_with(&servers, "asleep", &policy.replacen("notify:", "page_from: SEV-1, notify:", 1));
+    let id = world.open("chat");
+    assert_eq!(world.json(&["incident", "show", &id])["severity"], "SEV-2");
+    let write = |name: &str| {
+        world.ok(&["notice", "draft", &id, "service-owner"]);
+        let seen = hash_of(&world, &id, name);
+        world.ok(&["notice", "send", &id, name, "--seen", &seen])
+    };
+    let told = || -> Vec<String> {
+        world.ok(&["plan", &id, "--again"]);
+        notices(&world, &id).into_iter().map(|(step, _)| step).collect()
+    };
+    assert_eq!(told().len(), 9, "three channels of four");
+    assert!(told().iter().all(|step| !step.ends_with(".oncall")), "{:?}", told());
+    write("N1");
+    assert!(channels.pager.alerts().is_empty());
+    assert_eq!(channels.posted().len(), 1);
+    // It gets as bad as it can: what is told from here on wakes somebody, too.
+    world.ok(&["incident", "signal", &id, "used-by-unknown", "--reason", "it was seen in a log"]);
+    assert_eq!(world.json(&["incident", "show", &id])["severity"], "SEV-1");
+    write("N2");
+    assert_eq!(channels.paged(), ["trigger"]);
+    assert_eq!(told().len(), 12, "{:?}", told());
+    world.ok(&["respond", &id]);
+    world.assert_inert(&id, Roles::Alternating);
+    assert_eq!(channels.pager.alerts()[0].status, "resolved");
+}
+
+#[test]
 fn a_pager_that_is_down_all_the_time_stops_nothing_and_is_seen() {
     let servers = Servers::start();
     let channels = Channels::start();

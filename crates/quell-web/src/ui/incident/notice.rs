@@ -78,7 +78,7 @@ async fn page(
         title: incident.title.clone(),
         seen: incident.next_pos,
         notices: all.collect(),
-        channels: notice::channels(&caller.app).into_iter().collect(),
+        channels: notice::channels(&caller.app, incident.severity()).into_iter().collect(),
         now: at,
         update: clocks.into_iter().find(|clock| clock.runs && clock.name == "next update"),
         refused: refused.map(|problem| (problem.detail, problem.hints)),
