@@ -160,15 +160,6 @@ pub async fn recorded_one(app: &App, id: &str) -> Result<Option<Matched>, AppErr
     newest.map_or(Ok(None), matched_in)
 }
 
-/// Recorded findings after an id, in the order of their ids.
-pub async fn recorded_after(app: &App, after: &str, limit: usize) -> Result<Vec<Matched>, AppError> {
-    let mut out = Vec::new();
-    for id in projection::findings_after(app, after, limit).await? {
-        out.extend(recorded_one(app, &id).await?);
-    }
-    Ok(out)
-}
-
 /// Recorded findings of the same value, or of the same record of a tool.
 pub(crate) async fn recorded_like(app: &App, name: &Fingerprint) -> Result<Vec<Matched>, AppError> {
     let mut out = Vec::new();
@@ -178,7 +169,7 @@ pub(crate) async fn recorded_like(app: &App, name: &Fingerprint) -> Result<Vec<M
     Ok(out)
 }
 
-fn matched_in(entry: Entry) -> Result<Option<Matched>, AppError> {
+pub(crate) fn matched_in(entry: Entry) -> Result<Option<Matched>, AppError> {
     let Event::FindingRecorded { finding, secret } = entry.event else { return Ok(None) };
     let finding: Finding = serde_json::from_value(finding)
         .map_err(|e| AppError::Evidence(format!("entry {}: {e}", entry.seq)))?;
