@@ -9,6 +9,7 @@
 )]
 
 mod deliveries;
+mod findings;
 mod form;
 mod hooks;
 mod limits;

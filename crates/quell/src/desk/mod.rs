@@ -28,6 +28,7 @@ use quell_app::{App, AppError, Options, clock::now, hunt, plan, projection, scan
 use quell_core::event::{Decision, Entry};
 use quell_core::incident::Incident;
 use quell_core::inventory::{Adjacent, Inventory};
+use quell_core::plan::Refusal;
 use quell_core::{IncidentId, SecretId, StepId};
 use quell_hunt::report::saved::Saved;
 use quell_web::view;
@@ -308,7 +309,11 @@ impl Desk {
                         ("resolve", json!({ "statement": statement, "evidence": evidence }))
                     }
                 };
-                remote.post(&format!("/incidents/{id}/steps/{step}/{verb}"), &body).await?;
+                let told = remote.post(&format!("/incidents/{id}/steps/{step}/{verb}"), &body).await;
+                told.map_err(|error| {
+                    let is_none = matches!(&error, AppError::Server { said, .. } if said == "the plan has no such step");
+                    if is_none { AppError::Step(Refusal::NoSuchStep(step.clone())) } else { error }
+                })?;
                 self.incident(id).await
             }
         }
