@@ -327,6 +327,11 @@ impl People {
         admins.next().is_some_and(|one| one == person) && admins.next().is_none()
     }
 
+    /// One name, or two that an admin has linked. Unlike [`Self::one_person`], this says nothing of who could act as whom.
+    pub fn is_linked(&self, one: &str, other: &str) -> bool {
+        is_alike(one, other) || reach(&key(one), |from| self.names_of(from)).contains(&key(other))
+    }
+
     fn names_of(&self, name: &str) -> Vec<String> {
         let other = |(a, b): &(String, String)| match (a == name, b == name) {
             (true, _) => Some(b.clone()),
@@ -423,8 +428,10 @@ mod tests {
             People::fold(&[entry(0, same("ines", "ines@example.com")), entry(1, same("Ines", "i.costa"))]);
         for (a, b) in [("ines", "ines@example.com"), ("ines@example.com", "i.costa"), ("i.costa", "ines")] {
             assert_eq!(people.one_person(a, b, at(9)), Some(Same::Linked), "{a} {b}");
+            assert!(people.is_linked(a, b) && people.is_linked(a, a), "{a} {b}");
         }
         assert_eq!(people.one_person("ines", "omar", at(9)), None);
+        assert!(!people.is_linked("ines", "omar"));
     }
 
     #[test]

@@ -343,7 +343,7 @@ impl Store {
     }
 }
 
-fn decode((seq, bytes): &(i64, Vec<u8>)) -> Result<Entry, StoreError> {
+pub(crate) fn decode((seq, bytes): &(i64, Vec<u8>)) -> Result<Entry, StoreError> {
     Entry::from_bytes(u64::try_from(*seq).unwrap_or(0), bytes).map_err(|e| StoreError::Ledger(e.to_string()))
 }
 

@@ -14,6 +14,7 @@ mod ledger;
 mod portable;
 mod projection;
 mod sealed;
+mod spoken;
 mod tick;
 mod verify;
 mod worker;

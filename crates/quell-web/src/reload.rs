@@ -7,11 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use quell_app::clock::now;
-use quell_app::{AppError, Options};
+use quell_app::{AppError, Options, inventory};
+use quell_core::SecretId;
 use tokio::sync::watch;
 
 use crate::server::Server;
 
+/// What is said of an inventory that held something.
+const EMPTIED: &str = "it names no secret any more; restart the server if that is meant";
 /// How often files are looked at. Looking is asking for their times, not reading them.
 const EVERY: Duration = Duration::from_secs(2);
 
@@ -96,7 +99,7 @@ fn take_up_inventory(server: &Server, options: &Options) {
     let fault = match server.app().with_inventory_of_now(options) {
         // A file that is emptied before it is written anew reads well, and asks nobody for anything.
         Ok(app) if app.inventory.secrets.is_empty() && !server.app().inventory.secrets.is_empty() => {
-            Some("it names no secret any more; restart the server if that is meant".to_owned())
+            Some(EMPTIED.to_owned())
         }
         Ok(app) => {
             tracing::info!(secrets = app.inventory.secrets.len(), "inventory taken up");
@@ -113,6 +116,21 @@ fn say(server: &Server, what: &'static str, fault: Option<&str>) {
     if news && let Some(fault) = fault {
         tracing::error!(what, fault, "not taken up; the old one is used");
     }
+}
+
+/// Why the inventory as it lies there now is refused, or else the secrets that it names. Nothing is taken up.
+pub(crate) fn look_at_inventory(server: &Server) -> Result<Vec<SecretId>, String> {
+    let app = server.app();
+    let used = || app.inventory.secrets.keys().cloned().collect();
+    // Who never had one goes on without.
+    if app.inventory.secrets.is_empty() && !server.options.inventory.exists() {
+        return Ok(used());
+    }
+    let found = inventory::check_offline(&server.options).map_err(|error| words(&error))?;
+    if found.secrets.is_empty() && !app.inventory.secrets.is_empty() {
+        return Err(EMPTIED.to_owned());
+    }
+    Ok(found.secrets.into_keys().collect())
 }
 
 /// An error with what to do next, in one line.

@@ -115,6 +115,8 @@ pub struct Server {
     /// What goes on beside the answers, and how.
     pub(crate) duties: Vec<Health>,
     pub(crate) standing: Standing,
+    /// How it was started: where its inventory is.
+    pub(crate) options: Options,
     pub(crate) tls: Option<Tls>,
     pub(crate) connections_each: usize,
     pub(crate) connections: usize,
@@ -241,6 +243,7 @@ pub async fn serve(
         presence,
         duties: healths,
         standing: Standing::default(),
+        options: config.options.clone(),
         tls,
         connections_each: config.connections_each,
         connections: config.connections,

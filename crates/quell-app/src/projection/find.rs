@@ -1,9 +1,10 @@
 //! Look-ups. Each takes in what is new first.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use quell_core::event::Entry;
+use quell_core::event::{Entry, INSTALLATION};
 use quell_core::incident::Incident;
 use quell_core::{IncidentId, SecretId};
 use quell_store::Wanted;
@@ -125,29 +126,70 @@ pub(crate) async fn is_spoken_of(app: &App, kind: &str, value: &str) -> Result<b
     Ok(!app.store.mentions(FORM, kind, &name(value)).await?.is_empty())
 }
 
-/// Findings that incidents have as an exposure, each with the incident; the newest incident first.
-pub(crate) async fn exposures(app: &App) -> Result<Vec<(String, IncidentId)>, AppError> {
-    catch_up(app).await?;
-    let mentions = app.store.mentions_of(FORM, "exposure", "", i64::MAX).await?;
-    let mut all: Vec<(String, IncidentId)> = mentions
-        .into_iter()
-        .filter_map(|mention| Some((mention.value, mention.place.parse().ok()?)))
-        .collect();
-    all.sort_by_key(|(_, incident)| std::cmp::Reverse(*incident));
-    Ok(all)
-}
-
 /// The place of an incident in lists: what stands before the next page.
 pub fn before(id: IncidentId) -> i64 {
     number(id)
 }
 
-/// Ids of findings after one, in order.
-pub(crate) async fn findings_after(app: &App, after: &str, limit: usize) -> Result<Vec<String>, AppError> {
+/// Ids of findings after one, in order; with `waiting`, only of those of which nobody has said what they are.
+pub(crate) async fn findings_after(
+    app: &App,
+    after: &str,
+    waiting: bool,
+    limit: usize,
+) -> Result<Vec<String>, AppError> {
     catch_up(app).await?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mentions = app.store.mentions_of(FORM, "finding", after, limit).await?;
-    let mut ids: Vec<String> = mentions.into_iter().map(|mention| mention.value).collect();
-    ids.dedup();
-    Ok(ids)
+    Ok(app.store.findings_after(FORM, after, waiting, limit).await?)
+}
+
+/// Ids of findings with the number of the entry that first spoke of each, the newest first, before a number.
+pub(crate) async fn findings_before(
+    app: &App,
+    before: i64,
+    waiting: bool,
+    limit: usize,
+) -> Result<Vec<(String, i64)>, AppError> {
+    catch_up(app).await?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    Ok(app.store.findings_before(FORM, INSTALLATION, before, waiting, limit).await?)
+}
+
+/// How many findings there are, and of how many nobody has said what they are.
+pub(crate) async fn findings_count(app: &App) -> Result<(u64, u64), AppError> {
+    catch_up(app).await?;
+    Ok(app.store.findings_count(FORM).await?)
+}
+
+/// The entries that speak of each of these, oldest first. Nothing new is taken in: whoever found the values did.
+pub(crate) async fn entries_of(
+    app: &App,
+    kind: &str,
+    values: &[String],
+) -> Result<BTreeMap<String, Vec<Entry>>, AppError> {
+    let mentions = app.store.mentions_in(FORM, kind, values).await?;
+    let numbers: BTreeSet<i64> = mentions.iter().map(|mention| mention.seq).collect();
+    let read = app.store.read_many(&numbers).await?;
+    let read: BTreeMap<u64, Entry> = read.into_iter().map(|entry| (entry.seq, entry)).collect();
+    let mut all: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+    for mention in mentions {
+        let entry = u64::try_from(mention.seq).ok().and_then(|seq| read.get(&seq));
+        all.entry(mention.value).or_default().extend(entry.cloned());
+    }
+    Ok(all)
+}
+
+/// The incidents that have each of these findings as an exposure, newest first.
+pub(crate) async fn exposed(
+    app: &App,
+    findings: &[String],
+) -> Result<BTreeMap<String, Vec<IncidentId>>, AppError> {
+    let mut all: BTreeMap<String, Vec<IncidentId>> = BTreeMap::new();
+    for mention in app.store.mentions_in(FORM, "exposure", findings).await? {
+        all.entry(mention.value).or_default().extend(mention.place.parse::<IncidentId>().ok());
+    }
+    for incidents in all.values_mut() {
+        incidents.sort_by_key(|id| std::cmp::Reverse(*id));
+    }
+    Ok(all)
 }

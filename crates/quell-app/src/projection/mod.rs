@@ -16,7 +16,10 @@ use quell_core::event::INSTALLATION;
 use quell_store::{IncidentRow, Mention, Reach, StoreError};
 
 pub use find::{about, before, count, driven, ids, in_a_role, incidents, overdue, page, with_gate};
-pub(crate) use find::{all, entries_about, exposures, findings_after, highest, is_spoken_of, mentioned};
+pub(crate) use find::{
+    all, entries_about, entries_of, exposed, findings_after, findings_before, findings_count, highest,
+    is_spoken_of, mentioned,
+};
 pub use quell_store::Wanted;
 pub use row::Summary;
 

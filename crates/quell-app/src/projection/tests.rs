@@ -338,7 +338,7 @@ async fn findings_are_looked_up_one_by_one() {
     };
     write(&app, INSTALLATION, triaged("F-3", "a test value")).await;
     write(&app, INSTALLATION, triaged("F-3", "looked again")).await;
-    let all = finding::inbox(&app).await.unwrap();
+    let all = finding::inbox(&app, &finding::Inbox::default(), 50).await.unwrap().found;
     assert_eq!(all.iter().map(|found| found.id.as_str()).collect::<Vec<_>>(), ["F-4", "F-3", "F-2", "F-1"]);
     for found in &all {
         let one = finding::one(&app, &found.id).await.unwrap().unwrap();
@@ -350,7 +350,7 @@ async fn findings_are_looked_up_one_by_one() {
     assert!(finding::one(&app, "F-9").await.unwrap().is_none());
     assert!(is_spoken_of(&app, "finding", "F-4").await.unwrap());
     assert!(!is_spoken_of(&app, "finding", "F-5").await.unwrap());
-    assert_eq!(findings_after(&app, "F-1", 2).await.unwrap(), ["F-2", "F-3"]);
+    assert_eq!(findings_after(&app, "F-1", false, 2).await.unwrap(), ["F-2", "F-3"]);
     // A name of any length fits.
     let target = "/a/very/long/place".repeat(300);
     let run = Event::ScanRun { target: target.clone(), findings: 4, bytes: 1, incomplete: 0 };

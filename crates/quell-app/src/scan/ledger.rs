@@ -169,7 +169,7 @@ pub(crate) async fn recorded_like(app: &App, name: &Fingerprint) -> Result<Vec<M
     Ok(out)
 }
 
-fn matched_in(entry: Entry) -> Result<Option<Matched>, AppError> {
+pub(crate) fn matched_in(entry: Entry) -> Result<Option<Matched>, AppError> {
     let Event::FindingRecorded { finding, secret } = entry.event else { return Ok(None) };
     let finding: Finding = serde_json::from_value(finding)
         .map_err(|e| AppError::Evidence(format!("entry {}: {e}", entry.seq)))?;

@@ -26,6 +26,7 @@ pub use baseline::{Baseline, Entry};
 pub use check::{Checked, check_rules};
 pub use group::Group;
 pub use ignore::IgnoreFile;
+pub(crate) use ledger::matched_in;
 pub(crate) use ledger::{earlier, known_and_missed, names_of, observed_now, recorded_like, values_of};
 pub use ledger::{known, matched, record, recorded, recorded_one};
 pub(crate) use own::{KnownOf, known_of};

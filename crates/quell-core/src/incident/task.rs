@@ -9,7 +9,7 @@ use super::state::{Incident, Status};
 use crate::event::{Entry, Event};
 
 /// One thing that one person does.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Task {
     /// `T1`.
     pub task: String,
@@ -28,7 +28,7 @@ pub struct Task {
 }
 
 /// How a task ended, and who said so.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Ended {
     /// Done, or not wanted any more.
     pub how: TaskEnd,

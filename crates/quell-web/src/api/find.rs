@@ -24,7 +24,7 @@ use crate::view;
 
 pub(super) static OPERATIONS: &[Operation] = &[
     Operation::get("/api/v1/findings", Role::Viewer, "finding_list", || get(findings))
-        .says("What scans recorded, by id")
+        .says("What scans recorded, by id. A page of one secret or one rule may hold fewer than `limit`, and be followed by another")
         .query(of::<Listed>)
         .json(of::<view::Findings>),
     Operation::get("/api/v1/findings/{finding}", Role::Viewer, "finding_show", || get(one))

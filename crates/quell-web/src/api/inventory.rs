@@ -1,5 +1,8 @@
 //! The inventory, without values and without how systems are reached.
 
+use std::sync::Arc;
+
+use axum::extract::State;
 use axum::routing::get;
 use quell_app::reach::{self, Reach};
 use quell_app::{AppError, inventory};
@@ -15,7 +18,8 @@ use super::operation::{Operation, of};
 use super::tell::Told;
 use crate::caller::Caller;
 use crate::problem::Problem;
-use crate::view;
+use crate::server::Server;
+use crate::{reload, view};
 
 pub(super) static OPERATIONS: &[Operation] = &[
     Operation::get("/api/v1/inventory", Role::Viewer, "inventory_list", || get(list))
@@ -29,6 +33,9 @@ pub(super) static OPERATIONS: &[Operation] = &[
         .says("What opens what: the edges from one secret on, or all of them")
         .query(of::<Start>)
         .json(of::<view::Edges>),
+    Operation::get("/api/v1/inventory/parse", Role::Viewer, "inventory_parse", || get(parse))
+        .says("Read the newest inventory of the server, and reach nothing: whether it is refused, and why (for admins)")
+        .json(of::<view::Parsed>),
     Operation::get("/api/v1/inventory/secrets/{secret}", Role::Viewer, "inventory_show", || get(show))
         .says("One secret of the inventory")
         .json(of::<view::Known>),
@@ -62,6 +69,22 @@ async fn list(caller: Caller, Words(asked): Words<Listed>) -> Result<Told<view::
 
 async fn check(caller: Caller) -> Result<Told<view::Checked>, Problem> {
     Ok(Told::new(view::Checked::of(inventory::check(&caller.app).await?)))
+}
+
+async fn parse(State(server): State<Arc<Server>>, caller: Caller) -> Result<Told<view::Parsed>, Problem> {
+    let looked = tokio::task::spawn_blocking(move || reload::look_at_inventory(&server)).await;
+    let looked =
+        looked.map_err(|error| AppError::Evidence(format!("reading the inventory failed: {error}")))?;
+    Ok(Told::new(match looked {
+        Ok(secrets) => view::Parsed { ok: true, secrets, refused: None },
+        Err(why) => {
+            // What is wrong with it names files and systems of the server.
+            let others = "an admin is told why";
+            let refused = Some(if caller.may(Role::Admin) { why } else { others.to_owned() });
+            let secrets = caller.app.inventory.secrets.keys().cloned().collect();
+            view::Parsed { ok: false, secrets, refused }
+        }
+    }))
 }
 
 fn known(caller: &Caller, id: &str) -> Result<SecretId, Problem> {

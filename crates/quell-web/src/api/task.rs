@@ -2,13 +2,14 @@
 
 use axum::routing::{get, post};
 use quell_app::incident::{self, Change};
+use quell_app::person;
 use quell_core::Timestamp;
 use quell_core::incident::TaskEnd;
 use quell_core::person::Role;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::ask::{Asked, At, Deciding, word};
+use super::ask::{Asked, At, Deciding, Words, word};
 use super::operation::{Operation, of};
 use super::tell::Told;
 use crate::caller::Caller;
@@ -20,6 +21,7 @@ const ALL: &str = "/api/v1/incidents/{id}/tasks";
 pub(super) static OPERATIONS: &[Operation] = &[
     Operation::get(ALL, Role::Viewer, "incident_tasks", || get(list))
         .says("What people do beside the plan, and what came of it")
+        .query(of::<Listed>)
         .json(of::<view::Tasks>)
         .tagged(),
     changing(ALL, "incident_task_add", || post(add))
@@ -41,9 +43,26 @@ const fn changing(path: &'static str, id: &'static str, handler: crate::route::H
     Operation::post(path, Role::Responder, id, handler).json(of::<view::Incident>).tagged()
 }
 
-async fn list(caller: Caller, At(id): At<String>) -> Result<Told<view::Tasks>, Problem> {
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Listed {
+    /// Only yours, by whichever of your names.
+    #[serde(default)]
+    mine: bool,
+}
+
+async fn list(
+    caller: Caller,
+    At(id): At<String>,
+    Words(asked): Words<Listed>,
+) -> Result<Told<view::Tasks>, Problem> {
     let incident = caller.app.incident(word(&id)?).await?;
-    Ok(Told::about(&incident, view::Tasks::of(&incident)))
+    let tasks = if asked.mine {
+        view::Tasks::mine(&incident, &person::people(&caller.app).await?, &caller.person)
+    } else {
+        view::Tasks::of(&incident)
+    };
+    Ok(Told::about(&incident, tasks))
 }
 
 type Changed = Result<Told<view::Incident>, Problem>;

@@ -5,7 +5,7 @@ use axum::extract::{Path, Query};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
 use quell_app::AppError;
-use quell_app::finding::{self, Found};
+use quell_app::finding::{self, Found, Inbox};
 use quell_core::event::FindingSays;
 use quell_core::person::Role;
 use serde::Deserialize;
@@ -32,7 +32,8 @@ struct Filter {
     /// `all` shows those that are done, too.
     show: String,
     q: String,
-    page: String,
+    /// Only those before this mark: the next page.
+    before: String,
 }
 
 struct Row {
@@ -50,12 +51,13 @@ struct FindingsPage {
     page: Page,
     filter: Filter,
     rows: Vec<Row>,
-    open: usize,
-    all: usize,
+    open: u64,
+    all: u64,
     channels: Vec<(&'static str, &'static str)>,
     refused: Option<(String, Vec<String>)>,
-    before: Option<String>,
-    after: Option<String>,
+    /// The newest ones, for whoever looks at older ones.
+    newest: Option<String>,
+    older: Option<String>,
 }
 
 async fn show(caller: Caller, Query(filter): Query<Filter>) -> Result<Response, Problem> {
@@ -63,38 +65,28 @@ async fn show(caller: Caller, Query(filter): Query<Filter>) -> Result<Response, 
 }
 
 async fn page(caller: &Caller, filter: Filter, refused: Option<Problem>) -> Result<Response, Problem> {
-    let inbox = finding::inbox(&caller.app).await?;
-    let (all, open) = (inbox.len(), inbox.iter().filter(|it| it.is_open()).count());
-    let wanted = filter.q.trim().to_lowercase();
-    let says = |it: &Found| {
-        [&it.id, &it.description, &it.place, &it.rule]
-            .iter()
-            .any(|text| text.to_lowercase().contains(&wanted))
-    };
-    let found: Vec<Found> =
-        inbox.into_iter().filter(|it| (filter.show == "all" || it.is_open()) && says(it)).collect();
-    let number = filter.page.parse::<usize>().unwrap_or(1).clamp(1, found.len().div_ceil(AT_ONCE).max(1));
-    let place = |page: usize| {
+    let (all, open) = finding::count(&caller.app).await?;
+    let before = filter.before.trim().parse::<i64>().ok();
+    let wanted = Inbox { open: filter.show != "all", text: filter.q.clone(), before };
+    let inbox = finding::inbox(&caller.app, &wanted, AT_ONCE).await?;
+    let place = |before: Option<i64>| {
         let query: String = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs([("show", filter.show.as_str()), ("q", filter.q.as_str())])
-            .append_pair("page", &page.to_string())
+            .extend_pairs(before.iter().map(|mark| ("before", mark.to_string())))
             .finish();
         format!("/findings?{query}")
     };
-    let (before, after) = (
-        (number > 1).then(|| place(number - 1)),
-        (number * AT_ONCE < found.len()).then(|| place(number + 1)),
-    );
+    let (newest, older) = (before.map(|_| place(None)), inbox.next.map(|mark| place(Some(mark))));
     let status = refused.as_ref().map(Problem::status);
     let mut response = render(&FindingsPage {
         page: Page::of(caller, "Findings").at("/findings"),
-        rows: found.into_iter().skip((number - 1) * AT_ONCE).take(AT_ONCE).map(row).collect(),
+        rows: inbox.found.into_iter().map(row).collect(),
         open,
         all,
         channels: channels(),
         refused: refused.map(|problem| (problem.detail, problem.hints)),
-        before,
-        after,
+        newest,
+        older,
         filter,
     })?;
     if let Some(status) = status {

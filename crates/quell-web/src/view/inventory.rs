@@ -115,14 +115,17 @@ impl Edges {
     }
 }
 
-/// The ids of all secrets of an inventory that can be read.
+/// Whether an inventory can be read, and the ids of the secrets in it.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 pub struct Parsed {
     /// It can be read.
     pub ok: bool,
-    /// By id.
+    /// By id; of one that is refused, those of the inventory that is used instead.
     #[schemars(with = "Vec<String>")]
     pub secrets: Vec<SecretId>,
+    /// Why the newest one is refused; the one before is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 /// Whether every system can be reached with the rights that are needed.

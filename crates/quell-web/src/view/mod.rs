@@ -35,3 +35,4 @@ pub use plan::{Approved, Plan, Ready, ReadySecret, Stated, Stepped};
 pub use post_mortem::{PostMortem, Section};
 pub use report::{Numbers, Reported, RunningClock, Spreads, Timed};
 pub use task::Tasks;
+pub(crate) use task::is_mine;

@@ -26,6 +26,36 @@ const NOTHING: &str = "ping";
 /// What should be about an alert, and holds none.
 const BROKEN: &str = "secret_scanning_alert";
 
+/// A value, where the sender's own words are expected.
+fn canary() -> String {
+    format!("postgres://orders:{}@db.internal/orders", "h7Gq2Wx9Lr4T")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_in_the_words_of_a_sender_is_shown_to_nobody() {
+    let world = world().await;
+    let harmless = delivered(&world, NOTHING, 1).await;
+    let planted = delivered(&world, &canary(), 2).await;
+    assert!(format!("{planted:?}").contains(&canary()), "it was written down: {planted:?}");
+    for (name, role) in [("vera", Role::Viewer), ("ada", Role::Admin)] {
+        let person = Person::of(&world, name, role).await;
+        let retry = format!("/intake/{}", planted.id);
+        let mut said = vec![get(&person, "/intake").await.1, get(&person, &retry).await.1];
+        if role == Role::Admin {
+            said.push(person.post(&format!("{retry}/retry"), &json!({})).await.1);
+        }
+        let page = person.page("/settings").await;
+        for text in said.iter().map(ToString::to_string).chain([page]) {
+            assert!(!text.contains(&canary()) && !text.contains("h7Gq2Wx9Lr4T"), "{name}: {text}");
+        }
+        let told = &said[1]["delivery"];
+        assert_eq!(told["topic"], "(not shown: it holds a value)", "{told}");
+        let other =
+            said[0]["deliveries"].as_array().unwrap().iter().find(|it| it["id"] == json!(harmless.id));
+        assert_eq!(other.unwrap()["topic"], NOTHING, "what holds none is shown as it is");
+    }
+}
+
 /// Delivered, and worked on by the server until it ended.
 async fn delivered(world: &World, topic: &str, number: usize) -> Delivery {
     let known: Vec<String> = all(world).await.into_iter().map(|it| it.id).collect();
@@ -46,12 +76,13 @@ async fn all(world: &World) -> Vec<Delivery> {
 }
 
 async fn settled(world: &World, is_it: impl Fn(&Delivery) -> bool) -> Delivery {
-    loop {
+    for _ in 0..600 {
         if let Some(found) = all(world).await.into_iter().find(&is_it) {
             return found;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    panic!("no delivery came to what was waited for: {:?}", all(world).await);
 }
 
 async fn get(person: &Person<'_>, place: &str) -> (StatusCode, Value) {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use quell_app::clock::now;
 use quell_app::incident::{self, Change};
+use quell_app::person;
 use quell_core::IncidentId;
 use quell_core::event::{Actor, Verdict};
 use quell_core::incident::TaskEnd;
@@ -130,6 +132,28 @@ async fn of_two_who_press_on_the_same_page_the_second_hears_of_the_first() {
     assert_eq!((status, told["tasks"][2]["owner"].as_str()), (StatusCode::OK, Some("tom")), "{told}");
     let (status, told) = omar.post_on(&format!("{room}/tasks/T3/done"), &tag, &json!({})).await;
     assert_eq!(status, StatusCode::PRECONDITION_FAILED, "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_of_both_names_of_a_person_are_theirs() {
+    let (world, id) = room().await;
+    let ines = Person::of(&world, "ines", Role::Responder).await;
+    let omar = Person::of(&world, "omar", Role::Responder).await;
+    let room = format!("/incidents/{id}");
+    let body = json!({ "title": "ask the vendor", "owner": "ines@example.com" });
+    assert_eq!(ines.post(&format!("{room}/tasks"), &body).await.0, StatusCode::OK);
+    assert!(!needs(&ines.page(&room).await).contains("is yours"), "nobody has linked the names yet");
+    let ada = world.app.acting_as(Actor::user("ada"));
+    person::same(&ada, "ines", "ines@example.com", "one badge", now()).await.unwrap();
+    assert!(needs(&ines.page(&room).await).contains("T1 is yours:"));
+    assert!(!needs(&omar.page(&room).await).contains("is yours"));
+    for (who, mine) in [(&ines, 1), (&omar, 0)] {
+        let place = format!("/api/v1{room}/tasks?mine=true");
+        let (_, said) =
+            read(world.ask(Method::GET, &place).header("cookie", &who.cookie).send().await.unwrap()).await;
+        let told: serde_json::Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(told["tasks"].as_array().unwrap().len(), mine, "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

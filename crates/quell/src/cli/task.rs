@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 ///
 ///   quell incident task add INC-2026-0001 "ask the vendor for their logs" --owner omar
 ///   quell incident task add INC-2026-0001 "watch the graph" --due 2026-11-22T04:00:00Z
-///   quell incident task list INC-2026-0001
+///   quell incident task list INC-2026-0001 --mine
 ///   quell incident task give INC-2026-0001 T1 ines
 ///   quell incident task done INC-2026-0001 T1 --reason "they kept none"
 ///   quell incident task drop INC-2026-0001 T2 --reason "the service is off"
@@ -33,6 +33,9 @@ pub(crate) enum TaskCommand {
     List {
         /// Which incident
         id: String,
+        /// Only yours, by whichever of your names
+        #[arg(long)]
+        mine: bool,
     },
     /// Somebody does it from now on
     Give {

@@ -33,11 +33,17 @@ pub(crate) async fn glass(seat: &Seat, command: &GlassCommand, out: &Out) -> Res
         GlassCommand::Open { role, reason } => {
             let role: Role = word(role)?;
             // The channels that are told of it stand in the inventory.
-            let broken = seat.desk_with_inventory().await?.break_glass(role, reason).await?;
+            let desk = seat.desk_with_inventory().await?;
+            let broken = desk.break_glass(role, reason).await?;
             if out.json() {
                 out.object(&broken)?;
             }
-            out.status(format!("you are {role} for an hour; somebody else looks at it afterwards"));
+            let where_ = "in your sessions on the server's pages";
+            out.status(format!("you are {role} for an hour, {where_}; somebody else looks at it afterwards"));
+            // What a token may do was settled when it was made.
+            if desk.is_there() {
+                out.hint("this token may do no more than before: sign in on the page, and act there");
+            }
             if broken.told.is_empty() {
                 out.warning("no channel took the news: tell people yourself");
             } else {

@@ -5,7 +5,6 @@ use quell_app::clock::now;
 use quell_app::incident::Change;
 use quell_core::incident::TaskEnd;
 use quell_core::incident::task::Task;
-use quell_web::view;
 
 use super::incident::carry_out;
 use super::incident_id;
@@ -16,7 +15,7 @@ use crate::output::Out;
 
 pub(super) async fn run(seat: &Seat, command: TaskCommand, out: &Out) -> Result<u8, AppError> {
     let (id, change) = match command {
-        TaskCommand::List { id } => return list(seat, &id, out).await,
+        TaskCommand::List { id, mine } => return list(seat, &id, mine, out).await,
         TaskCommand::Add { id, title, owner, due } => (id, Change::Task(title, owner, due)),
         // Whoever asks; a server knows them by their token.
         TaskCommand::Give { task: TaskArg { id, task }, owner } => {
@@ -32,12 +31,15 @@ pub(super) async fn run(seat: &Seat, command: TaskCommand, out: &Out) -> Result<
     carry_out(seat, &id, &change, out).await
 }
 
-async fn list(seat: &Seat, id: &str, out: &Out) -> Result<u8, AppError> {
-    let incident = seat.desk().await?.incident(incident_id(id)?).await?;
+async fn list(seat: &Seat, id: &str, mine: bool, out: &Out) -> Result<u8, AppError> {
+    let id = incident_id(id)?;
+    let known = seat.desk().await?.tasks(id, mine).await?;
     if out.json() {
-        out.object(&view::Tasks::of(&incident))?;
-    } else if incident.tasks.is_empty() {
-        out.status(format!("no task; `quell incident task add {} TITLE` adds one", incident.id));
+        out.object(&known)?;
+    } else if known.tasks.is_empty() && mine {
+        out.status("no task of yours");
+    } else if known.tasks.is_empty() {
+        out.status(format!("no task; `quell incident task add {id} TITLE` adds one"));
     } else {
         let at = now();
         let row = |it: &Task| {
@@ -46,7 +48,7 @@ async fn list(seat: &Seat, id: &str, out: &Out) -> Result<u8, AppError> {
             let came = it.ended.as_ref().map(|ended| ended.reason.clone()).unwrap_or_default();
             vec![it.task.clone(), it.word(at).to_owned(), owner, due, it.title.clone(), came]
         };
-        let rows = incident.tasks.iter().map(row).collect();
+        let rows = known.tasks.iter().map(row).collect();
         out.table(&["task", "state", "owner", "due", "what", "what came of it"], rows)?;
     }
     Ok(exit::OK)

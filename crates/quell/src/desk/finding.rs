@@ -1,7 +1,7 @@
 //! Findings, and how fast leaks end.
 
 use quell_app::finding::{self, Wanted};
-use quell_app::{AppError, clock::now, measure};
+use quell_app::{App, AppError, clock::now, measure};
 use quell_core::event::FindingSays;
 use quell_web::view;
 use serde_json::json;
@@ -16,15 +16,7 @@ impl Desk {
     /// Findings in the order of their ids.
     pub(crate) async fn findings(&self, wanted: &Wanted, most: usize) -> Result<view::Findings, AppError> {
         let findings = match self {
-            Self::Here(app) => {
-                let (mut found, mut after) = (Vec::new(), Some(String::new()));
-                while let Some(place) = after.filter(|_| found.len() < most) {
-                    let (some, next) = finding::list(app, wanted, &place, most - found.len()).await?;
-                    found.extend(some.into_iter().map(view::Finding::from));
-                    after = next;
-                }
-                found
-            }
+            Self::Here(app) => local(app, wanted, most).await?,
             Self::There(remote) => pages(remote, wanted, most).await?,
         };
         Ok(view::Findings { findings, next: None })
@@ -79,6 +71,18 @@ impl Desk {
 }
 
 /// Page after page, until there are as many as are wanted.
+async fn local(app: &App, wanted: &Wanted, most: usize) -> Result<Vec<view::Finding>, AppError> {
+    let (mut all, mut after) = (Vec::new(), String::new());
+    while all.len() < most {
+        let (found, next) = finding::list(app, wanted, &after, most - all.len()).await?;
+        all.extend(found.into_iter().map(view::Finding::from));
+        let Some(next) = next else { break };
+        after = next;
+    }
+    Ok(all)
+}
+
+/// The same, of a server.
 async fn pages(remote: &Remote, wanted: &Wanted, most: usize) -> Result<Vec<view::Finding>, AppError> {
     let (mut all, mut cursor) = (Vec::new(), None::<String>);
     while all.len() < most {

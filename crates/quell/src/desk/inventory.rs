@@ -4,6 +4,7 @@ use quell_app::reach::{self, Reach};
 use quell_app::{AppError, inventory};
 use quell_core::SecretId;
 use quell_core::inventory::{Graph, Inventory};
+use quell_hunt::report::clean;
 use quell_web::view;
 use url::form_urlencoded::Serializer;
 
@@ -14,13 +15,21 @@ use crate::cmd::app;
 const PAGE: &str = "200";
 
 impl Seat {
-    /// Parses the inventory, and reaches nothing. A server has parsed its own: it would not run with another.
+    /// Parses the inventory, and reaches nothing. A server parses its own as it lies there now, which may not be the one that it uses.
     pub(crate) async fn parse_inventory(&self) -> Result<view::Parsed, AppError> {
-        let secrets = match self.server() {
-            Some(remote) => secrets(remote).await?.into_iter().map(|secret| secret.id).collect(),
-            None => inventory::check_offline(&self.options)?.secrets.into_keys().collect(),
+        let Some(remote) = self.server() else {
+            let secrets = inventory::check_offline(&self.options)?.secrets.into_keys().collect();
+            return Ok(view::Parsed { ok: true, secrets, refused: None });
         };
-        Ok(view::Parsed { ok: true, secrets })
+        let told: view::Parsed = remote.get("/inventory/parse").await?.json()?;
+        if told.ok {
+            return Ok(told);
+        }
+        let why = clean(told.refused.as_deref().unwrap_or("it does not say why"));
+        let said =
+            format!("the newest inventory of the server is refused, and it uses the one before: {why}");
+        let hints = vec!["mend it there; the server takes it up by itself".to_owned()];
+        Err(AppError::Server { status: 422, said, hints })
     }
 
     /// Every secret in it, by id.

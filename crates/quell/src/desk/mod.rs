@@ -2,6 +2,7 @@
 //!
 //! Of a server, an incident is read as its entries, and folded here: it is shown by the very code that shows a local one.
 
+mod change;
 mod finding;
 mod follow;
 mod ingest;
@@ -25,14 +26,15 @@ use quell_app::precheck::{self, Ready};
 use quell_app::proof::{self, Verified};
 use quell_app::{App, AppError, Options, clock::now, hunt, plan, projection, scan};
 use quell_core::event::{Decision, Entry};
-use quell_core::incident::{Incident, TaskEnd};
-use quell_core::inventory::{Adjacent, Inventory, StrategyPolicy};
-use quell_core::plan::HoldScope;
+use quell_core::incident::Incident;
+use quell_core::inventory::{Adjacent, Inventory};
+use quell_core::plan::Refusal;
 use quell_core::{IncidentId, SecretId, StepId};
 use quell_hunt::report::saved::Saved;
 use quell_web::view;
 use serde_json::{Map, Value, json};
 
+use change::{about, asked};
 pub(crate) use follow::Follow;
 pub(crate) use ingest::Report as ToolReport;
 pub(crate) use inventory::known;
@@ -194,7 +196,11 @@ impl Desk {
             Self::Here(app) => incident::change(app, id, change).await,
             Self::There(remote) => {
                 let (path, body) = asked(id, change)?;
-                remote.post(&path, &body).await?;
+                let told = remote.post(&path, &body).await;
+                told.map_err(|error| match about(change) {
+                    Some((what, it)) => missing(error, what, it),
+                    None => error,
+                })?;
                 self.incident(id).await
             }
         }
@@ -211,7 +217,12 @@ impl Desk {
             Self::Here(app) => incident::widen(app, id, secrets, reason).await,
             Self::There(remote) => {
                 let body = json!({ "secrets": secrets, "reason": reason });
-                remote.post(&format!("/incidents/{id}/secrets"), &body).await?;
+                let told = remote.post(&format!("/incidents/{id}/secrets"), &body).await;
+                // Of several, the server does not say which one it does not know.
+                told.map_err(|error| match secrets {
+                    [one] => missing(error, "secret", one.as_str()),
+                    _ => error,
+                })?;
                 self.incident(id).await
             }
         }
@@ -298,7 +309,11 @@ impl Desk {
                         ("resolve", json!({ "statement": statement, "evidence": evidence }))
                     }
                 };
-                remote.post(&format!("/incidents/{id}/steps/{step}/{verb}"), &body).await?;
+                let told = remote.post(&format!("/incidents/{id}/steps/{step}/{verb}"), &body).await;
+                told.map_err(|error| {
+                    let is_none = matches!(&error, AppError::Server { said, .. } if said == "the plan has no such step");
+                    if is_none { AppError::Step(Refusal::NoSuchStep(step.clone())) } else { error }
+                })?;
                 self.incident(id).await
             }
         }
@@ -423,9 +438,10 @@ impl Desk {
     }
 }
 
-/// A server repeats nothing that it was asked for, since it may be a value. We know what we asked, and say it as ever.
+/// A server repeats nothing that it was asked for, since it may be a value. We know what we asked, and say it as ever. Only where the server
+/// says that there is no such thing: another 404 may be about anything.
 fn missing(error: AppError, what: &'static str, id: &str) -> AppError {
-    if matches!(error, AppError::Server { status: 404, .. }) {
+    if matches!(&error, AppError::Server { status: 404, said, .. } if said.starts_with("there is no such ")) {
         return AppError::NotFound { what, id: id.to_owned() };
     }
     error
@@ -518,59 +534,4 @@ fn declared(report: &Report, finding: Option<&str>) -> Result<Value, AppError> {
         say("value", json!(text));
     }
     Ok(Value::Object(body))
-}
-
-/// Nobody is named: the server knows who asks.
-fn named(person: &str) -> Option<&str> {
-    Some(person).filter(|name| !name.is_empty())
-}
-
-/// A change as the server wants it: where, and what.
-fn asked(id: IncidentId, change: &Change) -> Result<(String, Value), AppError> {
-    let (place, body) = match change {
-        Change::Signal(signal, reason) => ("signal", json!({ "signal": signal, "reason": reason })),
-        Change::Verdict(verdict, reason) => ("verdict", json!({ "verdict": verdict, "reason": reason })),
-        Change::Strategy(strategy, reason) => {
-            let strategy = match strategy {
-                StrategyPolicy::Auto => "auto",
-                StrategyPolicy::KillFirst => "kill-first",
-                StrategyPolicy::MakeBeforeBreak => "make-before-break",
-            };
-            ("strategy", json!({ "strategy": strategy, "reason": reason }))
-        }
-        Change::Exception(secret, reason) => ("exception", json!({ "secret": secret, "reason": reason })),
-        Change::Unlocked(channel, reason) => ("unlocked", json!({ "channel": channel, "reason": reason })),
-        Change::Distrust(secret, reason) => ("distrust", json!({ "secret": secret, "reason": reason })),
-        Change::Note(text) => ("note", json!({ "text": text })),
-        Change::Cleaned(what) => ("cleaned", json!({ "what": what })),
-        Change::ActionItem(title, owner, due, gate) => {
-            ("action-items", json!({ "title": title, "owner": owner, "due": due, "gate": gate }))
-        }
-        Change::ActionItemDone(item, evidence) => {
-            let place = format!("/incidents/{id}/action-items/{}/done", segment(item)?);
-            return Ok((place, json!({ "evidence": evidence })));
-        }
-        Change::Hold(hold) => {
-            let now = hold.scope == HoldScope::Everything;
-            ("pause", json!({ "reason": hold.reason, "now": now }))
-        }
-        Change::Resume(reason) => ("resume", json!({ "reason": reason })),
-        Change::Role(role, person) => ("roles", json!({ "role": role, "person": named(person) })),
-        Change::Task(title, owner, due) => ("tasks", json!({ "title": title, "owner": owner, "due": due })),
-        Change::TaskGiven(task, owner) => {
-            let place = format!("/incidents/{id}/tasks/{}/give", segment(task)?);
-            return Ok((place, json!({ "owner": named(owner) })));
-        }
-        Change::TaskEnded(task, how, reason) => {
-            let verb = match how {
-                TaskEnd::Done => "done",
-                TaskEnd::Dropped => "drop",
-            };
-            let place = format!("/incidents/{id}/tasks/{}/{verb}", segment(task)?);
-            return Ok((place, json!({ "reason": reason })));
-        }
-        Change::PostMortem(section, text) => ("post-mortem", json!({ "section": section, "text": text })),
-        Change::Close(summary) => ("close", json!({ "summary": summary })),
-    };
-    Ok((format!("/incidents/{id}/{place}"), body))
 }

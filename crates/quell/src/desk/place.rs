@@ -80,7 +80,7 @@ pub(crate) const COMMANDS: &[(&str, Place)] = &[
     ("incident task done", Server(&["incident_task_done", ENTRIES])),
     ("incident task drop", Server(&["incident_task_drop", ENTRIES])),
     ("incident task give", Server(&["incident_task_give", ENTRIES])),
-    ("incident task list", Server(&[ENTRIES])),
+    ("incident task list", Server(&["incident_tasks"])),
     ("incident timeline", Server(&[ENTRIES])),
     ("incident unlocked", Server(&["incident_unlocked", ENTRIES])),
     ("incident verdict", Server(&["incident_verdict", ENTRIES])),
@@ -91,7 +91,7 @@ pub(crate) const COMMANDS: &[(&str, Place)] = &[
     ("intake retry", Server(&["intake_retry"])),
     ("intake show", Server(&["intake_show"])),
     ("intake work", Here("a server works deliveries off by itself")),
-    ("inventory check", Server(&["inventory_check", "inventory_list"])),
+    ("inventory check", Server(&["inventory_check", "inventory_parse"])),
     ("inventory graph", Server(&["inventory_edges"])),
     ("inventory list", Server(&["inventory_list"])),
     ("inventory schema", Anywhere),
@@ -185,7 +185,6 @@ mod tests {
         ("incident_post_mortem", FOLDED),
         ("incident_secrets", FOLDED),
         ("incident_show", FOLDED),
-        ("incident_tasks", FOLDED),
         ("incident_timeline", FOLDED),
         ("inventory_graph", "`inventory graph` makes it from the edges"),
         ("ledger_entries", "`incident timeline` shows them, `evidence export` brings them with their proofs"),
@@ -251,16 +250,51 @@ mod tests {
         );
     }
 
+    const BOOK: &str = include_str!("../../../../docs/book/api.md");
+
+    /// What stands in the book between two marks.
+    fn told(mark: &str) -> &'static str {
+        let (_, rest) = BOOK.split_once(&format!("<!-- {mark} -->\n")).unwrap();
+        rest.split_once(&format!("<!-- /{mark} -->")).unwrap().0
+    }
+
     #[test]
     fn the_book_names_every_command_that_a_server_does() {
-        let book = include_str!("../../../../docs/book/api.md");
-        let (_, rest) = book.split_once("<!-- commands -->").unwrap();
-        let (table, _) = rest.split_once("<!-- /commands -->").unwrap();
-        let named: BTreeSet<&str> = table.split('`').skip(1).step_by(2).collect();
+        let named: BTreeSet<&str> = told("commands").split('`').skip(1).step_by(2).collect();
         let done: BTreeSet<&str> = COMMANDS
             .iter()
             .filter_map(|(words, place)| matches!(place, Server(_)).then_some(*words))
             .collect();
         assert_eq!(named, done, "keep the list in docs/book/api.md");
+    }
+
+    #[test]
+    fn the_book_says_of_the_others_why_not() {
+        let rows = |mark: &str| told(mark).lines().skip(2).map(str::to_owned).collect::<Vec<_>>();
+        let row = |(words, why): (&str, &str)| format!("| `{words}` | {why} |");
+        let here = COMMANDS.iter().filter_map(|(words, place)| match place {
+            Here(why) => Some(row((words, why))),
+            Anywhere | Server(_) => None,
+        });
+        assert_eq!(rows("local"), here.collect::<Vec<_>>(), "keep the list in docs/book/api.md");
+        let otherwise: Vec<String> = OTHERWISE.iter().copied().map(row).collect();
+        assert_eq!(rows("operations"), otherwise, "keep the list in docs/book/api.md");
+    }
+
+    /// What a server does is done by one in a test: its words stand in one of those that drive a real server.
+    #[test]
+    fn every_command_that_a_server_does_is_run_against_one() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/api");
+        let mut written = String::new();
+        for name in ["both.rs", "everywhere.rs", "remote.rs"] {
+            written.push_str(&std::fs::read_to_string(folder.join(name)).unwrap());
+        }
+        let written: String = written.split_whitespace().collect();
+        let untried = COMMANDS.iter().filter(|(words, place)| {
+            let quoted: Vec<String> = words.split(' ').map(|word| format!("\"{word}\"")).collect();
+            matches!(place, Server(_)) && !written.contains(&quoted.join(","))
+        });
+        let untried: Vec<&str> = untried.map(|(words, _)| *words).collect();
+        assert!(untried.is_empty(), "by no test of a server: {untried:?}");
     }
 }

@@ -7,7 +7,7 @@ use quell_app::{AppError, files};
 use quell_connect::error::{ConnectError, ConnectErrorKind};
 use quell_core::secret::SecretValue;
 use quell_hunt::report::clean;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -21,6 +21,9 @@ const ANSWER_MAX: usize = 1 << 30;
 const WAIT: Duration = Duration::from_secs(150);
 /// Times that a request is sent when answers are lost. It has a key, so that the server does nothing twice.
 const TRIES: u32 = 5;
+
+/// What a server says of a place, or of a verb there, that it does not know.
+const UNKNOWN: [&str; 2] = ["there is nothing here", "this place knows other verbs"];
 
 /// A server, and the token that it knows us by.
 #[derive(Clone, Debug)]
@@ -109,9 +112,29 @@ impl Remote {
         if response.status() == StatusCode::OK {
             return Ok(response);
         }
-        let status = response.status();
+        let (status, headers) = (response.status(), response.headers().clone());
         let body = read(response).await.map_err(|error| lost(&error))?;
-        Err(refused(status, &body))
+        Err(self.refusal(status, &headers, &body).await)
+    }
+
+    /// A refusal; of what the server does not know at all, with what it is.
+    async fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> AppError {
+        let refused = refused(status, headers, body);
+        if !matches!(&refused, AppError::Server { said, .. } if UNKNOWN.contains(&said.as_str())) {
+            return refused;
+        }
+        let version = self.version().await.unwrap_or_else(|| "of a version that it does not tell".to_owned());
+        let own = env!("CARGO_PKG_VERSION");
+        let said = format!("the server is quell {version}, and does not know what quell {own} asks it for");
+        let hints = vec!["use a quell of the server's version, or bring the server up to date".to_owned()];
+        AppError::Server { status: 502, said, hints }
+    }
+
+    /// Which version the server is, if it says so.
+    async fn version(&self) -> Option<String> {
+        let response = self.request(&Method::GET, "/server").ok()?.timeout(WAIT).send().await.ok()?;
+        let told: Value = serde_json::from_slice(&read(response).await.ok()?).ok()?;
+        told.get("version").and_then(Value::as_str).map(clean)
     }
 
     fn request(&self, method: &Method, path: &str) -> Result<reqwest::RequestBuilder, AppError> {
@@ -155,7 +178,7 @@ impl Remote {
             if status.is_success() {
                 return Ok(Reply { headers, body });
             }
-            return Err(refused(status, &body));
+            return Err(self.refusal(status, &headers, &body).await);
         }
     }
 }
@@ -197,9 +220,11 @@ pub(super) fn ended() -> AppError {
 }
 
 /// A refusal in the server's own words; of somebody in between only the status is shown.
-fn refused(status: StatusCode, body: &[u8]) -> AppError {
+fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> AppError {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let is_own = kind.split(';').next().is_some_and(|kind| kind.trim() == "application/problem+json");
     let problem: Value = serde_json::from_slice(body).unwrap_or_default();
-    let Some(said) = problem.get("detail").and_then(Value::as_str) else {
+    let Some(said) = problem.get("detail").and_then(Value::as_str).filter(|_| is_own) else {
         let said = format!("the answer is {status}, and not of a quell server");
         let hints = vec!["is --server its address, with nothing behind the port?".to_owned()];
         return AppError::Server { status: 502, said, hints };
@@ -263,10 +288,18 @@ mod tests {
 
     #[test]
     fn what_is_not_of_a_quell_server_is_not_shown() {
-        let page = refused(StatusCode::FORBIDDEN, b"<h1>\x1b[31mlog in here</h1>");
+        let of = |kind: &'static str| HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
+        let page = refused(StatusCode::FORBIDDEN, &of("text/html"), b"<h1>\x1b[31mlog in here</h1>");
         assert_eq!(page.to_string(), "the answer is 403 Forbidden, and not of a quell server");
+        let other = br#"{"detail":"there is no such person"}"#;
+        let other = refused(StatusCode::NOT_FOUND, &of("application/json"), other);
+        assert_eq!(other.to_string(), "the answer is 404 Not Found, and not of a quell server");
         let own = br#"{"detail":"no \u001b[31mred","hints":["look"]}"#;
-        let AppError::Server { said, hints, .. } = refused(StatusCode::CONFLICT, own) else { panic!() };
+        let AppError::Server { said, hints, .. } =
+            refused(StatusCode::CONFLICT, &of("application/problem+json; charset=utf-8"), own)
+        else {
+            panic!()
+        };
         assert!(!said.contains('\u{1b}'), "{said}");
         assert_eq!(hints, ["look"]);
     }

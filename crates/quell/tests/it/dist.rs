@@ -4,8 +4,12 @@ use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
-use super::world::{Roles, Servers, World, quell_program, text};
+use quell_testkit::postgres::Server;
+
+use super::world::{Roles, Servers, World, private, quell_program, text};
 
 fn read(name: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dist");
@@ -17,6 +21,9 @@ fn names(text: &str) -> BTreeSet<&str> {
     let is_part = |c: char| c.is_ascii_uppercase() || c == '_';
     text.split(|c| !is_part(c)).filter(|word| word.starts_with("QUELL_")).collect()
 }
+
+/// Longest wait for a line: far longer than it takes, and shorter than the harness waits.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// As a service manager starts it: no name of anybody, nothing configured.
 #[test]
@@ -31,8 +38,11 @@ fn a_server_starts_with_nothing_but_a_home() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let said: Vec<String> = lines.take(3).collect();
+    let (send, lines) = mpsc::channel();
+    let told = BufReader::new(child.stderr.take().unwrap());
+    std::thread::spawn(move || told.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+    // Three lines, or as many as it says before it ends, or before we are tired of waiting.
+    let said: Vec<String> = (0..3).map_while(|_| lines.recv_timeout(PATIENCE).ok()).collect();
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(said.iter().any(|line| line.contains("listening on http://127.0.0.1:")), "{said:?}");
@@ -45,17 +55,27 @@ fn a_server_starts_with_nothing_but_a_home() {
 #[test]
 fn whoever_makes_an_installation_is_its_first_admin_until_a_team_shares_it() {
     let home = tempfile::tempdir().unwrap();
-    let run = |args: &[&str]| {
+    let run = |args: &[&str], environment: &[(&str, &Path)]| {
         let mut command = Command::new(quell_program());
         command.args(args).current_dir(&home).env_clear().env("HOME", home.path()).env("QUELL_ACTOR", "ines");
-        let output = command.output().unwrap();
+        let output = command.envs(environment.iter().copied()).output().unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));
         serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
     };
-    assert_eq!(run(&["init", "--json"])["admin"], "ines");
-    let people = run(&["person", "list", "--json"]);
+    assert_eq!(run(&["init", "--json"], &[])["admin"], "ines");
+    let people = run(&["person", "list", "--json"], &[]);
     assert_eq!(people["people"][0]["person"], "ines", "{people}");
     assert_eq!(people["people"][0]["role"], "admin", "{people}");
+
+    // On a database of a team, whoever happens to make it is nobody.
+    let server = Server::start(&[]).unwrap();
+    let (url, data) = (home.path().join("state.url"), home.path().join("of-the-team"));
+    private(&url, &server.admin_url());
+    let team = [("QUELL_DATABASE_FILE", url.as_path()), ("QUELL_DATA_DIR", data.as_path())];
+    let made = run(&["init", "--json"], &team);
+    assert_eq!(made["admin"], serde_json::Value::Null, "{made}");
+    let people = run(&["person", "list", "--json"], &team);
+    assert_eq!(people["people"], serde_json::json!([]), "{people}");
 }
 
 #[test]

@@ -172,6 +172,7 @@ async fn page(
     let at = now();
     let plan = step::plan(&incident, caller, at);
     let (clocks, clocks_more) = view::clocks(&incident, at);
+    let people = quell_app::person::people(&caller.app).await?;
     let open = incident.status == Status::Open;
     let mut page = RoomPage {
         page: Page::of(caller, format!("{id} {}", incident.title)).at("/incidents"),
@@ -196,7 +197,7 @@ async fn page(
         assessments: view::assessments(&incident),
         exposures: view::exposures(&incident),
         roles: view::roles(&incident, caller),
-        tasks: view::tasks(&incident, caller, at),
+        tasks: view::tasks(&incident, &people, caller, at),
         others: server.presence.others(id, &caller.person),
         verdict: incident.verdict.as_ref().map(|(verdict, reason)| (verdict.sentence(), reason.clone())),
         verdicts: Verdict::ALL,

@@ -5,9 +5,11 @@ use quell_app::report::TimelineRow;
 use quell_core::event::{Entry, Event};
 use quell_core::incident::task::Task;
 use quell_core::incident::{Incident, RoomRole, Status, TaskEnd, inertness};
+use quell_core::person::People;
 
 use crate::caller::Caller;
 use crate::ui::words::{self, Badge, When};
+use crate::view::is_mine;
 
 pub(super) struct ClockView {
     pub(super) name: String,
@@ -184,7 +186,7 @@ pub(super) struct EndedView {
 }
 
 /// Those that nobody ended first, by what is due first.
-pub(super) fn tasks(incident: &Incident, caller: &Caller, now: Timestamp) -> Vec<TaskView> {
+pub(super) fn tasks(incident: &Incident, people: &People, caller: &Caller, now: Timestamp) -> Vec<TaskView> {
     let mut all: Vec<_> = incident.tasks.iter().collect();
     all.sort_by_key(|task| (task.ended.is_some(), task.due.is_none(), task.due));
     let view = |task: &Task| {
@@ -205,7 +207,7 @@ pub(super) fn tasks(incident: &Incident, caller: &Caller, now: Timestamp) -> Vec
                 at: it.at.into(),
                 reason: it.reason.clone(),
             }),
-            mine: task.owner.as_ref() == Some(&caller.person),
+            mine: is_mine(task, people, &caller.person),
             owner: task.owner.clone(),
         }
     };

@@ -106,6 +106,17 @@ fn the_inventory_is_checked_and_drawn_here_and_by_a_server() {
     assert!(drawn.contains("secret inv-db: read") && drawn.contains("consumer inv-db/api"), "{drawn}");
     let unasked = room.get("/inventory/graph?ask=true").problem(400);
     assert!(unasked["detail"].as_str().unwrap().contains("`secret`"), "{unasked}");
+    // The server goes on with the one before; what was asked for is the one that lies there now.
+    world.edit("policy:", "polcy: {}\npolicy:");
+    for json in [&[][..], &["--json"]] {
+        let words = [&["inventory", "check", "--offline"][..], json].concat();
+        let (here, there) = (world.run(&words), far.run(&words));
+        assert_eq!((here.status.code(), there.status.code()), (Some(2), Some(2)), "{}", text(&there.stdout));
+        let said = text(&there.stderr);
+        assert!(said.contains("of the server is refused") && said.contains("polcy"), "{said}");
+        assert!(text(&there.stdout).is_empty() || !text(&there.stdout).contains("true"));
+    }
+    assert!(far.ok(&["inventory", "list"]).contains("inv-db"), "the one before is used");
 }
 
 #[test]
@@ -188,6 +199,7 @@ fn sessions_end_and_glass_is_broken_here_and_by_a_server() {
     let broken = far.run(&asked);
     let said = text(&broken.stderr);
     assert!(broken.status.success() && said.contains("no channel took the news"), "{said}");
+    assert!(said.contains("in your sessions") && said.contains("this token may do no more"), "{said}");
     let short = far.run(&["break-glass", "open", "--role", "admin", "--reason", "now"]);
     assert_eq!(short.status.code(), Some(2), "{}", text(&short.stderr));
     let listed = world.json(&["break-glass", "list"]);

@@ -3,6 +3,7 @@
 mod alarm;
 mod both;
 mod door;
+mod everywhere;
 mod hostile;
 mod incident;
 mod outside;

@@ -1,5 +1,6 @@
 //! `quell --server`: the same commands, done by a server.
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
@@ -325,4 +326,73 @@ fn what_cannot_be_done_by_a_server_says_so_and_nothing_is_sent() {
     private(&world.path("server.token"), "qll_another");
     let (code, said) = complaint(&|command| command);
     assert!(code == 2 && !said.contains("qll_another"), "{said}");
+}
+
+/// What a server of Quell calls its refusals.
+const OWN: &str = "application/problem+json";
+
+/// Answers every request with one of these: of the place that is asked for, or the last one.
+fn stranger(answers: &'static [(&'static str, &'static str, &'static str, &'static str)]) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let lines = BufReader::new(client.try_clone().unwrap()).lines().map_while(Result::ok);
+            let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+            let asked = head.first().map_or("", String::as_str);
+            let found = answers.iter().find(|(place, ..)| asked.contains(place));
+            let (_, status, kind, body) = found.unwrap_or_else(|| answers.last().unwrap());
+            let size = body.len();
+            let answer = format!(
+                "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {size}\r\nconnection: close\r\n\r\n{body}"
+            );
+            drop(client.write_all(answer.as_bytes()));
+        }
+    });
+    url
+}
+
+#[test]
+fn what_a_server_does_not_know_is_told_from_what_is_not_there() {
+    let servers = Servers::start();
+    let world = World::new(&servers, "old", Roles::Single, "{}");
+    let room = Room::start(&world);
+    let far = Far::new(&world, &room);
+    let older = stranger(&[
+        ("/api/v1/server", "200 OK", "application/json", r#"{"version":"0.0.1"}"#),
+        (
+            "",
+            "404 Not Found",
+            OWN,
+            r#"{"status":404,"title":"Not Found","detail":"there is nothing here","hints":[]}"#,
+        ),
+    ]);
+    let shy = stranger(&[("", "404 Not Found", OWN, r#"{"detail":"there is nothing here"}"#)]);
+    let proxy = stranger(&[("", "404 Not Found", "text/html", "<h1>no such app</h1>")]);
+    let other =
+        stranger(&[("", "404 Not Found", "application/json", r#"{"detail":"there is no such finding"}"#)]);
+    let asked: [&[&str]; 3] = [
+        &["finding", "show", "F-000000000000"],
+        &["token", "revoke", "nobody", "--reason", "gone"],
+        &["intake", "show", "d-0"],
+    ];
+    for words in asked {
+        let said = |url: &str| {
+            let output = far.quell(words).env("QUELL_SERVER", url).output().unwrap();
+            let said = text(&output.stderr);
+            assert!(!said.contains("no such app"), "{said}");
+            assert_eq!(output.status.code(), Some(5), "{words:?}: {said}");
+            assert!(!said.contains("there is no "), "{words:?}: {said}");
+            said
+        };
+        let told = said(&older);
+        assert!(told.contains("the server is quell 0.0.1") && told.contains("up to date"), "{told}");
+        assert!(said(&shy).contains("of a version that it does not tell"));
+        for url in [&proxy, &other] {
+            assert!(said(url).contains("404 Not Found, and not of a quell server"), "{words:?}");
+        }
+        let there = far.run(words);
+        assert_eq!(there.status.code(), Some(2), "{words:?}: {}", text(&there.stderr));
+        assert!(text(&there.stderr).contains("there is no "), "{words:?}: {}", text(&there.stderr));
+    }
 }

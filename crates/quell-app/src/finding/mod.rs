@@ -1,6 +1,8 @@
 //! The inbox of findings: what scans and other tools saw, until a person says what it is.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod many;
+#[cfg(test)]
+mod tests;
 
 use quell_core::event::{Entry, Event, FindingSays, INSTALLATION};
 use quell_core::exposure::{Audience, Channel};
@@ -8,6 +10,8 @@ use quell_core::incident::Incident;
 use quell_core::{IncidentId, SecretId, Timestamp};
 use quell_store::{Batch, NewEntry, StoreError};
 use serde_json::Value;
+
+pub use many::{Inbox, InboxPage, count, inbox, list};
 
 use crate::clock::now;
 use crate::incident::{self, Report};
@@ -91,50 +95,6 @@ pub fn id(text: &str) -> Result<&str, AppError> {
     if fits { Ok(text) } else { Err(words()) }
 }
 
-/// So many findings are looked through for one page: who asks for a rule that nothing fits gets an empty page, and where to go on.
-const LOOKED_AT: usize = 2000;
-
-/// Those of which somebody has said what they are, or that an incident is about.
-async fn settled(app: &App) -> Result<BTreeSet<String>, AppError> {
-    let mut ids: BTreeSet<String> =
-        projection::exposures(app).await?.into_iter().map(|(finding, _)| finding).collect();
-    let said = app.store.read_kind("finding.triaged", 0, i64::MAX).await?;
-    ids.extend(said.into_iter().filter_map(said_in).map(|(finding, _)| finding));
-    Ok(ids)
-}
-
-/// Findings in the order of their ids, those after `after`, `most` at the most; fewer where many do not fit. Where the next ones begin, if there are more.
-pub async fn list(
-    app: &App,
-    wanted: &Wanted,
-    after: &str,
-    most: usize,
-) -> Result<(Vec<Standing>, Option<String>), AppError> {
-    let settled = if wanted.open { settled(app).await? } else { BTreeSet::new() };
-    let (mut out, mut last) = (Vec::new(), None);
-    for id in projection::findings_after(app, after, LOOKED_AT).await? {
-        if out.len() >= most {
-            return Ok((out, last));
-        }
-        last = Some(id.clone());
-        if settled.contains(&id) {
-            continue;
-        }
-        let Some(matched) = crate::scan::recorded_one(app, &id).await?.filter(|it| wanted.fits(it)) else {
-            continue;
-        };
-        // Of those that nobody has spoken of there is nothing to look up.
-        out.push(if wanted.open {
-            Standing { matched, said: None, incidents: Vec::new() }
-        } else {
-            standing_of(app, matched).await?
-        });
-    }
-    let Some(last) = last else { return Ok((out, None)) };
-    let more = !projection::findings_after(app, &last, 1).await?.is_empty();
-    Ok((out, more.then_some(last)))
-}
-
 impl Wanted {
     fn fits(&self, found: &Matched) -> bool {
         let is_of = |secret: &String| found.secret.as_ref().is_some_and(|id| id.as_str() == *secret);
@@ -156,63 +116,34 @@ async fn standing_of(app: &App, matched: Matched) -> Result<Standing, AppError> 
 
 /// What a person said of it last, and the incidents that are about it.
 async fn became(app: &App, id: &str) -> Result<(Option<Said>, Vec<IncidentId>), AppError> {
-    let newest = projection::entries_about(app, "triaged", id).await?.pop();
-    let said = newest.and_then(said_in).map(|(_, said)| said);
+    let said = projection::entries_about(app, "triaged", id).await?.pop().and_then(said_in);
     Ok((said, projection::ids(app, &projection::mentioned("exposure", id), usize::MAX).await?))
-}
-
-/// All findings, newest first.
-pub async fn inbox(app: &App) -> Result<Vec<Found>, AppError> {
-    let mut incidents: BTreeMap<String, Vec<IncidentId>> = BTreeMap::new();
-    for (finding, incident) in projection::exposures(app).await? {
-        incidents.entry(finding).or_default().push(incident);
-    }
-    let mut out: Vec<Found> = Vec::new();
-    let mut place: BTreeMap<String, usize> = BTreeMap::new();
-    for entry in app.store.read_kind("finding.recorded", 0, i64::MAX).await? {
-        let Some(mut found) = found_in(&entry) else { continue };
-        if let Some(known) = place.get(&found.id).and_then(|at| out.get_mut(*at)) {
-            known.secret = found.secret.or(known.secret.take());
-        } else {
-            found.incidents = incidents.remove(&found.id).unwrap_or_default();
-            place.insert(found.id.clone(), out.len());
-            out.push(found);
-        }
-    }
-    for entry in app.store.read_kind("finding.triaged", 0, i64::MAX).await? {
-        if let Some((id, said)) = said_in(entry)
-            && let Some(known) = place.get(&id).and_then(|at| out.get_mut(*at))
-        {
-            known.said = Some(said);
-        }
-    }
-    out.reverse();
-    Ok(out)
 }
 
 /// One finding.
 pub async fn one(app: &App, id: &str) -> Result<Option<Found>, AppError> {
+    let entries = projection::entries_about(app, "finding", id).await?;
+    let Some(mut found) = found_in(&entries) else { return Ok(None) };
+    (found.said, found.incidents) = became(app, id).await?;
+    Ok(Some(found))
+}
+
+/// As it was recorded first, with the secret that was found last.
+fn found_in(entries: &[Entry]) -> Option<Found> {
     let mut out: Option<Found> = None;
-    for entry in projection::entries_about(app, "finding", id).await? {
-        let Some(found) = found_in(&entry) else { continue };
+    for entry in entries {
+        let Event::FindingRecorded { finding: recorded, secret } = &entry.event else { continue };
         match &mut out {
-            Some(known) => known.secret = found.secret.or(known.secret.take()),
-            None => out = Some(found),
+            Some(known) => known.secret = secret.clone().or(known.secret.take()),
+            None => out = Some(found(recorded, secret.clone(), entry.at)),
         }
     }
-    let Some(found) = &mut out else { return Ok(None) };
-    (found.said, found.incidents) = became(app, id).await?;
-    Ok(out)
+    out
 }
 
-fn found_in(entry: &Entry) -> Option<Found> {
-    let Event::FindingRecorded { finding: recorded, secret } = &entry.event else { return None };
-    Some(found(recorded, secret.clone(), entry.at))
-}
-
-fn said_in(entry: Entry) -> Option<(String, Said)> {
-    let Event::FindingTriaged { finding, says, reason } = entry.event else { return None };
-    Some((finding, Said { says, by: entry.actor.id, at: entry.at, reason }))
+fn said_in(entry: Entry) -> Option<Said> {
+    let Event::FindingTriaged { says, reason, .. } = entry.event else { return None };
+    Some(Said { says, by: entry.actor.id, at: entry.at, reason })
 }
 
 fn found(finding: &Value, secret: Option<SecretId>, at: Timestamp) -> Found {
