@@ -83,7 +83,7 @@ pub async fn show(app: &App, id: &str) -> Result<Delivery, AppError> {
 }
 
 /// What stands there instead of words with a value in them.
-const HIDDEN: &str = "(not shown: it holds a value)";
+const HIDDEN: &str = "(not shown: it may hold a value)";
 
 /// The sender's marks and what became of it may be words of a stranger: where a value stands in them, they are not shown to anybody.
 async fn shown(app: &App, mut all: Vec<Delivery>) -> Result<Vec<Delivery>, AppError> {

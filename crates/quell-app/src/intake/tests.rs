@@ -355,3 +355,32 @@ fn whatever_is_sent_is_answered() {
         prop_assert_eq!(after > before, matches!(answer.status, 202) || (answer.status == 204 && after > before));
     });
 }
+
+#[tokio::test]
+async fn a_value_in_a_note_or_in_a_senders_mark_is_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = installation(folder.path()).await;
+    for number in 0..3 {
+        let body = json!({ "zen": number }).to_string();
+        let answer = accept(&app, "github", &github(KEY, body.as_bytes()), body.as_bytes(), now()).await;
+        assert_eq!(answer.status, 202, "{}", answer.body);
+    }
+    let all = list(&app, Deliveries::All, None, 9).await.unwrap();
+    let value = format!("postgres://orders:{}@db.internal/orders", "h7Gq2Wx9Lr4T");
+    let Db::Sqlite(pool, _) = app.store.db() else { panic!("an embedded store") };
+    for (id, column, text) in [
+        (&all[0].id, "note", format!("line 1: `{value}` is no list")),
+        (&all[1].id, "delivery", value.clone()),
+        // Longer than anything that is looked at: what nobody has looked at is not shown either.
+        (&all[2].id, "note", "a word ".repeat(20_000)),
+    ] {
+        let sql = format!("UPDATE inbox SET {column} = $1 WHERE id = $2");
+        sqlx::query(sqlx::AssertSqlSafe(sql)).bind(text).bind(id).execute(pool).await.unwrap();
+    }
+    let shown = list(&app, Deliveries::All, None, 9).await.unwrap();
+    assert!(!format!("{shown:?}").contains("h7Gq2Wx9Lr4T"), "{shown:?}");
+    let hidden = |text: &str| text == "(not shown: it may hold a value)";
+    assert!(hidden(&shown[0].note) && hidden(&shown[1].delivery) && hidden(&shown[2].note), "{shown:?}");
+    assert_eq!((shown[1].topic.as_str(), shown[0].topic.as_str()), ("ping", "ping"), "the rest is shown");
+    assert!(hidden(&show(&app, &all[0].id).await.unwrap().note));
+}
