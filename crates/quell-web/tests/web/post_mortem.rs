@@ -1,7 +1,5 @@
 //! The post-mortem: written by several people, by a page without script and by the API, before and after the end.
 
-use std::collections::BTreeMap;
-
 use quell_app::incident::{self, Change};
 use quell_core::IncidentId;
 use quell_core::event::{Actor, Verdict};
@@ -11,19 +9,10 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::person::Person;
-use super::world::{World, inventory, read};
-
-const INVENTORY: &str = "
-secrets:
-  - id: ines-directory
-    kind: directory-password
-    env: prod
-    tier: human
-    issuer: { person: { account: ines@example.com, at: the directory } }
-";
+use super::world::{World, read};
 
 async fn room() -> (World, IncidentId) {
-    let world = World::at("127.0.0.1:0", inventory(INVENTORY), BTreeMap::new()).await;
+    let world = World::with_a_secret().await;
     let id = world.leaked("ines-directory").await;
     (world, id)
 }

@@ -11,16 +11,7 @@ use reqwest::Method;
 use tokio::sync::{oneshot, watch};
 
 use super::person::Person;
-use super::world::{World, inventory};
-
-const INVENTORY: &str = "
-secrets:
-  - id: ines-directory
-    kind: directory-password
-    env: prod
-    tier: human
-    issuer: { person: { account: ines@example.com, at: the directory } }
-";
+use super::world::World;
 
 /// A second server over the same data.
 async fn beside(world: &World) -> (String, watch::Sender<bool>) {
@@ -48,7 +39,7 @@ async fn until(person: &Person<'_>, place: &str, words: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_looks_at_another_server_is_seen_until_they_leave() {
-    let world = World::at("127.0.0.1:0", inventory(INVENTORY), std::collections::BTreeMap::new()).await;
+    let world = World::with_a_secret().await;
     let id = world.leaked("ines-directory").await;
     let (other, stop) = beside(&world).await;
     let ines = Person::of(&world, "ines", Role::Responder).await;
@@ -79,7 +70,7 @@ async fn whoever_looks_at_another_server_is_seen_until_they_leave() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_looked_at_a_server_that_died_without_a_word_is_gone_after_a_while() {
-    let world = World::at("127.0.0.1:0", inventory(INVENTORY), std::collections::BTreeMap::new()).await;
+    let world = World::with_a_secret().await;
     let id = world.leaked("ines-directory").await;
     let ines = Person::of(&world, "ines", Role::Responder).await;
     let room = format!("/incidents/{id}");

@@ -14,7 +14,7 @@ use quell_app::clock::now;
 use quell_app::plan;
 use quell_core::event::Actor;
 
-use super::world::{Trust, World, inventory, read};
+use super::world::{Trust, World, read};
 
 async fn until(world: &World, status: StatusCode) -> String {
     for _ in 0..600 {
@@ -62,15 +62,7 @@ async fn number(world: &World, token: &str, name: &str) -> i64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn monitoring_hears_what_waits_for_people_and_no_names() {
-    let text = "
-secrets:
-  - id: ines-directory
-    kind: directory-password
-    env: prod
-    tier: human
-    issuer: { person: { account: ines@example.com, at: the directory } }
-";
-    let world = World::at("127.0.0.1:0", inventory(text), BTreeMap::new()).await;
+    let world = World::with_a_secret().await;
     let token = world.token("vera", Role::Viewer).await;
     assert_eq!(number(&world, &token, "quell_incidents_open").await, 0);
     let id = world.leaked("ines-directory").await;

@@ -204,6 +204,24 @@ async fn a_session_left_open_does_not_do_what_cannot_be_taken_back() {
     let (status, body) = add(&pair, csrf).await;
     assert_eq!(status, StatusCode::FORBIDDEN);
     assert!(body.contains("/sign-in/again"), "{body}");
+    // Nor anything else about people; only that somebody is let in no longer is never too late.
+    world.session("rolf", Role::Viewer).await;
+    let ask = async |path: &str, fields: &[(&str, &str)]| {
+        let fields = [fields, &[("csrf", csrf)]].concat();
+        read(world.ask(Method::POST, path).header("cookie", &pair).form(&fields).send().await.unwrap()).await
+    };
+    for (path, fields) in [
+        ("/settings/people/code", vec![("name", "rolf")]),
+        ("/settings/people/remove", vec![("name", "rolf"), ("reason", "in the way")]),
+        ("/settings/people/same", vec![("name", "rolf"), ("other", "lena"), ("reason", "one badge")]),
+        ("/settings/break-glass", vec![("role", "admin"), ("reason", "it burns and it burns")]),
+        ("/settings/tokens", vec![("name", "later"), ("role", "admin"), ("days", "30")]),
+    ] {
+        let (status, body) = ask(path, &fields).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{path}: {body}");
+        assert!(body.contains("/sign-in/again"), "{path}: {body}");
+    }
+    assert_eq!(ask("/settings/people/sign-out", &[("name", "rolf")]).await.0, StatusCode::SEE_OTHER);
     // Another's code does not show who this is; one's own does, once, and the cookie is another one afterwards.
     let theirs = code(&world, "omar", Role::Admin).await;
     let own = code(&world, "ines", Role::Admin).await;

@@ -1,7 +1,5 @@
 //! What people do beside the plan: by the room without script and by the API.
 
-use std::collections::BTreeMap;
-
 use quell_app::clock::now;
 use quell_app::incident::{self, Change};
 use quell_app::person;
@@ -14,19 +12,10 @@ use serde_json::json;
 
 use super::form::forms;
 use super::person::{Person, seen};
-use super::world::{World, inventory, read};
-
-const INVENTORY: &str = "
-secrets:
-  - id: ines-directory
-    kind: directory-password
-    env: prod
-    tier: human
-    issuer: { person: { account: ines@example.com, at: the directory } }
-";
+use super::world::{World, read};
 
 async fn room() -> (World, IncidentId) {
-    let world = World::at("127.0.0.1:0", inventory(INVENTORY), BTreeMap::new()).await;
+    let world = World::with_a_secret().await;
     let id = world.leaked("ines-directory").await;
     (world, id)
 }

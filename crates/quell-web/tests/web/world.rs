@@ -58,6 +58,19 @@ impl World {
         Self::at("127.0.0.1:0", Inventory::default(), BTreeMap::new()).await
     }
 
+    /// With one secret, which is planned without any server: `ines-directory`, a credential that a person changes.
+    pub(crate) async fn with_a_secret() -> Self {
+        let text = "
+secrets:
+  - id: ines-directory
+    kind: directory-password
+    env: prod
+    tier: human
+    issuer: { person: { account: ines@example.com, at: the directory } }
+";
+        Self::at("127.0.0.1:0", inventory(text), BTreeMap::new()).await
+    }
+
     pub(crate) async fn at(
         listen: &str,
         inventory: Inventory,
