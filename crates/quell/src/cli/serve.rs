@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 /// The incident room: pages for people, an API for programs, and the engine that carries out plans
 ///
-/// Works with no configuration: a data folder is made if there is none, and a code to sign in with is printed.
+/// Works with no configuration: a data folder is made if there is none, and a terminal is told a code to sign in with.
 /// Any number of servers may share one PostgreSQL database. Plans that people asked the server to carry out go on
 /// through restarts; Ctrl-C ends running steps first.
 ///
